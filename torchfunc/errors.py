@@ -1,0 +1,128 @@
+"""Every exception of torchfunc.
+
+* TorchfuncError (a ValueError)
+  + GraphError            a mistake made while a graph was being built
+    - ShapeError          a shape that a layer, module or function cannot take
+    - DTypeError          a dtype that it cannot take
+    - DisconnectedError   an output needs an Input that the Model was not given
+    - NameTakenError      two layers or inputs of one model were given one name
+  + UnknownNameError      a name (of a loss, a layer, ...) that no registry holds
+  + CompileError          arguments of `compile` that do not fit the model
+  + DataError             data given to `fit`, `evaluate`, `predict` that do not fit the model
+  + SavingError           something that cannot be written to a file as data
+    - NotATorchfuncFileError, UnsupportedVersionError, CorruptFileError,
+      ConfigError, WeightMismatchError, LimitError    a file that cannot be read
+* MissingExtraError (an ImportError)   an optional package is not installed
+* WriteError (an OSError)              a file could not be written; the old one is intact
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TorchfuncError(ValueError):
+    """Base of every error that torchfunc raises about a value the user gave."""
+
+
+class GraphError(TorchfuncError):
+    """A mistake made while a graph was being built."""
+
+
+class ShapeError(GraphError):
+    """A shape that a layer, module or function cannot take."""
+
+
+class DTypeError(GraphError):
+    """A dtype that a layer, module or function cannot take."""
+
+
+class DisconnectedError(GraphError):
+    """An output depends on an Input that the Model was not given."""
+
+
+class NameTakenError(GraphError):
+    """Two layers or inputs of one model were given the same name."""
+
+
+class CompileError(TorchfuncError):
+    """Arguments of `compile` that do not fit the model."""
+
+
+class DataError(TorchfuncError):
+    """Data given to `fit`, `evaluate` or `predict` that do not fit the model."""
+
+
+class SavingError(TorchfuncError):
+    """Something that cannot be written to a file as data, or a file that cannot be read."""
+
+
+class NotATorchfuncFileError(SavingError):
+    """The file is of another kind."""
+
+
+class UnsupportedVersionError(SavingError):
+    """The file was written by a newer torchfunc."""
+
+
+class CorruptFileError(SavingError):
+    """The file is damaged or incomplete."""
+
+
+class ConfigError(SavingError):
+    """A config that does not say a valid model; the message starts with the place in it."""
+
+
+class WeightMismatchError(SavingError):
+    """The tensors in the file are not the ones that the model needs."""
+
+
+class LimitError(SavingError):
+    """A file asks for more than the limit allows."""
+
+
+class UnknownNameError(TorchfuncError):
+    """A name that no registry holds, with the nearest ones that it does."""
+
+    def __init__(self, kind: str, name: object, known: Iterable[str], fix: str = "") -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(str(name), names, n=1)
+        if close:
+            hint = f"Did you mean {close[0]!r}?"
+        else:
+            shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+            hint = f"Known: {shown}."
+        super().__init__(" ".join(filter(None, [f"Unknown {kind} {shorten(name)}.", hint, fix])))
+        self.kind, self.name = kind, name
+
+
+class MissingExtraError(ImportError):
+    """An optional package is not installed; the message says how to install it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed. "
+            f"Install it with: pip install 'torchfunc[{extra}]'"
+        )
+
+
+class WriteError(OSError):
+    """A file could not be written; what stood under its name before is intact."""
+
+
+def explain(where: str, *, got: str, expected: str = "", why: str = "", fix: str = "") -> str:
+    """The five parts of an error as one text: where, what came, what was expected, why, and the way out.
+
+    >>> explain("Conv2D 'c1'", got="shape (None, 8)", expected="4 dimensions", fix="Reshape((2, 2, 2))")
+    "Conv2D 'c1': expected 4 dimensions, got shape (None, 8). Fix: Reshape((2, 2, 2))."
+    """
+    head = f"{where}: expected {expected}, got {got}." if expected else f"{where}: got {got}."
+    reason = f" {why[:1].upper()}{why[1:]}." if why else ""
+    return head + reason + (f" Fix: {fix}." if fix else "")
+
+
+def shorten(value: object, limit: int = 120) -> str:
+    """The repr of a value, escaped and cut, as it may stand in a message."""
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,1 @@
+"""The core: symbolic calls, the graph that they form, and the forward that it is written out as."""

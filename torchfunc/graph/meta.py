@@ -1,0 +1,137 @@
+"""Calls without data: a mode in which every tensor that PyTorch meets or makes is on the meta device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from torchfunc.graph.shortcuts import shortcut
+from torchfunc.tree import leaves, map_leaves
+
+_paused: ContextVar[bool] = ContextVar("meta_paused", default=False)
+
+_MOVES = frozenset({"to", "cpu", "cuda"})
+_ONE_DTYPE = frozenset(
+    getattr(home, name)
+    for home in (torch, Tensor, torch.nn.functional)
+    for name in (
+        "mm bmm mv matmul __matmul__ __rmatmul__ addmm addmv addbmm baddbmm linear conv1d conv2d conv3d "
+        "conv_transpose1d conv_transpose2d conv_transpose3d".split()
+    )
+    if hasattr(home, name)
+)
+_COUNTING = frozenset(
+    getattr(home, name)
+    for home in (torch, Tensor)
+    for name in ("nonzero", "argwhere", "masked_select")
+    if hasattr(home, name)
+)
+_RECURRENCES = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
+_FACTORIES = frozenset(
+    "arange as_tensor asarray bartlett_window blackman_window empty empty_permuted empty_strided eye full "
+    "hamming_window hann_window kaiser_window linspace logspace ones rand randint randn randperm range "
+    "scalar_tensor sparse_coo_tensor tensor tril_indices triu_indices zeros".split()
+)
+
+
+class OnMeta(TorchFunctionMode):
+    """Within it, every tensor that a torch function meets or makes is on the meta device.
+
+    A stand-in for a real tensor is made once, so that what is written to a buffer is read back. Under
+    it modules run as they are, layers that are still unbuilt among them, and no real tensor changes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stand_ins: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __enter__(self) -> Any:
+        self._token = _paused.set(False)
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *exception: Any) -> None:
+        _paused.reset(self._token)
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    @contextmanager
+    def paused() -> Iterator[None]:
+        """Within it real tensors are real again: for the weights of a layer that is being built."""
+        token = _paused.set(True)
+        try:
+            yield
+        finally:
+            _paused.reset(token)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if _paused.get():
+            return func(*args, **kwargs)
+        args, kwargs = map_leaves(self._on_meta, args), map_leaves(self._on_meta, kwargs)
+        if func in _ONE_DTYPE:
+            _require_one_dtype(args)
+        if _counts_values(func, args, kwargs):
+            raise NotImplementedError("the size of the result is data-dependent")
+        stated = shortcut(func, args, kwargs)
+        if stated is not None:
+            return stated
+        name = getattr(func, "__name__", "")
+        if name in _FACTORIES and getattr(torch, name, None) is func:
+            kwargs["device"] = "meta"
+        elif name in _RECURRENCES and getattr(torch, name, None) is func:
+            return _recurrence(name, args)
+        elif name in _MOVES and getattr(Tensor, name, None) is func:
+            args = tuple(arg for arg in args if not _is_device(arg))
+            kwargs.pop("device", None)
+            if len(args) == 1 and not kwargs.keys() - {"non_blocking"}:
+                return args[0]
+        elif isinstance(kwargs.get("device"), (str, torch.device)):
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+    def _on_meta(self, value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.device.type == "meta":
+            return value
+        if id(value) not in self._stand_ins:
+            with torch._C.DisableTorchFunction():
+                stand_in = torch.empty_like(value, device="meta")
+            # the real one is kept too, so that its id stays its own
+            self._stand_ins[id(value)] = (stand_in, value)
+        return self._stand_ins[id(value)][0]
+
+
+def _require_one_dtype(args: tuple[Any, ...]) -> None:
+    """Raise what the CPU would: without data PyTorch multiplies tensors of any two dtypes."""
+    kinds = dict.fromkeys(str(arg.dtype).removeprefix("torch.") for arg in args if isinstance(arg, Tensor))
+    if len(kinds) > 1:
+        raise RuntimeError(f"tensors of one dtype are multiplied, and these are {' and '.join(kinds)}")
+
+
+def _counts_values(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the size of the result hangs on values; PyTorch would say 0 without data."""
+    if func is Tensor.__getitem__:
+        return any(isinstance(leaf, Tensor) and leaf.dtype is torch.bool for leaf in leaves(args[1:]))
+    return func in _COUNTING or (func is torch.where and len(args) + len(kwargs) == 1)
+
+
+def _recurrence(name: str, args: tuple[Any, ...]) -> Any:
+    """What `torch.lstm` and its like return: stated, because PyTorch would try them step by step."""
+    is_packed = isinstance(args[1 if name == "lstm" else 2], Tensor)
+    first, state, bidirectional = args[0], args[2 if is_packed else 1], args[8 if is_packed else 7]
+    states = state if name == "lstm" else (state,)
+    width = states[0].shape[-1] * (2 if bidirectional else 1)
+    return first.new_empty((*first.shape[:-1], width)), *(each.clone() for each in states)
+
+
+def _is_device(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.split(":")[0] in ("cpu", "cuda", "mps", "xpu", "meta")
+    return isinstance(value, torch.device)

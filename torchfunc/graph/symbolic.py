@@ -1,0 +1,463 @@
+"""Symbolic calls: what happens when something is called on a value that does not exist yet."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchfunc.errors import GraphError, TorchfuncError, explain
+from torchfunc.functions import ATTRIBUTES
+from torchfunc.graph import blame, refusals
+from torchfunc.graph.infer import Number, OtherFormError, Spec, infer
+from torchfunc.graph.refusals import no_value
+from torchfunc.graph.shapes import dtype_of as dtype_of
+from torchfunc.graph.shapes import whole_shape
+from torchfunc.graph.targets import Attribute as Attribute
+from torchfunc.graph.targets import Method as Method
+from torchfunc.graph.targets import name_of as name_of
+from torchfunc.graph.targets import said, target_of
+from torchfunc.graph.targets import size as size
+from torchfunc.graph.targets import snake_case as snake_case
+from torchfunc.tree import Path, at, leaves, map_leaves, map_with_path
+
+_births = itertools.count()
+
+
+class Node:
+    """One call: a target, and the arguments that it was called on.
+
+    A node is a call and not a layer: a layer called twice makes two nodes, which is how weights are
+    shared. A node is made after its inputs exist, so no cycle can form, and sorting nodes by `birth`
+    is a topological sort. It knows the specs of what it returns, and the symbols that stand for these
+    know it: so a node lives as long as something made from it, and not longer.
+    """
+
+    __slots__ = ("__weakref__", "args", "birth", "kwargs", "masks", "name", "specs", "target")
+
+    def __init__(
+        self, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None, name: str = ""
+    ) -> None:
+        self.target = target
+        self.args = args
+        self.kwargs = kwargs or {}
+        self.name = name or name_of(target)
+        self.birth = next(_births)
+        self.specs: Any = None
+        self.masks: dict[Path, Any] = {}
+
+    def inputs(self) -> Iterator[Any]:
+        """The symbols among the arguments, in order."""
+        return (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, SYMBOLS))
+
+    def revives(self, specs: Any) -> Any:
+        """Give the node the specs of what it returns, and return the symbols for them."""
+        self.specs = specs
+        return self.outputs
+
+    @property
+    def outputs(self) -> Any:
+        """What the call returns, with a symbol for each tensor and each live number."""
+
+        return map_with_path(self._symbol, self.specs)
+
+    def output_at(self, path: Path) -> Any:
+        """The part of what the call returns to which `path` leads."""
+        return self._symbol(path, at(self.specs, path))
+
+    def _symbol(self, path: Path, spec: Any) -> Any:
+        if isinstance(spec, Spec):
+            return SymbolicTensor(self, path, spec)
+        return Dimension.of(self, path, spec) if isinstance(spec, Number) else spec
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name}>"
+
+
+def record(
+    target: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, *, name: str = ""
+) -> Any:
+    """Call `target` symbolically: work out what it returns, and remember the call.
+
+    Returns:
+        What the call would return, with a SymbolicTensor for each tensor.
+
+    Raises:
+        GraphError: the call cannot be made; ShapeError and DTypeError where that is why.
+    """
+    args, kwargs = map_leaves(_constant, args), map_leaves(_constant, kwargs or {})
+    node = Node(target, args, kwargs, name)
+    for leaf in leaves((args, kwargs)):
+        if isinstance(leaf, Tensor) and not isinstance(leaf, Dimension) and leaf.grad_fn is not None:
+            raise blame.computed_once(node, leaf)
+    try:
+        specs = infer(target, map_leaves(_spec, args), map_leaves(_spec, kwargs))
+    except TorchfuncError:
+        raise
+    except OtherFormError as error:
+        raise blame.without_one_form(node, error) from None
+    except Exception as error:
+        raise blame.dressed(node, error) from error
+    return node.revives(specs)
+
+
+def recorded(
+    target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], shape_of: Callable[..., Any], dtype: Any
+) -> Any:
+    """As `record`, for a call on one tensor whose result's shape is stated: `shape_of(shape) -> shape`."""
+    node = Node(target, args, kwargs)
+    first: Spec = next(node.inputs()).spec
+    shapes = [tuple(shape_of(shape)) for shape in first.worlds[:2]]
+    shapes += [shape for shape in _stated(shape_of, first.worlds[2:]) if len(shape) == len(shapes[0])]
+    return node.revives(Spec(dtype or first.dtype, tuple(shapes)))
+
+
+def _stated(shape_of: Callable[..., Any], last_world: tuple[Any, ...]) -> list[tuple[int, ...]]:
+    """The stated shape in the last world, where a layer may not fit."""
+    try:
+        found = [tuple(shape_of(shape)) for shape in last_world]
+    except Exception:
+        return []
+    return [shape for shape in found if all(each >= 0 for each in shape)]
+
+
+def _spec(leaf: Any) -> Any:
+    return leaf.spec if isinstance(leaf, SYMBOLS) else leaf
+
+
+def _constant(leaf: Any) -> Any:
+    """An argument as it is recorded: an array becomes a tensor, a lone NumPy number a Python one."""
+    if isinstance(leaf, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(leaf)).clone()
+    return leaf.item() if isinstance(leaf, np.generic) else leaf
+
+
+class SymbolicTensor(refusals.WithoutValues):
+    """A tensor that is not computed yet: its shape, its dtype, and the call that will make it.
+
+    Every operator, every method of `torch.Tensor` and every function of `torch` works on it and is
+    recorded. What would need a value (`if x:`, `float(x)`, `for row in x`) is refused.
+
+    Attributes:
+        shape: a tuple; an unknown dimension prints and compares as None, and is live where it is used.
+        dtype: a `torch.dtype`.
+        node: the call that makes it.
+        path: where among what the call returns.
+        mask: the symbolic mask that belongs to it, or None.
+    """
+
+    __slots__ = ("__weakref__", "node", "path", "spec")
+
+    __array_ufunc__ = None  # NumPy leaves `array + symbol` to the symbol
+
+    def __init__(self, node: Node, path: Path, spec: Spec) -> None:
+        self.node = node
+        self.path = path
+        self.spec = spec
+
+    @property
+    def key(self) -> tuple[int, Path]:
+        """What it is: two symbols with one key stand for the same value."""
+        return id(self.node), self.path
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.spec.dtype
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        known = self.spec.shape
+        return tuple(self._dimension(dim) if size is None else size for dim, size in enumerate(known))
+
+    def _dimension(self, dim: int) -> Any:
+        return Node(size, (self, dim)).revives(Number(tuple(shape[dim] for shape in self.spec.worlds)))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.spec.worlds[0])
+
+    @property
+    def mask(self) -> Any:
+        return self.node.masks.get(self.path)
+
+    @mask.setter
+    def mask(self, mask: Any) -> None:
+        self.node.masks[self.path] = mask
+
+    itemsize = property(lambda self: self.dtype.itemsize)
+    layout = property(lambda self: torch.strided)
+    is_sparse = is_quantized = is_nested = is_mkldnn = property(lambda self: False)
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        return self.ndim
+
+    ndimension = dim
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        return self.dtype.is_signed
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(Tensor, name):
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self
+            )
+        if name in ATTRIBUTES or name == "data":
+            return record(Attribute(name), (self,))
+        if not callable(getattr(Tensor, name)):
+            raise refusals.no_attribute(self, name)
+        method = Method(name)
+        return refusals.refusing(self, name) or (
+            lambda *args, **kwargs: record(method, (self, *args), kwargs)
+        )
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return _handed_over(func, args, kwargs or {})
+
+    def __getitem__(self, key: Any) -> Any:
+        return record(operator.getitem, (self, key))
+
+    def __len__(self) -> int:
+        return self._known_length("`len(x)`")
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[index] for index in range(self._known_length("a loop over it")))
+
+    def _known_length(self, what: str) -> int:
+        if not self.ndim:
+            raise GraphError(f"{self!r} has no dimensions, so {what} has no meaning.")
+        length = self.spec.shape[0]
+        if length is None:
+            raise GraphError(
+                no_value(self, what, "write it inside a Layer, or give Input a batch_size", "length")
+            )
+        return length
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<SymbolicTensor {self.node.name} {self.spec}>"
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *(name for name in dir(Tensor) if not name.startswith("_"))})
+
+    def __copy__(self) -> SymbolicTensor:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> SymbolicTensor:
+        return self
+
+
+class Dimension(Tensor):
+    """An unknown dimension, live where it is used: a number that each batch brings.
+
+    It prints and compares as None, counts (`n // 2`), and stands wherever a size may stand. It is a
+    subclass of Tensor only so that `torch.zeros(x.shape[0], 4)` is recorded: PyTorch asks no other
+    class there.
+    """
+
+    node: Node
+    path: Path
+    spec: Number
+
+    __array_ufunc__ = None
+
+    @staticmethod
+    def of(node: Node, path: Path, spec: Number) -> Dimension:
+        """The number that a call returns at `path`."""
+        dtype = torch.int64 if isinstance(spec.worlds[0], int) else torch.float64
+        with torch._C.DisableTorchFunction():
+            self: Dimension = Tensor._make_subclass(Dimension, torch.empty((), dtype=dtype, device="meta"))
+        self.node, self.path, self.spec = node, path, spec
+        return self
+
+    @property
+    def key(self) -> tuple[int, Path]:
+        return id(self.node), self.path
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__name__", "") == "__get__":
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **(kwargs or {}))
+        return _handed_over(func, args, kwargs or {})
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        raise GraphError(
+            "PyTorch reads this argument at once, and an unknown dimension has no value while the graph is "
+            "being built. Fix: record the call by hand, as in `torchfunc.call(torch.arange, x.shape[1])`."
+        )
+
+    def __eq__(self, other: Any) -> Any:
+        return other is None or isinstance(other, Dimension)
+
+    def __ne__(self, other: Any) -> Any:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(None)
+
+    def __index__(self) -> int:
+        raise GraphError(
+            "An unknown dimension has no value while the graph is being built. Fix: use it as a size "
+            "(`x.view(n, -1)`), give Input that dimension, or write the code inside a Layer."
+        )
+
+    def _compared(self, other: Any) -> Any:
+        raise GraphError(
+            "An unknown dimension cannot be compared while the graph is being built: the answer would be "
+            "the same for every batch. Fix: give Input that dimension, or write the branch inside a Layer."
+        )
+
+    __int__ = __float__ = __bool__ = __len__ = __complex__ = __index__  # type: ignore[assignment]
+    __lt__ = __le__ = __gt__ = __ge__ = _compared
+
+    def __repr__(self, *args: Any, **kwargs: Any) -> str:  # type: ignore[override]
+        return "None"
+
+    def __format__(self, spec: str) -> str:
+        return format("None", spec)
+
+    def __copy__(self) -> Dimension:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Dimension:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise GraphError(
+            "An unknown dimension is part of a graph that is being built; save the Model instead."
+        )
+
+
+SYMBOLS = (SymbolicTensor, Dimension)
+
+
+def has_symbol(*trees: Any) -> bool:
+    """Whether anything in the nested arguments is symbolic."""
+    return any(isinstance(leaf, SYMBOLS) for leaf in leaves(trees))
+
+
+def _handed_over(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Record a function that PyTorch hands over, in the form that leaves its arguments as they are."""
+    if kwargs.get("out") is not None:
+        raise GraphError(refusals.in_place("`out=...`", getattr(func, "__name__", "")))
+    if kwargs.get("inplace"):
+        kwargs = {**kwargs, "inplace": False}
+    target = target_of(func)
+    if isinstance(target, Method) and len(args) == 2 and not kwargs:
+        target = _SIGNS.get(target.name, target)  # what `real * symbol` arrives as
+    return record(target, args, said(func, kwargs))
+
+
+_SIGNS: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "pow": operator.pow,
+    "matmul": operator.matmul,
+}
+
+
+before_input: list[Callable[[], None]] = []  # what has to happen before the first symbol exists
+
+
+def Input(
+    shape: Sequence[int | None] | None = None,
+    batch_size: int | None = None,
+    dtype: torch.dtype | str | None = None,
+    name: str | None = None,
+    *,
+    batch_shape: Sequence[int | None] | None = None,
+) -> SymbolicTensor:
+    """The place where data enters a graph.
+
+    Args:
+        shape: the shape of one sample; None is a dimension that may differ from batch to batch.
+        batch_size: the number of samples in a batch where that is fixed.
+        dtype: a `torch.dtype` or its name; float32 by default.
+        name: what the data are called: a parameter of the model's forward, a key in `fit({...})`.
+        batch_shape: the whole shape, with the batch; instead of `shape` and `batch_size`.
+
+    Raises:
+        GraphError: a shape that is none.
+        DTypeError: an unknown dtype.
+    """
+    for each in before_input:
+        each()
+    if name is not None and (not isinstance(name, str) or not name):
+        raise GraphError(explain("Input", got=f"name={name!r}", expected="a non-empty string"))
+    node = Node(None, name=name or "input")
+    node.kwargs = {"given": name is not None}
+    found: SymbolicTensor = node.revives(
+        Spec.of(whole_shape(shape, batch_size, batch_shape), dtype_of(dtype))
+    )
+    return found
+
+
+def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Record a call of any function as one node of the graph: `call(torch.arange, x.shape[1])`.
+
+    For a function that would look at its arguments before PyTorch hands it over. It is called on real
+    tensors when the model runs; without a symbol among the arguments it is called at once.
+    """
+    return record(function, args, kwargs) if has_symbol(args, kwargs) else function(*args, **kwargs)
+
+
+def _forwards(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, *others: record(function, (self, *others))
+
+
+def _backwards(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, other: record(function, (other, self))
+
+
+def _install_operators() -> None:
+    """Give both kinds of symbol the operators of Python, and a tensor its comparisons."""
+    for name in "add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift".split():
+        function, word = getattr(operator, name), name.strip("_")
+        for kind in SYMBOLS:
+            setattr(kind, f"__{word}__", _forwards(function))
+            setattr(kind, f"__r{word}__", _backwards(function))
+    for name in ("neg", "invert", "abs", "pos"):
+        for kind in SYMBOLS:
+            setattr(kind, f"__{name}__", _forwards(getattr(operator, name)))
+    SymbolicTensor.__abs__ = _forwards(torch.abs)  # type: ignore[attr-defined]
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        setattr(SymbolicTensor, f"__{name}__", _forwards(getattr(operator, name)))
+
+
+_install_operators()

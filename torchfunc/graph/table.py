@@ -1,0 +1,197 @@
+"""The flat table that a graph is: calls that refer to each other by row, and to modules and tensors by name.
+
+So it can be copied, pickled, saved, drawn and written out without following a chain of objects, however
+deep.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from torchfunc import functions
+from torchfunc.graph import symbolic
+from torchfunc.graph.symbolic import Attribute, Method, Node
+from torchfunc.tree import Path, at, leaves, leaves_with_path, map_leaves
+
+Kind = Literal["input", "module", "function", "method", "attribute", "size"]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """What a row of the table returns, or the part of it to which `path` leads."""
+
+    row: int
+    path: Path = ()
+
+
+@dataclass(frozen=True)
+class StateRef:
+    """A parameter or buffer of the model, by its dotted name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One row of the table: one call.
+
+    Attributes:
+        name: unique in the graph; the first call of a module bears the module's name.
+        kind: what is called.
+        target: a module's name, a function, or the name of a method or attribute of a tensor.
+        args: positional arguments; a leaf is a Ref, a StateRef or a constant.
+        kwargs: keyword arguments, likewise.
+        specs: what it returns: a Spec for each tensor, a Number for each live number.
+    """
+
+    name: str
+    kind: Kind
+    target: Any
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    specs: Any = None
+
+    def refs(self) -> Iterator[Ref]:
+        """The rows that this one takes, in the order of the arguments."""
+        return (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, Ref))
+
+    def __reduce__(self) -> Any:
+        # some of torch's functions do not pickle, and the name of an allowed one is enough
+        name = functions.name_of(self.target) if self.kind == "function" else None
+        target = ("by name", name) if name else self.target
+        return _call, (self.name, self.kind, target, self.args, self.kwargs, self.specs)
+
+
+def _call(name: str, kind: Kind, target: Any, args: Any, kwargs: Any, specs: Any) -> Call:
+    if isinstance(target, tuple):
+        target = functions.by_name()[target[1]]
+    return Call(name, kind, target, args, kwargs, specs)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The calls that lead from some inputs to some outputs.
+
+    Attributes:
+        calls: the table; inputs first, then the order in which the calls were made.
+        inputs: the inputs as the user nested them, with a Ref at each leaf.
+        outputs: the outputs, likewise.
+    """
+
+    calls: tuple[Call, ...]
+    inputs: Any
+    outputs: Any
+
+    @cached_property
+    def input_names(self) -> list[str]:
+        return [self.calls[ref.row].name for ref in leaves(self.inputs)]
+
+    @cached_property
+    def output_names(self) -> list[str]:
+        """One name for each output: its key in a dict of outputs, else the name of the call that makes it."""
+        names = Names()
+        found = []
+        for path, ref in leaves_with_path(self.outputs):
+            keys = [str(key) for key in path if isinstance(key, str)]
+            found.append(names.new("_".join(keys) or self.calls[ref.row].name))
+        return found
+
+    def spec(self, ref: Ref) -> Any:
+        """The spec of what a Ref refers to."""
+        return at(self.calls[ref.row].specs, ref.path)
+
+    def parents(self, row: int) -> list[Ref]:
+        """What a row takes, in the order of its arguments."""
+        return list(self.calls[row].refs())
+
+    @cached_property
+    def is_chain(self) -> bool:
+        """Whether each call takes just the one before it."""
+        shown = [row for row, call in enumerate(self.calls) if call.kind != "size"]
+        before = {row: shown[index - 1] for index, row in enumerate(shown) if index}
+        return (
+            all(
+                {ref.row for ref in self.parents(row) if self.calls[ref.row].kind != "size"} == {before[row]}
+                for row in shown[1:]
+            )
+            and len(list(leaves(self.outputs))) == 1
+        )
+
+    def renamed(self, targets: Mapping[str, str]) -> Graph:
+        """The same table with other names for the modules."""
+        calls = tuple(
+            replace(call, target=targets.get(call.target, call.target)) if call.kind == "module" else call
+            for call in self.calls
+        )
+        return Graph(calls, self.inputs, self.outputs)
+
+    def symbols(self, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> tuple[Any, Any]:
+        """The graph's inputs and outputs as symbolic tensors, to go on building from."""
+        nodes: list[Node] = []
+
+        def symbol(leaf: Any) -> Any:
+            if isinstance(leaf, Ref):
+                return nodes[leaf.row].output_at(leaf.path)
+            return state[leaf.name] if isinstance(leaf, StateRef) else leaf
+
+        for call in self.calls:
+            target = _LIVE[call.kind](call.target, modules)
+            kwargs = {"given": True} if call.kind == "input" else map_leaves(symbol, call.kwargs)
+            node = Node(target, map_leaves(symbol, call.args), kwargs, _chosen_name(call, target))
+            node.revives(call.specs)
+            nodes.append(node)
+            if hasattr(target, "_nodes"):
+                target._nodes.add(node)
+        return map_leaves(symbol, self.inputs), map_leaves(symbol, self.outputs)
+
+
+def _chosen_name(call: Call, target: Any) -> str:
+    """The name of a call where somebody chose it; none where it was made from what is called."""
+    if call.kind != "module":
+        return call.name if target is None else ""
+    made = symbolic.name_of(target)
+    return "" if re.fullmatch(rf"{re.escape(made)}(_\d+)?", call.target) else call.target
+
+
+_LIVE: dict[str, Any] = {
+    "input": lambda target, modules: None,
+    "module": lambda target, modules: modules[target],
+    "function": lambda target, modules: target,
+    "method": lambda target, modules: Method(target),
+    "attribute": lambda target, modules: Attribute(target),
+    "size": lambda target, modules: symbolic.size,
+}
+
+
+class Names:
+    """Unique names: the first asker of a name gets it, the next ones get `name_1`, `name_2`."""
+
+    def __init__(self, *taken: str) -> None:
+        self.taken = set(taken)
+        self._next: dict[str, int] = {}
+
+    def new(self, name: str) -> str:
+        if name not in self.taken:
+            self.taken.add(name)
+            return name
+        number = self._next.get(name, 1)
+        while f"{name}_{number}" in self.taken:
+            number += 1
+        self._next[name] = number + 1
+        self.taken.add(f"{name}_{number}")
+        return f"{name}_{number}"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A graph with what its names stand for."""
+
+    graph: Graph
+    modules: dict[str, nn.Module]
+    state: dict[str, Tensor]

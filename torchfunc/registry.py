@@ -1,0 +1,119 @@
+"""Classes and functions by their Keras names: register, lookup, "did you mean".
+
+A file names what it needs by these names alone: the registries are the whole of what a file can
+reach. Nothing is ever imported because a file says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from torchfunc.errors import TorchfuncError, UnknownNameError
+
+T = TypeVar("T")
+
+_custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default=MappingProxyType({}))
+
+
+class Registry:
+    """What one kind of name stands for: `Registry("loss")["mse"]`.
+
+    Names are compared whole. An alias is a second name of the same object; `name_of` gives the first.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._objects: dict[str, Any] = {}
+        self._names: dict[int, str] = {}
+
+    def add(self, target: Any, *names: str) -> Any:
+        """Register `target` under `names` (or its own name), and return it.
+
+        Raises:
+            TorchfuncError: a name that already stands for something else.
+        """
+        for name in names or (target.__name__,):
+            if self._objects.get(name, target) is not target:
+                raise TorchfuncError(
+                    f"The {self.kind} name {name!r} already stands for {self._objects[name]!r}. "
+                    "Choose another name."
+                )
+            self._objects[name] = target
+            self._names.setdefault(id(target), name)
+        return target
+
+    def register(self, *names: str) -> Callable[[T], T]:
+        """`add` as a decorator."""
+        return lambda target: self.add(target, *names)
+
+    def lookup(self, name: str, fix: str = "") -> Any:
+        """What `name` stands for: ours first, then the caller's `custom_objects`.
+
+        Raises:
+            UnknownNameError: with the nearest names that are known.
+        """
+        if name in self._objects:
+            return self._objects[name]
+        custom = _custom.get()
+        if name in custom:
+            return custom[name]
+        raise UnknownNameError(self.kind, name, [*self._objects, *custom], fix)
+
+    def name_of(self, target: Any) -> str | None:
+        """The first name under which `target` was registered, or None."""
+        return self._names.get(id(target))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._objects or name in _custom.get()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._objects)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+
+@contextmanager
+def custom_object_scope(objects: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Within it, a name that no registry holds is looked up among the caller's own `objects`."""
+    token = _custom.set({**_custom.get(), **(objects or {})})
+    try:
+        yield
+    finally:
+        _custom.reset(token)
+
+
+def custom_name_of(target: Any) -> str | None:
+    """The name that the surrounding `custom_object_scope` gives to `target`, or None."""
+    return next((name for name, value in _custom.get().items() if value is target), None)
+
+
+def custom_object(name: str) -> Any:
+    """What the surrounding `custom_object_scope` calls by that name, or None."""
+    return _custom.get().get(name)
+
+
+activations = Registry("activation")
+constraints = Registry("constraint")
+initializers = Registry("initializer")
+layers = Registry("layer")
+losses = Registry("loss")
+metrics = Registry("metric")
+optimizers = Registry("optimizer")
+regularizers = Registry("regularizer")
+schedules = Registry("learning rate schedule")
+
+
+def register(name: str | None = None) -> Callable[[type[T]], type[T]]:
+    """Make a layer or model class of yours known to files under `name` (its own name by default).
+
+    ```python
+    @torchfunc.register()
+    class CustomDense(layers.Layer): ...
+    ```
+    """
+    return lambda target: layers.add(target, name or target.__name__)
