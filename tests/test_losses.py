@@ -1,0 +1,388 @@
+"""Losses against Keras, and against torch and float64 where Keras clips."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from torchfunc import losses
+from torchfunc.configurable import plain
+from torchfunc.errors import CompileError, ConfigError, DataError, SavingError, UnknownNameError
+from torchfunc.registry import custom_object_scope
+
+SAMPLES, CLASSES = 12, 5
+
+
+def targets(kind: str) -> torch.Tensor:
+    numbers = torch.rand(SAMPLES, CLASSES) * 2 + 0.1
+    return {
+        "numbers": numbers,
+        "signs": torch.sign(torch.randn(SAMPLES, CLASSES)),
+        "bits": torch.randint(0, 2, (SAMPLES, CLASSES)).float(),
+        "shares": numbers.softmax(-1),
+        "one_hot": torch.eye(CLASSES)[torch.randint(0, CLASSES, (SAMPLES,))],
+        "labels": torch.randint(0, CLASSES, (SAMPLES,)),
+    }[kind]
+
+
+def outputs(kind: str) -> torch.Tensor:
+    logits = torch.randn(SAMPLES, CLASSES) * 2
+    return {
+        "numbers": logits,
+        "positive": logits.exp(),
+        "probabilities": logits.sigmoid(),
+        "shares": logits.softmax(-1),
+    }[kind]
+
+
+CASES = [
+    ("MeanSquaredError", {}, "numbers", "numbers"),
+    ("MeanAbsoluteError", {}, "numbers", "numbers"),
+    ("MeanAbsolutePercentageError", {}, "numbers", "numbers"),
+    ("MeanSquaredLogarithmicError", {}, "numbers", "positive"),
+    ("Huber", {}, "numbers", "numbers"),
+    ("Huber", {"delta": 0.4}, "numbers", "numbers"),
+    ("LogCosh", {}, "numbers", "numbers"),
+    ("Poisson", {}, "numbers", "positive"),
+    ("KLDivergence", {}, "shares", "shares"),
+    ("CosineSimilarity", {}, "numbers", "numbers"),
+    ("CosineSimilarity", {"axis": 0}, "numbers", "numbers"),
+    ("Hinge", {}, "signs", "numbers"),
+    ("Hinge", {}, "bits", "numbers"),
+    ("SquaredHinge", {}, "bits", "numbers"),
+    ("CategoricalHinge", {}, "one_hot", "numbers"),
+    ("Dice", {}, "bits", "probabilities"),
+    ("Dice", {"axis": (1,)}, "bits", "probabilities"),
+    ("Tversky", {}, "bits", "probabilities"),
+    ("Tversky", {"alpha": 0.3, "beta": 0.9, "axis": (1,)}, "bits", "probabilities"),
+    ("BinaryCrossentropy", {}, "bits", "probabilities"),
+    ("BinaryCrossentropy", {"from_logits": True}, "bits", "numbers"),
+    ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, "bits", "numbers"),
+    ("BinaryCrossentropy", {"label_smoothing": 0.2, "axis": 0}, "bits", "probabilities"),
+    ("CategoricalCrossentropy", {}, "one_hot", "shares"),
+    ("CategoricalCrossentropy", {}, "one_hot", "positive"),
+    ("CategoricalCrossentropy", {"from_logits": True}, "one_hot", "numbers"),
+    ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.3}, "shares", "numbers"),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.3}, "one_hot", "shares"),
+    ("SparseCategoricalCrossentropy", {}, "labels", "shares"),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, "labels", "numbers"),
+    ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 2}, "labels", "numbers"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 2}, "labels", "shares"),
+    ("BinaryFocalCrossentropy", {}, "bits", "probabilities"),
+    (
+        "BinaryFocalCrossentropy",
+        {"from_logits": True, "apply_class_balancing": True, "gamma": 3.0},
+        "bits",
+        "numbers",
+    ),
+    ("CategoricalFocalCrossentropy", {}, "one_hot", "shares"),
+    ("CategoricalFocalCrossentropy", {"from_logits": True, "label_smoothing": 0.1}, "one_hot", "numbers"),
+]
+
+
+def value_and_gradient(loss, y_true, y_pred, weights):
+    y_pred = y_pred.clone().requires_grad_()
+    value = loss(y_true, y_pred, weights)
+    (gradient,) = torch.autograd.grad(value.sum(), y_pred)
+    return value.detach(), gradient
+
+
+def assert_equal_to_keras(name, arguments, y_true, y_pred, weights=None):
+    ours = value_and_gradient(getattr(losses, name)(**arguments), y_true, y_pred, weights)
+    theirs = value_and_gradient(getattr(keras.losses, name)(**arguments), y_true, y_pred, weights)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "arguments", "target", "output"), CASES, ids=str)
+def test_a_loss_equals_its_keras_twin_in_value_and_gradient(name, arguments, target, output):
+    assert_equal_to_keras(name, arguments, targets(target), outputs(output))
+
+
+@pytest.mark.parametrize(
+    "reduction", ["sum", "mean", "none", None, "mean_with_sample_weight", "sum_over_batch_size"]
+)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("name", "arguments", "target", "output"), CASES[::3], ids=str)
+def test_every_reduction_and_weighting_equals_that_of_keras(
+    name, arguments, target, output, weighted, reduction
+):
+    values = getattr(losses, name)(**arguments).per_sample(targets(target), outputs(output))
+    weights = torch.rand(SAMPLES) * 3 if weighted and values.shape == (SAMPLES,) else None
+    arguments = {**arguments, "reduction": reduction}
+    assert_equal_to_keras(name, arguments, targets(target), outputs(output), weights)
+
+
+@pytest.mark.parametrize(("name", "arguments", "target", "output"), CASES, ids=str)
+def test_the_lower_case_function_returns_the_values_of_keras(name, arguments, target, output):
+    function = {
+        "KLDivergence": "kl_divergence",
+        "LogCosh": "log_cosh",
+    }.get(name) or "".join(f"_{c.lower()}" if c.isupper() else c for c in name).strip("_")
+    y_true, y_pred = targets(target), outputs(output)
+    ours = getattr(losses, function)(y_true, y_pred, **arguments)
+    theirs = getattr(keras.losses, function)(y_true, y_pred, **arguments)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours, getattr(losses, name)(**arguments).per_sample(y_true, y_pred))
+
+
+def test_a_loss_over_time_steps_equals_keras_with_weights_for_each_step():
+    logits, labels = torch.randn(4, 6, 5), torch.randint(0, 5, (4, 6))
+    for y_true in (labels, labels.unsqueeze(-1)):
+        for weights in (None, torch.rand(4, 6)):
+            arguments = {"from_logits": True}
+            assert_equal_to_keras("SparseCategoricalCrossentropy", arguments, y_true, logits, weights)
+    one_hot = torch.eye(5)[labels]
+    assert_equal_to_keras("CategoricalCrossentropy", {"from_logits": True}, one_hot, logits, torch.rand(4, 6))
+    assert_equal_to_keras("MeanSquaredError", {}, one_hot, logits, torch.rand(4, 6))
+
+
+def test_the_axis_of_classes_may_be_any():
+    logits, labels = torch.randn(4, 5, 6), torch.randint(0, 5, (4, 6))
+    for arguments in ({"from_logits": True, "axis": 1}, {"from_logits": True, "axis": 1, "ignore_class": 0}):
+        assert_equal_to_keras("SparseCategoricalCrossentropy", arguments, labels, logits)
+    one_hot = torch.eye(5)[labels].movedim(-1, 1)
+    assert_equal_to_keras("CategoricalCrossentropy", {"from_logits": True, "axis": 1}, one_hot, logits)
+
+
+def test_a_weight_for_each_sample_spreads_over_its_time_steps():
+    values = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    loss = losses.MeanAbsoluteError()
+    weighted = loss(torch.zeros(2, 3, 1), values.unsqueeze(-1), sample_weight=torch.tensor([1.0, 10.0]))
+    assert float(weighted) == pytest.approx((1 + 2 + 3 + 40 + 50 + 60) / 6)
+
+
+def test_from_logits_the_gradient_is_exact_where_probabilities_are_clipped():
+    logits = torch.tensor([[120.0, 0.0]], requires_grad=True)
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)(torch.tensor([1]), logits)
+    assert float(loss.detach()) == pytest.approx(120.0)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert gradient.tolist() == [[1.0, -1.0]]
+    clipped = losses.SparseCategoricalCrossentropy()(torch.tensor([1]), logits.softmax(-1))
+    assert float(clipped.detach()) == pytest.approx(16.118, abs=1e-3)
+
+
+def test_without_weights_a_crossentropy_from_logits_is_one_kernel_of_torch():
+    logits, labels = torch.randn(8, 5), torch.randint(0, 5, (8,))
+    bits = (logits > 0).float()
+    for loss, y, expected in (
+        (losses.SparseCategoricalCrossentropy(True), labels, F.cross_entropy(logits, labels)),
+        (
+            losses.CategoricalCrossentropy(True),
+            torch.eye(5)[labels],
+            F.cross_entropy(logits, torch.eye(5)[labels]),
+        ),
+        (losses.BinaryCrossentropy(True), bits, F.binary_cross_entropy_with_logits(logits, bits)),
+        (losses.MeanSquaredError(), bits, F.mse_loss(logits, bits)),
+    ):
+        assert torch.equal(loss(y, logits), expected)
+
+
+def test_an_ignored_class_counts_neither_in_the_sum_nor_in_the_mean():
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, -1, 2, -1, 0])
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    kept = labels != -1
+    torch.testing.assert_close(loss(labels, logits), F.cross_entropy(logits[kept], labels[kept]))
+    assert loss.per_sample(labels, logits)[~kept].tolist() == [0.0, 0.0]
+    assert float(loss(torch.full((6,), -1), logits)) == 0.0
+
+
+def test_no_label_is_passed_over_unless_it_was_asked_for():
+    with pytest.raises(IndexError, match="Target -100 is out of bounds"):
+        losses.SparseCategoricalCrossentropy(from_logits=True)(torch.tensor([-100]), torch.zeros(1, 3))
+
+
+def test_half_precision_is_summed_in_float32():
+    y_pred = torch.full((4096, 8), 0.3, dtype=torch.bfloat16)
+    assert losses.MeanSquaredError()(torch.zeros(4096, 8), y_pred).dtype == torch.float32
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = losses.BinaryCrossentropy()(torch.zeros(4096, 8), y_pred)
+    assert float(value) == pytest.approx(-np.log(1 - float(y_pred[0, 0])), rel=1e-5)
+
+
+def test_exactly_one_trailing_axis_of_length_one_is_aligned():
+    y_true, y_pred = torch.rand(7), torch.rand(7, 1)
+    expected = F.mse_loss(y_pred.squeeze(-1), y_true)
+    for one, other in (
+        (y_true, y_pred),
+        (y_pred, y_true),
+        (y_true, y_pred[:, 0]),
+        (y_pred, y_pred * 0 + y_true[:, None]),
+    ):
+        assert losses.MeanSquaredError().per_sample(one, other).shape == (7,)
+    torch.testing.assert_close(losses.MeanSquaredError()(y_true, y_pred), expected)
+    weights = torch.arange(7.0)
+    weighted = losses.MeanSquaredError()(y_true, y_pred[:, 0], weights)
+    torch.testing.assert_close(weighted, ((y_true - y_pred[:, 0]) ** 2 * weights).mean())
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "output", "words"),
+    [
+        (
+            "mse",
+            (4, 5),
+            (4, 1),
+            r"Loss 'mean_squared_error': expected targets shaped like the outputs, "
+            r"got targets of shape \(4, 5\) for outputs of shape \(4, 1\)",
+        ),
+        ("mae", (4,), (4, 3), r"got targets of shape \(4,\) for outputs of shape \(4, 3\)"),
+        ("bce", (4, 1), (4, 3), r"Loss 'binary_crossentropy': expected targets shaped like the outputs"),
+        (
+            "categorical_crossentropy",
+            (4,),
+            (4, 3),
+            r"targets without the axis of classes are class indices.* "
+            r"Fix: loss='sparse_categorical_crossentropy'",
+        ),
+        ("categorical_crossentropy", (4, 1), (4, 3), r"Fix: loss='sparse_categorical_crossentropy'"),
+        (
+            "sparse_categorical_crossentropy",
+            (4, 3),
+            (4, 3),
+            r"(?i)targets with the axis of classes are one-hot.* Fix: loss='categorical_crossentropy'",
+        ),
+        (
+            "sparse_categorical_crossentropy",
+            (5,),
+            (4, 3),
+            r"expected class indices of shape \(4,\), got targets of shape \(5,\)",
+        ),
+        (
+            "sparse_categorical_crossentropy",
+            (4,),
+            (4, 1),
+            r"expected at least 2 classes, got outputs of shape \(4, 1\).* Fix: loss='binary_crossentropy'",
+        ),
+    ],
+)
+def test_shapes_that_do_not_fit_are_told_with_the_way_out(loss, target, output, words):
+    with pytest.raises(DataError, match="(?i)" + words.removeprefix("(?i)")):
+        losses.get(loss)(torch.zeros(target), torch.rand(output))
+
+
+def test_weights_that_do_not_fit_are_told():
+    with pytest.raises(DataError, match=r"Loss 'mean_squared_error': .* got sample weights of shape \(3,\)"):
+        losses.get("mse")(torch.zeros(4, 5), torch.zeros(4, 5), torch.ones(3))
+
+
+@pytest.mark.parametrize(("name", "arguments", "target", "output"), CASES, ids=str)
+def test_a_config_holds_keras_keys_and_makes_the_same_loss(name, arguments, target, output):
+    made = getattr(losses, name)(**arguments, reduction="sum", name="mine")
+    again = losses.deserialize(losses.serialize(made))
+    assert type(again) is type(made)
+    assert again.get_config() == made.get_config()
+    theirs = getattr(keras.losses, name)(**arguments)
+    assert set(theirs.get_config()) <= set(made.get_config())
+    imported = losses.get(keras.losses.serialize(theirs))
+    assert {key: imported.get_config()[key] for key in theirs.get_config()} == plain(theirs.get_config())
+
+
+ALIASES = ["bce", "BCE", "kld", "KLD", "mae", "MAE", "mape", "MAPE", "mse", "MSE", "msle", "MSLE"]
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_an_alias_stands_for_what_it_stands_for_in_keras(alias):
+    assert losses.get(alias).name == keras.losses.get(alias).__name__
+
+
+def test_our_own_functions_stand_for_their_classes():
+    assert isinstance(losses.get(losses.hinge), losses.Hinge)
+    assert isinstance(losses.get(losses.categorical_crossentropy), losses.CategoricalCrossentropy)
+
+
+def test_a_function_of_ones_own_is_called_in_the_order_of_keras():
+    def weighted_error(y_true, y_pred):
+        return ((2 * y_true - y_pred) ** 2).mean(-1)
+
+    y_true, y_pred = torch.rand(4, 3), torch.rand(4, 3)
+    loss = losses.get(weighted_error)
+    assert loss.name == "weighted_error"
+    torch.testing.assert_close(loss(y_true, y_pred), ((2 * y_true - y_pred) ** 2).mean())
+    assert loss.per_sample(y_true, y_pred).shape == (4,)
+    with custom_object_scope({"weighted_error": weighted_error}):
+        assert losses.get(losses.serialize(loss)).function is weighted_error
+
+
+def test_a_class_of_ones_own_defines_call():
+    class Cubed(losses.Loss):
+        def call(self, y_true, y_pred):
+            return (y_true - y_pred).abs().pow(3).mean(-1)
+
+    loss = losses.get(Cubed)
+    assert loss.name == "cubed"
+    values = loss.per_sample([[1.0, 2.0]], np.zeros((1, 2), np.float32))
+    assert values.tolist() == [4.5]
+    assert float(Cubed(reduction="sum")(torch.ones(3, 2), torch.zeros(3, 2))) == 3.0
+
+
+LABELS = torch.tensor([0, 1, 2, 3, 4, 0, 1, 2])
+FRACTIONS = torch.linspace(0, 1, 40).reshape(8, 5)
+
+
+@pytest.mark.parametrize(
+    ("given", "target"),
+    [
+        (nn.CrossEntropyLoss(label_smoothing=0.1), LABELS),
+        (nn.CrossEntropyLoss, LABELS),
+        (F.cross_entropy, LABELS),
+        (partial(F.cross_entropy, label_smoothing=0.1), LABELS),
+        (nn.MSELoss(), FRACTIONS),
+        (nn.BCEWithLogitsLoss(pos_weight=torch.arange(5.0)), FRACTIONS),
+        (F.smooth_l1_loss, FRACTIONS),
+    ],
+    ids=["object", "class", "function", "partial", "mse", "bce", "smooth_l1"],
+)
+def test_a_loss_of_torch_is_called_in_the_order_of_torch(given, target):
+    logits = torch.randn(8, 5)
+    direct = given() if isinstance(given, type) else given
+    loss = losses.get(given)
+    torch.testing.assert_close(loss(target, logits), direct(logits, target))
+    weights = torch.rand(8)
+    values = loss.per_sample(target, logits)
+    shaped = weights.view(8, *[1] * (values.ndim - 1))
+    torch.testing.assert_close(loss(target, logits, weights), (values * shaped).mean())
+    torch.testing.assert_close(loss(target, logits, torch.ones(8)), direct(logits, target))
+
+
+def test_targets_of_one_column_are_aligned_for_torch_too():
+    y_pred, y_true = torch.rand(6, 1), torch.rand(6)
+    torch.testing.assert_close(losses.get(nn.MSELoss())(y_true, y_pred), F.mse_loss(y_pred[:, 0], y_true))
+
+
+def test_a_loss_that_returns_one_number_cannot_be_weighted():
+    loss = losses.get(lambda y_true, y_pred: (y_true - y_pred).abs().mean())
+    assert float(loss(torch.zeros(3, 2), torch.ones(3, 2))) == 1.0
+    with pytest.raises(
+        DataError, match="one number for the whole batch.* Fix: return the values before their mean"
+    ):
+        loss(torch.zeros(3, 2), torch.ones(3, 2), torch.ones(3))
+
+
+def test_crossentropy_is_resolved_by_the_shapes():
+    assert isinstance(losses.resolve("crossentropy", (None, 1), (None, 1)), losses.BinaryCrossentropy)
+    assert isinstance(losses.resolve("ce", (None, 5), (None,)), losses.SparseCategoricalCrossentropy)
+    assert isinstance(losses.resolve("ce", (None, 5), (None, 1)), losses.SparseCategoricalCrossentropy)
+    assert isinstance(losses.resolve("ce", (None, 5), (None, 5)), losses.CategoricalCrossentropy)
+    assert isinstance(losses.resolve("mse", (None, 5), (None, 5)), losses.MeanSquaredError)
+    assert losses.get(None) is None
+
+
+def test_wrong_names_and_arguments_are_told():
+    with pytest.raises(
+        UnknownNameError, match=r"Unknown loss 'binary_crossentopy'\. Did you mean 'binary_crossentropy'\?"
+    ):
+        losses.get("binary_crossentopy")
+    with pytest.raises(
+        CompileError, match=r"Hinge: expected one of 'sum_over_batch_size'.* got reduction='average'"
+    ):
+        losses.Hinge(reduction="average")
+    with pytest.raises(ConfigError, match=r"loss 'Huber': got .*unexpected keyword argument 'alpha'"):
+        losses.get({"class_name": "Huber", "config": {"alpha": 1.0}})
+    with pytest.raises(SavingError, match="write it as a named function"):
+        losses.serialize(nn.MSELoss())

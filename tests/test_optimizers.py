@@ -1,0 +1,492 @@
+"""Optimizers against Keras over many steps, and as what they are: optimizers of PyTorch."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from functools import partial
+
+import keras
+import pytest
+import torch
+from torch import nn
+
+from torchfunc import optimizers, schedules
+from torchfunc.errors import CompileError, SavingError, TorchfuncError, UnknownNameError
+from torchfunc.optimizers import Stepper, Update
+
+# Keras reads its own variables in a way that NumPy is about to forbid.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
+
+CASES = [
+    ("SGD", {}),
+    ("SGD", {"momentum": 0.9}),
+    ("SGD", {"momentum": 0.9, "nesterov": True}),
+    ("RMSprop", {}),
+    ("RMSprop", {"rho": 0.6, "epsilon": 1e-3}),
+    ("RMSprop", {"momentum": 0.5}),
+    ("RMSprop", {"centered": True}),
+    ("RMSprop", {"centered": True, "momentum": 0.5}),
+    ("Adam", {}),
+    ("Adam", {"epsilon": 1e-2, "beta_1": 0.5, "beta_2": 0.7}),
+    ("Adam", {"amsgrad": True}),
+    ("AdamW", {}),
+    ("AdamW", {"weight_decay": 0.3}),
+    ("Adamax", {}),
+    ("Nadam", {}),
+    ("Adagrad", {}),
+    ("Adagrad", {"initial_accumulator_value": 0.0, "epsilon": 1e-3}),
+    ("Adadelta", {"learning_rate": 1.0}),
+    ("Lion", {}),
+    ("Ftrl", {}),
+    ("Ftrl", {"l1_regularization_strength": 0.05, "l2_regularization_strength": 0.1, "beta": 0.2}),
+    ("Ftrl", {"l2_shrinkage_regularization_strength": 0.1, "learning_rate_power": -0.3}),
+]
+COMMON = [
+    {"weight_decay": 0.1},
+    {"clipnorm": 0.5},
+    {"clipvalue": 0.2},
+    {"global_clipnorm": 0.7},
+    {"use_ema": True, "ema_momentum": 0.8},
+    {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 4},
+    {"learning_rate": "schedule"},
+]
+SHAPES = [(5, 4), (4,), (3, 2, 4, 4), (), (7, 1)]
+NAMES = ["SGD", "RMSprop", "Adam", "AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Lion", "Ftrl"]
+
+
+def make_params(shapes=SHAPES):
+    generator = torch.Generator().manual_seed(1)
+    return [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+
+
+def gradients(steps, shapes=SHAPES):
+    generator = torch.Generator().manual_seed(2)
+    return [[torch.randn(shape, generator=generator) * 0.5**i for shape in shapes] for i in range(steps)]
+
+
+def run(stepper, params, batches):
+    for grads in batches:
+        for parameter, grad in zip(params, grads, strict=True):
+            parameter.grad = grad
+        stepper.step()
+
+
+def values(params):
+    return [parameter.detach().clone() for parameter in params]
+
+
+def keras_run(optimizer, batches):
+    variables = [keras.Variable(parameter.detach().clone()) for parameter in make_params()]
+    with torch.no_grad():
+        for grads in batches:
+            optimizer.apply(grads, variables)
+        optimizer.finalize_variable_values(variables)
+    return [torch.as_tensor(variable.value).detach().cpu() for variable in variables]
+
+
+def assert_equal_to_keras(name, arguments):
+    ours, theirs = dict(arguments), dict(arguments)
+    if arguments.get("learning_rate") == "schedule":
+        ours["learning_rate"] = schedules.CosineDecay(0.1, 10)
+        theirs["learning_rate"] = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    params = make_params()
+    optimizer = getattr(optimizers, name)(**ours)
+    run(optimizer.build(params), params, gradients(12))
+    optimizer.finalize_variable_values()
+    expected = keras_run(getattr(keras.optimizers, name)(**theirs), gradients(12))
+    torch.testing.assert_close(values(params), expected, rtol=1e-5, atol=1e-5)
+    assert optimizer.iterations == 12
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES, ids=str)
+def test_an_optimizer_equals_its_keras_twin_over_many_steps(name, arguments):
+    assert_equal_to_keras(name, arguments)
+
+
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam"])
+@pytest.mark.parametrize("arguments", COMMON, ids=str)
+def test_decay_clipping_averages_and_schedules_equal_those_of_keras(name, arguments):
+    assert_equal_to_keras(name, arguments)
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES, ids=str)
+def test_the_fused_kernels_and_the_plain_ones_take_the_same_steps(name, arguments, monkeypatch):
+    results = []
+    for fused in (True, False):
+        if not fused:
+            monkeypatch.setattr(Update, "fused", lambda self: False)
+        params = [nn.Parameter(parameter.detach().double()) for parameter in make_params()]
+        batches = [[grad.double() for grad in grads] for grads in gradients(12)]
+        run(getattr(optimizers, name)(**arguments).build(params), params, batches)
+        results.append(values(params))
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_without_gradients_are_passed_over_in_any_pattern(name):
+    whole, parts = make_params(), make_params()
+    stepper = getattr(optimizers, name)().build(whole)
+    singles = [getattr(optimizers, name)().build([parameter]) for parameter in parts]
+    for step, grads in enumerate(gradients(9)):
+        for i, grad in enumerate(grads):
+            # The first and third step give all of them, so that buffers exist before some are missing.
+            present = step in (0, 2) or (step + i) % 3 > 0
+            whole[i].grad = grad if present else None
+            parts[i].grad = grad if present else None
+        stepper.step()
+        for single in singles:
+            single.step()
+            # The number of the step is the optimizer's, not the parameter's, in Keras.
+            single.param_groups[0]["iterations"] = step + 1
+            if "momentum_product" in single.param_groups[0]:
+                single.param_groups[0]["momentum_product"] = stepper.param_groups[0]["momentum_product"]
+    torch.testing.assert_close(values(whole), values(parts), rtol=1e-6, atol=1e-7)
+
+
+def test_a_step_without_any_gradient_changes_nothing():
+    params = make_params()
+    optimizer = optimizers.Adam(weight_decay=0.1)
+    optimizer.build(params).step()
+    assert optimizer.iterations == 0
+    assert all(torch.equal(one, other) for one, other in zip(params, make_params(), strict=True))
+
+
+@pytest.mark.parametrize(("name", "arguments"), [*CASES, ("Adam", {"use_ema": True})], ids=str)
+def test_a_loaded_state_goes_on_to_the_same_bits(name, arguments):
+    batches = gradients(10)
+    params = make_params()
+    stepper = getattr(optimizers, name)(**arguments).build(params)
+    run(stepper, params, batches[:5])
+    saved, weights = copy.deepcopy(stepper.state_dict()), values(params)
+    run(stepper, params, batches[5:])
+
+    resumed = [nn.Parameter(weight) for weight in weights]
+    other = getattr(optimizers, name)(**arguments).build(resumed)
+    other.load_state_dict(saved)
+    run(other, resumed, batches[5:])
+    assert all(torch.equal(one, other) for one, other in zip(params, resumed, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
+def test_a_copied_optimizer_goes_on_to_the_same_bits(name, copied):
+    batches, params = gradients(8), make_params()
+    stepper = getattr(optimizers, name)().build(params)
+    run(stepper, params, batches[:4])
+    twin = copied(stepper)
+    run(stepper, params, batches[4:])
+    theirs = twin.param_groups[0]["params"]
+    run(twin, theirs, batches[4:])
+    assert theirs[0] is not params[0]
+    assert all(torch.equal(one, other) for one, other in zip(params, theirs, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_is_cast_between_steps_takes_its_state_along(name):
+    batches, params = gradients(6), make_params()
+    stepper = getattr(optimizers, name)().build(params)
+    run(stepper, params, batches[:3])
+    for parameter in params:
+        parameter.data, parameter.grad = parameter.data.double(), None
+    run(stepper, params, [[grad.double() for grad in grads] for grads in batches[3:]])
+    state = [value for slots in stepper.state.values() for value in slots.values()]
+    assert {value.dtype for value in state} <= {torch.float64}
+    straight = make_params()
+    run(getattr(optimizers, name)().build(straight), straight, batches)
+    torch.testing.assert_close([v.float() for v in values(params)], values(straight), rtol=1e-5, atol=1e-6)
+
+
+def test_state_that_somebody_replaces_is_taken_over():
+    batches, params, straight = gradients(6), make_params(), make_params()
+    stepper = optimizers.RMSprop().build(params)
+    for grads in batches:
+        run(stepper, params, [grads])
+        for slots in stepper.state.values():
+            slots["scaled_velocity"] = slots["scaled_velocity"].clone()
+    run(optimizers.RMSprop().build(straight), straight, batches)
+    assert all(torch.equal(one, other) for one, other in zip(params, straight, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("order", ["channels_last", "late", "transposed", "sliced"])
+def test_the_order_of_weights_in_memory_changes_no_step(name, order):
+    params, straight = make_params(), make_params()
+    stepper, other = getattr(optimizers, name)().build(params), getattr(optimizers, name)().build(straight)
+
+    def reorder():
+        data = params[2].data
+        params[2].data = {
+            "transposed": data.transpose(0, 1).contiguous().transpose(0, 1),
+            "sliced": torch.cat([data, data], 1)[:, : data.shape[1]],
+        }.get(order, data.contiguous(memory_format=torch.channels_last))
+
+    if order != "late":
+        reorder()
+    run(stepper, params, gradients(6)[:3])
+    if order == "late":
+        reorder()
+    run(stepper, params, gradients(6)[3:])
+    run(other, straight, gradients(6))
+    assert not params[2].is_contiguous()
+    torch.testing.assert_close(values(params), values(straight))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_from_another_order_in_memory_is_taken_for_what_it_holds(name):
+    params, straight = make_params(), make_params()
+    stepper = getattr(optimizers, name)().build(params)
+    run(stepper, params, gradients(6)[:3])
+    saved = copy.deepcopy(stepper.state_dict())
+    for slots in saved["state"].values():
+        for slot, value in slots.items():
+            if value.ndim == 4:
+                slots[slot] = value.contiguous(memory_format=torch.channels_last)
+    stepper.load_state_dict(saved)
+    run(stepper, params, gradients(6)[3:])
+    run(getattr(optimizers, name)().build(straight), straight, gradients(6))
+    torch.testing.assert_close(values(params), values(straight))
+
+
+def test_a_sparse_gradient_is_taken_for_what_it_means():
+    table = nn.Embedding(6, 3, sparse=True)
+    twin = nn.Embedding(6, 3)
+    twin.load_state_dict(table.state_dict())
+    for module in (table, twin):
+        optimizer = optimizers.Adam(0.1).build(module.parameters())
+        for _ in range(3):
+            optimizer.zero_grad()
+            module(torch.tensor([1, 1, 4])).pow(2).sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(table.weight, twin.weight)
+
+
+def test_the_decay_of_rmsprop_is_one_kernel_for_all_parameters():
+    params = make_params([(4, 4)] * 30)
+    stepper = optimizers.RMSprop().build(params)
+    run(stepper, params, gradients(2, [(4, 4)] * 30))
+    with torch.profiler.profile() as profile:
+        stepper.step()
+    counts = {event.key: event.count for event in profile.key_averages()}
+    assert counts["aten::lerp_"] == 1
+    assert counts["aten::_fused_adagrad_"] == 1
+    assert counts["Optimizer.step#Stepper.step"] == 1
+
+
+def test_pytorch_sees_an_optimizer_of_its_own():
+    model = nn.Linear(3, 2)
+    optimizer = optimizers.RMSprop(0.1)
+    stepper = optimizer.build(model.parameters())
+    assert isinstance(stepper, torch.optim.Optimizer)
+    assert isinstance(stepper, Stepper)
+    assert optimizer.torch_optimizer is stepper
+    scheduler = torch.optim.lr_scheduler.StepLR(stepper, 1, gamma=0.5)
+    for _ in range(3):
+        stepper.zero_grad()
+        model(torch.ones(1, 3)).sum().backward()
+        stepper.step()
+        scheduler.step()
+    assert optimizer.learning_rate == stepper.param_groups[0]["lr"] == 0.0125
+    assert model.weight.grad is not None
+    stepper.zero_grad()
+    assert model.weight.grad is None
+    assert "rho: 0.9" in repr(stepper)
+
+
+def test_hooks_and_closures_are_called():
+    params, seen = make_params(), []
+    stepper = optimizers.SGD(0.1).build(params)
+    stepper.register_step_pre_hook(lambda *_: seen.append("before"))
+    stepper.register_step_post_hook(lambda *_: seen.append("after"))
+
+    def closure():
+        stepper.zero_grad(set_to_none=False)
+        loss = sum(parameter.square().sum() for parameter in params)
+        loss.backward()
+        seen.append("closure")
+        return loss.detach()
+
+    first, second = stepper.step(closure), stepper.step(closure)
+    assert second < first
+    assert seen == ["before", "closure", "after"] * 2
+
+
+def test_groups_have_learning_rates_and_decays_of_their_own():
+    one, other = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    groups = [{"params": [one]}, {"params": [other], "lr": 0.5, "weight_decay": 0.2}]
+    stepper = optimizers.SGD(0.1).build(groups)
+    run(stepper, [one, other], [[torch.ones(2), torch.ones(2)]])
+    torch.testing.assert_close(one.detach(), torch.full((2,), 0.9))
+    torch.testing.assert_close(other.detach(), torch.full((2,), 0.9 - 0.5))
+
+
+def test_the_learning_rate_can_be_read_and_set_before_and_after_building():
+    optimizer = optimizers.Adam(0.1)
+    optimizer.learning_rate = 0.2
+    stepper = optimizer.build(make_params())
+    assert (optimizer.learning_rate, stepper.param_groups[0]["lr"]) == (0.2, 0.2)
+    optimizer.learning_rate = 0.3
+    assert stepper.param_groups[0]["lr"] == 0.3
+    stepper.param_groups[0]["lr"] = 0.4
+    assert optimizer.learning_rate == optimizer.get_config()["learning_rate"] == 0.4
+    optimizer.learning_rate = schedules.ExponentialDecay(1.0, 1, 0.5)
+    assert optimizer.learning_rate == 1.0
+
+
+def test_a_schedule_is_asked_at_every_step_and_refuses_a_number():
+    params = make_params()
+    optimizer = optimizers.SGD(schedules.ExponentialDecay(1.0, 1, 0.5))
+    stepper = optimizer.build(params)
+    rates = []
+    for grads in gradients(3):
+        run(stepper, params, [grads])
+        rates.append(stepper.param_groups[0]["lr"])
+    assert rates == [1.0, 0.5, 0.25]
+    assert optimizer.learning_rate == 0.125
+    with pytest.raises(
+        TorchfuncError, match="Its learning rate is a schedule.* Fix: assign another schedule"
+    ):
+        optimizer.learning_rate = 0.1
+    assert optimizers.SGD(lambda: 0.7).learning_rate == 0.7
+    assert optimizers.SGD(lambda step: 0.1 * (step + 1)).learning_rate == 0.1
+
+
+def test_gradients_can_be_applied_by_hand():
+    params, straight = make_params(), make_params()
+    optimizer = optimizers.Adam(0.1)
+    with pytest.raises(TorchfuncError, match="gradients without parameters"):
+        optimizer.apply(gradients(1)[0])
+    params[0].grad = kept = torch.ones(5, 4)
+    for grads in gradients(3):
+        optimizer.apply(grads, params)
+    assert params[0].grad is kept
+    run(optimizers.Adam(0.1).build(straight), straight, gradients(3))
+    assert all(torch.equal(one, other) for one, other in zip(params, straight, strict=True))
+
+
+def test_a_gradient_that_is_no_number_shows_in_every_weight_when_clipped_together():
+    params = make_params()
+    grads = gradients(1)[0]
+    grads[1][0] = torch.inf
+    run(optimizers.SGD(global_clipnorm=1.0).build(params), params, [grads])
+    assert all(bool(parameter.isnan().all()) for parameter in params)
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES, ids=str)
+def test_a_config_makes_the_same_optimizer_and_that_of_keras_too(name, arguments):
+    made = getattr(optimizers, name)(**arguments, clipnorm=1.0)
+    again = optimizers.deserialize(optimizers.serialize(made))
+    assert type(again) is type(made)
+    assert again.get_config() == made.get_config()
+    theirs = getattr(keras.optimizers, name)(**arguments, clipnorm=1.0)
+    imported = optimizers.get(keras.optimizers.serialize(theirs))
+    config = {key: value for key, value in imported.get_config().items() if key != "name"}
+    ours = {key: value for key, value in made.get_config().items() if key != "name"}
+    assert config.pop("learning_rate") == pytest.approx(ours.pop("learning_rate"))
+    assert config == ours
+    elsewhere = {"loss_scale_factor", "gradient_accumulation_steps"}
+    assert set(theirs.get_config()) - elsewhere == set(made.get_config())
+
+
+def test_a_schedule_is_part_of_the_config():
+    made = optimizers.SGD(schedules.CosineDecay(0.1, 10, warmup_target=0.2, warmup_steps=3), momentum=0.9)
+    again = optimizers.get(optimizers.serialize(made))
+    assert again.get_config() == made.get_config()
+    assert [again.schedule(step) for step in range(9)] == [made.schedule(step) for step in range(9)]
+    theirs = keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 10))
+    assert isinstance(optimizers.get(keras.optimizers.serialize(theirs)).schedule, schedules.CosineDecay)
+
+
+def test_get_takes_names_in_any_case_classes_and_objects():
+    for given in (
+        "rmsprop",
+        "RMSprop",
+        "RMSPROP",
+        optimizers.RMSprop,
+        {"class_name": "RMSprop", "config": {}},
+    ):
+        assert type(optimizers.get(given)) is optimizers.RMSprop
+    optimizer = optimizers.Adam()
+    assert optimizers.get(optimizer) is optimizer
+    assert optimizers.get(optimizer.build(make_params())) is optimizer
+    assert optimizers.get(None) is None
+
+
+def test_get_takes_optimizers_of_pytorch():
+    params = make_params()
+    native = torch.optim.SGD(params, lr=0.1)
+    wrapped = optimizers.get(native)
+    assert wrapped.build(params) is wrapped.torch_optimizer is native
+    wrapped.learning_rate = 0.2
+    assert native.param_groups[0]["lr"] == wrapped.learning_rate == 0.2
+    for given in (torch.optim.Adam, partial(torch.optim.Adam, lr=0.3), lambda p: torch.optim.Adam(p, 0.3)):
+        made = optimizers.get(given)
+        assert isinstance(made.build(params), torch.optim.Adam)
+        assert isinstance(made.torch_optimizer, torch.optim.Adam)
+    assert optimizers.get(partial(torch.optim.Adam, lr=0.3)).name == "Adam"
+    with pytest.raises(CompileError, match=r"Optimizer 'Adam': got no parameters yet"):
+        assert optimizers.get(torch.optim.Adam).learning_rate
+    with pytest.raises(CompileError, match=r"expected a torch.optim.Optimizer"):
+        optimizers.get(lambda params: 3).build(params)
+    with pytest.raises(SavingError, match="write it as a named function"):
+        optimizers.serialize(wrapped)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: optimizers.get("adm"), r"Unknown optimizer 'adm'\. Did you mean 'adam'\?"),
+        (lambda: optimizers.get(3), "optimizer: expected a name, .* got 3 of type int"),
+        (lambda: optimizers.Adam(lr=0.1), "Adam: got unknown argument 'lr'. Fix: write learning_rate"),
+        (lambda: optimizers.RMSprop(eps=0.1), "unknown argument 'eps'. Fix: write epsilon"),
+        (lambda: optimizers.SGD(momentun=0.1), "unknown argument 'momentun'. Fix: write momentum"),
+        (
+            lambda: optimizers.SGD(x=0.1),
+            "unknown argument 'x'. Fix: it takes learning_rate, momentum, nesterov",
+        ),
+        (lambda: optimizers.SGD("fast"), "SGD: expected a number or a schedule, got learning_rate='fast'"),
+        (lambda: optimizers.SGD(-1.0), "expected a number of at least 0, got learning_rate=-1.0"),
+        (lambda: optimizers.SGD(momentum=1.5), "expected a number from 0 to 1, got momentum=1.5"),
+        (
+            lambda: optimizers.SGD(clipnorm=1.0, clipvalue=1.0),
+            "expected at most one of the three, got clipnorm=1.0",
+        ),
+        (lambda: optimizers.SGD(ema_momentum=2), "expected a number from 0 to 1, got ema_momentum=2"),
+        (lambda: optimizers.RMSprop(rho=1.0), "expected a number from 0 to below 1, got rho=1.0"),
+        (lambda: optimizers.Adam(beta_2=1.0), "expected a number from 0 to below 1, got beta_2=1.0"),
+        (lambda: optimizers.Lion(beta_1=0.0), "expected a number above 0, up to 1, got beta_1=0.0"),
+        (
+            lambda: optimizers.Adagrad(initial_accumulator_value=-1),
+            "expected at least 0, got initial_accumulator",
+        ),
+        (lambda: optimizers.Ftrl(learning_rate_power=1), "expected at most 0, got learning_rate_power=1"),
+        (
+            lambda: optimizers.Ftrl(l1_regularization_strength=-1),
+            "at least 0, got l1_regularization_strength=-1",
+        ),
+        (
+            lambda: optimizers.SGD.from_config({"gradient_accumulation_steps": 4}),
+            "got gradient_accumulation_steps=4. That is the trainer's business here",
+        ),
+    ],
+)
+def test_wrong_names_and_arguments_are_told(make, words):
+    with pytest.raises((CompileError, UnknownNameError, TorchfuncError), match=words):
+        make()
+
+
+def test_building_and_stepping_does_not_load_the_compiler():
+    code = """
+import sys, torch
+from torchfunc import optimizers
+p = [torch.nn.Parameter(torch.ones(3))]
+o = optimizers.RMSprop().build(p)
+p[0].grad = torch.ones(3)
+o.step()
+o.zero_grad()
+o.load_state_dict(o.state_dict())
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -1,0 +1,338 @@
+"""Initial weights: Keras's initializers over Keras's layouts, in which a kernel is (..., in, out)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from torchfunc import configurable, registry
+from torchfunc.configurable import Configurable
+from torchfunc.errors import ShapeError, TorchfuncError, explain
+
+Device = torch.device | str | None
+Shape = Sequence[int]
+
+# The standard deviation of a standard normal that is cut off at two standard deviations.
+TRUNCATED_STDDEV = 0.87962566103423978
+
+
+class Initializer(Configurable):
+    """Makes a new tensor of a shape.
+
+    A subclass implements `sample`. With a `seed` every call gives the same values; without one the
+    values come from `generator`, or from torch's global generator, and differ from call to call.
+    """
+
+    seed: int | None = None
+
+    def __call__(
+        self,
+        shape: Shape,
+        dtype: torch.dtype | None = None,
+        device: Device = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The tensor.
+
+        Args:
+            shape: In Keras's layout: a kernel's last two axes are (in, out).
+            dtype: torch's default floating dtype if None.
+            device: torch's default device if None.
+            generator: Where random numbers come from; its device must be the tensor's.
+        """
+        target = torch.device(device) if device is not None else torch.get_default_device()
+        if self.seed is not None and generator is None and target.type != "meta":
+            generator = torch.Generator(target).manual_seed(self.seed)
+        options = {"dtype": dtype or torch.get_default_dtype(), "device": target}
+        with torch.no_grad():
+            return self.sample(tuple(shape), generator, options)
+
+    def sample(
+        self, shape: tuple[int, ...], generator: torch.Generator | None, options: dict[str, Any]
+    ) -> Tensor:
+        """The tensor, made with the `options` dtype and device."""
+        raise NotImplementedError(f"{type(self).__name__} must define sample(shape, generator, options).")
+
+
+@registry.initializers.register("Zeros", "zeros", "zero")
+class Zeros(Initializer):
+    """All zeros."""
+
+    def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
+        return torch.zeros(shape, **options)
+
+
+@registry.initializers.register("Ones", "ones", "one")
+class Ones(Initializer):
+    """All ones."""
+
+    def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
+        return torch.ones(shape, **options)
+
+
+@registry.initializers.register("Constant", "constant")
+class Constant(Initializer):
+    """One number everywhere, or an array that broadcasts to the shape."""
+
+    def __init__(self, value: Any = 0.0) -> None:
+        self.value = value
+
+    def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
+        return torch.as_tensor(self.value, **options).broadcast_to(shape).clone()
+
+
+@registry.initializers.register("Identity", "identity", "IdentityInitializer")
+class Identity(Initializer):
+    """`gain` on the diagonal of a matrix, zeros elsewhere."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
+        _check_rank("Identity", shape, len(shape) == 2, "a shape of 2 dimensions")
+        return self.gain * torch.eye(*shape, **options)
+
+
+@registry.initializers.register("RandomNormal", "random_normal", "normal")
+class RandomNormal(Initializer):
+    """A normal distribution."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        self.mean, self.stddev, self.seed = mean, stddev, _check_seed(seed)
+
+    def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
+        return torch.empty(shape, **options).normal_(self.mean, self.stddev, generator=generator)
+
+
+@registry.initializers.register("RandomUniform", "random_uniform", "uniform")
+class RandomUniform(Initializer):
+    """Uniform between `minval` and `maxval`."""
+
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
+        self.minval, self.maxval, self.seed = minval, maxval, _check_seed(seed)
+
+    def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
+        return torch.empty(shape, **options).uniform_(self.minval, self.maxval, generator=generator)
+
+
+@registry.initializers.register("TruncatedNormal", "truncated_normal")
+class TruncatedNormal(Initializer):
+    """A normal distribution without what lies more than two standard deviations from its mean."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        self.mean, self.stddev, self.seed = mean, stddev, _check_seed(seed)
+
+    def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
+        return _truncated_normal(shape, self.stddev, generator, options).add_(self.mean)
+
+
+@registry.initializers.register("VarianceScaling", "variance_scaling")
+class VarianceScaling(Initializer):
+    """A distribution whose variance is `scale` over the number of inputs, outputs, or their mean.
+
+    Source: He et al. 2015, Glorot and Bengio 2010.
+
+    Raises:
+        TorchfuncError: `scale` not positive, or a mode or distribution that does not exist.
+    """
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in",
+        distribution: Literal[
+            "truncated_normal", "untruncated_normal", "uniform", "normal"
+        ] = "truncated_normal",
+        seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        if scale <= 0.0:
+            raise TorchfuncError(explain("VarianceScaling", got=f"scale={scale}", expected="scale above 0"))
+        _check_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
+        _check_choice(
+            "distribution", distribution, ("truncated_normal", "untruncated_normal", "uniform", "normal")
+        )
+        self.scale, self.mode, self.seed = scale, mode, _check_seed(seed)
+        self.distribution = "truncated_normal" if distribution == "normal" else distribution
+        self.input_axes, self.output_axes = input_axes, output_axes
+
+    def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
+        fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        stddev = math.sqrt(self.scale / max(1.0, fan))
+        if self.distribution == "truncated_normal":
+            return _truncated_normal(shape, stddev / TRUNCATED_STDDEV, generator, options)
+        if self.distribution == "untruncated_normal":
+            return torch.empty(shape, **options).normal_(0.0, stddev, generator=generator)
+        limit = math.sqrt(3.0) * stddev
+        return torch.empty(shape, **options).uniform_(-limit, limit, generator=generator)
+
+
+class _Scaled(VarianceScaling):
+    """A VarianceScaling whose first three arguments are fixed by its name."""
+
+    fixed: tuple[float, Any, Any]
+
+    def __init__(
+        self,
+        seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(*self.fixed, seed, input_axes, output_axes)
+
+
+@registry.initializers.register("GlorotUniform", "glorot_uniform")
+class GlorotUniform(_Scaled):
+    """Uniform within `sqrt(6 / (fan_in + fan_out))`, also called Xavier uniform."""
+
+    fixed = (1.0, "fan_avg", "uniform")
+
+
+@registry.initializers.register("GlorotNormal", "glorot_normal")
+class GlorotNormal(_Scaled):
+    """Truncated normal of standard deviation `sqrt(2 / (fan_in + fan_out))`."""
+
+    fixed = (1.0, "fan_avg", "truncated_normal")
+
+
+@registry.initializers.register("HeUniform", "he_uniform")
+class HeUniform(_Scaled):
+    """Uniform within `sqrt(6 / fan_in)`."""
+
+    fixed = (2.0, "fan_in", "uniform")
+
+
+@registry.initializers.register("HeNormal", "he_normal")
+class HeNormal(_Scaled):
+    """Truncated normal of standard deviation `sqrt(2 / fan_in)`."""
+
+    fixed = (2.0, "fan_in", "truncated_normal")
+
+
+@registry.initializers.register("LecunUniform", "lecun_uniform")
+class LecunUniform(_Scaled):
+    """Uniform within `sqrt(3 / fan_in)`."""
+
+    fixed = (1.0, "fan_in", "uniform")
+
+
+@registry.initializers.register("LecunNormal", "lecun_normal")
+class LecunNormal(_Scaled):
+    """Truncated normal of standard deviation `sqrt(1 / fan_in)`."""
+
+    fixed = (1.0, "fan_in", "truncated_normal")
+
+
+@registry.initializers.register("Orthogonal", "orthogonal", "OrthogonalInitializer")
+class Orthogonal(Initializer):
+    """`gain` times a random matrix whose rows or columns are orthonormal; all axes but the last are rows.
+
+    Source: Saxe et al. 2014.
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        self.gain, self.seed = gain, _check_seed(seed)
+
+    def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
+        _check_rank("Orthogonal", shape, len(shape) >= 2, "a shape of at least 2 dimensions")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        long, short = max(rows, columns), min(rows, columns)
+        # No QR decomposition exists in half precision.
+        dtype = torch.promote_types(options["dtype"], torch.float32)
+        normal = torch.empty(long, short, dtype=dtype, device=options["device"]).normal_(generator=generator)
+        q, r = torch.linalg.qr(normal)
+        # With R's diagonal made positive, Q is uniform over the orthogonal matrices.
+        q *= torch.where(r.diagonal() < 0, -1.0, 1.0).to(dtype)
+        weight: Tensor = self.gain * (q.T if rows < columns else q).reshape(shape)
+        return weight.to(options["dtype"])
+
+
+class FunctionInitializer(Initializer):
+    """An initializer made of a function `(shape, dtype) -> Tensor`."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
+        made: Tensor = torch.as_tensor(self.function(shape, dtype=options["dtype"]), **options)
+        return made
+
+
+def fans(
+    shape: Shape, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
+) -> tuple[int, int]:
+    """How many inputs each output of a weight sums over, and the reverse.
+
+    The last two axes are (in, out), those before them the receptive field, unless the axes are given.
+    """
+    if input_axes is not None and output_axes is not None:
+        return math.prod(shape[a] for a in input_axes), math.prod(shape[a] for a in output_axes)
+    if len(shape) < 2:
+        return (shape[0], shape[0]) if shape else (1, 1)
+    field = math.prod(shape[:-2])
+    return shape[-2] * field, shape[-1] * field
+
+
+def _truncated_normal(
+    shape: tuple[int, ...], stddev: float, generator: torch.Generator | None, options: dict[str, Any]
+) -> Tensor:
+    """Normal numbers within two standard deviations, by the inverse of the distribution function."""
+    # In half precision the ends of the interval round to where the inverse is infinite.
+    dtype = torch.promote_types(options["dtype"], torch.float32)
+    within = math.erf(2.0 / math.sqrt(2.0))
+    values = torch.empty(shape, dtype=dtype, device=options["device"])
+    values.uniform_(-within, within, generator=generator).erfinv_().mul_(math.sqrt(2.0)).clamp_(-2.0, 2.0)
+    return values.mul_(stddev).to(options["dtype"])
+
+
+def _check_seed(seed: Any) -> int | None:
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        raise TorchfuncError(explain("seed", got=f"{seed!r}", expected="an integer or None"))
+    return seed
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise TorchfuncError(
+            explain("VarianceScaling", got=f"{name}={value!r}", expected="one of " + ", ".join(choices))
+        )
+
+
+def _check_rank(name: str, shape: tuple[int, ...], fits: bool, expected: str) -> None:
+    if not fits:
+        raise ShapeError(explain(name, got=f"shape {shape}", expected=expected))
+
+
+def get(identifier: Any) -> Initializer | None:
+    """The initializer for a name, a config, a class, an object or a function `(shape, dtype)`.
+
+    Raises:
+        UnknownNameError: a name that is no initializer, with the nearest one that is.
+    """
+    if identifier is None:
+        return None
+    found = configurable.find(identifier, registry.initializers)
+    return found if isinstance(found, Initializer) else FunctionInitializer(found)
+
+
+def serialize(initializer: Any) -> Any:
+    """An initializer as plain data: `{"class_name": ..., "config": {...}}`, or a function's name.
+
+    Raises:
+        SavingError: a function without a name.
+    """
+    if isinstance(initializer, FunctionInitializer):
+        initializer = initializer.function
+    return configurable.serialize(initializer, registry.initializers)
+
+
+def deserialize(config: str | Mapping[str, Any]) -> Initializer | None:
+    """What `serialize` wrote."""
+    return get(config)

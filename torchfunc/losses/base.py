@@ -1,0 +1,270 @@
+"""What every loss is: values per sample, made of a target and a prediction, then weighted and reduced."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from torchfunc.configurable import Configurable, snake_case
+from torchfunc.errors import CompileError, DataError, explain
+
+EPSILON = 1e-7
+
+Reduction = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"] | None
+
+MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+REDUCTIONS = (*MEANS, "sum", "none", None)
+
+
+class Loss(Configurable):
+    """A loss as Keras has it: `loss(y_true, y_pred, sample_weight=None)`.
+
+    A subclass of yours defines `call(y_true, y_pred)`, which returns one value a sample (or a step
+    of a sample). Weights and the reduction are applied here.
+
+    Attributes:
+        name: Its name in messages.
+        reduction: "sum_over_batch_size" or "mean" (the mean of all values), "sum",
+            "mean_with_sample_weight" (divided by the sum of the weights), "none" or None.
+
+    Raises:
+        CompileError: a reduction that does not exist.
+    """
+
+    from_logits: bool = False
+
+    def __init__(self, name: str | None = None, reduction: Reduction = "sum_over_batch_size") -> None:
+        if reduction not in REDUCTIONS:
+            expected = "one of " + ", ".join(map(repr, REDUCTIONS))
+            raise CompileError(
+                explain(type(self).__name__, got=f"reduction={reduction!r}", expected=expected)
+            )
+        self.name = name or snake_case(type(self).__name__)
+        self.reduction = reduction
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The values, one a sample: the last axis of the arguments reduced."""
+        raise NotImplementedError(f"{type(self).__name__} must define call(y_true, y_pred).")
+
+    def per_sample(self, y_true: Any, y_pred: Any) -> Tensor:
+        """The values before weights and reduction, one a sample (or a step of a sample)."""
+        return self.call(as_tensor(y_true), as_tensor(y_pred))
+
+    def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The mean of all values; a loss for which PyTorch has one kernel takes that."""
+        return self.per_sample(y_true, y_pred).mean()
+
+    def mask(self, y_true: Tensor) -> Tensor | None:
+        """Which values count, or None if all do."""
+        return None
+
+    def to(self, device: torch.device | str) -> Loss:
+        """This loss with the tensors that it holds on `device`."""
+        return self
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        """The loss of a batch: a scalar, or the weighted values if the reduction is "none".
+
+        Args:
+            y_true: Targets (n, ...).
+            y_pred: Predictions (n, ...).
+            sample_weight: Weights (n,), or one for each value that `per_sample` returns.
+
+        Raises:
+            DataError: shapes that do not fit each other.
+        """
+        y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        mask = self.mask(y_true)
+        if sample_weight is None and mask is None and self.reduction in MEANS:
+            return self.mean(y_true, y_pred)
+        return self._reduce(self.per_sample(y_true, y_pred), sample_weight, mask)
+
+    def _reduce(self, values: Tensor, sample_weight: Any, mask: Tensor | None) -> Tensor:
+        weights = None
+        if sample_weight is not None:
+            weights = fit_weights(f"Loss {self.name!r}", as_tensor(sample_weight), values)
+            values = values * weights
+        if self.reduction in MEANS:
+            divisor: Tensor | int = values.numel() if mask is None else mask.sum()
+            if self.reduction == "mean_with_sample_weight" and weights is not None:
+                counted = weights if mask is None else weights * mask.view_as(values)
+                divisor = counted.expand_as(values).sum()
+            return divide(values.sum(), divisor)
+        return values.sum() if self.reduction == "sum" else values
+
+
+class PairLoss(Loss):
+    """A loss that compares target and prediction element by element, by a function of its own.
+
+    Args:
+        reduction: See `Loss`.
+        name: The function's own name if None.
+    """
+
+    function: ClassVar[Callable[..., Tensor]]
+
+    def __init__(self, reduction: Reduction = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(name or type(self).function.__name__, reduction)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return type(self).function(y_true, y_pred)
+
+    def per_sample(self, y_true: Any, y_pred: Any) -> Tensor:
+        """The values before weights and reduction; of two (n,) tensors each number is a sample."""
+        y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        if y_true.ndim == y_pred.ndim == 1:
+            y_true, y_pred = y_true.unsqueeze(-1), y_pred.unsqueeze(-1)
+        return self.call(y_true, y_pred)
+
+
+class FunctionLoss(Loss):
+    """A loss made of a function `f(y_true, y_pred)`, Keras's order of arguments."""
+
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        name: str | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+    ) -> None:
+        super().__init__(name or getattr(function, "__name__", None), reduction)
+        self.function = function
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return self.function(*align(y_true, y_pred))
+
+    def _reduce(self, values: Tensor, sample_weight: Any, mask: Tensor | None) -> Tensor:
+        if sample_weight is not None and values.ndim == 0:
+            raise _already_reduced(self.name)
+        return super()._reduce(values, sample_weight, mask)
+
+
+class TorchLoss(Loss):
+    """A loss of PyTorch, a module or a function of `torch.nn.functional`: `f(input, target)`.
+
+    It is called as it is; only where samples are weighted it is asked for unreduced values.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        name: str | None = None,
+        reduction: Reduction = "sum_over_batch_size",
+    ) -> None:
+        unwrapped = function.func if isinstance(function, partial) else function
+        own_name = getattr(unwrapped, "__name__", snake_case(type(unwrapped).__name__))
+        super().__init__(name or own_name, reduction)
+        self.function = function
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        if sample_weight is None:
+            return self.function(*reversed(align(y_true, y_pred)))
+        return self._reduce(self.per_sample(y_true, y_pred), sample_weight, None)
+
+    def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return self(y_true, y_pred)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        values = self._unreduced()(*reversed(align(y_true, y_pred)))
+        if values.ndim == 0 and y_pred.ndim > 0:
+            raise _already_reduced(self.name)
+        return values
+
+    def _unreduced(self) -> Callable[..., Tensor]:
+        if isinstance(self.function, nn.Module):
+            module: Any = copy.copy(self.function)
+            module.reduction = "none"
+            return partial(module)
+        if "reduction" in inspect.signature(self.function).parameters:
+            return partial(self.function, reduction="none")
+        return self.function
+
+    def to(self, device: torch.device | str) -> Loss:
+        if isinstance(self.function, nn.Module):
+            self.function.to(device)
+        return self
+
+
+def as_tensor(value: Any) -> Tensor:
+    """A tensor as it is, anything else as a tensor."""
+    return value if isinstance(value, Tensor) else torch.as_tensor(value)
+
+
+def align(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+    """The two with equal rank, if one of them lacks just a last axis of length 1."""
+    if y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:
+        return (y_true, y_pred.unsqueeze(-1)) if y_pred.ndim == 1 else (y_true.squeeze(-1), y_pred)
+    if y_pred.ndim == y_true.ndim + 1 and y_pred.shape[-1] == 1:
+        return (y_true.unsqueeze(-1), y_pred) if y_true.ndim == 1 else (y_true, y_pred.squeeze(-1))
+    return y_true, y_pred
+
+
+def pair(name: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
+    """Target and prediction as tensors of one shape and one floating dtype, at least float32.
+
+    Raises:
+        DataError: two shapes that differ by more than a last axis of length 1. They would broadcast
+            to a loss over every pair of samples.
+    """
+    y_true, y_pred = align(as_tensor(y_true), floating(y_pred))
+    if y_true.shape != y_pred.shape:
+        raise DataError(
+            explain(
+                f"Loss {name!r}",
+                got=f"targets of shape {tuple(y_true.shape)} for outputs of shape {tuple(y_pred.shape)}",
+                expected="targets shaped like the outputs",
+                fix="reshape the targets, or give the last layer as many units as a target has values",
+            )
+        )
+    return y_true.to(y_pred.dtype), y_pred
+
+
+def floating(y_pred: Any) -> Tensor:
+    """A prediction in float32 or more: sums over halves lose too much."""
+    tensor = as_tensor(y_pred)
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+
+
+def fit_weights(where: str, weights: Tensor, values: Tensor) -> Tensor:
+    """Sample weights with as many axes as the values, so that they broadcast sample by sample.
+
+    Raises:
+        DataError: weights that are neither one a sample nor one a value.
+    """
+    weights = weights.to(device=values.device, dtype=values.dtype)
+    if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
+        weights = weights.squeeze(-1)
+    shape = weights.shape
+    if len(shape) > values.ndim or any(w not in (1, v) for w, v in zip(shape, values.shape, strict=False)):
+        raise DataError(
+            explain(
+                where,
+                got=f"sample weights of shape {tuple(shape)}",
+                expected=f"one weight a sample, or the shape {tuple(values.shape)}",
+            )
+        )
+    return weights.reshape([*shape, *[1] * (values.ndim - len(shape))])
+
+
+def divide(total: Tensor, count: Tensor | float) -> Tensor:
+    """`total / count`, and 0 where nothing was counted."""
+    if isinstance(count, Tensor):
+        return torch.where(count == 0, torch.zeros_like(total), total / count)
+    return total / count if count else torch.zeros_like(total)
+
+
+def _already_reduced(name: str) -> DataError:
+    return DataError(
+        explain(
+            f"Loss {name!r}",
+            got="sample weights for a loss that returns one number for the whole batch",
+            expected="one value a sample",
+            fix="return the values before their mean, or leave out sample_weight and class_weight",
+        )
+    )

@@ -1,0 +1,280 @@
+"""Losses that measure a distance between target and prediction."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchfunc import registry
+from torchfunc.losses.base import EPSILON, PairLoss, Reduction, pair
+
+
+def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
+    """`mean((y_true - y_pred)^2)` over the last axis."""
+    y_true, y_pred = pair("mean_squared_error", y_true, y_pred)
+    return F.mse_loss(y_pred, y_true, reduction="none").mean(-1)
+
+
+def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
+    """`mean(abs(y_true - y_pred))` over the last axis."""
+    y_true, y_pred = pair("mean_absolute_error", y_true, y_pred)
+    return F.l1_loss(y_pred, y_true, reduction="none").mean(-1)
+
+
+def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Tensor:
+    """`100 * mean(abs((y_true - y_pred) / y_true))` over the last axis, `y_true` held off zero."""
+    y_true, y_pred = pair("mean_absolute_percentage_error", y_true, y_pred)
+    return torch.mean(100.0 * ((y_true - y_pred) / y_true.abs().clamp(min=EPSILON)).abs(), -1)
+
+
+def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:
+    """`mean((log(y_true + 1) - log(y_pred + 1))^2)` over the last axis, both held above zero."""
+    y_true, y_pred = pair("mean_squared_logarithmic_error", y_true, y_pred)
+    logarithms = [torch.log(y.clamp(min=EPSILON) + 1.0) for y in (y_pred, y_true)]
+    return (logarithms[0] - logarithms[1]).square().mean(-1)
+
+
+def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
+    """Half the squared error up to `delta`, beyond it a straight line; the mean over the last axis."""
+    y_true, y_pred = pair("huber", y_true, y_pred)
+    return F.huber_loss(y_pred, y_true, reduction="none", delta=delta).mean(-1)
+
+
+def log_cosh(y_true: Any, y_pred: Any) -> Tensor:
+    """`mean(log(cosh(y_pred - y_true)))` over the last axis, in a form that cannot overflow."""
+    y_true, y_pred = pair("log_cosh", y_true, y_pred)
+    error = y_pred - y_true
+    return torch.mean(error + F.softplus(-2.0 * error) - math.log(2.0), -1)
+
+
+def poisson(y_true: Any, y_pred: Any) -> Tensor:
+    """`mean(y_pred - y_true * log(y_pred))` over the last axis."""
+    y_true, y_pred = pair("poisson", y_true, y_pred)
+    return torch.mean(y_pred - y_true * torch.log(y_pred + EPSILON), -1)
+
+
+def kl_divergence(y_true: Any, y_pred: Any) -> Tensor:
+    """`sum(y_true * log(y_true / y_pred))` over the last axis, both held within (0, 1]."""
+    y_true, y_pred = pair("kl_divergence", y_true, y_pred)
+    y_true, y_pred = y_true.clamp(EPSILON, 1.0), y_pred.clamp(EPSILON, 1.0)
+    return torch.sum(y_true * torch.log(y_true / y_pred), -1)
+
+
+def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
+    """Minus the cosine of the angle between the two along `axis`: -1 is the same direction."""
+    y_true, y_pred = pair("cosine_similarity", y_true, y_pred)
+    return -(F.normalize(y_true, dim=axis) * F.normalize(y_pred, dim=axis)).sum(axis)
+
+
+def hinge(y_true: Any, y_pred: Any) -> Tensor:
+    """`mean(max(1 - y_true * y_pred, 0))` over the last axis; labels are -1 and 1, or 0 and 1."""
+    y_true, y_pred = pair("hinge", y_true, y_pred)
+    return torch.relu(1.0 - _signs(y_true) * y_pred).mean(-1)
+
+
+def squared_hinge(y_true: Any, y_pred: Any) -> Tensor:
+    """`mean(max(1 - y_true * y_pred, 0)^2)` over the last axis; labels are -1 and 1, or 0 and 1."""
+    y_true, y_pred = pair("squared_hinge", y_true, y_pred)
+    return torch.relu(1.0 - _signs(y_true) * y_pred).square().mean(-1)
+
+
+def categorical_hinge(y_true: Any, y_pred: Any) -> Tensor:
+    """`max(max((1 - y_true) * y_pred) - sum(y_true * y_pred) + 1, 0)` over the last axis."""
+    y_true, y_pred = pair("categorical_hinge", y_true, y_pred)
+    wrong, right = ((1.0 - y_true) * y_pred).amax(-1), (y_true * y_pred).sum(-1)
+    return torch.relu(wrong - right + 1.0)
+
+
+def _signs(labels: Tensor) -> Tensor:
+    """Labels of 0 and 1 as -1 and 1; others as they are. Decided on the device, without reading it."""
+    binary = ((labels == 0) | (labels == 1)).all()
+    return torch.where(binary, 2.0 * labels - 1.0, labels)
+
+
+def dice(y_true: Any, y_pred: Any, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """One minus twice the overlap over the sum of both, over `axis` or the whole batch.
+
+    Source: Milletari et al. 2016.
+    """
+    y_true, y_pred = pair("dice", y_true, y_pred)
+    overlap = (y_true * y_pred).sum(axis)
+    return 1.0 - torch.div(2.0 * overlap, y_true.sum(axis) + y_pred.sum(axis) + EPSILON)
+
+
+def tversky(
+    y_true: Any,
+    y_pred: Any,
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    axis: int | tuple[int, ...] | None = None,
+) -> Tensor:
+    """`dice` with a weight for what only the target has (`alpha`) and only the prediction (`beta`).
+
+    Source: Salehi et al. 2017.
+    """
+    y_true, y_pred = pair("tversky", y_true, y_pred)
+    overlap = (y_true * y_pred).sum(axis)
+    missed, extra = (y_true * (1 - y_pred)).sum(axis), (y_pred * (1 - y_true)).sum(axis)
+    return 1.0 - torch.div(overlap, overlap + alpha * missed + beta * extra + EPSILON)
+
+
+@registry.losses.register("MeanSquaredError", "mean_squared_error", "mse", "MSE")
+class MeanSquaredError(PairLoss):
+    """The mean of squared differences."""
+
+    function = staticmethod(mean_squared_error)
+
+    def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true, y_pred = pair(self.name, y_true, y_pred)
+        return F.mse_loss(y_pred, y_true)
+
+
+@registry.losses.register("MeanAbsoluteError", "mean_absolute_error", "mae", "MAE")
+class MeanAbsoluteError(PairLoss):
+    """The mean of absolute differences."""
+
+    function = staticmethod(mean_absolute_error)
+
+    def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true, y_pred = pair(self.name, y_true, y_pred)
+        return F.l1_loss(y_pred, y_true)
+
+
+@registry.losses.register("MeanAbsolutePercentageError", "mean_absolute_percentage_error", "mape", "MAPE")
+class MeanAbsolutePercentageError(PairLoss):
+    """The mean absolute difference in per cent of the target."""
+
+    function = staticmethod(mean_absolute_percentage_error)
+
+
+@registry.losses.register("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error", "msle", "MSLE")
+class MeanSquaredLogarithmicError(PairLoss):
+    """The mean squared difference of logarithms."""
+
+    function = staticmethod(mean_squared_logarithmic_error)
+
+
+@registry.losses.register("Huber", "huber", "huber_loss")
+class Huber(PairLoss):
+    """Half the squared error up to `delta`, beyond it a straight line."""
+
+    function = staticmethod(huber)
+
+    def __init__(
+        self,
+        delta: float = 1.0,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = "huber_loss",
+    ) -> None:
+        super().__init__(reduction, name)
+        self.delta = delta
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return huber(y_true, y_pred, self.delta)
+
+    def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true, y_pred = pair(self.name, y_true, y_pred)
+        return F.huber_loss(y_pred, y_true, delta=self.delta)
+
+
+@registry.losses.register("LogCosh", "log_cosh", "logcosh")
+class LogCosh(PairLoss):
+    """The logarithm of the hyperbolic cosine of the difference."""
+
+    function = staticmethod(log_cosh)
+
+
+@registry.losses.register("Poisson", "poisson")
+class Poisson(PairLoss):
+    """The negative log likelihood of counts under a Poisson distribution, up to a constant."""
+
+    function = staticmethod(poisson)
+
+
+@registry.losses.register("KLDivergence", "kl_divergence", "kld", "KLD")
+class KLDivergence(PairLoss):
+    """The Kullback-Leibler divergence of the prediction from the target."""
+
+    function = staticmethod(kl_divergence)
+
+
+@registry.losses.register("CosineSimilarity", "cosine_similarity")
+class CosineSimilarity(PairLoss):
+    """Minus the cosine of the angle between target and prediction."""
+
+    function = staticmethod(cosine_similarity)
+
+    def __init__(
+        self, axis: int = -1, reduction: Reduction = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        super().__init__(reduction, name)
+        self.axis = axis
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return cosine_similarity(y_true, y_pred, self.axis)
+
+
+@registry.losses.register("Hinge", "hinge")
+class Hinge(PairLoss):
+    """The hinge loss of two classes."""
+
+    function = staticmethod(hinge)
+
+
+@registry.losses.register("SquaredHinge", "squared_hinge")
+class SquaredHinge(PairLoss):
+    """The squared hinge loss of two classes."""
+
+    function = staticmethod(squared_hinge)
+
+
+@registry.losses.register("CategoricalHinge", "categorical_hinge")
+class CategoricalHinge(PairLoss):
+    """The hinge loss of several classes, targets one-hot."""
+
+    function = staticmethod(categorical_hinge)
+
+
+@registry.losses.register("Dice", "dice")
+class Dice(PairLoss):
+    """One minus the Dice coefficient; over the whole batch if `axis` is None."""
+
+    function = staticmethod(dice)
+
+    def __init__(
+        self,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = None,
+        axis: int | tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
+        self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return dice(y_true, y_pred, self.axis)
+
+
+@registry.losses.register("Tversky", "tversky")
+class Tversky(PairLoss):
+    """One minus the Tversky index; over the whole batch if `axis` is None."""
+
+    function = staticmethod(tversky)
+
+    def __init__(
+        self,
+        alpha: float = 0.5,
+        beta: float = 0.5,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = None,
+        axis: int | tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
+        self.alpha, self.beta = alpha, beta
+        self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return tversky(y_true, y_pred, self.alpha, self.beta, self.axis)

@@ -1,0 +1,200 @@
+"""What every metric is: sums that grow batch by batch on the device, and a result read from them.
+
+Nothing here reads the device. `update_state` adds tensors to tensors; counts that shapes give are
+Python numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchfunc import registry
+from torchfunc.configurable import Configurable, Self, deserialize, serialize, snake_case
+from torchfunc.errors import DataError, explain
+from torchfunc.losses.base import align, as_tensor, divide, fit_weights
+
+Number = Tensor | float
+
+
+class Metric(Configurable):
+    """A running figure: `update_state` per batch, `result` at any time, `reset_state` between epochs.
+
+    A subclass of yours calls `self.add(name, value)` in `update_state` and reads
+    `self.total(name)` in `result`.
+
+    Attributes:
+        name: Its name in the logs.
+        state: The sums by name: tensors on the device of the predictions, or Python numbers.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or snake_case(type(self).__name__)
+        self.state: dict[str, Number] = {}
+
+    @classmethod
+    def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
+        """The metric that `get_config` described. Keras's 'dtype' says nothing here."""
+        return cls(**{name: value for name, value in config.items() if name != "dtype"})
+
+    def add(self, name: str, value: Number) -> None:
+        """Add `value` to the sum `name`.
+
+        Float sums are kept in float64 where the device has it: over 16 million samples float32 stops
+        counting.
+        """
+        if isinstance(value, Tensor):
+            value = value.detach() if value.requires_grad else value
+            if value.is_floating_point() and value.device.type != "mps":
+                value = value.double()
+        held = self.state.get(name)
+        self.state[name] = value if held is None else held + value
+
+    def total(self, name: str) -> Number:
+        """The sum `name` so far; 0 before the first batch."""
+        return self.state.get(name, 0.0)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Take a batch into account."""
+        raise NotImplementedError(f"{type(self).__name__} must define update_state(y_true, y_pred).")
+
+    def result(self) -> Number:
+        """The figure over all batches since the last reset: a tensor on the device, or a number."""
+        raise NotImplementedError(f"{type(self).__name__} must define result().")
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+        self.state = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Number:
+        """Take a batch into account and return the result so far."""
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+
+@registry.metrics.register("Sum", "sum")
+class Sum(Metric):
+    """The weighted sum of values."""
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        """Add the sum of `values`."""
+        values = as_tensor(values)
+        if sample_weight is not None:
+            values = values * fit_weights(f"Metric {self.name!r}", as_tensor(sample_weight), values)
+        self.add("total", values.sum())
+
+    def result(self) -> Number:
+        return _single(self.total("total"))
+
+
+@registry.metrics.register("Mean", "mean")
+class Mean(Metric):
+    """The weighted mean of values. A sample counts once, however many values it has."""
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        """Take `values` (n, ...) into account, weighted sample by sample or value by value."""
+        values = as_tensor(values)
+        samples = values.shape[0] if values.ndim else 1
+        each = max(1, values.numel() // max(1, samples)) if values.ndim > 1 else 1
+        if sample_weight is None:
+            self.add("total", values.sum() if each == 1 else values.sum() / each)
+            self.add("count", samples)
+            return
+        values = values if values.is_floating_point() else values.float()
+        weights = fit_weights(f"Metric {self.name!r}", as_tensor(sample_weight), values).expand_as(values)
+        self.add("total", (values * weights).sum() / each)
+        self.add("count", weights.sum() / each)
+
+    def result(self) -> Number:
+        return _single(divide(torch.as_tensor(self.total("total")), self.total("count")))
+
+
+@registry.metrics.register("MeanMetricWrapper")
+class MeanMetricWrapper(Mean):
+    """The mean of what a function `f(y_true, y_pred)` returns for each sample.
+
+    Args:
+        fn: The function, called with targets and predictions.
+        name: Its name in the logs; the function's own if None.
+        **kwargs: Further arguments of the function.
+    """
+
+    def __init__(self, fn: Callable[..., Any], name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name or getattr(fn, "__name__", None) or getattr(fn, "name", None))
+        self.fn = fn
+        self.arguments = kwargs
+        self._function = partial(fn, **kwargs) if kwargs else fn
+
+    def get_config(self) -> dict[str, Any]:
+        """The names of the metric and of the function, and the function's arguments."""
+        return {"name": self.name, "fn": serialize(self.fn, registry.metrics), **self.arguments}
+
+    @classmethod
+    def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
+        """The metric that `get_config` described; the function is looked up by its name."""
+        arguments: dict[str, Any] = {name: value for name, value in config.items() if name != "dtype"}
+        found = deserialize(arguments.pop("fn"), registry.metrics)
+        build: Any = cls
+        wrapper: Self = build(found().values if isinstance(found, type) else found, **arguments)
+        return wrapper
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        y_true, y_pred = align(as_tensor(y_true), as_tensor(y_pred).detach())
+        Mean.update_state(self, self._function(y_true, y_pred), sample_weight)
+
+
+class PairMetric(Mean):
+    """A metric of ours: the mean of `values(y_true, y_pred)`, one value a sample or more."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The values to average."""
+        raise NotImplementedError
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        """Take targets and predictions into account."""
+        Mean.update_state(self, self.values(as_tensor(y_true), as_tensor(y_pred).detach()), sample_weight)
+
+
+class TorchMetric(Metric):
+    """A metric of torchmetrics, or whatever has `update(preds, target)`, `compute()` and `reset()`."""
+
+    def __init__(self, metric: Any, name: str | None = None) -> None:
+        super().__init__(name or snake_case(type(metric).__name__))
+        self.metric = metric
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Pass the batch on.
+
+        Raises:
+            DataError: sample weights, which such a metric does not take.
+        """
+        if sample_weight is not None:
+            raise DataError(
+                explain(
+                    f"Metric {self.name!r}",
+                    got="sample weights",
+                    expected="none",
+                    why=f"{type(self.metric).__name__}.update takes no weights",
+                    fix="list it in metrics= instead of weighted_metrics=",
+                )
+            )
+        y_pred = as_tensor(y_pred).detach()
+        if hasattr(self.metric, "to"):
+            self.metric = self.metric.to(y_pred.device)
+        self.metric.update(y_pred, as_tensor(y_true))
+
+    def result(self) -> Number:
+        result: Number = self.metric.compute()
+        return result
+
+    def reset_state(self) -> None:
+        self.metric.reset()
+
+
+def _single(value: Number) -> Number:
+    """A float64 result as the float32 that logs and callbacks are used to."""
+    return value.float() if isinstance(value, Tensor) else value

@@ -1,0 +1,191 @@
+"""Losses and distances as metrics: their mean over all samples."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from torchfunc import losses, registry
+from torchfunc.losses.base import Loss, as_tensor, fit_weights, pair
+from torchfunc.metrics.base import Mean, Number, PairMetric
+
+
+class LossMetric(PairMetric):
+    """The mean of a loss's values, one a sample."""
+
+    loss_class: ClassVar[type[Loss]]
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(name)
+        self.loss = self.loss_class()
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return self.loss.per_sample(y_true, y_pred)
+
+
+@registry.metrics.register("MeanSquaredError", "mean_squared_error", "mse", "MSE")
+class MeanSquaredError(LossMetric):
+    """The mean of squared differences."""
+
+    loss_class = losses.MeanSquaredError
+
+
+@registry.metrics.register("MeanAbsoluteError", "mean_absolute_error", "mae", "MAE")
+class MeanAbsoluteError(LossMetric):
+    """The mean of absolute differences."""
+
+    loss_class = losses.MeanAbsoluteError
+
+
+@registry.metrics.register("MeanAbsolutePercentageError", "mean_absolute_percentage_error", "mape", "MAPE")
+class MeanAbsolutePercentageError(LossMetric):
+    """The mean absolute difference in per cent of the target."""
+
+    loss_class = losses.MeanAbsolutePercentageError
+
+
+@registry.metrics.register("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error", "msle", "MSLE")
+class MeanSquaredLogarithmicError(LossMetric):
+    """The mean squared difference of logarithms."""
+
+    loss_class = losses.MeanSquaredLogarithmicError
+
+
+@registry.metrics.register("LogCoshError", "log_cosh_error", "logcosh")
+class LogCoshError(LossMetric):
+    """The mean logarithm of the hyperbolic cosine of the difference."""
+
+    loss_class = losses.LogCosh
+
+    def __init__(self, name: str | None = "logcosh") -> None:
+        super().__init__(name)
+
+
+@registry.metrics.register("KLDivergence", "kl_divergence", "kld", "KLD")
+class KLDivergence(LossMetric):
+    """The mean Kullback-Leibler divergence of the predictions from the targets."""
+
+    loss_class = losses.KLDivergence
+
+
+@registry.metrics.register("Poisson", "poisson")
+class Poisson(LossMetric):
+    """The mean negative log likelihood of counts under a Poisson distribution."""
+
+    loss_class = losses.Poisson
+
+
+@registry.metrics.register("Hinge", "hinge")
+class Hinge(LossMetric):
+    """The mean hinge loss of two classes."""
+
+    loss_class = losses.Hinge
+
+
+@registry.metrics.register("SquaredHinge", "squared_hinge")
+class SquaredHinge(LossMetric):
+    """The mean squared hinge loss of two classes."""
+
+    loss_class = losses.SquaredHinge
+
+
+@registry.metrics.register("CategoricalHinge", "categorical_hinge")
+class CategoricalHinge(LossMetric):
+    """The mean hinge loss of several classes, targets one-hot."""
+
+    loss_class = losses.CategoricalHinge
+
+
+@registry.metrics.register("RootMeanSquaredError", "root_mean_squared_error", "rmse", "RMSE")
+class RootMeanSquaredError(PairMetric):
+    """The square root of the mean of squared differences."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true, y_pred = pair(self.name, y_true, y_pred)
+        return (y_true - y_pred).square()
+
+    def result(self) -> Number:
+        return torch.as_tensor(super().result()).sqrt()
+
+
+@registry.metrics.register("CosineSimilarity", "cosine_similarity")
+class CosineSimilarity(PairMetric):
+    """The mean cosine of the angle between target and prediction: 1 is the same direction.
+
+    The loss of this name has the other sign.
+    """
+
+    def __init__(self, name: str | None = None, axis: int = -1) -> None:
+        super().__init__(name)
+        self.axis = axis
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return -losses.cosine_similarity(y_true, y_pred, self.axis)
+
+
+@registry.metrics.register("BinaryCrossentropy", "binary_crossentropy", "bce", "BCE")
+class BinaryCrossentropy(LossMetric):
+    """The mean crossentropy of yes-or-no targets."""
+
+    loss_class = losses.BinaryCrossentropy
+
+    def __init__(
+        self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__(name)
+        self.from_logits, self.label_smoothing = from_logits, label_smoothing
+        self.loss = losses.BinaryCrossentropy(from_logits, label_smoothing)
+
+
+@registry.metrics.register("CategoricalCrossentropy", "categorical_crossentropy")
+class CategoricalCrossentropy(LossMetric):
+    """The mean crossentropy of one class in several, targets one-hot."""
+
+    loss_class = losses.CategoricalCrossentropy
+
+    def __init__(
+        self,
+        name: str | None = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(name)
+        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
+        self.loss = losses.CategoricalCrossentropy(from_logits, label_smoothing, axis)
+
+
+@registry.metrics.register("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
+class SparseCategoricalCrossentropy(LossMetric):
+    """The mean crossentropy of one class in several, targets class indices.
+
+    Samples of `ignore_class` do not count, so that the metric equals the loss of this name.
+    """
+
+    loss_class = losses.SparseCategoricalCrossentropy
+
+    def __init__(
+        self,
+        name: str | None = None,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(name)
+        self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
+        self.loss = losses.SparseCategoricalCrossentropy(from_logits, ignore_class, axis=axis)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        """Take targets and predictions into account."""
+        y_true = as_tensor(y_true)
+        counted = self.loss.mask(y_true)
+        if counted is None:
+            return super().update_state(y_true, y_pred, sample_weight)
+        with torch.no_grad():
+            values = self.loss.per_sample(y_true, y_pred)
+            weights = counted.view_as(values).to(values.dtype)
+            if sample_weight is not None:
+                weights = weights * fit_weights(self.name, as_tensor(sample_weight), values)
+            return Mean.update_state(self, values, weights)

@@ -1,0 +1,243 @@
+"""Keras's optimizer: an object that is made before there are parameters, and holds its arguments."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, TypedDict
+
+from torch import Tensor
+
+from torchfunc import schedules
+from torchfunc.configurable import Configurable, Self, argument_names
+from torchfunc.errors import CompileError, TorchfuncError, explain
+from torchfunc.optimizers.stepper import Stepper, Update
+
+LearningRate = float | Callable[[int], float]
+
+
+# What PyTorch calls these arguments.
+TORCH_NAMES = {"lr": "learning_rate", "eps": "epsilon", "alpha": "rho", "betas": "beta_1", "params": "build"}
+
+# Arguments of Keras's optimizers for which the trainer has its own.
+ELSEWHERE = {"loss_scale_factor", "gradient_accumulation_steps"}
+
+
+class CommonButDecay(TypedDict, total=False):
+    """The arguments that every optimizer takes after its own; see `Optimizer`."""
+
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    name: str | None
+
+
+class Common(CommonButDecay, total=False):
+    """Those, and weight decay, which AdamW has among its own."""
+
+    weight_decay: float | None
+
+
+class Optimizer(Configurable):
+    """The base of all optimizers here. `build(params)` makes the `torch.optim.Optimizer`.
+
+    A rule of yours names its `hyperparameters`, says in `slots` what it remembers of each parameter,
+    and changes the parameters in `update`.
+
+    Args:
+        learning_rate: A number, or a schedule: a function of the number of steps taken.
+        weight_decay: The share of itself, times the learning rate, that every parameter loses in
+            every step (decoupled: not through the gradient).
+        clipnorm: The largest norm of one parameter's gradient.
+        clipvalue: The largest absolute value in a gradient.
+        global_clipnorm: The largest norm of all gradients together.
+        use_ema: Whether to keep an exponential moving average of the parameters.
+        ema_momentum: How much of the average stays at each step.
+        ema_overwrite_frequency: After how many steps the parameters are set to their averages; None
+            leaves that to `finalize_variable_values`.
+        name: Its name; the class's in lower case if None.
+
+    Raises:
+        CompileError: arguments out of range, more than one way of clipping, or an argument that does
+            not exist, with the one that was meant.
+    """
+
+    hyperparameters: ClassVar[tuple[str, ...]] = ()
+    flat: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        name: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        self._refuse(unknown)
+        if sum(clip is not None for clip in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            raise self._error(
+                f"clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}",
+                "at most one of the three",
+            )
+        if not 0 <= ema_momentum <= 1:
+            raise self._error(f"ema_momentum={ema_momentum}", "a number from 0 to 1")
+        self.torch_optimizer: Stepper | None = None
+        self.schedule: Callable[[int], float] | None = None
+        self._rate = 0.0
+        self._set_rate(learning_rate)
+        self.weight_decay, self.name = weight_decay, name or type(self).__name__.lower()
+        self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
+        self.use_ema, self.ema_momentum = use_ema, ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float]:
+        """What is remembered of each parameter, by name, and what it is filled with at first."""
+        return {}
+
+    def update(self, update: Update) -> None:
+        """Change `update.params` and `update.slots` in place."""
+        raise NotImplementedError(f"{type(self).__name__} must define update(update).")
+
+    def defaults(self) -> dict[str, Any]:
+        """What a parameter group of PyTorch's optimizer holds."""
+        settings = {name: getattr(self, name) for name in self.hyperparameters}
+        return {"lr": self._rate, "weight_decay": self.weight_decay or 0.0, "iterations": 0, **settings}
+
+    def build(self, params: Iterable[Any]) -> Stepper:
+        """PyTorch's optimizer over `params`: parameters, named parameters or groups of them."""
+        self.torch_optimizer = Stepper(self, params)
+        return self.torch_optimizer
+
+    def apply(self, grads: Iterable[Tensor | None], params: Iterable[Tensor] | None = None) -> None:
+        """Change parameters by gradients given one by one, for a training step written by hand.
+
+        Raises:
+            TorchfuncError: no parameters, and none known from an earlier `build`.
+        """
+        params = None if params is None else list(params)
+        if self.torch_optimizer is None:
+            if params is None:
+                raise TorchfuncError(
+                    explain(self.name, got="gradients without parameters", fix="apply(grads, params)")
+                )
+            self.build(params)
+        stepper = self.torch_optimizer
+        assert stepper is not None
+        known = [p for group in stepper.param_groups for p in group["params"]]
+        before = [p.grad for p in known]
+        for parameter in known:
+            parameter.grad = None
+        for parameter, grad in zip(known if params is None else params, grads, strict=True):
+            parameter.grad = grad
+        stepper.step()
+        for parameter, grad in zip(known, before, strict=True):
+            parameter.grad = grad
+
+    def finalize_variable_values(self) -> None:
+        """Put the averages that `use_ema` keeps in the place of the parameters."""
+        if self.torch_optimizer is not None:
+            self.torch_optimizer.use_averages()
+
+    @property
+    def iterations(self) -> int:
+        """How many steps were taken."""
+        return 0 if self.torch_optimizer is None else int(self.torch_optimizer.param_groups[0]["iterations"])
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step. Setting it takes effect at once."""
+        if self.schedule is not None:
+            return float(self.schedule(self.iterations))
+        return (
+            self._rate if self.torch_optimizer is None else float(self.torch_optimizer.param_groups[0]["lr"])
+        )
+
+    @learning_rate.setter
+    def learning_rate(self, value: LearningRate) -> None:
+        if self.schedule is not None and not callable(value):
+            raise TorchfuncError(
+                explain(
+                    f"Optimizer {self.name!r}",
+                    got=f"learning_rate={value!r}",
+                    why="its learning rate is a schedule, which would overwrite the number at once",
+                    fix="assign another schedule, or make the optimizer with a number",
+                )
+            )
+        self._set_rate(value)
+        for group in self.torch_optimizer.param_groups if self.torch_optimizer is not None else ():
+            group["lr"] = self._rate
+
+    def _set_rate(self, value: Any) -> None:
+        if callable(value):
+            self.schedule = value if _takes_step(value) else _Ignoring(value)
+            self._rate = float(self.schedule(self.iterations))
+            return
+        if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+            raise self._error(f"learning_rate={value!r}", "a number or a schedule")
+        if not float(value) >= 0:
+            raise self._error(f"learning_rate={value!r}", "a number of at least 0")
+        self._rate = float(value)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments as plain data; the learning rate as it is now, a schedule as its config.
+
+        Raises:
+            SavingError: a learning rate that is a function without a name.
+        """
+        names = [name for name in argument_names(type(self)) if name != "learning_rate"]
+        rate = self.learning_rate if self.schedule is None else schedules.serialize(self.schedule)
+        return {"learning_rate": rate, **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
+        """The optimizer that `get_config` described. Keras's own configs are understood too.
+
+        Raises:
+            TorchfuncError: an argument of Keras's that the trainer sees to here.
+        """
+        arguments = {name: value for name, value in config.items() if name not in ELSEWHERE}
+        for name in ELSEWHERE & set(config):
+            if config[name]:
+                why = "that is the trainer's business here"
+                raise TorchfuncError(explain(cls.__name__, got=f"{name}={config[name]}", why=why))
+        if isinstance(arguments.get("learning_rate"), (dict, str)):
+            arguments["learning_rate"] = schedules.get(arguments["learning_rate"])
+        return cls(**arguments)
+
+    def _refuse(self, unknown: Mapping[str, Any]) -> None:
+        """Raise an error that names the argument that was meant by the first unknown one."""
+        for name in unknown:
+            known = [TORCH_NAMES[name]] if name in TORCH_NAMES else argument_names(type(self))
+            meant = known if len(known) == 1 else difflib.get_close_matches(name, known, n=1)
+            fix = f"write {meant[0]}" if meant else "it takes " + ", ".join(known)
+            raise CompileError(explain(type(self).__name__, got=f"unknown argument {name!r}", fix=fix))
+
+    def _error(self, got: str, expected: str) -> CompileError:
+        return CompileError(explain(type(self).__name__, got=got, expected=expected))
+
+
+class _Ignoring:
+    """Keras also takes a function without arguments; as a schedule it ignores the step."""
+
+    def __init__(self, function: Callable[[], float]) -> None:
+        self.function = function
+        self.__name__ = getattr(function, "__name__", None)
+
+    def __call__(self, step: int) -> float:
+        return self.function()
+
+
+def _takes_step(function: Callable[..., Any]) -> bool:
+    try:
+        return bool(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return True

@@ -1,0 +1,117 @@
+"""Weight penalties: functions of a weight that are added to the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchfunc import configurable, registry
+from torchfunc.configurable import Configurable
+from torchfunc.errors import ShapeError, TorchfuncError, explain
+
+
+class Regularizer(Configurable):
+    """A penalty: a weight of any shape to a scalar."""
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        """The penalty of `weight`."""
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(weight).")
+
+
+@registry.regularizers.register("L1", "l1")
+class L1(Regularizer):
+    """`l1` times the sum of absolute values."""
+
+    def __init__(self, l1: float = 0.01) -> None:
+        self.l1 = _check_factor("l1", l1)
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        return self.l1 * weight.abs().sum()
+
+
+@registry.regularizers.register("L2", "l2")
+class L2(Regularizer):
+    """`l2` times the sum of squares."""
+
+    def __init__(self, l2: float = 0.01) -> None:
+        self.l2 = _check_factor("l2", l2)
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        return self.l2 * weight.square().sum()
+
+
+@registry.regularizers.register("L1L2", "l1l2", "l1_l2")
+class L1L2(Regularizer):
+    """`l1` times the sum of absolute values plus `l2` times the sum of squares."""
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self.l1, self.l2 = _check_factor("l1", l1), _check_factor("l2", l2)
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        return self.l1 * weight.abs().sum() + self.l2 * weight.square().sum()
+
+
+@registry.regularizers.register("OrthogonalRegularizer", "orthogonal_regularizer")
+class OrthogonalRegularizer(Regularizer):
+    """`factor` times the mean absolute cosine between the rows (or columns) of a matrix.
+
+    Raises:
+        TorchfuncError: a mode other than "rows" and "columns".
+    """
+
+    def __init__(self, factor: float = 0.01, mode: Literal["rows", "columns"] = "rows") -> None:
+        if mode not in ("rows", "columns"):
+            raise TorchfuncError(
+                explain("OrthogonalRegularizer", got=f"mode={mode!r}", expected="'rows' or 'columns'")
+            )
+        self.factor, self.mode = _check_factor("factor", factor), mode
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        """The penalty of a matrix.
+
+        Raises:
+            ShapeError: a weight that is no matrix.
+        """
+        if weight.ndim != 2:
+            raise ShapeError(
+                explain("OrthogonalRegularizer", got=f"shape {tuple(weight.shape)}", expected="2 dimensions")
+            )
+        vectors = F.normalize(weight if self.mode == "rows" else weight.T, dim=1)
+        size = len(vectors)
+        cosines = (vectors @ vectors.T) * (1.0 - torch.eye(size, dtype=weight.dtype, device=weight.device))
+        pairs = size * (size - 1.0) / 2.0
+        return self.factor * 0.5 * cosines.abs().sum() / pairs
+
+
+def _check_factor(name: str, value: Any) -> float:
+    if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        raise TorchfuncError(explain(name, got=f"{value!r}", expected="a number of at least 0"))
+    return float(value)
+
+
+def get(identifier: Any) -> Any:
+    """The regularizer for a name, a config, a class, an object or a function; None stays None.
+
+    Raises:
+        UnknownNameError: a name that is no regularizer, with the nearest one that is.
+    """
+    return None if identifier is None else configurable.find(identifier, registry.regularizers)
+
+
+def serialize(regularizer: Any) -> Any:
+    """A regularizer as `{"class_name": ..., "config": {...}}`, a function as its name.
+
+    Raises:
+        SavingError: a function without a name.
+    """
+    return configurable.serialize(regularizer, registry.regularizers)
+
+
+def deserialize(config: str | Mapping[str, Any]) -> Any:
+    """What `serialize` wrote."""
+    return get(config)
