@@ -1,0 +1,371 @@
+"""Every layer equals its Keras twin: one table of layers, arguments and inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tests.layers.check import Case, check_layer
+
+
+def row(kind: str, inputs: Any, **arguments: Any) -> Case:
+    return Case(kind, arguments, inputs)
+
+
+def drops(kind: str, inputs: Any, **arguments: Any) -> Case:
+    return Case(kind, arguments, inputs, random=True)
+
+
+def average_same(layer: Any, x: Tensor) -> Tensor:
+    """Averages over windows that may stand out at the sides, in which only what is inside counts."""
+    rank = x.ndim - 2
+    x = x.movedim(-1, 1)
+    for axis in range(rank):
+        length, size, stride = x.shape[2 + axis], layer.pool_size[axis], layer.strides[axis]
+        total = max((-(-length // stride) - 1) * stride + size - length, 0)
+        starts = [index * stride - total // 2 for index in range(-(-length // stride))]
+        parts = [x.narrow(2 + axis, max(s, 0), min(s + size, length) - max(s, 0)) for s in starts]
+        x = torch.stack([part.mean(2 + axis) for part in parts], 2 + axis)
+    return x.movedim(1, -1)
+
+
+def batch_normalized(layer: Any, x: Tensor) -> Tensor:
+    """The formula of batch normalization, on the last axis."""
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = layer.running_mean.double(), layer.running_var.double()
+    if layer.training:
+        mean, variance = x.mean(axes), x.var(axes, correction=0)
+    scaled = (x - mean) / (variance + layer.epsilon).sqrt()
+    return scaled * layer.weight.double() + layer.bias.double()
+
+
+def layer_normalized(layer: Any, x: Tensor) -> Tensor:
+    """The formula of layer normalization, on axis 1 of three."""
+    scaled = (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + layer.epsilon).sqrt()
+    return scaled * layer.weight.double()[:, None] + layer.bias.double()[:, None]
+
+
+def rms_normalized(layer: Any, x: Tensor) -> Tensor:
+    """The formula of RMS normalization, on axis 1 of three."""
+    return x / (x.square().mean(1, keepdim=True) + layer.epsilon).sqrt() * layer.weight.double()[:, None]
+
+
+def same_average(kind: str, inputs: Any, **arguments: Any) -> Case:
+    # Keras 3.15.1 counts some of the padding in an average with padding="same"
+    return Case(kind, {"padding": "same", **arguments}, inputs, oracle=average_same)
+
+
+CORE = [
+    row("Dense", (3, 4), units=5),
+    row("Dense", (3, 4), units=5, activation="relu"),
+    row("Dense", (3, 4), units=5, activation="softmax"),
+    row("Dense", (3, 4), units=5, activation="gelu", use_bias=False),
+    row("Dense", (3, 6, 4), units=5, activation="tanh"),
+    row("Dense", (2, 3, 2, 4), units=1, activation="sigmoid"),
+    row("Dense", (3, 4), units=6, activation="glu"),
+    row(
+        "Dense",
+        (3, 4),
+        units=5,
+        kernel_initializer="he_normal",
+        bias_initializer="ones",
+        kernel_regularizer="l2",
+    ),
+    row("Dense", (3, 4), units=5, kernel_constraint="non_neg", activation="linear", name="head"),
+    *(
+        row("Activation", (3, 4), activation=name)
+        for name in ("relu", "softmax", "elu", "selu", "silu", "linear")
+    ),
+    row("Activation", (3, 4, 6), activation="glu"),
+    Case("Embedding", {"input_dim": 7, "output_dim": 3}, (2, 5), integers=7),
+    Case("Embedding", {"input_dim": 7, "output_dim": 3, "mask_zero": True}, (2, 5, 2), integers=7),
+    Case("Embedding", {"input_dim": 7, "output_dim": 3, "embeddings_initializer": "ones"}, (4,), integers=7),
+    row("Identity", (3, 4)),
+    row("Masking", (3, 4, 2)),
+    row("Masking", (3, 4), mask_value=1.0),
+    row("Rescaling", (3, 4), scale=0.5, offset=-1.0),
+    row("Rescaling", (3, 4, 4, 3), scale=[0.5, 1.0, 2.0], offset=[0.0, 1.0, 2.0]),
+    Case("Rescaling", {"scale": 1 / 255}, (3, 4), integers=256),
+]
+
+CONVOLUTIONS = [
+    row("Conv1D", (2, 9, 3), filters=4, kernel_size=3),
+    row("Conv1D", (2, 9, 3), filters=4, kernel_size=4, padding="same", activation="relu"),
+    row("Conv1D", (2, 9, 3), filters=4, kernel_size=3, padding="causal", dilation_rate=2),
+    row("Conv1D", (2, 9, 3), filters=4, kernel_size=3, strides=2, padding="same", use_bias=False),
+    row("Conv1D", (2, 9, 4), filters=6, kernel_size=3, strides=3, groups=2, activation="softmax"),
+    row("Conv1D", (2, 9, 3), filters=4, kernel_size=2, strides=2, padding="causal"),
+    row("Conv2D", (2, 7, 8, 3), filters=4, kernel_size=3),
+    row("Conv2D", (2, 7, 8, 3), filters=4, kernel_size=(3, 2), activation="relu"),
+    row("Conv2D", (2, 7, 8, 3), filters=4, kernel_size=3, padding="same", activation="gelu"),
+    row("Conv2D", (2, 7, 8, 3), filters=4, kernel_size=3, strides=2, padding="same", activation="tanh"),
+    row("Conv2D", (2, 8, 8, 3), filters=4, kernel_size=5, strides=(2, 3), padding="same"),
+    row("Conv2D", (2, 7, 8, 3), filters=4, kernel_size=(2, 4), padding="same", use_bias=False),
+    row("Conv2D", (2, 7, 8, 3), filters=4, kernel_size=(2, 3), padding="same", dilation_rate=(1, 2)),
+    row("Conv2D", (2, 7, 8, 3), filters=4, kernel_size=3, dilation_rate=2, activation="softmax"),
+    row("Conv2D", (2, 7, 8, 4), filters=6, kernel_size=3, groups=2),
+    row("Conv2D", (2, 7, 8, 4), filters=2, kernel_size=1, strides=2, padding="same"),
+    row("Conv2D", (2, 3, 7, 8), filters=4, kernel_size=3, data_format="channels_first"),
+    row(
+        "Conv2D",
+        (2, 3, 7, 8),
+        filters=4,
+        kernel_size=2,
+        padding="same",
+        strides=2,
+        data_format="channels_first",
+    ),
+    row("Conv2D", (2, 7, 8, 3), filters=4, kernel_size=3, activation="glu"),
+    row("Conv3D", (2, 5, 6, 4, 2), filters=3, kernel_size=2, activation="relu"),
+    row("Conv3D", (2, 5, 6, 4, 2), filters=3, kernel_size=(3, 2, 1), padding="same", strides=2),
+    row(
+        "Conv3D", (1, 5, 6, 4, 2), filters=2, kernel_size=3, padding="same", dilation_rate=(1, 2, 1), groups=2
+    ),
+    row("Conv1DTranspose", (2, 5, 3), filters=4, kernel_size=3),
+    row("Conv1DTranspose", (2, 5, 3), filters=4, kernel_size=3, strides=2, padding="same", activation="relu"),
+    row("Conv1DTranspose", (2, 5, 3), filters=4, kernel_size=2, strides=3),
+    row("Conv1DTranspose", (2, 5, 3), filters=4, kernel_size=4, strides=2, padding="same", output_padding=1),
+    row("Conv2DTranspose", (2, 4, 5, 3), filters=4, kernel_size=3, activation="relu"),
+    row("Conv2DTranspose", (2, 4, 5, 3), filters=4, kernel_size=3, padding="same"),
+    row(
+        "Conv2DTranspose",
+        (2, 4, 5, 3),
+        filters=4,
+        kernel_size=3,
+        strides=2,
+        padding="same",
+        activation="relu",
+    ),
+    row(
+        "Conv2DTranspose",
+        (2, 4, 5, 3),
+        filters=4,
+        kernel_size=(4, 2),
+        strides=2,
+        padding="same",
+        use_bias=False,
+    ),
+    row("Conv2DTranspose", (2, 4, 5, 3), filters=4, kernel_size=(2, 5), strides=(3, 2), padding="same"),
+    row("Conv2DTranspose", (2, 4, 5, 3), filters=4, kernel_size=2, strides=3, activation="softmax"),
+    row(
+        "Conv2DTranspose", (2, 4, 5, 3), filters=4, kernel_size=3, strides=2, output_padding=1, padding="same"
+    ),
+    row("Conv2DTranspose", (2, 4, 5, 3), filters=4, kernel_size=3, strides=2, output_padding=0),
+    row("Conv2DTranspose", (2, 4, 5, 3), filters=4, kernel_size=3, dilation_rate=2),
+    row("Conv2DTranspose", (2, 3, 4, 5), filters=4, kernel_size=3, strides=2, data_format="channels_first"),
+    row("Conv3DTranspose", (1, 3, 4, 2, 2), filters=3, kernel_size=2, strides=2, activation="relu"),
+    row("Conv3DTranspose", (1, 3, 4, 2, 2), filters=3, kernel_size=3, strides=(1, 2, 2), padding="same"),
+    row("DepthwiseConv1D", (2, 9, 3), kernel_size=3, padding="same", activation="relu"),
+    row("DepthwiseConv1D", (2, 9, 3), kernel_size=2, strides=2, depth_multiplier=2),
+    row("DepthwiseConv2D", (2, 7, 8, 3), kernel_size=3),
+    row("DepthwiseConv2D", (2, 7, 8, 3), kernel_size=3, strides=2, padding="same", depth_multiplier=2),
+    row(
+        "DepthwiseConv2D",
+        (2, 7, 8, 3),
+        kernel_size=(2, 3),
+        dilation_rate=2,
+        use_bias=False,
+        activation="relu",
+    ),
+    row("SeparableConv1D", (2, 9, 3), filters=4, kernel_size=3, padding="same", activation="relu"),
+    row("SeparableConv1D", (2, 9, 3), filters=4, kernel_size=2, strides=2, depth_multiplier=2),
+    row("SeparableConv2D", (2, 7, 8, 3), filters=4, kernel_size=3),
+    row(
+        "SeparableConv2D",
+        (2, 7, 8, 3),
+        filters=4,
+        kernel_size=3,
+        strides=2,
+        padding="same",
+        depth_multiplier=2,
+    ),
+    row(
+        "SeparableConv2D",
+        (2, 7, 8, 3),
+        filters=4,
+        kernel_size=3,
+        dilation_rate=2,
+        activation="relu",
+        use_bias=False,
+    ),
+]
+
+POOLING = [
+    row("MaxPooling1D", (2, 9, 3)),
+    row("MaxPooling1D", (2, 9, 3), pool_size=3, strides=2, padding="same"),
+    row("MaxPooling1D", (2, 8, 3), pool_size=4, strides=1, padding="same"),
+    row("MaxPooling2D", (2, 7, 8, 3)),
+    row("MaxPooling2D", (2, 7, 8, 3), pool_size=(2, 3), strides=(2, 1)),
+    row("MaxPooling2D", (2, 7, 8, 3), pool_size=3, strides=2, padding="same"),
+    row("MaxPooling2D", (2, 7, 7, 3), pool_size=2, padding="same"),
+    row("MaxPooling2D", (2, 7, 8, 3), pool_size=(2, 4), strides=1, padding="same"),
+    row("MaxPooling2D", (2, 7, 8, 3), pool_size=(2, 3), strides=(1, 3), padding="same"),
+    row("MaxPooling2D", (2, 7, 8, 3), pool_size=1, strides=3, padding="same"),
+    row("MaxPooling2D", (2, 3, 7, 8), pool_size=3, strides=2, padding="same", data_format="channels_first"),
+    row("MaxPooling3D", (2, 5, 6, 4, 2)),
+    row("MaxPooling3D", (2, 5, 6, 4, 2), pool_size=(2, 3, 1), strides=(2, 1, 1), padding="same"),
+    row("AveragePooling1D", (2, 9, 3), pool_size=3),
+    same_average("AveragePooling1D", (2, 9, 3), pool_size=3, strides=2),
+    same_average("AveragePooling1D", (2, 8, 3), pool_size=4, strides=1),
+    row("AveragePooling2D", (2, 7, 8, 3), pool_size=2),
+    row("AveragePooling2D", (2, 7, 8, 3), pool_size=(3, 2), strides=(1, 2)),
+    row("AveragePooling2D", (2, 3, 7, 8), pool_size=2, data_format="channels_first"),
+    same_average("AveragePooling2D", (2, 7, 8, 3), pool_size=3, strides=2),
+    same_average("AveragePooling2D", (2, 7, 7, 3), pool_size=2),
+    same_average("AveragePooling2D", (2, 7, 8, 3), pool_size=(2, 3), strides=1),
+    same_average("AveragePooling2D", (2, 7, 8, 3), pool_size=(4, 2), strides=(1, 3)),
+    row("AveragePooling3D", (2, 5, 6, 4, 2), pool_size=2),
+    same_average("AveragePooling3D", (2, 5, 6, 4, 2), pool_size=(2, 3, 2), strides=(2, 2, 1)),
+    row("GlobalMaxPooling1D", (2, 5, 3)),
+    row("GlobalMaxPooling2D", (2, 5, 4, 3), keepdims=True),
+    row("GlobalMaxPooling3D", (2, 5, 4, 2, 3)),
+    row("GlobalAveragePooling1D", (2, 5, 3)),
+    Case("GlobalAveragePooling1D", {}, (2, 5, 3), mask=(2, 5)),
+    Case("GlobalAveragePooling1D", {"keepdims": True}, (2, 5, 3), mask=(2, 5)),
+    row("GlobalAveragePooling2D", (2, 5, 4, 3)),
+    row("GlobalAveragePooling2D", (2, 3, 5, 4), data_format="channels_first", keepdims=True),
+    row("GlobalAveragePooling3D", (2, 5, 4, 2, 3)),
+]
+
+RESHAPING = [
+    row("Flatten", (2, 5, 4, 3)),
+    row("Flatten", (2, 5)),
+    row("Flatten", (2, 3, 5, 4), data_format="channels_first"),
+    row("Reshape", (2, 5, 4), target_shape=(2, 10)),
+    row("Reshape", (2, 5, 4), target_shape=(-1, 2)),
+    row("Reshape", (2, 6), target_shape=(3, 2, 1)),
+    row("Permute", (2, 5, 4), dims=(2, 1)),
+    row("Permute", (2, 5, 4, 3), dims=(3, 1, 2)),
+    row("RepeatVector", (2, 5), n=3),
+    row("Cropping1D", (2, 6, 3), cropping=2),
+    row("Cropping1D", (2, 6, 3), cropping=(1, 0)),
+    row("Cropping2D", (2, 6, 5, 3), cropping=1),
+    row("Cropping2D", (2, 6, 5, 3), cropping=((1, 2), (0, 1))),
+    row("Cropping2D", (2, 3, 6, 5), cropping=(2, 1), data_format="channels_first"),
+    row("Cropping3D", (2, 4, 5, 6, 2), cropping=((1, 0), (0, 2), (1, 1))),
+    row("ZeroPadding1D", (2, 6, 3), padding=2),
+    row("ZeroPadding1D", (2, 6, 3), padding=(1, 0)),
+    row("ZeroPadding2D", (2, 6, 5, 3), padding=1),
+    row("ZeroPadding2D", (2, 6, 5, 3), padding=((1, 2), (0, 1))),
+    row("ZeroPadding2D", (2, 3, 6, 5), padding=(2, 1), data_format="channels_first"),
+    row("ZeroPadding3D", (2, 4, 5, 6, 2), padding=((1, 0), (0, 2), (1, 1))),
+    row("UpSampling1D", (2, 4, 3), size=3),
+    row("UpSampling2D", (2, 4, 5, 3)),
+    row("UpSampling2D", (2, 4, 5, 3), size=(3, 1)),
+    row("UpSampling2D", (2, 4, 5, 3), size=(2, 3), interpolation="bilinear"),
+    row("UpSampling2D", (2, 3, 4, 5), data_format="channels_first"),
+    row("UpSampling3D", (2, 2, 3, 2, 3), size=(2, 1, 3)),
+]
+
+MERGING = [
+    *(
+        row(kind, [(2, 4), (2, 4)])
+        for kind in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
+    ),
+    row("Add", [(2, 3, 4), (2, 3, 4), (2, 3, 4)]),
+    row("Add", [(2, 3, 4), (2, 4)]),
+    row("Multiply", [(2, 5, 5, 4), (2, 1, 1, 4)]),
+    row("Average", [(2, 3, 4), (2, 1, 4), (2, 3, 1)]),
+    row("Maximum", [(2, 4)] * 3),
+    row("Minimum", [(2, 4)] * 3),
+    row("Concatenate", [(2, 4), (2, 3)]),
+    row("Concatenate", [(2, 4, 2), (2, 3, 2), (2, 1, 2)], axis=1),
+    row("Concatenate", [(2, 4, 2), (2, 3, 2)], axis=-2),
+    row("Dot", [(2, 4), (2, 4)], axes=1),
+    row("Dot", [(2, 4), (2, 4)], axes=1, normalize=True),
+    row("Dot", [(2, 3, 4), (2, 4, 5)], axes=(2, 1)),
+    row("Dot", [(2, 3, 4), (2, 5, 4)], axes=-1),
+    row("Dot", [(2, 3, 4), (2, 5, 3)], axes=(1, 2), normalize=True),
+    row("Dot", [(2, 4), (2, 3, 4)], axes=(1, 2)),
+    row("Dot", [(2, 3, 4, 2), (2, 5, 4)], axes=(2, 2)),
+]
+
+NORMALIZATION = [
+    row("BatchNormalization", (8, 4)),
+    row("BatchNormalization", (4, 5, 3)),
+    row("BatchNormalization", (3, 5, 4, 3)),
+    row("BatchNormalization", (2, 3, 4, 2, 3), momentum=0.9),
+    row("BatchNormalization", (3, 3, 5, 4), axis=1, epsilon=1e-2),
+    row("BatchNormalization", (4, 5, 3), scale=False),
+    row("BatchNormalization", (4, 5, 3), center=False),
+    row("BatchNormalization", (4, 5), center=False, scale=False, momentum=0.5),
+    row("BatchNormalization", (4, 3, 5, 2), axis=2),
+    row("BatchNormalization", (1, 4)),
+    Case("BatchNormalization", {}, (4, 5, 3), mask=(4, 5)),
+    row("BatchNormalization", (4, 5, 3), trainable=False),
+    Case("BatchNormalization", {"epsilon": 1e-5}, (64, 3), oracle=batch_normalized),
+    row("LayerNormalization", (3, 6)),
+    row("LayerNormalization", (3, 5, 4, 6)),
+    row("LayerNormalization", (3, 5, 4, 6), axis=[2, 3]),
+    row("LayerNormalization", (3, 5, 4, 6), axis=[1, 3], epsilon=1e-5),
+    # Keras 3.15.1 fails on torch where the axis is not the last
+    Case("LayerNormalization", {"axis": 1}, (3, 5, 4), oracle=layer_normalized),
+    row("LayerNormalization", (3, 6), scale=False),
+    row("GroupNormalization", (3, 8), groups=2),
+    row("GroupNormalization", (3, 5, 4, 6), groups=3),
+    row("GroupNormalization", (3, 5, 6), groups=-1, scale=False),
+    row("GroupNormalization", (3, 6, 5, 4), groups=2, axis=1),
+    row("GroupNormalization", (3, 5, 6), groups=1, center=False),
+    row("UnitNormalization", (3, 4, 5)),
+    row("UnitNormalization", (3, 4, 5), axis=[1, 2]),
+    row("RMSNormalization", (3, 5, 6)),
+    Case("RMSNormalization", {"axis": 1, "epsilon": 1e-3}, (3, 5, 6), oracle=rms_normalized),
+]
+
+REGULARIZATION = [
+    drops("Dropout", (3, 4), rate=0.5),
+    drops("Dropout", (3, 4), rate=0.5, seed=7),
+    drops("Dropout", (3, 4, 2), rate=0.5, noise_shape=(None, 1, None)),
+    row("Dropout", (3, 4), rate=0.0),
+    drops("SpatialDropout1D", (3, 4, 2), rate=0.5),
+    drops("SpatialDropout2D", (3, 4, 4, 2), rate=0.5, seed=1),
+    drops("SpatialDropout3D", (3, 4, 4, 2, 2), rate=0.5),
+    drops("GaussianNoise", (3, 4), stddev=0.5),
+    drops("GaussianDropout", (3, 4), rate=0.5, seed=3),
+    drops("AlphaDropout", (3, 4), rate=0.5),
+    drops("AlphaDropout", (3, 4, 2), rate=0.5, noise_shape=(None, 1, None), seed=1),
+    row("ActivityRegularization", (3, 4), l1=0.1, l2=0.2),
+]
+
+ACTIVATION = [
+    row("ReLU", (3, 4)),
+    row("ReLU", (3, 4), max_value=1.0, negative_slope=0.1, threshold=0.2),
+    row("ReLU", (3, 4), negative_slope=0.1),
+    row("LeakyReLU", (3, 4)),
+    row("LeakyReLU", (3, 4), negative_slope=0.1),
+    row("PReLU", (3, 4)),
+    row("PReLU", (3, 5, 4, 2), shared_axes=[1, 2]),
+    row("ELU", (3, 4)),
+    row("ELU", (3, 4), alpha=0.5),
+    row("Softmax", (3, 4)),
+    row("Softmax", (3, 4, 5), axis=1),
+    row("Softmax", (3, 4, 5), axis=(1, 2)),
+    Case("Softmax", {}, (3, 4), mask=(3, 4)),
+]
+
+TABLE = [
+    *CORE, *CONVOLUTIONS, *POOLING, *RESHAPING, *MERGING, *NORMALIZATION, *REGULARIZATION, *ACTIVATION,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TABLE, ids=str)
+def test_a_layer_equals_its_keras_twin(case: Case) -> None:
+    check_layer(case)
+
+
+def test_the_table_is_as_long_as_was_promised() -> None:
+    assert len(TABLE) >= 160
+    assert len({str(case) for case in TABLE}) == len(TABLE)
+
+
+def test_the_oracle_for_averages_agrees_with_torch_where_torch_can() -> None:
+    class Sizes:
+        pool_size, strides = (3, 3), (1, 1)
+
+    x = torch.randn(2, 7, 8, 3, dtype=torch.float64)
+    expected = F.avg_pool2d(x.movedim(-1, 1), 3, 1, 1, count_include_pad=False).movedim(1, -1)
+    torch.testing.assert_close(average_same(Sizes, x), expected)

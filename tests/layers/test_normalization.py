@@ -1,0 +1,132 @@
+"""Normalization: moving averages, numbers far from zero, freezing, and the words of errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from torchfunc.errors import DTypeError, GraphError, ShapeError
+from torchfunc.layers import BatchNormalization, GroupNormalization, Input, LayerNormalization
+
+
+def test_the_variance_is_exact_far_from_zero() -> None:
+    # Keras 3.15.1 on torch computes E[x^2] - E[x]^2, whose deviation comes out as 2.7 here
+    x = 10_000 + 0.1 * torch.randn(64, 8, 8, 3)
+    layer = BatchNormalization(epsilon=1e-6)
+    wide = x.double()
+    expected = (wide - wide.mean((0, 1, 2))) / (wide.var((0, 1, 2), correction=0) + 1e-6).sqrt()
+    # single numbers near 10,000 lie 0.001 apart, a hundredth of the deviation
+    torch.testing.assert_close(layer(x).double(), expected, rtol=0, atol=0.05)
+    assert layer(x).std().item() == pytest.approx(expected.std().item(), abs=0.01)
+
+
+def test_the_moving_averages_are_those_of_the_biased_variance() -> None:
+    layer, x = BatchNormalization(momentum=0.9), torch.randn(8, 3) * 2 + 1
+    layer(x)
+    torch.testing.assert_close(layer.running_mean, 0.1 * x.mean(0))
+    torch.testing.assert_close(layer.running_var, 0.9 + 0.1 * x.var(0, correction=0))
+
+
+def test_one_sample_can_be_trained_on() -> None:
+    layer = BatchNormalization()
+    torch.testing.assert_close(layer(torch.randn(1, 3)), torch.zeros(1, 3))
+    torch.testing.assert_close(layer.running_var, torch.full((3,), 0.99))
+
+
+def test_a_frozen_layer_stays_in_inference_mode() -> None:
+    layer, x = BatchNormalization(), torch.randn(8, 3) + 5
+    layer(x)
+    layer.trainable = False
+    before = layer.running_mean.clone()
+    torch.testing.assert_close(layer.train()(x), layer.eval()(x), rtol=0, atol=0)
+    torch.testing.assert_close(layer.running_mean, before, rtol=0, atol=0)
+    layer.trainable = True
+    assert not torch.equal(layer.train()(x), layer.eval()(x))
+
+
+def test_a_training_argument_overrides_the_mode() -> None:
+    layer, x = BatchNormalization(), torch.randn(8, 3) + 5
+    layer(x, training=False)
+    assert (layer.running_mean == 0).all()
+    layer.eval()(x, training=True)
+    assert (layer.running_mean != 0).all()
+
+
+def test_a_shared_layer_can_be_trained_through_both_calls() -> None:
+    layer, x = BatchNormalization(), torch.randn(8, 3, requires_grad=True)
+    (layer(x) * layer(x + 1)).sum().backward()
+    assert x.grad is not None
+
+
+def test_a_batch_normalization_is_a_batchnorm_to_state_dicts() -> None:
+    ours, theirs = BatchNormalization(axis=1, epsilon=1e-5), nn.BatchNorm2d(3).eval()
+    ours(Input((3, 4, 4)))
+    result = ours.load_state_dict(theirs.state_dict(), strict=False)
+    assert result.missing_keys == [] and result.unexpected_keys == ["num_batches_tracked"]
+    x = torch.randn(2, 3, 4, 4)
+    torch.testing.assert_close(ours.eval()(x), theirs(x))
+
+
+def test_training_works_under_compile_and_func() -> None:
+    layer, x = BatchNormalization(), torch.randn(8, 4, 4, 3)
+    twin = BatchNormalization()
+    layer(Input((4, 4, 3)))
+    twin(Input((4, 4, 3)))
+    compiled = torch.compile(layer, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x), twin(x))
+    torch.testing.assert_close(layer.running_var, twin.running_var)
+
+    def loss(parameters: Any, buffers: Any) -> torch.Tensor:
+        return torch.func.functional_call(twin, (parameters, buffers), (x,)).square().sum()
+
+    gradients = torch.func.grad(loss)(dict(twin.named_parameters()), dict(twin.named_buffers()))
+    assert gradients["weight"].shape == (3,)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_inputs_are_normalized_with_full_statistics(dtype: torch.dtype) -> None:
+    layer, x = BatchNormalization(), torch.randn(8, 3)
+    expected = layer(x)
+    result = layer(x.to(dtype))
+    assert result.dtype == dtype and layer.running_var.dtype == torch.float32
+    torch.testing.assert_close(result.float(), expected, rtol=2e-2, atol=2e-2)
+
+
+def test_the_weights_come_in_keras_order() -> None:
+    layer = BatchNormalization()
+    layer(Input((3,)))
+    assert [float(each[0]) for each in layer.get_weights()] == [1, 0, 0, 1]
+    assert list(layer.state_dict()) == ["weight", "bias", "running_mean", "running_var"]
+    assert len(layer.trainable_weights) == 2 and layer.count_params() == 12
+
+
+@pytest.mark.parametrize("kind", [BatchNormalization, LayerNormalization])
+def test_a_shared_layer_names_both_widths(kind: Any) -> None:
+    layer = kind(name="norm")
+    layer(Input((4,)))
+    with pytest.raises(
+        ShapeError, match=r"expected 4 features, got shape \(None, 5\). The layer is built for 4 features"
+    ):
+        layer(Input((5,)))
+
+
+def test_an_axis_that_is_not_there_is_refused() -> None:
+    with pytest.raises(
+        ShapeError, match=r"expected an axis from -2 to 1, got axis=3 for an input of 2 dimensions"
+    ):
+        BatchNormalization(axis=3)(Input((4,)))
+
+
+def test_groups_must_divide_the_features() -> None:
+    with pytest.raises(ShapeError, match="expected a number of features that groups=4 divides.*There are 6"):
+        GroupNormalization(4)(Input((6,)))
+    with pytest.raises(GraphError, match="expected a positive integer, or -1, got groups=0"):
+        GroupNormalization(0)
+
+
+def test_integers_are_not_normalized() -> None:
+    with pytest.raises(DTypeError, match="expected a floating dtype, got torch.int64"):
+        LayerNormalization()(Input((4,), dtype="int64"))

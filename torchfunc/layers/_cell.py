@@ -1,0 +1,220 @@
+"""What every recurrent cell has: its weights, dropout, and a step in two parts."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchfunc import activations, constraints, initializers, regularizers
+from torchfunc.layers._geometry import count, fraction, known, one_shape
+from torchfunc.layers.base import Layer
+
+Shapes = list[tuple[int, ...]]
+
+_ROOMS = {
+    "activation": activations,
+    "initializer": initializers,
+    "regularizer": regularizers,
+    "constraint": constraints,
+}
+
+
+class RecurrentCell(Layer):
+    """One step of a recurrent layer: (inputs, states) to (output, new states).
+
+    It is split so that the steps of a sequence share what they can: `project` needs the inputs alone and
+    is computed for all steps at once; `step` is what has to wait for the state before it. Where PyTorch
+    has a kernel for a whole sequence of such steps, `kernel` names it.
+
+    Weights lie as PyTorch's kernels want them: `weight_ih` (gates * units, features), `weight_hh`
+    (gates * units, units), `bias` (gates * units).
+
+    Args:
+        given: the arguments of the subclass's constructor, by name; each is kept under its name.
+    """
+
+    gates: ClassVar[int] = 1
+    number_of_states: ClassVar[int] = 1
+    # how PyTorch's gates are ordered among Keras's, where that differs
+    blocks: ClassVar[tuple[int, ...] | None] = None
+    dimensions: tuple[str, ...] = ("features",)
+
+    units: int
+    activation: Any
+    recurrent_activation: Any
+    use_bias: bool
+    dropout: float
+    recurrent_dropout: float
+    seed: int | None
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias: Tensor | None
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        super().__init__(**given["kwargs"])
+        owner = type(self).__name__.removesuffix("Cell")
+        for name, value in given.items():
+            if name not in ("self", "kwargs", "__class__"):
+                setattr(self, name, _checked(owner, name, value))
+        # generators are made where the first random numbers are drawn: a list keeps them out of state_dict
+        self._generators: dict[torch.device, torch.Generator] = {}
+
+    @property
+    def state_size(self) -> Any:
+        """The length of the state, or a list with that of each."""
+        return self.units if self.number_of_states == 1 else [self.units] * self.number_of_states
+
+    @property
+    def output_size(self) -> int:
+        """The length of the output."""
+        return self.units
+
+    def build(self, input_shape: Any) -> None:
+        weight: dict[str, Any] = {"layout": (1, 0), "blocks": self.blocks}
+        width = self.gates * self.units
+        features = known(self, input_shape, -1, "features")
+        self.weight_ih = self.add_weight((features, width), **self._settings("kernel"), **weight)
+        self.weight_hh = self.add_weight((self.units, width), **self._settings("recurrent"), **weight)
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(self.bias_shape(), **self._settings("bias"), blocks=self.blocks)
+
+    def bias_shape(self) -> tuple[int, ...]:
+        """The shape of the bias, in Keras's layout."""
+        return (self.gates * self.units,)
+
+    def _settings(self, weight: str) -> dict[str, Any]:
+        """How one weight begins, and what it is regularized and constrained by."""
+        names = ("initializer", "regularizer", "constraint")
+        return {name: getattr(self, f"{weight}_{name}") for name in names}
+
+    def check_input(self, *shapes: Any) -> None:
+        self.check(self, shapes[0], "batch")
+
+    def check(self, owner: Layer, shape: Any, leading: str) -> None:
+        """Refuse a shape that is not (`leading`, features), in the name of the layer that was called."""
+        order = (*leading.split(", "), *self.dimensions)
+        shape = one_shape(owner, shape)
+        if len(shape) != len(order):
+            raise owner.wrong(shape, f"{len(order)} dimensions ({', '.join(order)})", fix=_fix(shape, order))
+        size, built = known(owner, shape, self.feature_axis(), order[self.feature_axis()]), self.features()
+        if built is not None and size != built:
+            what = order[self.feature_axis()]
+            why = f"the layer is built for {built} {what}, and this input has {size}"
+            fix = f"make a second layer, or project the input to {built} {what}"
+            raise owner.wrong(shape, f"{built} {what}", why=why, fix=fix)
+
+    def feature_axis(self) -> int:
+        """Where the features are in a shape."""
+        return -1
+
+    def features(self) -> int | None:
+        """The number of features of the inputs, or None before it is known."""
+        return self.weight_ih.shape[1] if self.built else None
+
+    def state_shapes(self, shape: tuple[int, ...]) -> Shapes:
+        """The shape of each state for sequences of `shape`; the first is also that of the output."""
+        return [(shape[0], self.units)] * self.number_of_states
+
+    def get_initial_state(self, batch_size: int) -> list[Tensor]:
+        """Zeros for each state: a list of (batch_size, units)."""
+        options: dict[str, Any] = {"dtype": self.dtype}
+        if self.built:
+            options = {"dtype": self.weight_ih.dtype, "device": self.weight_ih.device}
+        return [torch.zeros(shape, **options) for shape in self.state_shapes((batch_size,))]
+
+    def kernel(self, training: bool) -> str | None:
+        """The name of the function of PyTorch that runs this cell over a whole sequence, or None."""
+        return None
+
+    def kernel_weights(self) -> list[Tensor]:
+        """The weights as that function takes them.
+
+        It takes a bias on the recurrent side too, which Keras does not have. That one is made of zeros at
+        each call (a thousandth of the call's time): a buffer would be one more tensor to lose on the way
+        through `to_empty` or `load_state_dict(assign=True)`.
+        """
+        if self.bias is None:
+            return [self.weight_ih, self.weight_hh]
+        return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
+
+    def project(self, sequences: Tensor, training: bool) -> Tensor:
+        """The part of every step that needs the inputs alone: (batch, time, gates * units)."""
+        weight, bias = self.weight_ih, self.input_bias()
+        if not (training and self.dropout and self.recurrent_dropout):
+            return F.linear(self.dropped(sequences, training), weight, bias)
+        # where the states are dropped as well, Keras drops other inputs for each gate
+        parts = [F.linear(self.dropped(sequences, training), each) for each in weight.chunk(self.gates)]
+        projected = torch.cat(parts, -1)
+        return projected if bias is None else projected + bias
+
+    def input_bias(self) -> Tensor | None:
+        """The bias that `project` adds."""
+        return self.bias
+
+    def recur(self, state: Tensor, drops: list[Tensor] | None) -> Tensor:
+        """The part of every gate that needs the state: (batch, gates * units)."""
+        if drops is None:
+            return F.linear(state, self.weight_hh)
+        gates = zip(drops, self.weight_hh.chunk(self.gates), strict=True)
+        return torch.cat([F.linear(state * drop, weight) for drop, weight in gates], 1)
+
+    def step(self, projected: Tensor, states: list[Tensor], drops: list[Tensor] | None = None) -> Any:
+        """Output and new states, from one step of `project` and the states before it."""
+        raise NotImplementedError(f"{type(self).__name__} must define step(projected, states, drops).")
+
+    def forward(self, inputs: Tensor, states: Any, training: bool | None = None) -> tuple[Tensor, Any]:
+        training = self.training if training is None else training
+        given = list(states) if isinstance(states, (list, tuple)) else [states]
+        projected = self.project(inputs[:, None], training)[:, 0]
+        output, new = self.step(projected, given, self.state_drops(given[0], training))
+        return output, new if isinstance(states, (list, tuple)) else new[0]
+
+    def dropped(self, sequences: Tensor, training: bool) -> Tensor:
+        """The inputs with some features set to zero, the same ones at every step of a sample."""
+        if not (training and self.dropout):
+            return sequences
+        return sequences * self._keep(sequences[:, :1], self.dropout)
+
+    def state_drops(self, state: Tensor, training: bool) -> list[Tensor] | None:
+        """What the state is multiplied with for each gate, at every step; None where nothing is dropped."""
+        if not (training and self.recurrent_dropout):
+            return None
+        return [self._keep(state, self.recurrent_dropout) for _ in range(self.gates)]
+
+    def _keep(self, like: Tensor, rate: float) -> Tensor:
+        """Zeros with probability `rate`, else 1 / (1 - rate)."""
+        kept = torch.empty_like(like).bernoulli_(1 - rate, generator=self._generator(like.device))
+        return kept / ((1 - rate) or 1.0)
+
+    def _generator(self, device: torch.device) -> torch.Generator | None:
+        """The source of a seeded cell's random numbers; the global one where a compiler is reading."""
+        if self.seed is None or device.type == "meta" or torch.compiler.is_compiling():
+            return None
+        if device not in self._generators:
+            self._generators[device] = torch.Generator(device).manual_seed(self.seed)
+        return self._generators[device]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_generators": {}}
+
+
+def _checked(owner: str, name: str, value: Any) -> Any:
+    """A constructor's argument as the cell keeps it."""
+    if name in ("units", "filters"):
+        return count(owner, name, value)
+    if name.endswith("dropout"):
+        return fraction(owner, name, value)
+    room = _ROOMS.get(name.rpartition("_")[2])
+    return value if room is None else room.get(value)
+
+
+def _fix(shape: tuple[Any, ...], order: tuple[str, ...]) -> str:
+    if "time" not in order:
+        return ""
+    if len(shape) == len(order) - 1:
+        return "return_sequences=True on the recurrent layer before this one, or add a dimension with Reshape"
+    return "TimeDistributed(Flatten()) before it" if order[-1] == "features" else ""

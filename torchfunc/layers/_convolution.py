@@ -1,0 +1,162 @@
+"""What all convolutions share: where the kernel goes, and what is done to what it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchfunc import activations, constraints, initializers, regularizers
+from torchfunc.layers._geometry import (
+    Spatial,
+    choice,
+    counts,
+    floating,
+    keeps_shape,
+    same_total,
+    same_width,
+    windows,
+)
+
+Sizes = int | Sequence[int]
+
+_FORMATS = {1: torch.contiguous_format, 2: torch.channels_last, 3: torch.channels_last_3d}
+_linear = activations.linear
+_in_place = activations.in_place
+
+
+class Convolution(Spatial):
+    """A kernel that slides over space, and the activation of what it makes."""
+
+    supports_masking: ClassVar[bool] = False
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
+    kernel_size: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation_rate: tuple[int, ...]
+    filters: int
+    activation: Any
+
+    def place_kernel(
+        self, kernel_size: Any, strides: Any, padding: Any, data_format: Any, dilation_rate: Any
+    ) -> None:
+        """Keep the geometry, and work out what of the padding does not depend on the input."""
+        owner = type(self).__name__
+        self.set_data_format(data_format)
+        self.kernel_size = counts(owner, "kernel_size", kernel_size, self.rank)
+        self.strides = counts(owner, "strides", strides, self.rank)
+        self.dilation_rate = counts(owner, "dilation_rate", dilation_rate, self.rank)
+        self.padding = choice(owner, "padding", padding, self.paddings)
+        self._windows = tuple(
+            (k - 1) * d + 1 for k, d in zip(self.kernel_size, self.dilation_rate, strict=True)
+        )
+        self._sides: list[int] | None = None
+        self._amounts: tuple[int, ...] | None = (0,) * self.rank
+        if self.padding == "causal":
+            self._sides = self._written_sides([(self._windows[0] - 1, 0)])
+        elif self.padding == "same":
+            self._amounts = None
+            if max(self.strides) == 1:
+                self._sides, self._amounts = self._split([window - 1 for window in self._windows])
+
+    def _split(self, totals: Sequence[Any]) -> tuple[list[int] | None, tuple[int, ...]]:
+        """Padding by its totals: what the kernel cannot add because the sides differ, and what it can."""
+        if all(total % 2 == 0 for total in totals):
+            return None, tuple(total // 2 for total in totals)
+        return self._written_sides([(total // 2, total - total // 2) for total in totals]), (0,) * self.rank
+
+    def _written_sides(self, sides: Sequence[tuple[int, int]]) -> list[int]:
+        """(before, after) of each dimension of space as `F.pad` takes them: the last dimension first."""
+        flat = [each for pair in reversed(sides) for each in pair]
+        return [0, 0, *flat] if self.data_format == "channels_last" else flat
+
+    def padded(self, inputs: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """The input with the padding that the kernel cannot add itself, and what the kernel has to add."""
+        sides, amounts = self._sides, self._amounts
+        if amounts is None:
+            lengths = self.lengths(inputs.shape)
+            totals = [same_total(*each) for each in zip(lengths, self._windows, self.strides, strict=True)]
+            sides, amounts = self._split(totals)
+        if sides is not None:
+            inputs = F.pad(inputs, sides)
+        return (inputs if self._inward is None else inputs.permute(self._inward)), amounts
+
+    # the 1-dimensional kernels and a slice return a view, on which in-place work costs more than it saves
+    _fresh: bool = True
+
+    def finished(self, outputs: Tensor) -> Tensor:
+        """The activation, and the dimensions in the user's order.
+
+        An activation that works in place looks at single numbers, so it may come before the dimensions
+        are put back; one that does not (a softmax) wants them in order.
+        """
+        activation = self.activation
+        twin = _in_place(activation) if self._fresh else activation
+        if twin is not activation:
+            outputs = twin(outputs)
+        if self._outward is not None:
+            outputs = outputs.permute(self._outward)
+        return outputs if activation is _linear or twin is not activation else activation(outputs)
+
+    def make_weight(self, word: str, shape: tuple[int, ...], layout: tuple[int, ...] | None = None) -> Any:
+        """A weight with the initializer, regularizer and constraint that the constructor was given for it."""
+        given = self.__dict__
+        weight = self.add_weight(
+            shape,
+            given[f"{word}_initializer"],
+            regularizer=given[f"{word}_regularizer"],
+            constraint=given[f"{word}_constraint"],
+            layout=layout,
+            memory_format=torch.contiguous_format if layout is None else self._memory_format,
+        )
+        if layout is not None and self.rank == 1 and self.data_format == "channels_last":
+            # there is no channels_last of three dimensions by name, but there are strides like it
+            weight.data = weight.data.transpose(1, 2).contiguous().transpose(1, 2)
+        return weight
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        return _FORMATS[self.rank] if self.data_format == "channels_last" else torch.contiguous_format
+
+    def keep_words(self, words: Sequence[str], given: dict[str, Any]) -> None:
+        """Keep the initializer, regularizer and constraint of each weight under their own names."""
+        for word in words:
+            setattr(self, f"{word}_initializer", initializers.get(given[f"{word}_initializer"]))
+            setattr(self, f"{word}_regularizer", regularizers.get(given[f"{word}_regularizer"]))
+            setattr(self, f"{word}_constraint", constraints.get(given[f"{word}_constraint"]))
+
+    def check_input(self, *shapes: Any) -> None:
+        super().check_input(*shapes)
+        shape = shapes[0]
+        if self.padding == "valid":
+            self.check_windows(
+                shape, self._windows, "kernel" + (f" {self.kernel_size}" if self.rank > 1 else "")
+            )
+        same_width(self, shape, self._channels, self.built_channels() if self.built else None, "channels")
+
+    def built_channels(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} must say how many channels it was built for.")
+
+    @property
+    def output_shape_for(self) -> Any:
+        return self.stated_shape if keeps_shape(self.activation) else None
+
+    def stated_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        places = zip(self.lengths(shape), self._windows, self.strides, strict=True)
+        return self.in_space(shape, [windows(*each, self.padding) for each in places], self.output_channels())
+
+    def output_channels(self) -> int:
+        return self.filters
+
+    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return floating(self, dtype)
+
+
+def conv1d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Tensor:
+    """`F.conv1d` as a flat `F.conv2d`, which takes channels-last strides without copying."""
+    sizes = (1, *stride), (0, *padding), (1, *dilation)
+    return F.conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, *sizes, groups).squeeze(2)

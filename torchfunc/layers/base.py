@@ -1,0 +1,387 @@
+"""Layer: a module that makes its weights on the first call, and knows how to be written down."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from torchfunc import regularizers
+from torchfunc.errors import GraphError, ShapeError, TorchfuncError, explain
+from torchfunc.graph import blame, symbolic
+from torchfunc.graph.infer import Spec, building
+from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor, dtype_of, has_symbol
+from torchfunc.layers import config
+from torchfunc.layers.weights import WeightInfo, Weights
+from torchfunc.tree import leaves, map_leaves
+
+Shape = tuple[int | None, ...]
+
+
+class Layer(Weights):
+    """A module whose weights are made on the first call, from the shape that it is called on.
+
+    A subclass has `build(input_shape)`, which makes weights by `add_weight`, and either `call`
+    (Keras's word) or `forward` (PyTorch's), which computes. `get_config` is derived from the
+    constructor's arguments where they are plain data.
+
+    Args:
+        name: what the layer is called in its model; by default a name made from its class.
+        trainable: whether its weights are trained; a BatchNormalization that is not stays in inference mode.
+        dtype: the dtype of its weights; float32 by default.
+        activity_regularizer: what its output adds to the loss.
+        input_shape: the shape of one sample, for the first layer of a Sequential.
+    """
+
+    given_name: str | None
+    graph_name: str | None
+    dtype: torch.dtype | None
+    activity_regularizer: Any
+    built: bool
+    built_for: Any
+    _trainable: bool
+    _weight_infos: dict[str, WeightInfo]
+    _new_weights: list[tuple[Tensor, str | None, WeightInfo]]
+    _losses: list[Tensor]
+    _hook_key: int | None
+    _nodes: _Nodes
+    supports_masking: ClassVar[bool] = False
+    # whether the output is what `self.activation` returns, so that a crossentropy may take its argument
+    activates_output: ClassVar[bool] = False
+    # `torch.fx.symbolic_trace` shows a layer as one node, as it does a module of torch.nn
+    is_leaf_in_fx: ClassVar[bool] = True
+    _config_arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__new__(cls)
+        given = config.bound_arguments(cls, args, kwargs)
+        # symbols would keep their whole graph alive, and are no constructor argument that a config can hold
+        kept = {key: value for key, value in given.items() if not has_symbol(value)}
+        object.__setattr__(self, "_config_arguments", kept)
+        return self
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "call" in cls.__dict__ and "forward" not in cls.__dict__:
+            cls.forward = _forward_from(cls.__dict__["call"])
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: torch.dtype | str | None = None,
+        activity_regularizer: Any = None,
+        input_shape: Sequence[int | None] | None = None,
+        **unknown: Any,
+    ) -> None:
+        super().__init__()
+        if unknown:
+            raise config.unknown_argument(type(self), next(iter(unknown)))
+        if name is not None and (not isinstance(name, str) or not name):
+            raise GraphError(
+                explain(type(self).__name__, got=f"name={name!r}", expected="a non-empty string")
+            )
+        # straight into __dict__: nn.Module's own __setattr__ looks for parameters and modules each time
+        self.__dict__.update(
+            given_name=name,
+            graph_name=None,
+            dtype=None if dtype is None else dtype_of(dtype),
+            activity_regularizer=regularizers.get(activity_regularizer),
+            input_shape_argument=None if input_shape is None else tuple(input_shape),
+            built=False,
+            built_for=None,
+            _trainable=trainable,
+            _weight_infos={},
+            _new_weights=[],
+            _losses=[],
+            _hook_key=None,
+            _nodes=_Nodes(),
+        )
+        if type(self).build is not Layer.build or self.activity_regularizer is not None:
+            self._watch_first_call()
+
+    def _watch_first_call(self) -> None:
+        """Have the first call on real tensors build the layer."""
+        if self._hook_key is None:
+            self._hook_key = self.register_forward_pre_hook(_build_first, with_kwargs=True).id
+
+    def _watch_no_more(self) -> None:
+        if self._hook_key is not None:
+            self._forward_pre_hooks.pop(self._hook_key, None)
+            self._forward_pre_hooks_with_kwargs.pop(self._hook_key, None)
+            self._hook_key = None
+
+    @property
+    def name(self) -> str:
+        """The given name; else the name in the first model that holds the layer; else one made from the class."""
+        return self.given_name or self.graph_name or symbolic.snake_case(type(self).__name__)
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape: a tuple, None where unknown; a list of them for several."""
+
+    def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Build once, for the shapes of these arguments."""
+        self._watch_no_more()
+        if not self.built:
+            with building(self):
+                self.build(*_shapes_for(type(self), args, kwargs))
+                self._name_new_weights()
+            self.built = True
+            self.built_for = map_leaves(_spec_of, args[0] if len(args) == 1 else args)
+            if self.activity_regularizer is not None:
+                self.register_forward_hook(_regularize_activity)
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """What `layer(x)` does where `x` is symbolic: check, build, hand on the masks, record."""
+        self._check_call(args, kwargs)
+        try:
+            self.check_input(*map_leaves(_shape_of, args))
+            self._build_for(args, kwargs)
+        except TorchfuncError as error:
+            raise self._with_place(error, args) from error.__cause__
+        mask = self._incoming_mask(args, kwargs)
+        if mask is not None and _accepts(type(self), "mask") and kwargs.get("mask") is None:
+            kwargs["mask"] = mask
+        outputs = self._record(args, kwargs)
+        self._hand_on_mask(outputs, args, mask)
+        return outputs
+
+    def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.output_shape_for is not None and len(args) == 1 and isinstance(args[0], SymbolicTensor):
+            outputs = symbolic.recorded(
+                self, args, kwargs, self.output_shape_for, self.output_dtype(args[0].dtype)
+            )
+        else:
+            outputs = symbolic.record(self, args, kwargs)
+        symbol = next((leaf for leaf in leaves(outputs) if isinstance(leaf, SYMBOLS)), None)
+        if symbol is None:
+            raise GraphError(
+                explain(
+                    f"{type(self).__name__} {self.name!r}{blame.called_at()}",
+                    got=f"{outputs!r} from its forward",
+                    expected="a tensor or a structure of tensors",
+                    fix="return the result at the end of `call` or `forward`",
+                )
+            )
+        self._nodes.add(symbol.node)
+        return outputs
+
+    # a layer that can say its output's shape without being tried has this as a method (shape) -> shape
+    output_shape_for: ClassVar[Any] = None
+
+    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """The dtype of the output for an input of `dtype`, where `output_shape_for` states the shape."""
+        return dtype
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the output for an input of this shape (or these), None where unknown."""
+        with torch.no_grad():
+            given = map_shapes(lambda shape: symbolic.Input(batch_shape=shape), input_shape)
+            outputs = self.symbolic_call(given)
+        return map_leaves(lambda leaf: leaf.spec.shape if isinstance(leaf, SymbolicTensor) else leaf, outputs)
+
+    def check_input(self, *shapes: Any) -> None:
+        """Raise a ShapeError for a shape that the layer cannot take; `self.wrong(...)` makes one."""
+
+    def wrong(self, shape: Any, expected: str, *, why: str = "", fix: str = "") -> ShapeError:
+        """The error for an input shape that the layer cannot take."""
+        return ShapeError(
+            explain(
+                f"{type(self).__name__} {self.name!r}",
+                got=f"shape {shape}",
+                expected=expected,
+                why=why,
+                fix=fix,
+            )
+        )
+
+    def _with_place(self, error: TorchfuncError, args: Any) -> TorchfuncError:
+        """The error with the user's line, and the names of what the layer was called on."""
+        names = [repr(leaf.name) for leaf in leaves(args) if isinstance(leaf, SYMBOLS)]
+        head, text = f"{type(self).__name__} {self.name!r}", str(error)
+        if text.startswith(head) and names:
+            text = f"{head}{blame.called_at()} on {', '.join(names)}{text.removeprefix(head)}"
+        return type(error)(text) if type(error).__init__ is ValueError.__init__ else error
+
+    def _check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        for leaf in leaves((args, kwargs)):
+            if isinstance(leaf, nn.Module):
+                raise GraphError(
+                    explain(
+                        f"{type(self).__name__} {self.name!r}{blame.called_at()}",
+                        got=f"the layer {symbolic.name_of(leaf)!r} itself",
+                        expected="a tensor",
+                        why="a layer was passed instead of its output",
+                        fix="call that layer first: layer(x)",
+                    )
+                )
+
+    def _incoming_mask(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The mask of the first argument (a list of masks for a list of inputs), or None."""
+        first = args[0] if args else next(iter(kwargs.values()), None)
+        masks = map_leaves(lambda leaf: getattr(leaf, "mask", None), first)
+        return masks if any(leaf is not None for leaf in leaves(masks)) else None
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask of the output: that of the input where the layer `supports_masking`, else None."""
+        return mask if self.supports_masking and not isinstance(mask, (list, tuple, dict)) else None
+
+    def _hand_on_mask(self, outputs: Any, args: tuple[Any, ...], mask: Any) -> None:
+        made = self.compute_mask(args[0] if args else None, mask)
+        first = next(leaf for leaf in leaves(outputs) if isinstance(leaf, SYMBOLS))
+        if made is not None and isinstance(first, SymbolicTensor):
+            first.mask = made
+
+    @property
+    def output(self) -> Any:
+        """What the layer returns in its graph, to make further models from.
+
+        Raises:
+            GraphError: the layer was called more than once, or never; `outputs_of_calls` lists them all.
+        """
+        nodes = self._nodes.alive()
+        if len(nodes) != 1:
+            way = "use `layer.get_output_at(index)`" if nodes else "call it on an Input"
+            raise GraphError(
+                f"{type(self).__name__} {self.name!r} was called {len(nodes)} times, so it has no one output. Fix: {way}."
+            )
+        return nodes[0].outputs
+
+    @property
+    def input(self) -> Any:
+        """What the layer was called on in its graph."""
+        nodes = self._nodes.alive()
+        if len(nodes) != 1:
+            raise GraphError(
+                f"{type(self).__name__} {self.name!r} was called {len(nodes)} times, so it has no one input."
+            )
+        return nodes[0].args[0] if len(nodes[0].args) == 1 else nodes[0].args
+
+    def get_output_at(self, index: int) -> Any:
+        """What the call number `index` of a shared layer returned, in the order of the calls."""
+        nodes = self._nodes.alive()
+        if not -len(nodes) <= index < len(nodes):
+            raise GraphError(
+                f"{type(self).__name__} {self.name!r} has {len(nodes)} calls, so there is no call {index}."
+            )
+        return nodes[index].outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as plain data.
+
+        Raises:
+            SavingError: an argument is no plain data, and the class has no `get_config` of its own.
+        """
+        return config.derived(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A layer with these constructor arguments."""
+        return cls(**config)
+
+    def extra_repr(self) -> str:
+        return config.shown(self)
+
+
+class _Nodes:
+    """The calls of a layer that are still part of some graph: held weakly, and never copied."""
+
+    def __init__(self) -> None:
+        self._references: list[weakref.ref[Any]] = []
+
+    def add(self, node: Any) -> None:
+        self._references = [each for each in self._references if each() is not None]
+        self._references.append(weakref.ref(node))
+
+    def alive(self) -> list[Any]:
+        return [node for node in (each() for each in self._references) if node is not None]
+
+    def clear(self) -> None:
+        self._references = []
+
+    def __deepcopy__(self, memo: Any) -> _Nodes:
+        return _Nodes()
+
+    def __reduce__(self) -> Any:
+        return _Nodes, ()
+
+
+def _build_first(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """The hook that builds a layer before its first call on real tensors."""
+    layer._check_call(args, kwargs)
+    try:
+        layer.check_input(*map_leaves(_shape_of, args))
+    except TorchfuncError as error:
+        raise layer._with_place(error, args) from None
+    layer._build_for(args, kwargs)
+
+
+def _regularize_activity(layer: Layer, args: Any, output: Any) -> None:
+    if layer.activity_regularizer is not None:
+        for leaf in leaves(output):
+            if isinstance(leaf, Tensor) and leaf.device.type != "meta":
+                layer.add_loss(layer.activity_regularizer(leaf) / leaf.shape[0])
+
+
+def _forward_from(call: Callable[..., Any]) -> Callable[..., Any]:
+    """`forward` for a layer that has `call`; `training` is the module's own mode where it is not given."""
+    parameters = list(inspect.signature(call).parameters)
+    if "training" not in parameters:
+        return call
+    position = parameters.index("training") - 1
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if len(args) <= position and kwargs.get("training") is None:
+            kwargs["training"] = self.training
+        return call(self, *args, **kwargs)
+
+    forward.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]
+    return forward
+
+
+@cache
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
+
+
+def _accepts(kind: type[Layer], argument: str) -> bool:
+    """Whether the forward of a layer class takes an argument by that name."""
+    return argument in _parameters(kind.forward)
+
+
+def _shapes_for(kind: type[Layer], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    """The arguments of `build`: the shape of the first input, or one for each that `build` names."""
+    names = _parameters(kind.build)[1:]
+    if len(names) <= 1:
+        first = args[0] if args else next(iter(kwargs.values()), None)
+        return [map_leaves(_shape_of, first)] * len(names)
+    given = {**dict(zip(_parameters(kind.forward), (None, *args), strict=False)), **kwargs}
+    return [map_leaves(_shape_of, given.get(name.removesuffix("_shape"))) for name in names]
+
+
+def _shape_of(value: Any) -> Any:
+    if isinstance(value, SymbolicTensor):
+        return value.spec.shape
+    return tuple(value.shape) if isinstance(value, (Tensor, np.ndarray)) else value
+
+
+def _spec_of(value: Any) -> Any:
+    if isinstance(value, SymbolicTensor):
+        return value.spec
+    return Spec.of(tuple(value.shape), value.dtype) if isinstance(value, Tensor) else None
+
+
+def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
+    """`function` applied to a shape, or to each of a list or dict of shapes."""
+    if isinstance(shapes, dict):
+        return {key: map_shapes(function, each) for key, each in shapes.items()}
+    if isinstance(shapes, (list, tuple)) and shapes and isinstance(shapes[0], (list, tuple, dict)):
+        return [map_shapes(function, each) for each in shapes]
+    return function(shapes)

@@ -1,0 +1,302 @@
+"""The core layers: Dense, Embedding, and those that only pass values on or call a function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchfunc import activations, constraints, initializers, registry, regularizers
+from torchfunc.errors import GraphError, explain
+from torchfunc.layers._geometry import count, floating, keeps_shape, known, one_shape, same_width
+from torchfunc.layers.base import Layer
+
+_linear = activations.linear
+_in_place = activations.in_place
+
+
+@registry.layers.register()
+class Dense(Layer):
+    """`activation(x @ kernel + bias)` over the last dimension; what `nn.Linear` computes.
+
+    Shapes: (batch, ..., features) to (batch, ..., units).
+
+    Args:
+        units: the number of features of the output.
+        activation: a name or a function; None leaves the sum as it is.
+        use_bias: whether a bias is added.
+        kernel_initializer, bias_initializer: how the weights begin.
+        kernel_regularizer, bias_regularizer: what the weights add to the loss.
+        activity_regularizer: what the output adds to the loss.
+        kernel_constraint, bias_constraint: what the weights are put through after each step.
+        kwargs: those of every Layer: name, trainable, dtype.
+
+    Raises:
+        GraphError: `units` is no positive integer.
+    """
+
+    supports_masking: ClassVar[bool] = True
+    activates_output: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.units = count("Dense", "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+
+    def build(self, input_shape: Any) -> None:
+        features = known(self, input_shape, -1, "features")
+        self._is_flat = len(input_shape) == 2
+        self.weight = self.add_weight(
+            (features, self.units),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            layout=(1, 0),
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (self.units,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+
+    def check_input(self, *shapes: Any) -> None:
+        shape = one_shape(self, shapes[0], 2, "(batch, ..., features)")
+        same_width(self, shape, -1, self.weight.shape[1] if self.built else None, "features")
+
+    @property
+    def output_shape_for(self) -> Any:
+        return self._stated_shape if keeps_shape(self.activation) else None
+
+    def _stated_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (*shape[:-1], self.units)
+
+    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return floating(self, dtype)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs = F.linear(inputs, self.weight, self.bias)
+        activation = self.activation
+        if activation is _linear:
+            return outputs
+        # a result of more than two dimensions is a view, on which in-place work costs more than it saves
+        return (_in_place(activation) if self._is_flat else activation)(outputs)
+
+
+@registry.layers.register()
+class Activation(Layer):
+    """An activation function as a layer.
+
+    Args:
+        activation: a name or a function of one tensor.
+        kwargs: those of every Layer.
+    """
+
+    supports_masking: ClassVar[bool] = True
+    activates_output: ClassVar[bool] = True
+
+    def __init__(self, activation: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activation = activations.get(activation)
+
+    @property
+    def output_shape_for(self) -> Any:
+        return tuple if keeps_shape(self.activation) else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.activation(inputs)
+
+
+_INDEX_TYPES = (torch.int64, torch.int32)
+
+
+@registry.layers.register()
+class Embedding(Layer):
+    """A row of a table for each whole number; what `nn.Embedding` computes.
+
+    Shapes: (batch, ...) of whole numbers from 0 to `input_dim - 1` to (batch, ..., output_dim). Numbers
+    of a floating dtype are cut to whole ones.
+
+    Args:
+        input_dim: the number of rows: the largest number that may come, plus one.
+        output_dim: the length of a row.
+        embeddings_initializer: how the table begins.
+        embeddings_regularizer: what it adds to the loss.
+        embeddings_constraint: what it is put through after each step.
+        mask_zero: whether 0 means "nothing here": layers that follow are told to pass over it.
+        kwargs: those of every Layer; and `weights`, a table to begin with, (input_dim, output_dim), or a list
+            of that one. A config does not hold it: tables are saved as weights.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        weights = kwargs.pop("weights", None)
+        super().__init__(**kwargs)
+        self.input_dim = count("Embedding", "input_dim", input_dim)
+        self.output_dim = count("Embedding", "output_dim", output_dim)
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.mask_zero = mask_zero
+        self._table = weights if weights is None or isinstance(weights, list) else [weights]
+
+    def build(self, input_shape: Any) -> None:
+        self.weight = self.add_weight(
+            (self.input_dim, self.output_dim),
+            self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint,
+        )
+        if self._table is not None:
+            self.set_weights(self._table)
+            self._table = None
+
+    def check_input(self, *shapes: Any) -> None:
+        one_shape(self, shapes[0])
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (*shape, self.output_dim)
+
+    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return self.weight.dtype
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return inputs != 0 if self.mask_zero else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.dtype not in _INDEX_TYPES:
+            inputs = inputs.long()
+        return F.embedding(inputs, self.weight)
+
+
+@registry.layers.register()
+class Identity(Layer):
+    """Gives back what it is called on."""
+
+    supports_masking: ClassVar[bool] = True
+
+    def forward(self, inputs: Any) -> Any:
+        return inputs
+
+
+@registry.layers.register()
+class Masking(Layer):
+    """Marks the steps at which every feature equals `mask_value`, for layers that follow to pass over.
+
+    Such a step is set to zero. Shapes: (batch, steps, features) stays.
+
+    Args:
+        mask_value: the value that means "nothing here".
+        kwargs: those of every Layer.
+    """
+
+    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mask_value = mask_value
+
+    def check_input(self, *shapes: Any) -> None:
+        one_shape(self, shapes[0], 2, "(batch, ..., features)")
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return (inputs != self.mask_value).any(-1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        # not a product with the mask: what is masked may be nan or infinite
+        return inputs.masked_fill((inputs == self.mask_value).all(-1, keepdim=True), 0)
+
+
+@registry.layers.register()
+class Lambda(Layer):
+    """A function as a layer.
+
+    Whatever works on tensors may be called in a graph without this layer; it gives the call a name.
+
+    Args:
+        function: a function of a tensor, or its registered name. It is also given `mask` and `training`
+            where it has arguments of these names.
+        output_shape: the shape of one sample of the result; found by trying the function if None.
+        mask: a function (inputs, mask) -> mask, or None.
+        arguments: further keyword arguments for the function.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any] | str,
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.function = registry.activations.lookup(function) if isinstance(function, str) else function
+        if not callable(self.function):
+            raise GraphError(explain("Lambda", got=f"function={function!r}", expected="a function"))
+        self.output_shape = None if output_shape is None else tuple(output_shape)
+        self.mask = registry.activations.lookup(mask) if isinstance(mask, str) else mask
+        self.arguments = dict(arguments or {})
+        self._wants = {name: _takes(self.function, name) for name in ("mask", "training")}
+
+    @property
+    def output_shape_for(self) -> Any:
+        stated = self.output_shape
+        return self._stated_shape if stated is not None and None not in stated else None
+
+    def _stated_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (shape[0], *(self.output_shape or ()))
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+    def forward(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+        keywords = dict(self.arguments)
+        if self._wants["mask"]:
+            keywords["mask"] = mask
+        if self._wants["training"]:
+            keywords["training"] = self.training if training is None else training
+        return self.function(inputs, **keywords)
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function has an argument of that name; a built-in one that does not say has none."""
+    try:
+        return name in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,191 @@
+"""Convolutions of each channel by itself: depthwise, and separable, which mix the channels afterwards."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchfunc import activations, registry
+from torchfunc.layers._convolution import Convolution, Sizes, conv1d
+from torchfunc.layers._geometry import count, known
+
+
+class _Depthwise(Convolution):
+    """The part that DepthwiseConv and SeparableConv share: kernels of which each sees one channel."""
+
+    convolve: ClassVar[Any]
+    depth_multiplier: int
+
+    def _depthwise_weight(self, channels: int) -> Tensor:
+        """(channels * multiplier, 1, *kernel) for `F.conv2d`; Keras has (*kernel, channels, multiplier)."""
+        layout = (*range(2, self.rank + 2), 0, 1)
+        weight: Tensor = self.make_weight(
+            "depthwise", (*self.kernel_size, channels, self.depth_multiplier), layout
+        )
+        value = weight.data.reshape(channels * self.depth_multiplier, 1, *self.kernel_size)
+        weight.data = value.contiguous(memory_format=self._memory_format)
+        return weight
+
+    def keras_view(self, name: str, tensor: Tensor) -> Tensor:
+        """As in Layer; the depthwise weight is cut into channels and multiplier first."""
+        if name != self._depthwise_name:
+            return super().keras_view(name, tensor)
+        cut: Tensor = tensor.detach().unflatten(0, (-1, self.depth_multiplier)).squeeze(2)  # type: ignore[no-untyped-call]
+        return cut.permute(*range(2, self.rank + 2), 0, 1)
+
+    _depthwise_name: ClassVar[str] = "weight"
+
+    def built_channels(self) -> int:
+        return int(getattr(self, self._depthwise_name).shape[0]) // self.depth_multiplier
+
+
+class _DepthwiseConv(_Depthwise):
+    """A convolution of each channel by itself, with `depth_multiplier` kernels for each.
+
+    Shapes: (batch, *space, channels) to (batch, *new space, channels * depth_multiplier).
+
+    Args:
+        kernel_size: the kernel's size along each dimension of space, or one number for all.
+        strides, padding, data_format, dilation_rate: as for Conv2D.
+        depth_multiplier: the number of output channels for each channel of the input.
+        activation, use_bias, initializers, regularizers, constraints: as for Dense.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        depth_multiplier: int = 1,
+        data_format: str | None = None,
+        dilation_rate: Sizes = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.keep_words(("depthwise", "bias"), locals())
+        self.depth_multiplier = count(type(self).__name__, "depth_multiplier", depth_multiplier)
+        self.place_kernel(kernel_size, strides, padding, data_format, dilation_rate)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+
+    def build(self, input_shape: Any) -> None:
+        channels = known(self, input_shape, self._channels, "channels")
+        self.weight = self._depthwise_weight(channels)
+        self.bias = self.make_weight("bias", (channels * self.depth_multiplier,)) if self.use_bias else None
+
+    def output_channels(self) -> int:
+        return self.weight.shape[0]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x, padding = self.padded(inputs)
+        return self.finished(
+            self.convolve(x, self.weight, self.bias, self.strides, padding, self.dilation_rate, x.shape[1])
+        )
+
+
+@registry.layers.register()
+class DepthwiseConv1D(_DepthwiseConv):
+    __doc__ = _DepthwiseConv.__doc__
+    rank = 1
+    convolve = staticmethod(conv1d)
+    _fresh = False
+
+
+@registry.layers.register()
+class DepthwiseConv2D(_DepthwiseConv):
+    __doc__ = _DepthwiseConv.__doc__
+    rank = 2
+    convolve = staticmethod(F.conv2d)
+
+
+class _SeparableConv(_Depthwise):
+    """A convolution of each channel by itself, and then one of size 1 that mixes the channels.
+
+    Shapes: (batch, *space, channels) to (batch, *new space, filters).
+
+    Args:
+        filters: the number of channels of the output.
+        kernel_size: the kernel's size along each dimension of space, or one number for all.
+        strides, padding, data_format, dilation_rate: as for Conv2D; they concern the first convolution.
+        depth_multiplier: the number of channels between the two for each channel of the input.
+        activation, use_bias, initializers, regularizers, constraints: as for Dense.
+        kwargs: those of every Layer.
+    """
+
+    _depthwise_name = "depthwise_weight"
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: Sizes = 1,
+        depth_multiplier: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        pointwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        pointwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        pointwise_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.keep_words(("depthwise", "pointwise", "bias"), locals())
+        self.filters = count(type(self).__name__, "filters", filters)
+        self.depth_multiplier = count(type(self).__name__, "depth_multiplier", depth_multiplier)
+        self.place_kernel(kernel_size, strides, padding, data_format, dilation_rate)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self._ones, self._zeros = (1,) * self.rank, (0,) * self.rank
+
+    def build(self, input_shape: Any) -> None:
+        channels = known(self, input_shape, self._channels, "channels")
+        between = channels * self.depth_multiplier
+        layout = (*range(2, self.rank + 2), 1, 0)
+        self.depthwise_weight = self._depthwise_weight(channels)
+        self.pointwise_weight = self.make_weight("pointwise", (*self._ones, between, self.filters), layout)
+        self.bias = self.make_weight("bias", (self.filters,)) if self.use_bias else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x, padding = self.padded(inputs)
+        x = self.convolve(
+            x, self.depthwise_weight, None, self.strides, padding, self.dilation_rate, x.shape[1]
+        )
+        return self.finished(
+            self.convolve(x, self.pointwise_weight, self.bias, self._ones, self._zeros, self._ones, 1)
+        )
+
+
+@registry.layers.register()
+class SeparableConv1D(_SeparableConv):
+    __doc__ = _SeparableConv.__doc__
+    rank = 1
+    convolve = staticmethod(conv1d)
+    _fresh = False
+
+
+@registry.layers.register()
+class SeparableConv2D(_SeparableConv):
+    __doc__ = _SeparableConv.__doc__
+    rank = 2
+    convolve = staticmethod(F.conv2d)

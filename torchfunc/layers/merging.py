@@ -1,0 +1,279 @@
+"""Layers that make one tensor of several: sums, products, extremes, joined and multiplied ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchfunc import registry
+from torchfunc.errors import GraphError, explain
+from torchfunc.layers.base import Layer
+
+Shape = tuple[int | None, ...]
+
+
+def _listed(layer: Layer, shapes: Any, at_least: int = 1, at_most: int | None = None) -> list[Shape]:
+    """The shapes of the tensors that a layer was called on.
+
+    Raises:
+        ShapeError: it was called on one tensor, or on too few or too many.
+    """
+    expected = "a list of tensors" if at_most is None else f"a list of {at_most} tensors"
+    if not isinstance(shapes, (list, tuple)) or not shapes or not isinstance(shapes[0], (list, tuple)):
+        raise layer.wrong(shapes, expected, fix=f"{type(layer).__name__}()([a, b])")
+    if len(shapes) < at_least or (at_most is not None and len(shapes) > at_most):
+        raise layer.wrong(_written(shapes), expected)
+    return [tuple(shape) for shape in shapes]
+
+
+def _written(shapes: Sequence[Any]) -> str:
+    return ", ".join(map(str, shapes))
+
+
+class _Merge(Layer):
+    """A layer that is called on a list of tensors, and works element by element.
+
+    Tensors of fewer dimensions get dimensions of length 1 behind the batch, and what has length 1 is
+    repeated to fit the others.
+    """
+
+    supports_masking: ClassVar[bool] = True
+    tensors: ClassVar[int | None] = None
+
+    def check_input(self, *shapes: Any) -> None:
+        listed = _listed(self, shapes[0], self.tensors or 1, self.tensors)
+        rank = max(map(len, listed))
+        aligned = [(*shape[:1], *(1,) * (rank - len(shape)), *shape[1:]) for shape in listed]
+        for axis in range(rank):
+            sizes = {each for each in (shape[axis] for shape in aligned) if each is not None} - (
+                {1} if axis else set()
+            )
+            if len(sizes) > 1:
+                raise self.wrong(
+                    _written(listed),
+                    "shapes that are equal, or 1 where they differ",
+                    why=f"on dimension {axis} the inputs have {' and '.join(map(str, sorted(sizes)))}",
+                    fix="a Dense or Conv of equal width before it, or Concatenate",
+                )
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        """One tensor of several that have equal numbers of dimensions."""
+        raise NotImplementedError(f"{type(self).__name__} must say how it merges.")
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        rank = inputs[0].ndim
+        for each in inputs:
+            if each.ndim != rank:
+                return self.merge(_aligned(inputs))
+        return self.merge(inputs)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """A step counts where any of the inputs counts it; none is masked where one input has no mask."""
+        if not isinstance(mask, (list, tuple)) or any(each is None for each in mask):
+            return None
+        return reduce(torch.logical_or, mask)
+
+
+def _aligned(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors with dimensions of length 1 behind the batch, so that all have as many."""
+    rank = max(each.ndim for each in inputs)
+    return [each.reshape(each.shape[0], *(1,) * (rank - each.ndim), *each.shape[1:]) for each in inputs]
+
+
+@registry.layers.register()
+class Add(_Merge):
+    """The sum of a list of tensors, element by element."""
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        return sum(inputs[1:], start=inputs[0])
+
+
+@registry.layers.register()
+class Subtract(_Merge):
+    """The first of two tensors less the second, element by element."""
+
+    tensors = 2
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        return inputs[0] - inputs[1]
+
+
+@registry.layers.register()
+class Multiply(_Merge):
+    """The product of a list of tensors, element by element."""
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        return reduce(torch.mul, inputs)
+
+
+@registry.layers.register()
+class Average(_Merge):
+    """The mean of a list of tensors, element by element."""
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        return sum(inputs[1:], start=inputs[0]) / len(inputs)
+
+
+@registry.layers.register()
+class Maximum(_Merge):
+    """The largest of a list of tensors, element by element."""
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        return reduce(torch.maximum, inputs)
+
+
+@registry.layers.register()
+class Minimum(_Merge):
+    """The smallest of a list of tensors, element by element."""
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        return reduce(torch.minimum, inputs)
+
+
+@registry.layers.register()
+class Concatenate(Layer):
+    """A list of tensors joined along one dimension; the others must be equal.
+
+    Args:
+        axis: the dimension along which they are joined.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = axis
+
+    def check_input(self, *shapes: Any) -> None:
+        listed = _listed(self, shapes[0])
+        rank = len(listed[0])
+        if any(len(shape) != rank for shape in listed) or not -rank <= self.axis < rank:
+            raise self.wrong(
+                _written(listed), f"tensors of equal numbers of dimensions that have axis {self.axis}"
+            )
+        for axis in range(rank):
+            sizes = {shape[axis] for shape in listed if shape[axis] is not None}
+            if axis != self.axis % rank and len(sizes) > 1:
+                raise self.wrong(
+                    _written(listed),
+                    f"equal shapes but for axis {self.axis}",
+                    why=f"the inputs differ on dimension {axis}: {' and '.join(map(str, sorted(sizes)))}",  # type: ignore[type-var]
+                    fix=f"Concatenate(axis={axis}), or layers before it that make these equal",
+                )
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        return torch.cat(tuple(inputs), self.axis)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The masks joined, true where an input has none; along the features, where any counts the step."""
+        if not isinstance(mask, (list, tuple)) or all(each is None for each in mask):
+            return None
+        whole = [_spread(x, each) for x, each in zip(inputs, mask, strict=True)]
+        return torch.cat(whole, self.axis).any(-1)
+
+
+def _spread(x: Any, mask: Any) -> Any:
+    """A mask with one value for each element of `x`."""
+    if mask is None:
+        return torch.ones_like(x, dtype=torch.bool)
+    return mask.unsqueeze(-1) | torch.zeros_like(x, dtype=torch.bool) if mask.ndim < x.ndim else mask
+
+
+@registry.layers.register()
+class Dot(Layer):
+    """The products of the vectors of two tensors along one axis each, sample by sample.
+
+    Shapes: the axes that are multiplied and the second batch disappear: (batch, a, n) and (batch, n, b)
+    with axes=(2, 1) give (batch, a, b); (batch, n) and (batch, n) give (batch, 1).
+
+    Args:
+        axes: the axis of both, or one for each; not 0, the batch.
+        normalize: whether vectors are brought to length 1 first: their cosine is what is left.
+        kwargs: those of every Layer.
+
+    Raises:
+        GraphError: axes that are neither an integer nor two.
+    """
+
+    def __init__(self, axes: int | Sequence[int], normalize: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        pair = (axes, axes) if isinstance(axes, int) else axes
+        if (
+            not isinstance(pair, (list, tuple))
+            or len(pair) != 2
+            or not all(isinstance(each, int) and each != 0 for each in pair)
+        ):
+            raise GraphError(
+                explain(
+                    "Dot",
+                    got=f"axes={axes!r}",
+                    expected="an integer or two of them, none of them 0 (the batch)",
+                )
+            )
+        self.axes = axes if isinstance(axes, int) else tuple(axes)
+        self.normalize = normalize
+        self._axes = tuple(pair)
+
+    def check_input(self, *shapes: Any) -> None:
+        first, second = _listed(self, shapes[0], 2, 2)
+        for shape, axis in ((first, self._axes[0]), (second, self._axes[1])):
+            if len(shape) < 2 or not -len(shape) < axis < len(shape):
+                raise self.wrong(
+                    _written((first, second)), f"tensors of 2 dimensions or more that have axis {axis}"
+                )
+        sizes = first[self._axes[0]], second[self._axes[1]]
+        if None not in sizes and sizes[0] != sizes[1]:
+            raise self.wrong(
+                _written((first, second)),
+                f"equal lengths along axes={self.axes}",
+                why=f"they are {sizes[0]} and {sizes[1]}",
+                fix="other axes",
+            )
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        first, second = inputs
+        if self.normalize:
+            first, second = (
+                F.normalize(x, dim=axis, eps=1e-6) for x, axis in zip(inputs, self._axes, strict=True)
+            )
+        left = first.movedim(self._axes[0], -1)
+        right = second.movedim(self._axes[1], 1)
+        product = torch.matmul(
+            left.flatten(1, -2) if left.ndim > 2 else left.unsqueeze(1),
+            right.flatten(2) if right.ndim > 2 else right.unsqueeze(2),
+        )
+        shape = (*left.shape[:-1], *right.shape[2:])
+        return product.reshape(shape if len(shape) > 1 else (*shape, 1))
+
+
+def _function(kind: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The lower-case function of a merging layer."""
+
+    def function(inputs: Sequence[Any], **kwargs: Any) -> Any:
+        return kind(**kwargs)(inputs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"`{kind.__name__}(**kwargs)(inputs)`."
+    return function
+
+
+add = _function(Add, "add")
+subtract = _function(Subtract, "subtract")
+multiply = _function(Multiply, "multiply")
+average = _function(Average, "average")
+maximum = _function(Maximum, "maximum")
+minimum = _function(Minimum, "minimum")
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
+    """`Concatenate(axis, **kwargs)(inputs)`."""
+    return Concatenate(axis, **kwargs)(inputs)
+
+
+def dot(inputs: Sequence[Any], axes: int | Sequence[int] = -1, **kwargs: Any) -> Any:
+    """`Dot(axes, **kwargs)(inputs)`."""
+    return Dot(axes, **kwargs)(inputs)

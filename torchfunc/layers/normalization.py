@@ -1,0 +1,385 @@
+"""Normalization: values brought to mean 0 and variance 1, over the batch, the features or groups of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from torchfunc import constraints, initializers, registry, regularizers
+from torchfunc.errors import GraphError, explain
+from torchfunc.layers._geometry import axes_of, floating, known, one_shape
+from torchfunc.layers.base import Layer
+
+
+class _Normalization(Layer):
+    """A layer whose output has the shape of its input, scaled by gamma and shifted by beta."""
+
+    supports_masking: ClassVar[bool] = True
+
+    def check_input(self, *shapes: Any) -> None:
+        shape = one_shape(self, shapes[0], 2, "(batch, ..., features)")
+        axes = axes_of(f"{type(self).__name__} {self.name!r}", self.axis, len(shape))
+        sizes = tuple(known(self, shape, axis, "features") for axis in axes)
+        built = self._built_sizes() if self.built else None
+        if built is not None and sizes != built:
+            names = f"{built[0]} features" if len(built) == 1 else f"features of sizes {built}"
+            raise self.wrong(
+                shape,
+                names,
+                why=f"the layer is built for {names} along axis {self.axis}",
+                fix="make a second layer",
+            )
+
+    def _built_sizes(self) -> tuple[int, ...] | None:
+        weight = getattr(self, "weight", None)
+        held = weight if weight is not None else getattr(self, "bias", None)
+        return None if held is None else tuple(held.shape)
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape
+
+    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return floating(self, dtype) if self.dtype is None else dtype
+
+    def _keep_words(self, given: dict[str, Any]) -> None:
+        for word in ("beta", "gamma"):
+            setattr(self, f"{word}_initializer", initializers.get(given[f"{word}_initializer"]))
+            setattr(self, f"{word}_regularizer", regularizers.get(given[f"{word}_regularizer"]))
+            setattr(self, f"{word}_constraint", constraints.get(given[f"{word}_constraint"]))
+        self.center: bool = given["center"]
+        self.scale: bool = given["scale"]
+        self.epsilon: float = given["epsilon"]
+
+    def _gamma_and_beta(self, sizes: tuple[int, ...]) -> None:
+        self.weight = self._parameter("gamma", sizes) if self.scale else None
+        self.bias = self._parameter("beta", sizes) if self.center else None
+
+    def _parameter(self, word: str, sizes: tuple[int, ...]) -> Tensor:
+        given = self.__dict__
+        return self.add_weight(
+            sizes,
+            given[f"{word}_initializer"],
+            regularizer=given[f"{word}_regularizer"],
+            constraint=given[f"{word}_constraint"],
+        )
+
+
+def _order(
+    axes: Sequence[int], position: int, rank: int
+) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """The permutation that brings `axes` to `position`, and its inverse; None where they stand there."""
+    others = [axis for axis in range(rank) if axis not in axes]
+    order = (*others[:position], *axes, *others[position:])
+    if order == tuple(range(rank)):
+        return None, None
+    return order, tuple(order.index(axis) for axis in range(rank))
+
+
+@registry.layers.register()
+class BatchNormalization(_Normalization):
+    """Each feature normalized over the batch in training, by moving averages of mean and variance otherwise.
+
+    With `trainable = False` it stays in inference mode. The moving variance averages the biased variance,
+    as Keras's does (PyTorch's averages the unbiased one). Source: Ioffe and Szegedy 2015.
+
+    Args:
+        axis: the axis of the features.
+        momentum: the share of the old moving averages in the new ones; 1 - `momentum` in PyTorch's terms.
+        epsilon: what is added to the variance.
+        center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer,
+        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: as for Dense.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._keep_words(locals())
+        self.axis = int(axis)
+        self.momentum = float(momentum)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+
+    def build(self, input_shape: Any) -> None:
+        (axis,) = axes_of(f"BatchNormalization {self.name!r}", self.axis, len(input_shape))
+        sizes = (known(self, input_shape, axis, "features"),)
+        self._gamma_and_beta(sizes)
+        self.running_mean = self.add_weight(sizes, self.moving_mean_initializer, trainable=False)
+        self.running_var = self.add_weight(sizes, self.moving_variance_initializer, trainable=False)
+        self._inward, self._outward = _order((axis,), 1, len(input_shape))
+
+    def _built_sizes(self) -> tuple[int, ...]:
+        return tuple(self.running_mean.shape)
+
+    def forward(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+        x = inputs if self._inward is None else inputs.permute(self._inward)
+        if not self._trainable or not (self.training if training is None else training):
+            outputs = F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.epsilon
+            )
+        elif mask is None:
+            outputs = self._over_batch(x)
+        else:
+            outputs = self._over_mask(x, mask)
+        return outputs if self._outward is None else outputs.permute(self._outward)
+
+    def _over_batch(self, x: Tensor) -> Tensor:
+        """Normalized over the batch; the kernel hands over the biased variance, as 1 / deviation."""
+        outputs, mean, inverse = torch.native_batch_norm(
+            x, self.weight, self.bias, None, None, True, 0.0, self.epsilon
+        )
+        self._move(mean, inverse.pow(-2).sub_(self.epsilon))
+        return outputs
+
+    def _over_mask(self, x: Tensor, mask: Tensor) -> Tensor:
+        """As `_over_batch`, where masked steps count neither for the mean nor for the variance."""
+        kept = mask.bool().unsqueeze(1)
+        axes = [0, *range(2, x.ndim)]
+        number = kept.sum(axes, keepdim=True, dtype=x.dtype).clamp(min=1)
+        mean = x.masked_fill(~kept, 0).sum(axes, keepdim=True) / number
+        variance = (x - mean).masked_fill(~kept, 0).square().sum(axes, keepdim=True) / number
+        self._move(mean.detach().flatten(), variance.detach().flatten())
+        outputs = (x - mean) * torch.rsqrt(variance + self.epsilon)
+        shape = [-1 if axis == 1 else 1 for axis in range(x.ndim)]
+        if self.weight is not None:
+            outputs = outputs * self.weight.view(shape)
+        return outputs if self.bias is None else outputs + self.bias.view(shape)
+
+    def _move(self, mean: Tensor, variance: Tensor) -> None:
+        """The moving averages one step on."""
+        step = 1.0 - self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), step)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), step)
+
+
+@registry.layers.register()
+class LayerNormalization(_Normalization):
+    """Each sample normalized over one axis or several (Ba et al. 2016).
+
+    Args:
+        axis: the axis or axes.
+        epsilon: what is added to the variance; 1e-3 as in Keras (PyTorch has 1e-5).
+        center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
+        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
+        gamma_constraint: as for Dense.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._keep_words(locals())
+        self.axis = axis if isinstance(axis, int) else list(axis)
+
+    def build(self, input_shape: Any) -> None:
+        axes = axes_of(f"LayerNormalization {self.name!r}", self.axis, len(input_shape))
+        self._sizes = tuple(known(self, input_shape, axis, "features") for axis in axes)
+        self._inward, self._outward = _order(axes, len(input_shape) - len(axes), len(input_shape))
+        self._gamma_and_beta(self._sizes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self._inward is None or self._outward is None:
+            return F.layer_norm(inputs, self._sizes, self.weight, self.bias, self.epsilon)
+        outputs = F.layer_norm(
+            inputs.permute(self._inward), self._sizes, self.weight, self.bias, self.epsilon
+        )
+        return outputs.permute(self._outward)
+
+
+@registry.layers.register()
+class RMSNormalization(_Normalization):
+    """Each sample divided by its root mean square over one axis or several (Zhang and Sennrich 2019).
+
+    Args:
+        axis: the axis or axes.
+        epsilon: what is added to the mean square.
+        kwargs: those of every Layer.
+    """
+
+    supports_masking: ClassVar[bool] = False
+
+    def __init__(self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = axis if isinstance(axis, int) else list(axis)
+        self.epsilon = epsilon
+
+    def build(self, input_shape: Any) -> None:
+        axes = axes_of(f"RMSNormalization {self.name!r}", self.axis, len(input_shape))
+        self._sizes = tuple(known(self, input_shape, axis, "features") for axis in axes)
+        self._inward, self._outward = _order(axes, len(input_shape) - len(axes), len(input_shape))
+        self.weight = self.add_weight(self._sizes, "ones")
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self._inward is None or self._outward is None:
+            return F.rms_norm(inputs, self._sizes, self.weight, self.epsilon)
+        outputs = F.rms_norm(inputs.permute(self._inward), self._sizes, self.weight, self.epsilon)
+        return outputs.permute(self._outward)
+
+
+@registry.layers.register()
+class GroupNormalization(_Normalization):
+    """Each sample normalized over groups of its features, and over all else but the batch (Wu and He 2018).
+
+    Args:
+        groups: the number of groups; -1 makes one of each feature (instance normalization).
+        axis: the axis of the features.
+        epsilon: what is added to the variance; 1e-3 as in Keras.
+        center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
+        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
+        gamma_constraint: as for Dense.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._keep_words(locals())
+        self.axis = int(axis)
+        self.groups = groups
+        if not isinstance(groups, int) or isinstance(groups, bool) or (groups < 1 and groups != -1):
+            raise GraphError(
+                explain("GroupNormalization", got=f"groups={groups!r}", expected="a positive integer, or -1")
+            )
+
+    def build(self, input_shape: Any) -> None:
+        (axis,) = axes_of(f"GroupNormalization {self.name!r}", self.axis, len(input_shape))
+        features = known(self, input_shape, axis, "features")
+        self._groups = features if self.groups == -1 else self.groups
+        self._inward, self._outward = _order((axis,), 1, len(input_shape))
+        self._gamma_and_beta((features,))
+        self._spread = (features, *(1,) * (len(input_shape) - 2))
+
+    def check_input(self, *shapes: Any) -> None:
+        super().check_input(*shapes)
+        features = shapes[0][self.axis]
+        if self.groups > 0 and features % self.groups:
+            raise self.wrong(
+                shapes[0],
+                f"a number of features that groups={self.groups} divides",
+                why=f"there are {features}",
+                fix="GroupNormalization(groups=...) of a divisor",
+            )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = inputs if self._inward is None else inputs.permute(self._inward)
+        if self.weight is None and self.bias is not None:  # its backward fails with a shift and no factor
+            outputs = F.group_norm(x, self._groups, None, None, self.epsilon) + self.bias.view(self._spread)
+        else:
+            outputs = F.group_norm(x, self._groups, self.weight, self.bias, self.epsilon)
+        return outputs if self._outward is None else outputs.permute(self._outward)
+
+
+class _Plain(Layer):
+    """A layer without weights whose output has the shape of its input."""
+
+    supports_masking: ClassVar[bool] = True
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape
+
+
+@registry.layers.register()
+class UnitNormalization(_Plain):
+    """Each vector brought to length 1.
+
+    Args:
+        axis: the axis or axes along which a vector lies.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = axis if isinstance(axis, int) else list(axis)
+
+    def check_input(self, *shapes: Any) -> None:
+        shape = one_shape(self, shapes[0])
+        axes_of(f"UnitNormalization {self.name!r}", self.axis, len(shape))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(inputs, dim=self.axis, keepdim=True)
+        normalized: Tensor = inputs / length.clamp(min=1e-6)
+        return normalized
+
+
+def _plain(value: Any) -> Any:
+    """A number or a list of them, from NumPy's or PyTorch's too."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+@registry.layers.register()
+class Rescaling(_Plain):
+    """`x * scale + offset`: `Rescaling(1 / 255)` brings bytes to the range from 0 to 1.
+
+    Args:
+        scale: a number, or one for each channel.
+        offset: a number, or one for each channel.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(
+        self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.scale = _plain(scale)
+        self.offset = _plain(offset)
+        # buffers move to the device with the layer; a tensor made at each call would wait for it
+        self._factors = nn.Buffer(torch.as_tensor(scale, dtype=torch.float32), persistent=False)
+        self._terms = nn.Buffer(torch.as_tensor(offset, dtype=torch.float32), persistent=False)
+
+    def check_input(self, *shapes: Any) -> None:
+        one_shape(self, shapes[0])
+
+    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return self.dtype or (dtype if dtype.is_floating_point else torch.get_default_dtype())
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = inputs.to(self.output_dtype(inputs.dtype))
+        if isinstance(self.scale, (int, float)) and isinstance(self.offset, (int, float)):
+            rescaled: Tensor = x * self.scale + self.offset
+            return rescaled
+        return x * self._factors.to(x.dtype) + self._terms.to(x.dtype)

@@ -1,0 +1,246 @@
+"""Pooling: the largest value or the mean under a window that slides over space, or over all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchfunc import registry
+from torchfunc.layers._geometry import Spatial, choice, counts, same_total, windows
+
+Sizes = int | Sequence[int]
+
+
+class _Pooling(Spatial):
+    """Pooling over `rank` dimensions of space.
+
+    Shapes: (batch, *space, channels) to (batch, *new space, channels). With padding="same" a length n
+    becomes ceil(n / stride); what is added at the sides is never the maximum and not counted in a mean.
+
+    Args:
+        pool_size: the window's size along each dimension of space, or one number for all.
+        strides: how far it moves at a time; the window's size if None.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        kwargs: those of every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an unknown padding.
+    """
+
+    def __init__(
+        self,
+        pool_size: Sizes = 2,
+        strides: Sizes | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = type(self).__name__
+        self.pool_size = counts(owner, "pool_size", pool_size, self.rank)
+        self.strides = counts(owner, "strides", self.pool_size if strides is None else strides, self.rank)
+        self.padding = choice(owner, "padding", padding, ("valid", "same"))
+        self.set_data_format(data_format)
+        even = [
+            stride == 1 and size % 2 == 0 for size, stride in zip(self.pool_size, self.strides, strict=True)
+        ]
+        self._slices = (
+            (slice(None), slice(None), *(slice(int(each), None) for each in even)) if any(even) else None
+        )
+
+    def check_input(self, *shapes: Any) -> None:
+        super().check_input(*shapes)
+        if self.padding == "valid":
+            self.check_windows(shapes[0], self.pool_size, "window (pool_size)")
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        places = zip(self.lengths(shape), self.pool_size, self.strides, strict=True)
+        return self.in_space(shape, [windows(*each, self.padding) for each in places])
+
+    def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
+        """Pool a tensor whose channels come first."""
+        raise NotImplementedError(f"{type(self).__name__} must say how it pools.")
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = inputs if self._inward is None else inputs.permute(self._inward)
+        outputs = self.pool(x, 0, False) if self.padding == "valid" else self._pooled_same(x)
+        return outputs if self._outward is None else outputs.permute(self._outward)
+
+    def _pooled_same(self, x: Tensor) -> Tensor:
+        """Pooling with padding that may be larger at the end, without a padded copy.
+
+        PyTorch pads both sides alike. Where windows move by more than one step, `ceil_mode` lets the last
+        one stand out at the end, which is the larger side. Where they move by one step, the padding of
+        the larger side is taken for both, and the one result too many at the start is cut off.
+        """
+        padding = [
+            size // 2 if stride == 1 else same_total(length, size, stride) // 2
+            for length, size, stride in zip(x.shape[2:], self.pool_size, self.strides, strict=True)
+        ]
+        outputs = self.pool(x, padding, True)
+        return outputs if self._slices is None else outputs[self._slices]
+
+
+class _Flat(_Pooling):
+    """Pooling over one dimension as flat pooling over two, which takes channels-last strides as they are."""
+
+    rank = 1
+
+    def __init__(
+        self,
+        pool_size: Sizes = 2,
+        strides: Sizes | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pool_size, strides, padding, data_format, **kwargs)
+        self._flat_sizes = (1, *self.pool_size), (1, *self.strides)
+
+    def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
+        return self.pool_flat(x.unsqueeze(2), (0, *padding) if padding else 0, ceil_mode).squeeze(2)
+
+    def pool_flat(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
+        """Pool a tensor (batch, channels, 1, steps)."""
+        raise NotImplementedError(f"{type(self).__name__} must say how it pools.")
+
+
+@registry.layers.register("MaxPooling1D", "MaxPool1D")
+class MaxPooling1D(_Flat):
+    __doc__ = _Pooling.__doc__
+
+    def pool_flat(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
+        return F.max_pool2d(x, *self._flat_sizes, padding, ceil_mode=ceil_mode)
+
+
+@registry.layers.register("AveragePooling1D", "AvgPool1D")
+class AveragePooling1D(_Flat):
+    __doc__ = _Pooling.__doc__
+
+    def pool_flat(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
+        return F.avg_pool2d(x, *self._flat_sizes, padding, ceil_mode, count_include_pad=False)
+
+
+@registry.layers.register("MaxPooling2D", "MaxPool2D")
+class MaxPooling2D(_Pooling):
+    __doc__ = _Pooling.__doc__
+    rank = 2
+
+    def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
+        return F.max_pool2d(x, self.pool_size, self.strides, padding, ceil_mode=ceil_mode)
+
+
+@registry.layers.register("AveragePooling2D", "AvgPool2D")
+class AveragePooling2D(_Pooling):
+    __doc__ = _Pooling.__doc__
+    rank = 2
+
+    def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
+        return F.avg_pool2d(x, self.pool_size, self.strides, padding, ceil_mode, count_include_pad=False)
+
+
+@registry.layers.register("MaxPooling3D", "MaxPool3D")
+class MaxPooling3D(_Pooling):
+    __doc__ = _Pooling.__doc__
+    rank = 3
+
+    def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
+        return F.max_pool3d(x, self.pool_size, self.strides, padding, ceil_mode=ceil_mode)
+
+
+@registry.layers.register("AveragePooling3D", "AvgPool3D")
+class AveragePooling3D(_Pooling):
+    __doc__ = _Pooling.__doc__
+    rank = 3
+
+    def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
+        return F.avg_pool3d(x, self.pool_size, self.strides, padding, ceil_mode, count_include_pad=False)
+
+
+class _GlobalPooling(Spatial):
+    """One value for each channel: the largest over all of space, or the mean.
+
+    Shapes: (batch, *space, channels) to (batch, channels), or to (batch, 1, ..., channels) with `keepdims`.
+
+    Args:
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        keepdims: whether the dimensions of space stay, with length 1.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.set_data_format(data_format)
+        self.keepdims = keepdims
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if self.keepdims:
+            return self.in_space(shape, (1,) * self.rank)
+        return shape[0], shape[self._channels]
+
+
+class _GlobalMax(_GlobalPooling):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.amax(inputs, self._space, self.keepdims)
+
+
+class _GlobalAverage(_GlobalPooling):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.mean(self._space, self.keepdims)
+
+
+@registry.layers.register("GlobalMaxPooling1D", "GlobalMaxPool1D")
+class GlobalMaxPooling1D(_GlobalMax):
+    __doc__ = _GlobalPooling.__doc__
+    rank = 1
+
+
+@registry.layers.register("GlobalMaxPooling2D", "GlobalMaxPool2D")
+class GlobalMaxPooling2D(_GlobalMax):
+    __doc__ = _GlobalPooling.__doc__
+    rank = 2
+
+
+@registry.layers.register("GlobalMaxPooling3D", "GlobalMaxPool3D")
+class GlobalMaxPooling3D(_GlobalMax):
+    __doc__ = _GlobalPooling.__doc__
+    rank = 3
+
+
+@registry.layers.register("GlobalAveragePooling1D", "GlobalAvgPool1D")
+class GlobalAveragePooling1D(_GlobalPooling):
+    """The mean over the steps for each channel; with a mask, over the steps that are not masked.
+
+    Shapes: (batch, steps, channels) to (batch, channels), or to (batch, 1, channels) with `keepdims`.
+
+    Args:
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        keepdims: whether the dimension of the steps stays, with length 1.
+        kwargs: those of every Layer.
+    """
+
+    rank: ClassVar[int] = 1
+
+    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            return inputs.mean(self._space, self.keepdims)
+        kept = mask.bool().unsqueeze(self._channels)
+        total = inputs.masked_fill(~kept, 0).sum(self._space, self.keepdims)
+        return total / kept.sum(self._space, self.keepdims)
+
+
+@registry.layers.register("GlobalAveragePooling2D", "GlobalAvgPool2D")
+class GlobalAveragePooling2D(_GlobalAverage):
+    __doc__ = _GlobalPooling.__doc__
+    rank = 2
+
+
+@registry.layers.register("GlobalAveragePooling3D", "GlobalAvgPool3D")
+class GlobalAveragePooling3D(_GlobalAverage):
+    __doc__ = _GlobalPooling.__doc__
+    rank = 3

@@ -1,0 +1,301 @@
+"""Layers that act only in training: dropout, noise, a penalty on activity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchfunc import registry, regularizers
+from torchfunc.errors import GraphError, explain
+from torchfunc.layers._geometry import Spatial, count, fraction, one_shape
+from torchfunc.layers.base import Layer
+
+
+class Generators:
+    """The random generators of a seeded layer, one for each device, made where they are first needed.
+
+    They belong to no state_dict. A copy goes on from where the original is.
+    """
+
+    def __init__(self, seed: int | None, states: dict[str, Tensor] | None = None) -> None:
+        self.seed = seed
+        self._states = states or {}
+        self._made: dict[torch.device, torch.Generator] = {}
+
+    def on(self, device: torch.device) -> torch.Generator | None:
+        """The generator for a device; None, which is PyTorch's own, without a seed.
+
+        A compiled graph cannot hold a generator, so under torch.compile and torch.export PyTorch's own
+        serves as well.
+        """
+        if self.seed is None or device.type == "meta" or torch.compiler.is_compiling():
+            return None
+        if device not in self._made:
+            generator = torch.Generator(device).manual_seed(self.seed)
+            if str(device) in self._states:
+                generator.set_state(self._states[str(device)])
+            self._made[device] = generator
+        return self._made[device]
+
+    def __reduce__(self) -> Any:
+        states = {str(device): each.get_state() for device, each in self._made.items()}
+        return Generators, (self.seed, {**self._states, **states})
+
+
+class _Noise(Layer):
+    """A layer that draws random numbers in training and passes its input on otherwise.
+
+    `training=` overrides the module's own mode for one call.
+    """
+
+    supports_masking: ClassVar[bool] = True
+
+    def __init__(self, *, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed = None if seed is None else count(type(self).__name__, "seed", seed, minimum=0)
+        self._generators = Generators(self.seed)
+
+    def check_input(self, *shapes: Any) -> None:
+        one_shape(self, shapes[0])
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape
+
+
+@registry.layers.register()
+class Dropout(_Noise):
+    """In training sets each element to zero with probability `rate`, and divides the others by 1 - rate.
+
+    Args:
+        rate: the share that is dropped, from 0 to 1.
+        noise_shape: the shape of the pattern, None where it is the input's: (None, 1, None) drops a feature
+            at all steps or at none.
+        seed: with one, every run of the same program drops the same elements.
+        kwargs: those of every Layer.
+
+    Raises:
+        GraphError: a rate that is not from 0 to 1, a noise_shape or seed that is none.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: Sequence[int | None] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seed=seed, **kwargs)
+        self.rate = fraction(type(self).__name__, "rate", rate)
+        self.noise_shape = self._checked(noise_shape)
+        self._keep = 1.0 - rate
+
+    def _checked(self, noise_shape: Any) -> tuple[int | None, ...] | None:
+        if noise_shape is None:
+            return None
+        if not isinstance(noise_shape, (list, tuple)):
+            raise GraphError(
+                explain(
+                    type(self).__name__,
+                    got=f"noise_shape={noise_shape!r}",
+                    expected="a tuple of integers and None",
+                )
+            )
+        return tuple(
+            None if each is None else count(type(self).__name__, "noise_shape", each) for each in noise_shape
+        )
+
+    def pattern_shape(self, inputs: Tensor) -> Sequence[int] | None:
+        """The shape of the pattern of what is dropped; None where each element is drawn by itself."""
+        if self.noise_shape is None:
+            return None
+        return [
+            mine if given is None else given
+            for given, mine in zip(self.noise_shape, inputs.shape, strict=True)
+        ]
+
+    def forward(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        if not (self.training if training is None else training) or self.rate == 0:
+            return inputs
+        shape, generator = self.pattern_shape(inputs), self._generators.on(inputs.device)
+        if shape is None and generator is None:
+            return F.dropout(inputs, self.rate)
+        return self.apply_pattern(inputs, _kept(inputs, shape, self._keep, generator))
+
+    def apply_pattern(self, inputs: Tensor, kept: Tensor) -> Tensor:
+        """The input where `kept` is 1, so scaled that its expectation stays."""
+        return inputs * (kept.div_(self._keep) if self._keep else kept)
+
+
+def _kept(
+    inputs: Tensor, shape: Sequence[int] | None, keep: float, generator: torch.Generator | None
+) -> Tensor:
+    """Ones and zeros, ones with probability `keep`."""
+    pattern = torch.empty_like(inputs) if shape is None else inputs.new_empty(shape)
+    return pattern.bernoulli_(keep, generator=generator)
+
+
+class _SpatialDropout(Dropout, Spatial):
+    """As Dropout, where a channel is dropped everywhere or nowhere.
+
+    Args:
+        rate: the share of channels that is dropped, from 0 to 1.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        seed: with one, every run of the same program drops the same channels.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(
+        self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(rate, None, seed, **kwargs)
+        self.set_data_format(data_format)
+
+    def check_input(self, *shapes: Any) -> None:
+        Spatial.check_input(self, *shapes)
+
+    def pattern_shape(self, inputs: Tensor) -> Sequence[int]:
+        return self.in_space(inputs.shape, (1,) * self.rank)
+
+
+@registry.layers.register()
+class SpatialDropout1D(_SpatialDropout):
+    """As Dropout, where a channel is dropped at all steps or at none. Input: (batch, steps, channels).
+
+    Args:
+        rate: the share of channels that is dropped, from 0 to 1.
+        seed: with one, every run of the same program drops the same channels.
+        kwargs: those of every Layer.
+    """
+
+    rank = 1
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(rate, "channels_last", seed, **kwargs)
+
+
+@registry.layers.register()
+class SpatialDropout2D(_SpatialDropout):
+    __doc__ = _SpatialDropout.__doc__
+    rank = 2
+
+
+@registry.layers.register()
+class SpatialDropout3D(_SpatialDropout):
+    __doc__ = _SpatialDropout.__doc__
+    rank = 3
+
+
+@registry.layers.register()
+class AlphaDropout(Dropout):
+    """Dropout that keeps mean and variance, for networks of `selu` (Klambauer et al. 2017).
+
+    Args:
+        rate: the share of elements that is set to the negative limit of selu, from 0 to 1.
+        noise_shape: as for Dropout.
+        seed: as for Dropout.
+        kwargs: those of every Layer.
+    """
+
+    def pattern_shape(self, inputs: Tensor) -> Sequence[int]:
+        shape = super().pattern_shape(inputs)
+        return inputs.shape if shape is None else shape
+
+    def apply_pattern(self, inputs: Tensor, kept: Tensor) -> Tensor:
+        limit = -1.6732632423543772 * 1.0507009873554805
+        scale = (self._keep * (1 + self.rate * limit**2)) ** -0.5 if self._keep else 0.0
+        return scale * (inputs * kept + limit * (1 - kept)) - scale * limit * self.rate
+
+
+@registry.layers.register()
+class GaussianNoise(_Noise):
+    """In training adds normal noise of mean 0.
+
+    Args:
+        stddev: the noise's standard deviation.
+        seed: with one, every run of the same program draws the same noise.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(seed=seed, **kwargs)
+        if not isinstance(stddev, (int, float)) or isinstance(stddev, bool) or stddev < 0:
+            raise GraphError(
+                explain("GaussianNoise", got=f"stddev={stddev!r}", expected="a number of 0 or more")
+            )
+        self.stddev = stddev
+
+    def forward(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        if not (self.training if training is None else training) or self.stddev == 0:
+            return inputs
+        generator = self._generators.on(inputs.device)
+        return inputs + torch.empty_like(inputs).normal_(0.0, self.stddev, generator=generator)
+
+
+@registry.layers.register()
+class GaussianDropout(_Noise):
+    """In training multiplies by normal noise of mean 1 and variance rate / (1 - rate).
+
+    Source: Srivastava et al. 2014, section 10.
+
+    Args:
+        rate: which Dropout the noise is as strong as; from 0 to less than 1.
+        seed: with one, every run of the same program draws the same noise.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(seed=seed, **kwargs)
+        self.rate = fraction("GaussianDropout", "rate", rate)
+        if rate == 1:
+            raise GraphError(
+                explain(
+                    "GaussianDropout",
+                    got="rate=1",
+                    expected="a number less than 1",
+                    why="the noise would be infinite",
+                )
+            )
+        self._stddev = math.sqrt(rate / (1 - rate))
+
+    def forward(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        if not (self.training if training is None else training) or self.rate == 0:
+            return inputs
+        generator = self._generators.on(inputs.device)
+        return inputs * torch.empty_like(inputs).normal_(1.0, self._stddev, generator=generator)
+
+
+@registry.layers.register()
+class ActivityRegularization(Layer):
+    """Adds (l1 * sum(|x|) + l2 * sum(x^2)) / batch size of what passes to the loss.
+
+    Args:
+        l1: the weight of the absolute values.
+        l2: the weight of the squares.
+        kwargs: those of every Layer.
+    """
+
+    supports_masking: ClassVar[bool] = True
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
+        self.l1 = l1
+        self.l2 = l2
+
+    def check_input(self, *shapes: Any) -> None:
+        one_shape(self, shapes[0])
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["activity_regularizer"]
+        return config

@@ -1,0 +1,373 @@
+"""Layers that move values about: Reshape, Flatten, Permute, cropping, padding, upsampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchfunc import registry
+from torchfunc.errors import GraphError, explain
+from torchfunc.layers._geometry import Spatial, choice, count, counts, image_data_format, one_shape
+from torchfunc.layers.base import Layer
+
+
+@registry.layers.register()
+class Flatten(Layer):
+    """All dimensions but the batch as one. Shapes: (batch, ...) to (batch, features).
+
+    Args:
+        data_format: with "channels_first", (batch, channels, *space) is flattened in the order that
+            (batch, *space, channels) has, so that a Dense behind it fits both; the global setting if None.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        chosen = image_data_format() if data_format is None else data_format
+        self.data_format = choice("Flatten", "data_format", chosen, ("channels_last", "channels_first"))
+        self._channels_first = self.data_format == "channels_first"
+
+    def check_input(self, *shapes: Any) -> None:
+        one_shape(self, shapes[0])
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape[0], math.prod(shape[1:])
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.ndim == 1:
+            return inputs.unsqueeze(1)
+        return (inputs.movedim(1, -1) if self._channels_first else inputs).flatten(1)
+
+
+@registry.layers.register()
+class Reshape(Layer):
+    """Another shape for each sample. Shapes: (batch, ...) to (batch, *target_shape).
+
+    Args:
+        target_shape: the shape of one sample, without the batch; one -1 stands for what is left.
+        kwargs: those of every Layer.
+
+    Raises:
+        GraphError: a target_shape that is none.
+    """
+
+    def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        given = [target_shape] if isinstance(target_shape, int) else target_shape
+        whole = [
+            each for each in given if isinstance(each, int) and not isinstance(each, bool) and each >= -1
+        ]
+        if len(whole) != len(given) or whole.count(-1) > 1:
+            raise GraphError(
+                explain(
+                    "Reshape",
+                    got=f"target_shape={target_shape!r}",
+                    expected="integers of 0 or more, and at most one -1",
+                )
+            )
+        self.target_shape = tuple(whole)
+        self._unknown = -1 in self.target_shape
+
+    def check_input(self, *shapes: Any) -> None:
+        shape = one_shape(self, shapes[0])
+        if None in shape[1:]:
+            return
+        size = math.prod(each or 0 for each in shape[1:])
+        wanted = math.prod(each for each in self.target_shape if each != -1)
+        if size != wanted and not (self._unknown and wanted and size % wanted == 0):
+            hint = "-1 may stand for one dimension, which is then worked out"
+            raise self.wrong(
+                shape,
+                f"samples of {wanted} values" + (" or a multiple of it" if self._unknown else ""),
+                why=f"the target_shape {self.target_shape} cannot be made from the {size} values of a sample",
+                fix=f"a target_shape of {size} values" + ("" if self._unknown else f"; {hint}"),
+            )
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        wanted = math.prod(each for each in self.target_shape if each != -1)
+        rest = math.prod(shape[1:]) // wanted if wanted else 0
+        return (shape[0], *(rest if each == -1 else each for each in self.target_shape))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self._unknown:  # an empty batch leaves -1 open where all dimensions are reshaped at once
+            reshaped: Tensor = inputs.flatten(1).unflatten(1, self.target_shape)  # type: ignore[no-untyped-call]
+            return reshaped
+        return inputs.reshape(inputs.shape[0], *self.target_shape)
+
+
+@registry.layers.register()
+class Permute(Layer):
+    """The dimensions of a sample in another order, counted from 1: (2, 1) swaps the first two.
+
+    Args:
+        dims: for each dimension of the output, which one of the input it is.
+        kwargs: those of every Layer.
+
+    Raises:
+        GraphError: dims that are not the numbers from 1 on in some order.
+    """
+
+    def __init__(self, dims: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dims = tuple(dims)
+        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+            raise GraphError(
+                explain(
+                    "Permute",
+                    got=f"dims={dims!r}",
+                    expected=f"the numbers 1 to {len(self.dims)} in some order",
+                    why="0, the batch, stays",
+                )
+            )
+        self._order = (0, *self.dims)
+
+    def check_input(self, *shapes: Any) -> None:
+        shape = one_shape(self, shapes[0])
+        if len(shape) != len(self._order):
+            raise self.wrong(shape, f"{len(self._order)} dimensions, for dims={self.dims}")
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(shape[each] for each in self._order)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.permute(self._order)
+
+
+@registry.layers.register()
+class RepeatVector(Layer):
+    """The input n times. Shapes: (batch, features) to (batch, n, features).
+
+    Args:
+        n: how many times.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(self, n: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.n = count("RepeatVector", "n", n)
+
+    def check_input(self, *shapes: Any) -> None:
+        shape = one_shape(self, shapes[0])
+        if len(shape) != 2:
+            raise self.wrong(shape, "2 dimensions (batch, features)", fix="Flatten() before it")
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape[0], self.n, shape[1]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.unsqueeze(1).repeat(1, self.n, 1)
+
+
+def _sides(owner: str, name: str, value: Any, rank: int) -> tuple[tuple[int, int], ...]:
+    """(before, after) for each dimension: from one number for all, one for each, or pairs."""
+    if isinstance(value, int) or (rank == 1 and not isinstance(value[0], (list, tuple))):
+        one = counts(owner, name, value, 1 if isinstance(value, int) else 2, minimum=0)
+        return ((one[0], one[-1]),) * rank
+    if not isinstance(value, (list, tuple)) or len(value) != rank:
+        raise GraphError(
+            explain(owner, got=f"{name}={value!r}", expected=f"an integer, {rank} of them, or {rank} pairs")
+        )
+    pairs = [counts(owner, name, each, 2, minimum=0) for each in value]
+    return tuple((before, after) for before, after in pairs)
+
+
+class _Cropping(Spatial):
+    """Cuts from the sides of space.
+
+    Args:
+        cropping: how much: one number for all sides, one for each dimension, or a pair (before, after)
+            for each dimension.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(self, cropping: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cropping = _sides(type(self).__name__, "cropping", cropping, self.rank)
+        self.set_data_format(data_format)
+        cuts = [slice(before, -after if after else None) for before, after in self.cropping]
+        front = (slice(None),) * self._space[0]
+        self._slices = (*front, *cuts)
+
+    def check_input(self, *shapes: Any) -> None:
+        super().check_input(*shapes)
+        for length, sides in zip(self.lengths(shapes[0]), self.cropping, strict=True):
+            if length is not None and length <= sum(sides):
+                raise self.wrong(
+                    shapes[0],
+                    f"more than {sum(sides)} along each cropped dimension",
+                    why=f"a cropping of {self.cropping} leaves nothing",
+                )
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.in_space(
+            shape, [n - sum(sides) for n, sides in zip(self.lengths(shape), self.cropping, strict=True)]
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs[self._slices]
+
+
+class _ZeroPadding(Spatial):
+    """Adds zeros at the sides of space.
+
+    Args:
+        padding: how many: one number for all sides, one for each dimension, or a pair (before, after) for
+            each dimension.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.padding = _sides(type(self).__name__, "padding", padding, self.rank)
+        self.set_data_format(data_format)
+        flat = [each for sides in reversed(self.padding) for each in sides]
+        self._written = [0, 0, *flat] if self.data_format == "channels_last" else flat
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.in_space(
+            shape, [n + sum(sides) for n, sides in zip(self.lengths(shape), self.padding, strict=True)]
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return F.pad(inputs, self._written)
+
+
+class _UpSampling(Spatial):
+    """A larger image: each value is repeated.
+
+    Args:
+        size: how many times along each dimension of space, or one number for all.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        kwargs: those of every Layer.
+    """
+
+    def __init__(self, size: int | Sequence[int] = 2, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = counts(type(self).__name__, "size", size, self.rank)
+        self.set_data_format(data_format)
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.in_space(
+            shape, [n * times for n, times in zip(self.lengths(shape), self.size, strict=True)]
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self._repeated(inputs)
+
+    def _repeated(self, inputs: Tensor) -> Tensor:
+        """Each value repeated along space: one copy, the result itself, in the user's order of dimensions."""
+        shape, spread, view = list(inputs.shape), list(inputs.shape), inputs
+        for axis, times in zip(reversed(self._space), reversed(self.size), strict=True):
+            view = view.unsqueeze(axis + 1)
+            spread.insert(axis + 1, times)
+            shape[axis] = shape[axis] * times
+        return view.expand(spread).reshape(shape)
+
+
+@registry.layers.register()
+class Cropping1D(_Cropping):
+    """Cuts from both ends of the steps. Shapes: (batch, steps, channels) to (batch, fewer steps, channels).
+
+    Args:
+        cropping: how many: one number for both ends, or a pair (before, after).
+        kwargs: those of every Layer.
+    """
+
+    rank = 1
+
+    def __init__(self, cropping: int | Sequence[int] = 1, **kwargs: Any) -> None:
+        super().__init__(cropping, "channels_last", **kwargs)
+
+
+@registry.layers.register()
+class Cropping2D(_Cropping):
+    __doc__ = _Cropping.__doc__
+    rank = 2
+
+    def __init__(self, cropping: Any = 0, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(cropping, data_format, **kwargs)
+
+
+@registry.layers.register()
+class Cropping3D(_Cropping):
+    __doc__ = _Cropping.__doc__
+    rank = 3
+
+
+@registry.layers.register()
+class ZeroPadding1D(_ZeroPadding):
+    __doc__ = _ZeroPadding.__doc__
+    rank = 1
+
+
+@registry.layers.register()
+class ZeroPadding2D(_ZeroPadding):
+    __doc__ = _ZeroPadding.__doc__
+    rank = 2
+
+
+@registry.layers.register()
+class ZeroPadding3D(_ZeroPadding):
+    __doc__ = _ZeroPadding.__doc__
+    rank = 3
+
+
+@registry.layers.register()
+class UpSampling1D(_UpSampling):
+    """Each step repeated. Shapes: (batch, steps, channels) to (batch, steps * size, channels).
+
+    Args:
+        size: how many times.
+        kwargs: those of every Layer.
+    """
+
+    rank = 1
+
+    def __init__(self, size: int = 2, **kwargs: Any) -> None:
+        super().__init__(size, "channels_last", **kwargs)
+
+
+@registry.layers.register()
+class UpSampling2D(_UpSampling):
+    """A larger image, by repetition or by interpolation between the pixels.
+
+    Shapes: (batch, height, width, channels) to (batch, height * size, width * size, channels).
+
+    Args:
+        size: how many times along height and width, or one number for both.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        interpolation: "nearest" (repetition) or "bilinear".
+        kwargs: those of every Layer.
+    """
+
+    rank = 2
+
+    def __init__(
+        self,
+        size: int | Sequence[int] = 2,
+        data_format: str | None = None,
+        interpolation: str = "nearest",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(size, data_format, **kwargs)
+        self.interpolation = choice("UpSampling2D", "interpolation", interpolation, ("nearest", "bilinear"))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.interpolation == "nearest":
+            return self._repeated(inputs)
+        x = inputs if self._inward is None else inputs.permute(self._inward)
+        size = [n * times for n, times in zip(x.shape[2:], self.size, strict=True)]
+        outputs = F.interpolate(x, size, mode="bilinear", align_corners=False)
+        return outputs if self._outward is None else outputs.permute(self._outward)
+
+
+@registry.layers.register()
+class UpSampling3D(_UpSampling):
+    __doc__ = _UpSampling.__doc__
+    rank = 3

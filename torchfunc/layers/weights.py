@@ -1,0 +1,295 @@
+"""Weights: what a layer's numbers are called, in which layout they lie, and what they add to the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from torchfunc import constraints, initializers, regularizers
+from torchfunc.errors import ShapeError, TorchfuncError, explain
+from torchfunc.graph.symbolic import dtype_of
+
+
+@dataclass
+class WeightInfo:
+    """What a layer knows of one of its weights besides its numbers.
+
+    Attributes:
+        layout: the permutation that turns PyTorch's layout into Keras's; None where they agree.
+        regularizer: what it adds to the loss, or None.
+        constraint: what it is put through after each step of the optimizer, or None.
+        blocks: the order in which PyTorch keeps the equal blocks of Keras's last dimension (the gates of
+            a GRU); None where they agree.
+    """
+
+    layout: tuple[int, ...] | None = None
+    regularizer: Any = None
+    constraint: Any = None
+    blocks: tuple[int, ...] | None = None
+
+
+def _in_blocks(weight: Tensor, order: tuple[int, ...]) -> Tensor:
+    """The equal blocks of the last dimension in another order."""
+    blocks = weight.chunk(len(order), -1)
+    return torch.cat([blocks[index] for index in order], -1)
+
+
+_skip_initializers: ContextVar[bool] = ContextVar("skip_initializers", default=False)
+
+
+@contextmanager
+def without_initializing() -> Iterator[None]:
+    """Within it, new weights have no values: for a model whose weights are about to be read from a file."""
+    token = _skip_initializers.set(True)
+    try:
+        yield
+    finally:
+        _skip_initializers.reset(token)
+
+
+_MOST_BYTES = (
+    2**44
+)  # 16 TiB: beyond it the number is a mistake, and the allocator's own error says nothing of where
+
+
+class Weights(nn.Module):
+    """A module that makes its weights by `add_weight`, and reads and writes them in Keras's order and layouts."""
+
+    name: Any
+    dtype: torch.dtype | None
+    built: bool
+    _trainable: bool
+    _weight_infos: dict[str, WeightInfo]
+    _new_weights: list[tuple[Tensor, str | None, WeightInfo]]
+    _losses: list[Tensor]
+
+    def add_weight(
+        self,
+        shape: Sequence[int | None] = (),
+        initializer: Any = None,
+        dtype: torch.dtype | str | None = None,
+        trainable: bool = True,
+        *,
+        regularizer: Any = None,
+        constraint: Any = None,
+        name: str | None = None,
+        layout: tuple[int, ...] | None = None,
+        blocks: tuple[int, ...] | None = None,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> Tensor:
+        """Make a weight, to be kept as an attribute: `self.w = self.add_weight((4, 8))`.
+
+        Args:
+            shape: in Keras's layout.
+            initializer: glorot_uniform by default for floating dtypes, else zeros.
+            dtype: the layer's own by default.
+            trainable: a Parameter if True, else a buffer.
+            regularizer: what the weight adds to the loss.
+            constraint: what it is put through after each step of the optimizer.
+            name: its name if it is not kept as an attribute.
+            layout: the permutation from PyTorch's layout, in which the weight is returned, to Keras's.
+            blocks: the order in which PyTorch keeps the equal blocks of the last dimension.
+            memory_format: how the numbers lie in memory.
+
+        Raises:
+            ShapeError: a dimension is unknown.
+        """
+        if any(each is None for each in shape):
+            raise ShapeError(
+                explain(
+                    f"{type(self).__name__} {self.name!r}",
+                    got=f"the weight shape {tuple(shape)}",
+                    expected="known sizes",
+                    why="a weight cannot have an unknown dimension: the last dimension of an Input is None",
+                    fix="give Input that dimension",
+                )
+            )
+        kind = dtype_of(dtype) if dtype is not None else self.dtype or torch.get_default_dtype()
+        chosen = (
+            initializer
+            if initializer is not None
+            else "glorot_uniform"
+            if kind.is_floating_point
+            else "zeros"
+        )
+        sizes = tuple(int(each) for each in shape if each is not None)
+        needed = math.prod(sizes) * kind.itemsize
+        if needed > _MOST_BYTES:
+            raise ShapeError(
+                explain(
+                    f"{type(self).__name__} {self.name!r}",
+                    got=f"the weight shape {sizes}, which is {needed / 2**40:,.0f} TiB",
+                    expected="a weight that a memory can hold",
+                    fix="fewer units, or a smaller input",
+                )
+            )
+        info = WeightInfo(layout, regularizers.get(regularizer), constraints.get(constraint), blocks)
+        make: Any = initializers.get(chosen)
+        with torch.no_grad():
+            value = torch.empty(sizes, dtype=kind) if _skip_initializers.get() else make(sizes, dtype=kind)
+            if blocks is not None:
+                value = _in_blocks(value, tuple(np.argsort(blocks)))
+            if layout is not None:
+                value = value.permute(tuple(np.argsort(layout))).contiguous()
+            if memory_format is not torch.contiguous_format:
+                value = value.contiguous(memory_format=memory_format)
+        weight = nn.Parameter(value, requires_grad=self._trainable) if trainable else nn.Buffer(value)
+        self._new_weights.append((weight, name, info))
+        return weight
+
+    def _name_new_weights(self) -> None:
+        """Register the weights of `add_weight` that are no attributes, and remember each by its attribute."""
+        for weight, name, info in self._new_weights:
+            held = {**self._parameters, **self._buffers}
+            attribute = next((key for key, value in held.items() if value is weight), None)
+            if attribute is None:
+                attribute = name if name and name not in held else f"{name or 'weight'}_{len(held)}"
+                setattr(self, attribute, weight)
+            self._weight_infos[attribute] = info
+        self._new_weights.clear()
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for module in self.modules():
+            if isinstance(module, Weights):
+                module._trainable = bool(value)
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(bool(value))
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """Every weight, in Keras's order: the layer's own, trained before not trained, then its sublayers'."""
+        return [tensor for _, _, tensor in self._ordered_weights()]
+
+    @property
+    def trainable_weights(self) -> list[Tensor]:
+        return [each for each in self.weights if isinstance(each, nn.Parameter) and each.requires_grad]
+
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        return [each for each in self.weights if not (isinstance(each, nn.Parameter) and each.requires_grad)]
+
+    variables = weights
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
+    def _ordered_weights(self) -> Iterator[tuple[nn.Module, str, Tensor]]:
+        """(module, attribute, tensor) for every weight once, in Keras's order."""
+        seen: set[int] = set()
+        for module in self.modules():
+            if isinstance(module, Weights):
+                module._name_new_weights()
+            for name, tensor in (*module._parameters.items(), *_weight_buffers(module)):
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    yield module, name, tensor
+
+    def get_weights(self) -> list[np.ndarray[Any, Any]]:
+        """The weights as NumPy arrays, in Keras's order and layouts."""
+        return [
+            _in_keras_layout(module, name, tensor).detach().cpu().numpy().copy()
+            for module, name, tensor in self._ordered_weights()
+        ]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Take weights in Keras's order and layouts: one array for each of `get_weights()`.
+
+        Raises:
+            TorchfuncError: another number of arrays, or another shape; nothing is changed then.
+        """
+        places = list(self._ordered_weights())
+        if len(places) != len(weights):
+            raise TorchfuncError(
+                explain(
+                    f"{self.name!r}.set_weights",
+                    got=f"{len(weights)} arrays",
+                    expected=f"{len(places)} arrays",
+                    why="" if self.built else "the layer has no weights until it is called or built",
+                )
+            )
+        values = [torch.as_tensor(np.asarray(each)) for each in weights]
+        for (module, name, tensor), value in zip(places, values, strict=True):
+            expected = tuple(_in_keras_layout(module, name, tensor).shape)
+            if expected != tuple(value.shape):
+                raise TorchfuncError(
+                    explain(
+                        f"{self.name!r}.set_weights",
+                        got=f"shape {tuple(value.shape)} for {name!r}",
+                        expected=f"shape {expected}",
+                    )
+                )
+        with torch.no_grad():
+            for (module, name, tensor), value in zip(places, values, strict=True):
+                _write(module, name, tensor, value)
+
+    def keras_view(self, name: str, tensor: Tensor) -> Tensor:
+        """A view of the weight `name` in Keras's layout: what is written to it is written to the weight."""
+        info = self._weight_infos.get(name)
+        return tensor if info is None or info.layout is None else tensor.detach().permute(info.layout)
+
+    def _blocks(self, name: str) -> tuple[int, ...] | None:
+        info = self._weight_infos.get(name)
+        return None if info is None else info.blocks
+
+    def count_params(self) -> int:
+        """The number of numbers in its weights, each tensor once."""
+        return sum(each.numel() for each in self.weights)
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Add a scalar tensor to the loss of this step; to be called from `call` or `forward`."""
+        self._losses.append(loss)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes over: all but the losses of the last call, which hang on its graph of gradients."""
+        return {**self.__dict__, "_losses": []}
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """The scalars that this layer and those inside it add to the loss: regularizers and `add_loss`."""
+        found: list[Tensor] = []
+        for module in self.modules():
+            if isinstance(module, Weights):
+                found += module._losses
+                for name, info in module._weight_infos.items():
+                    if info.regularizer is not None:
+                        weight = getattr(module, name)
+                        found.append(
+                            info.regularizer(weight if info.layout is None else weight.permute(info.layout))
+                        )
+        return found
+
+
+def _weight_buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
+    """The buffers of a module that count as weights: those that its state_dict holds and Keras has too."""
+    skipped = {*module._non_persistent_buffers_set, "num_batches_tracked"}
+    return [
+        (name, each) for name, each in module._buffers.items() if each is not None and name not in skipped
+    ]
+
+
+def _in_keras_layout(module: nn.Module, name: str, tensor: Tensor) -> Tensor:
+    """A weight in Keras's layout: a view of it, except where blocks change places."""
+    if not isinstance(module, Weights):
+        return tensor
+    view, blocks = module.keras_view(name, tensor), module._blocks(name)
+    return view if blocks is None else _in_blocks(view, blocks)
+
+
+def _write(module: nn.Module, name: str, tensor: Tensor, value: Tensor) -> None:
+    """Set a weight to what Keras has as `value`."""
+    blocks = module._blocks(name) if isinstance(module, Weights) else None
+    view = module.keras_view(name, tensor) if isinstance(module, Weights) else tensor
+    view.copy_(value if blocks is None else _in_blocks(value, tuple(np.argsort(blocks))))
