@@ -1,0 +1,123 @@
+"""ModelCheckpoint: the model written to a file while it is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from torchfunc.callbacks.base import Logs
+from torchfunc.callbacks.monitor import Direction, MonitorCallback
+from torchfunc.errors import SavingError, TorchfuncError, UnknownNameError, explain
+
+_OTHER_FORMATS = {".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".pkl", ".onnx"}
+
+
+class ModelCheckpoint(MonitorCallback):
+    """Saves the model, or its weights, after every epoch or every so many batches.
+
+    Args:
+        filepath: where to; may have fields such as `{epoch:02d}` and `{val_loss:.2f}`.
+        monitor: the value that `save_best_only` goes by.
+        verbose: 1 prints a line when it saves.
+        save_best_only: whether only an epoch that improves on all before it is saved.
+        save_weights_only: whether `model.save_weights` is called instead of `model.save`.
+        mode: whether smaller ("min") or larger ("max") is better; "auto" goes by the name.
+        save_freq: "epoch", or a number of batches.
+        initial_value_threshold: a value that has to be beaten before anything is saved.
+
+    Raises:
+        SavingError: a path whose suffix belongs to another format.
+        UnknownNameError: a field of `filepath`, or `monitor`, that is not in the logs.
+    """
+
+    def __init__(
+        self,
+        filepath: str | Path,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: Direction = "auto",
+        save_freq: Literal["epoch"] | int = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__(monitor, mode=mode)
+        self.filepath, self.verbose = str(filepath), verbose
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        self.save_freq, self.initial_value_threshold = save_freq, initial_value_threshold
+        self.best = initial_value_threshold
+        self._epoch = 0
+        self._batches = 0
+        self._check_arguments()
+        if save_freq != "epoch":
+            # set on the object, so that saving by epochs costs a batch nothing
+            self.on_train_batch_end = self._on_batch  # type: ignore[method-assign]
+
+    def _check_arguments(self) -> None:
+        who, suffix = "ModelCheckpoint", Path(self.filepath).suffix
+        if self.save_freq != "epoch" and (type(self.save_freq) is not int or self.save_freq < 1):
+            raise TorchfuncError(
+                explain(who, got=f"save_freq={self.save_freq!r}", expected="'epoch' or a number of batches")
+            )
+        if suffix.lower() in _OTHER_FORMATS:
+            stem = self.filepath.removesuffix(suffix).removesuffix(".weights")
+            raise SavingError(
+                explain(
+                    who,
+                    got=f"filepath={self.filepath!r}",
+                    why="torchfunc saves to '.safetensors' files",
+                    fix=f"ModelCheckpoint({stem + '.safetensors'!r})",
+                )
+            )
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        method = "save_weights" if self.save_weights_only else "save"
+        if not callable(getattr(model, method, None)):
+            raise SavingError(
+                explain(
+                    "ModelCheckpoint",
+                    got=f"a {type(model).__name__}, which has no method `{method}`",
+                    fix="train a torchfunc.Model, or save the state_dict in a callback of yours",
+                )
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self._epoch = epoch
+
+    def _on_batch(self, batch: int, logs: Logs = None) -> None:
+        self._batches += 1
+        if self._batches % int(self.save_freq) == 0:
+            self._save({"batch": batch + 1, **(logs or {})})
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(dict(logs or {}))
+
+    def _save(self, logs: dict[str, Any]) -> None:
+        if self.save_best_only and not self._is_best(logs):
+            return
+        path = Path(self._formatted(logs))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save = self.model.save_weights if self.save_weights_only else self.model.save
+        save(str(path), overwrite=True)
+        self.say(self._epoch, f"saved to {path}")
+
+    def _is_best(self, logs: dict[str, Any]) -> bool:
+        value = self.monitored(logs)
+        if value is None:
+            return False
+        before, improved = self.best, self.improves(value, self.best)
+        change = "did not improve from" if not improved else "improved from"
+        if before is not None:
+            self.say(self._epoch, f"{self.monitor} {change} {before:.5f}" + improved * f" to {value:.5f}")
+        if improved:
+            self.best = value
+        return improved
+
+    def _formatted(self, logs: dict[str, Any]) -> str:
+        fields = {"epoch": self._epoch + 1, **logs}
+        try:
+            return self.filepath.format(**fields)
+        except KeyError as error:
+            raise UnknownNameError("field of ModelCheckpoint's filepath", error.args[0], fields) from None

@@ -1,0 +1,105 @@
+"""The learning rate, changed from epoch to epoch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torchfunc.callbacks.base import Callback, Logs
+from torchfunc.callbacks.monitor import Direction, MonitorCallback
+from torchfunc.errors import TorchfuncError, explain
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate at the begin of each epoch, and logs it as `learning_rate`.
+
+    Args:
+        schedule: a function of the epoch (from 0) and the rate so far, or of the epoch alone.
+        verbose: 1 prints a line an epoch.
+
+    Raises:
+        TorchfuncError: a schedule that returns no number.
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        self.schedule, self.verbose = schedule, verbose
+        self._takes_rate = len(inspect.signature(schedule).parameters) > 1
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        before = self.trainer.learning_rate
+        rate: Any = self.schedule(epoch, before) if self._takes_rate else self.schedule(epoch)
+        if not hasattr(rate, "__float__"):
+            raise TorchfuncError(
+                explain("LearningRateScheduler", got=f"{rate!r} from its schedule", expected="a number")
+            )
+        self.trainer.learning_rate = float(rate)
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: learning rate {float(rate):.6g}")
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if isinstance(logs, dict):
+            logs["learning_rate"] = self.trainer.learning_rate
+
+
+class ReduceLROnPlateau(MonitorCallback):
+    """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs.
+
+    Args:
+        monitor: the name of the value in the logs.
+        factor: what the rate is multiplied by, below 1.
+        patience: how many epochs without improvement are waited for.
+        verbose: 1 prints a line when it acts.
+        mode: whether smaller ("min") or larger ("max") is better; "auto" goes by the name.
+        min_delta: a smaller change than this is no improvement.
+        cooldown: how many epochs after a reduction nothing is counted.
+        min_lr: where it ends.
+
+    Raises:
+        TorchfuncError: a factor of 1 or more.
+        UnknownNameError: at the end of an epoch whose logs have no such name.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: Direction = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, mode=mode, min_delta=min_delta)
+        if factor >= 1:
+            raise TorchfuncError(explain("ReduceLROnPlateau", got=f"factor={factor}", expected="less than 1"))
+        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.cooldown, self.min_lr = cooldown, min_lr
+        self.wait = self.cooldown_counter = 0
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.best, self.wait, self.cooldown_counter = None, 0, 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        value = self.monitored(logs)
+        if isinstance(logs, dict):
+            logs["learning_rate"] = self.trainer.learning_rate
+        if value is None:
+            return
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self.improves(value, self.best):
+            self.best, self.wait = value, 0
+        elif self.cooldown_counter == 0:
+            self.wait += 1
+            if self.wait >= self.patience:
+                self._reduce(epoch)
+
+    def _reduce(self, epoch: int) -> None:
+        rate = self.trainer.learning_rate
+        if rate > self.min_lr:
+            self.trainer.learning_rate = max(rate * self.factor, self.min_lr)
+            self.say(epoch, f"learning rate reduced to {self.trainer.learning_rate:.6g}")
+            self.cooldown_counter, self.wait = self.cooldown, 0

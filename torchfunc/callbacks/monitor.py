@@ -1,0 +1,106 @@
+"""MonitorCallback: a callback that watches one value of the logs become better or worse."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Literal
+
+from torchfunc.callbacks.base import Callback, Logs
+from torchfunc.errors import TorchfuncError, UnknownNameError, explain
+
+Direction = Literal["auto", "min", "max"]
+
+_RISING = (
+    "acc",
+    "auc",
+    "f1",
+    "fbeta",
+    "precision",
+    "recall",
+    "iou",
+    "r2",
+    "true_",
+    "sensitivity",
+    "specificity",
+)
+_FALLING = ("loss", "error", "entropy", "divergence", "hinge", "poisson", "false_", "log_cosh")
+_FALLING_WORDS = {"mse", "mae", "mape", "msle", "rmse", "kld", "logcosh", "perplexity"}
+
+
+class MonitorCallback(Callback):
+    """Base of the callbacks that watch one value.
+
+    Args:
+        monitor: its name in the logs.
+        mode: whether smaller ("min") or larger ("max") is better; "auto" goes by the name.
+        min_delta: a smaller change than this is no improvement.
+
+    Raises:
+        TorchfuncError: another mode.
+    """
+
+    def __init__(self, monitor: str, *, mode: Direction = "auto", min_delta: float = 0.0) -> None:
+        self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
+        self.best: float | None = None
+        if mode not in ("auto", "min", "max"):
+            raise TorchfuncError(
+                explain(type(self).__name__, got=f"mode={mode!r}", expected="'auto', 'min' or 'max'")
+            )
+
+    def _falls(self) -> bool:
+        """Whether smaller is better."""
+        if self.mode != "auto":
+            return self.mode == "min"
+        name = self.monitor.removeprefix("val_")
+        if any(part in name for part in _FALLING) or _FALLING_WORDS & set(re.split(r"[^a-z0-9]+", name)):
+            return True
+        if any(part in name for part in _RISING):
+            return False
+        raise TorchfuncError(
+            explain(
+                type(self).__name__,
+                got=f"monitor={self.monitor!r}",
+                why="the name does not tell whether larger or smaller is better",
+                fix="mode='max' or mode='min'",
+            )
+        )
+
+    def improves(self, value: float, reference: float | None) -> bool:
+        """Whether `value` is better than `reference` by more than `min_delta`.
+
+        Raises:
+            TorchfuncError: the mode is "auto", and the name does not tell what is better.
+        """
+        if reference is None or math.isnan(reference):
+            return True
+        return (reference - value if self._falls() else value - reference) > self.min_delta
+
+    def monitored(self, logs: Logs) -> float | None:
+        """The watched value; None in an epoch that was not validated (`validation_freq`).
+
+        Raises:
+            UnknownNameError: nothing of that name is logged.
+        """
+        logs = logs or {}
+        if self.monitor in logs:
+            return float(logs[self.monitor])
+        validated = any(name.startswith("val_") for name in logs)
+        if self.monitor.startswith("val_") and not validated and self.params.get("validated"):
+            return None
+        raise UnknownNameError(f"{type(self).__name__} monitor", self.monitor, logs, self._way_out(validated))
+
+    def _way_out(self, validated: bool) -> str:
+        if self.monitor.startswith("val_") and not validated:
+            return "Fix: fit(..., validation_split=0.2) or validation_data=(x, y)."
+        return ""
+
+    def say(self, epoch: int, text: str) -> None:
+        """Print a line about an epoch where `verbose` asks for it."""
+        if getattr(self, "verbose", 0):
+            print(f"Epoch {epoch + 1}: {text}")
+
+
+def copied_state(module: Any) -> dict[str, Any]:
+    """A module's weights and statistics as they are now, on its own device."""
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}

@@ -1,0 +1,215 @@
+"""Checks: data that do not fit the model are refused before the first step, with a way out.
+
+They look at arrays once, on the host. Shapes and single indices are named, never the data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchfunc import losses
+from torchfunc.errors import DataError, explain
+from torchfunc.losses.base import PairLoss
+from torchfunc.training.convert import check_whole
+from torchfunc.training.objective import Head
+
+Shape = Sequence[int | None]
+
+_SPARSE = losses.SparseCategoricalCrossentropy
+_ONE_HOT = (losses.CategoricalCrossentropy, losses.CategoricalFocalCrossentropy)
+
+
+def count_of(named: dict[str, Tensor]) -> int:
+    """The number of samples, which is the same everywhere.
+
+    Raises:
+        DataError: no samples, or one array that has another number of them.
+    """
+    for where, tensor in named.items():
+        if tensor.ndim == 0:
+            raise DataError(explain(where, got="a single number", expected="an array of samples"))
+        if len(tensor) == 0:
+            raise DataError(f"{where} has 0 samples. Fix: check how the data were filtered or split.")
+    counts = [len(tensor) for tensor in named.values()]
+    usual = max(counts, key=counts.count)
+    for where, count in zip(named, counts, strict=True):
+        if count != usual:
+            other = next(name for name, each in zip(named, counts, strict=True) if each == usual)
+            raise DataError(
+                f"{where} has {count} samples, but {other} has {usual}. Fix: give as many of each."
+            )
+    return usual
+
+
+def fitted_input(tensor: Tensor, shape: Shape, name: str) -> Tensor:
+    """An input in the shape that the model takes; one number a sample may come as (n,) or as (n, 1).
+
+    Raises:
+        DataError: another rank, or another size of an axis that is known.
+    """
+    if _fits(tensor.shape, shape):
+        return tensor
+    if tensor.ndim == 1 and len(shape) == 2 and shape[1] in (1, None):
+        return tensor.unsqueeze(1)
+    if tensor.ndim == 2 and len(shape) == 1 and tensor.shape[1] == 1:
+        return tensor.squeeze(1)
+    raise DataError(
+        explain(
+            f"input {name!r}",
+            got=f"shape {tuple(tensor.shape)}",
+            expected=f"shape {_with_unknown_batch(shape)}",
+            fix=_way_to(tensor.shape, shape),
+        )
+    )
+
+
+def _fits(got: Sequence[int], expected: Shape) -> bool:
+    return len(got) == len(expected) and all(
+        size is None or size == each for each, size in zip(got[1:], expected[1:], strict=True)
+    )
+
+
+def _with_unknown_batch(shape: Shape) -> str:
+    return str((None, *shape[1:]))
+
+
+def _way_to(got: Sequence[int], expected: Shape) -> str:
+    """The call that gives an array the expected shape, if there is one."""
+    if len(got) == len(expected) - 1 and expected[-1] == 1 and _fits([*got, 1], expected):
+        return "x[..., None]"
+    if len(got) == len(expected) - 1 and _fits([1, *got], expected):
+        return "x[None] for a single sample"
+    sizes = [size for size in expected[1:] if size is not None]
+    if len(sizes) == len(expected) - 1 and len(got) > 1 and math.prod(sizes) == math.prod(got[1:]):
+        return f"x.reshape({', '.join(map(str, (-1, *sizes)))})"
+    return ""
+
+
+def check_fixed_batch(shapes: Sequence[Shape], names: Sequence[str], count: int, batch_size: int) -> None:
+    """Refuse batches of another size than an Input of fixed batch size takes.
+
+    Raises:
+        DataError: another batch size, or a number of samples that leaves a smaller last batch.
+    """
+    for name, shape in zip(names, shapes, strict=True):
+        fixed = shape[0] if shape else None
+        if fixed is not None and (batch_size != fixed or count % fixed):
+            got = (
+                f"batch_size={batch_size}"
+                if batch_size != fixed
+                else f"{count} samples, a last batch of {count % fixed}"
+            )
+            fix = f"batch_size={fixed}, and a number of samples that it divides"
+            raise DataError(explain(f"input {name!r}", got=got, expected=f"batches of {fixed}", fix=fix))
+
+
+def fitted_target(tensor: Tensor, head: Head, *, dtype: torch.dtype, look: bool) -> Tensor:
+    """A target in the dtype that its loss works in, if it is what the loss takes.
+
+    Args:
+        tensor: as the user gave it.
+        head: the output and its loss.
+        dtype: of the targets of a loss that compares numbers.
+        look: whether the numbers are looked at, which waits for the device that they are on.
+
+    Raises:
+        DataError: class indices that are out of range or no whole numbers, one-hot targets for class
+            indices or the reverse, or another shape than the output's.
+    """
+    if isinstance(head.loss, _SPARSE):
+        return _class_indices(tensor, head, look)
+    if isinstance(head.loss, _ONE_HOT):
+        _check_one_hot(tensor, head)
+    if isinstance(head.loss, (*_ONE_HOT, PairLoss)):
+        _check_shape(tensor, head)
+        return tensor if tensor.is_floating_point() else tensor.to(dtype)
+    small = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype is torch.bool)
+    return tensor.long() if small else tensor
+
+
+def _class_indices(tensor: Tensor, head: Head, look: bool) -> Tensor:
+    where = f"the target of the output {head.name!r}"
+    shape = head.shape or ()
+    classes = shape[-1] if shape and head.loss.axis in (-1, len(shape) - 1) else None
+    if classes is not None and classes > 1 and tensor.ndim == len(shape) and tensor.shape[-1] == classes:
+        raise DataError(
+            explain(
+                where,
+                got=f"shape {tuple(tensor.shape)}",
+                expected="class indices",
+                why="targets with the axis of classes look one-hot",
+                fix="loss='categorical_crossentropy', or y.argmax(-1)",
+            )
+        )
+    if look and tensor.is_floating_point():
+        check_whole(tensor, where, "they are class indices, by the loss 'sparse_categorical_crossentropy'")
+    tensor = tensor.long()
+    if look and classes is not None:
+        check_range(tensor, classes, head)
+    return tensor
+
+
+def check_range(labels: Tensor, classes: int, head: Head) -> None:
+    """Refuse class indices that the output has no unit for.
+
+    Raises:
+        DataError: with the first of them and its place.
+    """
+    low, high = torch.aminmax(labels)
+    if low >= 0 and high < classes:
+        return
+    wrong = (labels < 0) | (labels >= classes)
+    ignored: Any = head.loss.ignore_class
+    places = (wrong if ignored is None else wrong & (labels != ignored)).nonzero()
+    if len(places):
+        place, label = places[0].tolist(), int(labels[tuple(places[0])])
+        while len(place) > 1 and labels.shape[len(place) - 1] == 1:
+            place.pop()
+        raise DataError(
+            explain(
+                f"output {head.name!r}",
+                got=f"label {label} at index {place[0] if len(place) == 1 else tuple(place)}",
+                expected=f"classes 0..{classes - 1} ({classes} units)",
+                fix="number the classes from 0, or give the output more units",
+            )
+        )
+
+
+def _check_one_hot(tensor: Tensor, head: Head) -> None:
+    shape = head.shape
+    indices = shape is not None and (
+        tensor.ndim == len(shape) - 1 or (tensor.ndim == len(shape) and tensor.shape[-1] == 1)
+    )
+    if shape is not None and indices and shape[-1] not in (1, None):
+        raise DataError(
+            explain(
+                f"the target of the output {head.name!r}",
+                got=f"shape {tuple(tensor.shape)}",
+                expected=f"one-hot targets of shape {_with_unknown_batch(shape)}",
+                why="targets without the axis of classes are class indices",
+                fix="loss='sparse_categorical_crossentropy', or utils.to_categorical(y)",
+            )
+        )
+
+
+def _check_shape(tensor: Tensor, head: Head) -> None:
+    """Refuse a target that differs from its output by more than a last axis of length 1."""
+    shape = head.shape
+    if shape is None or _fits(tensor.shape, shape):
+        return
+    if _fits([*tensor.shape, 1], shape) or (tensor.shape[-1] == 1 and _fits(tensor.shape[:-1], shape)):
+        return
+    raise DataError(
+        explain(
+            f"the target of the output {head.name!r}",
+            got=f"shape {tuple(tensor.shape)}",
+            expected=f"shape {_with_unknown_batch(shape)}, that of the output",
+            fix=_way_to(tensor.shape, shape).replace("x", "y", 1)
+            or "give the last layer as many units as a target has values",
+        )
+    )

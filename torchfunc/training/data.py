@@ -1,0 +1,289 @@
+"""Data: whatever is given to `fit`, `evaluate` or `predict`, as batches on the device.
+
+Arrays are moved to the device once and indexed there; everything that yields batches itself (a
+DataLoader, a generator, any iterable) is passed through.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from torchfunc.errors import DataError, explain
+from torchfunc.training.convert import is_array
+
+
+class Batch(NamedTuple):
+    """What one step is given.
+
+    Attributes:
+        inputs: one tensor for each input.
+        targets: one for each output, None where it has none; empty if there are no targets at all.
+        weights: sample weights, one tensor for each output or None; None if there are none at all.
+        size: the number of samples.
+    """
+
+    inputs: list[Tensor]
+    targets: list[Tensor | None]
+    weights: list[Tensor | None] | None
+    size: int
+
+
+class Data(Protocol):
+    """Batches, epoch after epoch."""
+
+    @property
+    def steps(self) -> int | None:
+        """How many batches an epoch has; None where that is unknown."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of the epoch with this number, the first of the training being 0."""
+
+    def sample(self) -> Batch:
+        """A batch to look at, which is not lost for the first epoch."""
+
+
+class Arrays:
+    """Tensors that are indexed where they are.
+
+    Args:
+        whole: all the samples as one batch.
+        batch_size: of all batches but the last, which may be smaller.
+        seed: for the order of the samples, a new one each epoch; None keeps them in order.
+        device: where the batches go, for tensors that were too large to go there as a whole.
+    """
+
+    def __init__(
+        self, whole: Batch, batch_size: int, *, seed: int | None = None, device: torch.device | None = None
+    ) -> None:
+        self.whole, self.batch_size, self.seed, self.device = whole, batch_size, seed, device
+        self.limit: int | None = None
+
+    @property
+    def steps(self) -> int:
+        batches = math.ceil(self.whole.size / self.batch_size)
+        return batches if self.limit is None else min(self.limit, batches)
+
+    def sample(self) -> Batch:
+        return self._taken(
+            lambda tensor: tensor[: min(self.batch_size, 2)], min(self.batch_size, self.whole.size, 2)
+        )
+
+    def part(self, start: int, stop: int) -> Batch:
+        """The samples from `start` to `stop`, in the memory of the whole."""
+        return self._taken(lambda tensor: tensor[start:stop], stop - start)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        batches = self._in_order() if self.seed is None else self._shuffled(self.seed + number)
+        for _, batch in zip(range(self.steps), batches, strict=False):
+            yield batch
+
+    def _shuffled(self, seed: int) -> Iterator[Batch]:
+        """Batches in an order that depends on the seed alone."""
+        home = self.whole.inputs[0].device
+        order = torch.randperm(self.whole.size, generator=torch.Generator().manual_seed(seed)).to(home)
+        inputs, targets, weights, _ = self.whole
+        for index in torch.split(order, self.batch_size):
+            yield self._moved(
+                Batch(
+                    [each.index_select(0, index) for each in inputs],
+                    [each if each is None else each.index_select(0, index) for each in targets],
+                    weights and [each if each is None else each.index_select(0, index) for each in weights],
+                    index.shape[0],
+                )
+            )
+
+    def _in_order(self) -> Iterator[Batch]:
+        """Views of the data as long as the module leaves its inputs alone; copies otherwise."""
+        copy = True
+        for start in range(0, self.whole.size, self.batch_size):
+            batch = self.part(start, min(start + self.batch_size, self.whole.size))
+            if copy:
+                batch = batch._replace(inputs=[each.clone() for each in batch.inputs])
+            yield self._moved(batch)
+            # a first layer that works in place must not change the user's arrays
+            copy = copy and any(each._version for each in batch.inputs)
+
+    def _moved(self, batch: Batch) -> Batch:
+        return batch if self.device is None else moved(batch, self.device)
+
+    def _taken(self, take: Callable[[Tensor], Tensor], size: int) -> Batch:
+        inputs, targets, weights, _ = self.whole
+        return Batch(
+            [take(each) for each in inputs],
+            [each if each is None else take(each) for each in targets],
+            weights and [each if each is None else take(each) for each in weights],
+            size,
+        )
+
+
+class Stream:
+    """Batches that come from elsewhere: a loader, a generator, any iterable, or a function that makes one.
+
+    Args:
+        source: yields x, (x, y) or (x, y, sample_weight).
+        convert: makes a Batch of what it yields.
+        steps: how many batches make an epoch; without it an epoch ends where the source does.
+        seed: for the order of a DataLoader of ours, a new one each epoch.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        convert: Callable[[Any], Batch],
+        steps: int | None = None,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        self.source, self.convert, self.limit, self.seed = source, convert, steps, seed
+        self._one_shot = iter(source) is source if hasattr(source, "__iter__") else False
+        self._running: Iterator[Any] | None = None
+        self._seen: list[Any] = []
+
+    @property
+    def steps(self) -> int | None:
+        if self.limit is not None:
+            return self.limit
+        try:
+            return len(self.source)
+        except (TypeError, NotImplementedError):
+            return None
+
+    def sample(self) -> Batch:
+        if not self._seen:
+            self._running = self._iterator(0)
+            self._seen.append(self._next(epoch=0, done=0))
+        return self.convert(self._seen[0])
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        if self.limit is None:
+            yield from self._to_the_end(number)
+            return
+        for done in range(self.limit):
+            yield self.convert(self._seen.pop() if self._seen else self._next(number, done))
+
+    def _to_the_end(self, number: int) -> Iterator[Batch]:
+        """An epoch that ends where the source does."""
+        running = self._iterator(number) if self._running is None else self._running
+        self._running = None
+        count = 0
+        while self._seen:
+            count += 1
+            yield self.convert(self._seen.pop())
+        for item in running:
+            count += 1
+            yield self.convert(item)
+        if count == 0:
+            raise self._empty(number)
+
+    def _next(self, epoch: int, done: int) -> Any:
+        """The next batch; what can be iterated again goes on from its begin."""
+        self._running = self._iterator(epoch) if self._running is None else self._running
+        for item in self._running:
+            return item
+        if self._one_shot or (done == 0 and epoch == 0):
+            raise self._empty(epoch) if done == 0 else self._short(epoch, done)
+        self._running = self._iterator(epoch + done)
+        for item in self._running:
+            return item
+        raise self._empty(epoch)
+
+    def _iterator(self, number: int) -> Iterator[Any]:
+        """The source from its begin, in the order with this number."""
+        if self.seed is not None and isinstance(self.source, DataLoader):
+            self.source.generator.manual_seed(self.seed + number)
+        if callable(self.source) and not hasattr(self.source, "__iter__"):
+            return iter(self.source())
+        if hasattr(self.source, "__iter__"):
+            return iter(self.source)
+        return (self.source[index] for index in range(len(self.source)))
+
+    def _short(self, epoch: int, done: int) -> DataError:
+        return DataError(
+            f"epoch {epoch + 1} ended after {done} of {self.limit} batches: the "
+            f"{type(self.source).__name__} has no more. "
+            "Fix: yield more batches, lower steps_per_epoch, or pass a function that returns a new iterator."
+        )
+
+    def _empty(self, epoch: int) -> DataError:
+        kind = type(self.source).__name__
+        if self._one_shot and epoch > 0:
+            return DataError(
+                f"epoch {epoch + 1} has no batches: a {kind} can be used once only. Fix: pass a list, a "
+                "DataLoader or a function that returns a new generator, or give steps_per_epoch."
+            )
+        return DataError(f"the {kind} yielded no batches, so there is nothing to compute on.")
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """A batch on the device."""
+    return Batch(
+        [each.to(device, non_blocking=True) for each in batch.inputs],
+        [each if each is None else each.to(device, non_blocking=True) for each in batch.targets],
+        batch.weights
+        and [each if each is None else each.to(device, non_blocking=True) for each in batch.weights],
+        batch.size,
+    )
+
+
+def stream_source(x: Any, batch_size: int | None, *, shuffle: bool, device: torch.device) -> Any:
+    """What yields batches, if `x` is no array: itself, or a DataLoader over a Dataset; None for arrays.
+
+    Raises:
+        DataError: neither, or a batch size for what yields batches already.
+    """
+    if isinstance(x, TensorDataset) or x is None or is_array(x) or isinstance(x, (list, tuple, dict)):
+        return None
+    if isinstance(x, Dataset):
+        in_order = not shuffle or isinstance(x, IterableDataset)
+        return DataLoader(
+            x,
+            batch_size or 32,
+            shuffle=None if in_order else True,
+            generator=torch.Generator(),
+            pin_memory=device.type == "cuda",
+        )
+    if not (hasattr(x, "__iter__") or hasattr(x, "__getitem__") or callable(x)):
+        expected = "arrays, a Dataset, a DataLoader, a generator or another iterable of batches"
+        raise DataError(explain("x", got=f"a {type(x).__name__}", expected=expected))
+    if batch_size is not None:
+        raise DataError(
+            explain(
+                "batch_size",
+                got=f"{batch_size} with a {type(x).__name__}",
+                why="its batches have sizes already",
+            )
+        )
+    return x
+
+
+def drawn_seed() -> int:
+    """A seed from PyTorch's own generator, so that `torch.manual_seed` settles every order."""
+    return int(torch.randint(2**62, ()).item())
+
+
+def unpacked(item: Any) -> tuple[Any, Any, Any]:
+    """x, y and sample_weight from what a source yields.
+
+    Raises:
+        DataError: a tuple of another length.
+    """
+    if not isinstance(item, (tuple, list)):
+        return item, None, None
+    if not 1 <= len(item) <= 3:
+        kinds = ", ".join(type(each).__name__ for each in item)
+        raise DataError(
+            explain(
+                "a batch",
+                got=f"a {type(item).__name__} of {len(item)} ({kinds})",
+                expected="(x, y) or (x, y, sample_weight)",
+                fix="put several inputs into one list: ([a, b], y)",
+            )
+        )
+    x, y, weight = [*item, None, None][:3]
+    return x, y, weight

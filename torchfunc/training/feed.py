@@ -1,0 +1,336 @@
+"""Feed: from what the user gave to batches that fit the module, checked and on its device."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
+
+from torchfunc.errors import DataError, explain
+from torchfunc.training import checks
+from torchfunc.training.convert import is_array, to_tensor
+from torchfunc.training.data import Arrays, Batch, Data, Stream, moved, stream_source, unpacked
+from torchfunc.training.objective import Objective
+from torchfunc.training.slots import Slots
+
+
+class Feed:
+    """Makes batches for one module.
+
+    Args:
+        module: what the inputs are for.
+        inputs: its inputs; None if only the data know how many there are.
+        specs: for each input something with `shape` (None where unknown) and `dtype`.
+        device: where the batches go.
+        objective: says what the outputs are and what their losses take; it is given inputs to try the
+            module on, and whether they are all that there are.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        inputs: Slots | None,
+        specs: Sequence[Any] | None,
+        device: torch.device,
+        objective: Callable[[list[Tensor], bool], Objective],
+    ) -> None:
+        self.module, self.inputs, self.specs, self.device = module, inputs, specs, device
+        self._objective = objective
+        self.floating = next(
+            (p.dtype for p in module.parameters() if p.is_floating_point()), torch.get_default_dtype()
+        )
+        self.form = Form()
+
+    def data(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        shuffle: bool = False,
+        seed: int | None = None,
+        class_weight: Mapping[Any, float] | None = None,
+        inputs_only: bool = False,
+    ) -> Data:
+        """Batches of arrays, or of whatever yields them.
+
+        Raises:
+            DataError: data that do not fit the module, its losses, or each other.
+        """
+        check_batch_size(batch_size)
+        if isinstance(x, TensorDataset) and len(x.tensors) <= 3 and y is None:
+            x, y, sample_weight = unpacked(tuple(x.tensors))
+            y, sample_weight = (None, None) if inputs_only else (y, sample_weight)
+        source = (
+            x if _lists_batches(x, y) else stream_source(x, batch_size, shuffle=shuffle, device=self.device)
+        )
+        if source is None:
+            whole = self.whole(x, y, sample_weight, class_weight)
+            return self.arrays(whole, batch_size, steps, seed if shuffle else None)
+        for name, value in {"y": y, "sample_weight": sample_weight}.items():
+            if value is not None:
+                raise DataError(
+                    explain(name, got=f"values beside a {type(x).__name__}", why="it yields them with x")
+                )
+        if inputs_only:
+            return Stream(source, lambda item: self.batch(unpacked(item)[0]), steps)
+        own = seed if source is not x else None
+        return Stream(source, lambda item: self.batch(*unpacked(item), class_weight), steps, seed=own)
+
+    def validation(self, given: Any, *, batch_size: int | None, steps: int | None) -> Data:
+        """Batches of `validation_data`: (x, y), (x, y, sample_weight), or what yields batches."""
+        if not isinstance(given, (tuple, list)) or _lists_batches(given, None):
+            return self.data(
+                given, batch_size=batch_size if isinstance(given, Dataset) else None, steps=steps
+            )
+        if not 2 <= len(given) <= 3:
+            got = f"a {type(given).__name__} of {len(given)}"
+            raise DataError(explain("validation_data", got=got, expected="(x, y) or (x, y, sample_weight)"))
+        return self.data(*given, batch_size=batch_size, steps=steps)
+
+    def arrays(self, whole: Batch, batch_size: int | None, steps: int | None, seed: int | None) -> Arrays:
+        """Batches of tensors; with a seed in another order each epoch."""
+        fixed = next((spec.shape[0] for spec in self.specs or () if spec.shape and spec.shape[0]), None)
+        size = batch_size or fixed or 32
+        if self.specs and self.inputs is not None:
+            shapes = [spec.shape for spec in self.specs]
+            checks.check_fixed_batch(shapes, self.inputs.names, whole.size, size)
+        data = Arrays(whole, size, seed=seed, device=None if self._holds(whole) else self.device)
+        if steps is not None and steps > data.steps:
+            raise DataError(
+                explain(
+                    "steps",
+                    got=f"{steps} steps",
+                    expected=f"at most {data.steps}, the batches that the arrays make",
+                )
+            )
+        data.limit = steps
+        return data
+
+    def whole(self, x: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, float] | None) -> Batch:
+        """Arrays as one batch of all samples, on the device if they fit there."""
+        batch = self._fitted_batch(x, y, sample_weight, class_weight, look=True)
+        try:
+            return moved(batch, self.device)
+        except torch.OutOfMemoryError:
+            return batch
+
+    def batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[Any, float] | None = None,
+    ) -> Batch:
+        """One batch on the device."""
+        batch = self._fitted_batch(x, y, sample_weight, class_weight, look=False)
+        return moved(batch, self.device)
+
+    def _holds(self, whole: Batch) -> bool:
+        """Whether tensors are where the module is."""
+        return all(each.device.type == self.device.type for each in whole.inputs)
+
+    def _fitted_batch(
+        self, x: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, float] | None, *, look: bool
+    ) -> Batch:
+        """Checked tensors, where they are; `look` reads numbers even from another device than the host."""
+        named = self._inputs(x)
+        inputs = list(named.values())
+        size = checks.count_of(named)
+        if y is None and sample_weight is None and class_weight is None:
+            return Batch(inputs, [], None, size)
+        objective = self._objective(inputs, look)
+        targets = self._targets(y, objective, look) if y is not None else []
+        weights = self._weights(sample_weight, class_weight, targets, objective)
+        others = {
+            f"the target of {n!r}": t
+            for n, t in zip(objective.outputs.names, targets, strict=False)
+            if t is not None
+        }
+        if len(others) == 1:
+            others = {"y": next(iter(others.values()))}
+        size = checks.count_of({**named, **others})
+        for weight in weights or []:
+            if weight is not None:
+                checks.count_of({"x": inputs[0], "sample_weight": weight})
+        return Batch(inputs, targets, weights, size)
+
+    def _inputs(self, x: Any) -> dict[str, Tensor]:
+        """The inputs as tensors, by the names that messages give them."""
+        values, names = self.form.taken(self.module, x, self.inputs)
+        specs = self.specs or [None] * len(values)
+        tensors = {}
+        for value, name, spec in zip(values, names, specs, strict=True):
+            where = "x" if len(values) == 1 else f"input {name!r}"
+            tensor = to_tensor(value, f"input {name!r}", dtype=spec and spec.dtype, floating=self.floating)
+            tensors[where] = tensor if spec is None or not tensor.ndim else self._fitted(tensor, spec, name)
+        return tensors
+
+    def _fitted(self, tensor: Tensor, spec: Any, name: str) -> Tensor:
+        # an empty array is told as such, whatever its other axes are
+        return checks.fitted_input(tensor, spec.shape, name) if len(tensor) else tensor
+
+    def _targets(self, y: Any, objective: Objective, look: bool) -> list[Tensor | None]:
+        slots = objective.outputs
+        values = slots.arrange(_as_items(y, len(slots)), "y", DataError, partial=True)
+        found: list[Tensor | None] = []
+        for value, head in zip(values, objective.heads, strict=True):
+            if value is None:
+                found.append(None)
+                continue
+            tensor = to_tensor(
+                value, f"the target of the output {head.name!r}", dtype=None, floating=self.floating
+            )
+            if tensor.ndim and len(tensor):
+                seen = look or tensor.device.type == "cpu"
+                tensor = checks.fitted_target(tensor, head, dtype=self.floating, look=seen)
+            found.append(tensor)
+        return found
+
+    def _weights(
+        self,
+        sample_weight: Any,
+        class_weight: Mapping[Any, float] | None,
+        targets: list[Tensor | None],
+        objective: Objective,
+    ) -> list[Tensor | None] | None:
+        if sample_weight is None and class_weight is None:
+            return None
+        slots = objective.outputs
+        if isinstance(sample_weight, (list, tuple, dict)) and not _numbers(sample_weight):
+            given = slots.arrange(
+                _as_items(sample_weight, len(slots)), "sample_weight", DataError, partial=True
+            )
+        else:
+            given = [sample_weight] * len(slots)
+        weights = [
+            None
+            if each is None
+            else to_tensor(each, "sample_weight", dtype=self.floating, floating=self.floating)
+            for each in given
+        ]
+        if class_weight is not None:
+            of_class = self._class_weights(class_weight, targets, slots)
+            weights[0] = of_class if weights[0] is None else of_class * weights[0].reshape(-1)
+        return weights
+
+    def _class_weights(
+        self, weights: Mapping[Any, float], targets: list[Tensor | None], slots: Slots
+    ) -> Tensor:
+        """The weight of each sample by its class.
+
+        Raises:
+            DataError: several outputs, no target, or a class without a weight.
+        """
+        if len(slots) != 1 or not targets or targets[0] is None:
+            got = f"the outputs {list(slots.names)}" if len(slots) != 1 else "no targets"
+            raise DataError(
+                explain("class_weight", got=got, expected="one output with targets", fix="use sample_weight")
+            )
+        target = targets[0]
+        labels = target.argmax(-1) if target.ndim > 1 and target.shape[-1] > 1 else target.reshape(-1).long()
+        present = torch.unique(labels).tolist()
+        missing = next((each for each in present if each not in weights), None)
+        if missing is not None:
+            fix = f"class_weight={{..., {missing}: 1.0}}"
+            raise DataError(
+                explain("class_weight", got=f"no weight for the class {missing}, which is in y", fix=fix)
+            )
+        table = torch.tensor(
+            [weights.get(each, 1.0) for each in range(max(present) + 1)], dtype=self.floating
+        )
+        return table.to(labels.device)[labels]
+
+
+class Form:
+    """How a module takes its inputs: one by one, by keywords, or as the list or dict that they came in."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.style = "positional"
+
+    def taken(self, module: nn.Module, x: Any, slots: Slots | None) -> tuple[list[Any], tuple[str, ...]]:
+        """The values of the inputs and their names."""
+        if slots is not None:
+            return slots.arrange(_as_items(x, len(slots)), "x", DataError), slots.names
+        if isinstance(x, dict):
+            self.names, values = tuple(x), list(x.values())
+            self.style = "keywords" if _accepts_names(module, self.names) else "dict"
+        elif isinstance(x, (list, tuple)) and _are_inputs(module, x):
+            self.names, values = tuple(f"x[{index}]" for index in range(len(x))), list(x)
+            self.style = "positional" if _accepts_count(module, len(x)) else "list"
+        else:
+            self.names, values, self.style = ("x",), [x], "positional"
+        return values, self.names
+
+    def call(self, module: nn.Module, inputs: list[Tensor]) -> Any:
+        """What the module returns for these inputs."""
+        if self.style == "positional":
+            return module(*inputs)
+        if self.style == "keywords":
+            return module(**dict(zip(self.names, inputs, strict=True)))
+        return module(inputs if self.style == "list" else dict(zip(self.names, inputs, strict=True)))
+
+
+def _parameters(module: nn.Module) -> list[inspect.Parameter]:
+    """The parameters of a forward that stand for inputs."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return [each for each in parameters if each.name not in ("training", "mask")]
+
+
+def _accepts_names(module: nn.Module, names: Sequence[str]) -> bool:
+    parameters = _parameters(module)
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return True
+    return set(names) <= {each.name for each in parameters if each.kind is not each.POSITIONAL_ONLY}
+
+
+def _are_inputs(module: nn.Module, items: Sequence[Any]) -> bool:
+    """Whether a list holds the arrays of several inputs, rather than the rows of one."""
+    arrays = bool(items) and all(map(is_array, items))
+    return arrays and (_accepts_count(module, len(items)) or all(len(each.shape) > 1 for each in items))
+
+
+def _accepts_count(module: nn.Module, count: int) -> bool:
+    parameters = _parameters(module)
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        return True
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return len([each for each in parameters if each.kind in positional]) >= count
+
+
+def _as_items(value: Any, count: int) -> Any:
+    """A list of numbers or rows, given for one slot, as one item; what has one item each, as it is."""
+    if not isinstance(value, (list, tuple)) or count != 1:
+        return value
+    return value if len(value) == 1 and is_array(value[0]) else [value]
+
+
+def _numbers(value: Any) -> bool:
+    """Whether a list holds numbers rather than one item for each output."""
+    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], (int, float))
+
+
+def _lists_batches(x: Any, y: Any) -> bool:
+    """Whether a list holds batches, `[(x, y), (x, y)]`, rather than inputs."""
+    pairs = isinstance(x, list) and bool(x) and y is None
+    return pairs and all(isinstance(each, tuple) and 2 <= len(each) <= 3 and not _numbers(each) for each in x)
+
+
+def check_batch_size(batch_size: Any, what: str = "batch_size") -> None:
+    """Refuse what is no positive whole number.
+
+    Raises:
+        DataError: with what came.
+    """
+    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
+    if batch_size is not None and (not whole or batch_size < 1):
+        expected = "a whole number of at least 1"
+        raise DataError(explain(what, got=f"{batch_size!r}", expected=expected, fix=f"{what}=32"))

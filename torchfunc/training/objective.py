@@ -1,0 +1,367 @@
+"""Objective: losses, their weights and metrics, matched to a module's outputs by name.
+
+Nothing here reads the device until `results` is asked for.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchfunc import activations, losses, metrics
+from torchfunc.errors import CompileError, DataError, explain, shorten
+from torchfunc.training.data import Batch
+from torchfunc.training.running import RunningMean, read
+from torchfunc.training.slots import Slots
+
+LOSSES_BY_SHAPE = ("crossentropy", "ce")
+METRICS_BY_SHAPE = ("accuracy", "acc", *LOSSES_BY_SHAPE)
+
+
+class Objective:
+    """What a module is trained towards and measured by.
+
+    Args:
+        outputs: the module's outputs.
+        loss: one for every output, a list with one for each, or a dict by name; None for no loss.
+        loss_weights: a number for each loss, as a list or a dict.
+        metrics: for one output a metric or a list of them; for several a list of those or a dict by name.
+        weighted_metrics: likewise; these take sample weights into account.
+        output_shapes: with None where unknown, if they are known at all.
+        activated_by: the modules whose `activation` (a softmax or sigmoid) made an output. A
+            crossentropy of that output is taken of what the activation was given.
+
+    Raises:
+        CompileError: names or numbers that do not fit the outputs.
+        UnknownNameError: a loss or metric of that name does not exist.
+    """
+
+    def __init__(
+        self,
+        outputs: Slots,
+        *,
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        output_shapes: Sequence[Sequence[int | None]] | None = None,
+        activated_by: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        self.outputs = outputs
+        weights = _arranged_weights(outputs, loss_weights)
+        measured = _arranged_metrics(outputs, metrics, "metrics")
+        weighted = _arranged_metrics(outputs, weighted_metrics, "weighted_metrics")
+        shapes: Sequence[Any] = output_shapes or [None] * len(outputs)
+        self.heads = [
+            Head(index, name, *of_this)
+            for index, (name, *of_this) in enumerate(
+                zip(
+                    outputs.names,
+                    _arranged_losses(outputs, loss),
+                    weights,
+                    measured,
+                    weighted,
+                    shapes,
+                    strict=True,
+                )
+            )
+        ]
+        for name, module in (activated_by or {}).items():
+            self.heads[outputs.names.index(name)].tap_into(module)
+        self.total = RunningMean()
+        self.losing = [head for head in self.heads if head.loss is not None]
+        self.measures = self._named_measures()
+        self._bound = False
+
+    def _named_measures(self) -> dict[str, Measure]:
+        """Every metric under its name in the logs: `accuracy`, with several outputs `department_accuracy`.
+
+        Weighted ones come last; the second of a name is told apart.
+        """
+        several = len(self.heads) > 1
+        named: dict[str, Measure] = {}
+        for weighted in (False, True):
+            for head in self.heads:
+                for measure in (each for each in head.measures if each.weighted is weighted):
+                    name = f"{head.name}_{measure.name}" if several else measure.name
+                    if weighted and name in named:
+                        name = (
+                            f"{head.name}_weighted_{measure.name}" if several else f"weighted_{measure.name}"
+                        )
+                    named[_free(name, named)] = measure
+        return named
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether any output has a loss."""
+        return bool(self.losing)
+
+    def loss(self, outputs: Sequence[Tensor], batch: Batch, extra: Sequence[Tensor] = ()) -> Tensor | None:
+        """The loss of a batch: the weighted sum over the outputs, and what the module itself adds.
+
+        None if there is neither.
+
+        Raises:
+            DataError: an output with a loss has no target.
+        """
+        if not self._bound:
+            self._bind(outputs, batch)
+        parts = [head.value(outputs[head.index], batch) for head in self.losing]
+        parts += extra
+        if not parts:
+            return None
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        self.total.add(total, batch.size)
+        return total
+
+    @torch.no_grad()
+    def measure(self, outputs: Sequence[Tensor], batch: Batch) -> None:
+        """Take a batch into the metrics."""
+        for head in self.heads:
+            if head.measures:
+                head.measure(outputs[head.index], batch)
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.total.reset()
+        for head in self.heads:
+            head.reset()
+
+    def take_shapes(self, outputs: Sequence[Tensor]) -> None:
+        """Learn the outputs' shapes, but for the number of samples."""
+        for head, output in zip(self.heads, outputs, strict=True):
+            head.shape = (None, *output.shape[1:])
+
+    def forget_shapes(self) -> None:
+        """Take nothing for granted about the outputs' shapes, which were those of other data."""
+        for head in self.heads:
+            head.shape = None
+
+    def results(self) -> dict[str, Any]:
+        """The loss and the metrics over all batches since the last reset, in one read of the device."""
+        return read(self._running())
+
+    def _running(self) -> dict[str, Any]:
+        """Every figure by its name in the logs: the loss, the loss of each output, the metrics."""
+        running: dict[str, Any] = {"loss": self.total.result()} if self.total.count else {}
+        if len(self.losing) > 1:
+            running |= {
+                f"{head.name}_loss": head.running.result() for head in self.losing if head.running.count
+            }
+        return running | {name: each.metric.result() for name, each in self.measures.items() if each.metric}
+
+    @property
+    def names(self) -> list[str]:
+        """The names in the logs, in their order."""
+        losing = [f"{head.name}_loss" for head in self.losing]
+        return ["loss", *(losing if len(losing) > 1 else []), *self.measures]
+
+    def _bind(self, outputs: Sequence[Tensor], batch: Batch) -> None:
+        """Choose what the shapes of the first batch decide."""
+        for head in self.heads:
+            if head.loss is not None or head.measures:
+                head.bind(outputs[head.index], batch)
+            head.keeps_running = len(self.losing) > 1
+        self._bound = True
+
+    @contextmanager
+    def tapped(self) -> Iterator[None]:
+        """Within it, crossentropies of a softmax or sigmoid are taken of its logits."""
+        taps: list[Any] = [head.tap for head in self.heads if head.tap is not None]
+        before = [tap.module.activation for tap in taps]
+        for tap in taps:
+            tap.module.activation = tap
+        try:
+            yield
+        finally:
+            for tap, function in zip(taps, before, strict=True):
+                tap.module.activation = function
+                tap.forget()
+
+
+@dataclass
+class Measure:
+    """A metric of one output; `metric` is None until the first batch says which one is meant."""
+
+    identifier: Any
+    name: str
+    weighted: bool
+    metric: Any = None
+
+
+class Head:
+    """One output: its loss, the weight of that loss, and its metrics."""
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        loss: Any,
+        weight: float,
+        measures: list[Measure],
+        weighted_measures: list[Measure],
+        shape: Sequence[int | None] | None,
+    ) -> None:
+        self.index, self.name, self.loss, self.weight = index, name, loss, weight
+        self.measures = measures + weighted_measures
+        self.shape = None if shape is None else tuple(shape)
+        self.running = RunningMean()
+        self.keeps_running = False
+        self.tap: Tap | None = None
+        self._of_logits: Any = None
+
+    def tap_into(self, module: nn.Module) -> None:
+        """Take the loss of what `module.activation` is given, if the two make one exact function."""
+        function: Any = vars(module).get("activation")
+        fits = {
+            activations.softmax: (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy),
+            activations.sigmoid: (losses.BinaryCrossentropy,),
+        }.get(function, ())
+        plain = isinstance(self.loss, fits) and not self.loss.from_logits and self.loss.axis == -1
+        if plain and not isinstance(function, Tap):
+            self.tap = Tap(module, function)
+            self._of_logits = copy.copy(self.loss)
+            self._of_logits.from_logits = True
+
+    def bind(self, output: Tensor, batch: Batch) -> None:
+        """Choose what depends on the shapes of output and target: the kind of accuracy, of crossentropy."""
+        target = self._target(batch)
+        shapes = tuple(output.shape), tuple(target.shape)
+        if isinstance(self.loss, str):
+            self.loss = losses.resolve(self.loss, *shapes)
+        if self.loss is not None:
+            self.loss = self.loss.to(output.device)
+        for each in self.measures:
+            chosen = isinstance(each.identifier, str)
+            each.metric = metrics.resolve(each.identifier, *shapes, self.loss) if chosen else each.identifier
+
+    def _target(self, batch: Batch) -> Tensor:
+        target = batch.targets[self.index] if batch.targets else None
+        if target is None:
+            why = "it has a loss" if self.loss is not None else "it has metrics"
+            raise DataError(
+                explain("y", got="no target", expected=f"one for the output {self.name!r}", why=why)
+            )
+        return target
+
+    def value(self, output: Tensor, batch: Batch) -> Tensor:
+        """What this output adds to the loss."""
+        weight = batch.weights[self.index] if batch.weights else None
+        logits = None if self.tap is None else self.tap.taken(output)
+        if logits is not None:
+            value = self._of_logits(self._target(batch), logits, weight)
+        else:
+            value = self.loss(self._target(batch), output, weight)
+        if value.ndim:
+            value = value.mean()
+        if self.keeps_running:
+            self.running.add(value, batch.size)
+        return value if self.weight == 1 else value * self.weight  # type: ignore[no-any-return]
+
+    def measure(self, output: Tensor, batch: Batch) -> None:
+        """Take a batch into the metrics of this output."""
+        target, output = self._target(batch), output.detach()
+        for each in self.measures:
+            weight = batch.weights[self.index] if each.weighted and batch.weights else None
+            each.metric.update_state(target, output, weight)
+
+    def reset(self) -> None:
+        self.running.reset()
+        for each in self.measures:
+            if each.metric is not None:
+                each.metric.reset_state()
+
+
+class Tap:
+    """Stands for an activation while a module is trained: computes the same, and remembers its argument.
+
+    The loss takes the argument only if the output is the very tensor that came from here: a hook
+    that changed it is honoured.
+    """
+
+    def __init__(self, module: nn.Module, function: Any) -> None:
+        self.module, self.function = module, function
+        # what a config says of a layer while it is being trained
+        self.stands_for = function
+        self._seen: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        activated: Tensor = self.function(logits)
+        self._seen = (logits, activated)
+        return activated
+
+    def taken(self, output: Tensor) -> Tensor | None:
+        """The argument that became `output`, once; None if another tensor did."""
+        seen, self._seen = self._seen, None
+        return seen[0] if seen is not None and seen[1] is output else None
+
+    def forget(self) -> None:
+        """Let go of the last batch."""
+        self._seen = None
+
+
+def is_identifier(value: Any) -> bool:
+    """Whether a dict is the config of one object rather than objects by name."""
+    return isinstance(value, dict) and "class_name" in value
+
+
+def _arranged_losses(outputs: Slots, loss: Any) -> list[Any]:
+    """The loss of each output as an object; only what shapes decide stays a name."""
+    if loss is None or not isinstance(loss, (list, tuple, dict)) or is_identifier(loss):
+        given = [copy.copy(loss) if index else loss for index in range(len(outputs))]
+    else:
+        given = outputs.arrange(loss, "loss", CompileError, partial=True)
+    return [each if isinstance(each, str) and each in LOSSES_BY_SHAPE else losses.get(each) for each in given]
+
+
+def _arranged_weights(outputs: Slots, weights: Any) -> list[float]:
+    if weights is None:
+        return [1.0] * len(outputs)
+    given = outputs.arrange(weights, "loss_weights", CompileError, partial=True)
+    for name, each in zip(outputs.names, given, strict=True):
+        if each is not None and (isinstance(each, bool) or not isinstance(each, (int, float))):
+            where = f"loss_weights of the output {name!r}"
+            raise CompileError(explain(where, got=repr(each), expected="a number"))
+    return [1.0 if each is None else float(each) for each in given]
+
+
+def _arranged_metrics(outputs: Slots, given: Any, what: str) -> list[list[Measure]]:
+    """A list of metrics for each output; every name among them is known."""
+    if given is None:
+        return [[] for _ in outputs.names]
+    listed = isinstance(given, (list, tuple))
+    nested = listed and len(given) == 1 and isinstance(given[0], (list, tuple))
+    if isinstance(given, dict) and not is_identifier(given):
+        arranged = outputs.arrange(given, what, CompileError, partial=True)
+    elif len(outputs) == 1 and not nested:
+        arranged = [given]
+    elif listed and len(given) == len(outputs):
+        arranged = list(given)
+    else:
+        expected = f"a list with one item for each output, or a dict: {list(outputs.names)}"
+        raise CompileError(explain(what, got=shorten(given), expected=expected))
+    lists = [each if isinstance(each, (list, tuple)) else [each] for each in arranged]
+    weighted = what == "weighted_metrics"
+    return [[_measure(each, weighted) for each in items if each is not None] for items in lists]
+
+
+def _measure(identifier: Any, weighted: bool) -> Measure:
+    if isinstance(identifier, str) and identifier in METRICS_BY_SHAPE:
+        return Measure(identifier, identifier, weighted)
+    metric: Any = metrics.get(identifier)
+    return Measure(metric, metric.name, weighted)
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    """A name, with a number if it is taken."""
+    names = itertools.chain([name], (f"{name}_{count}" for count in itertools.count(1)))
+    return next(each for each in names if each not in taken)

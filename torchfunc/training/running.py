@@ -1,0 +1,70 @@
+"""Running figures: sums that stay on the device, read together when someone asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class RunningMean:
+    """The mean over samples of what is given per batch, kept on the device.
+
+    Values are collected and summed in float64, some hundred at a time: that is cheaper than one addition
+    a batch, and exact over an epoch of any length.
+    """
+
+    FOLD = 256
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.count = 0
+        self._total: Any = 0.0
+        self._size = 0
+        self._values: list[Tensor] = []
+
+    def add(self, value: Tensor, size: int) -> None:
+        """Take the mean over `size` samples into account."""
+        if size != self._size or len(self._values) >= self.FOLD:
+            self._fold()
+            self._size = size
+        self._values.append(value.detach())
+        self.count += size
+
+    def result(self) -> Tensor:
+        """The mean so far."""
+        self._fold()
+        return self._total / self.count  # type: ignore[no-any-return]
+
+    def _fold(self) -> None:
+        if self._values:
+            self._total = (
+                self._total + torch.stack(self._values).sum(dtype=_wide(self._values[0])) * self._size
+            )
+            self._values = []
+
+
+def read(running: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures as Python numbers; those on the device come over together."""
+    tensors = {name: each.detach() for name, each in running.items() if isinstance(each, Tensor)}
+    if not tensors:
+        return dict(running)
+    flat = [each.reshape(-1).to(_wide(each)) for each in tensors.values()]
+    numbers = iter(torch.cat(flat).tolist())
+    taken = {name: [next(numbers) for _ in range(each.numel())] for name, each in tensors.items()}
+    return {
+        name: _as_shaped(taken[name], value) if name in taken else value for name, value in running.items()
+    }
+
+
+def _as_shaped(numbers: list[float], tensor: Tensor) -> Any:
+    return numbers[0] if tensor.ndim == 0 else numbers
+
+
+def _wide(tensor: Tensor) -> torch.dtype:
+    """float64, which Apple's GPUs lack."""
+    return torch.float32 if tensor.device.type == "mps" else torch.float64

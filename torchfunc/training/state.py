@@ -1,0 +1,111 @@
+"""State: what an optimizer remembers, by the names of the parameters, as plain data and tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+def optimizer_state(optimizer: Optimizer, module: nn.Module) -> dict[str, Any]:
+    """What an optimizer remembers of each parameter, and its settings.
+
+    Returns:
+        `slots`: for each parameter's name the tensors and numbers kept for it; `groups`: for each
+        group of parameters its names and its settings such as `lr`.
+    """
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    saved = optimizer.state_dict()
+    ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    order = {index: names.get(id(parameter), str(index)) for index, parameter in enumerate(ordered)}
+    slots = {order[index]: dict(slot) for index, slot in saved["state"].items() if index in order}
+    groups = [
+        {"params": [order[index] for index in group["params"]], **_settings(group)}
+        for group in saved["param_groups"]
+    ]
+    return {"slots": slots, "groups": groups}
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a group that are plain data."""
+    items = {key: _plain(value) for key, value in group.items() if key != "params"}
+    return {key: value for key, value in items.items() if _is_plain(value)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor) and value.ndim == 0:
+        return value.item()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _is_plain(value: Any) -> bool:
+    return (
+        value is None
+        or isinstance(value, (bool, int, float, str))
+        or (isinstance(value, list) and all(map(_is_plain, value)))
+    )
+
+
+def load_optimizer_state(optimizer: Optimizer, module: nn.Module, state: Mapping[str, Any]) -> None:
+    """Give an optimizer what `optimizer_state` told of one; parameters that it does not name begin anew."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    target = optimizer.state_dict()
+    ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    slots = {}
+    for index, parameter in enumerate(ordered):
+        slot = state["slots"].get(names.get(id(parameter), str(index)))
+        if slot is not None:
+            slots[index] = {key: _copied(value, parameter) for key, value in slot.items()}
+    groups = [
+        {**group, **_restored(group, saved)}
+        for group, saved in zip(
+            target["param_groups"], _padded(state["groups"], len(target["param_groups"])), strict=True
+        )
+    ]
+    optimizer.load_state_dict({**target, "state": slots, "param_groups": groups})
+
+
+def _copied(value: Any, parameter: Tensor) -> Any:
+    """A tensor of its own, so that two optimizers never share one."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.detach().to(parameter.device if value.ndim else value.device, copy=True)
+
+
+def _restored(group: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The saved settings in the types of the group's own."""
+    return {
+        key: _typed(value, group[key])
+        for key, value in saved.items()
+        if key in group and key not in ("params", "param_names")
+    }
+
+
+def _typed(value: Any, own: Any) -> Any:
+    if isinstance(own, Tensor):
+        return torch.as_tensor(value, dtype=own.dtype, device=own.device)
+    return tuple(value) if isinstance(own, tuple) and isinstance(value, list) else value
+
+
+def _padded(groups: Iterable[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+    """One saved group for each; where there are more groups than were saved they take the last one's."""
+    known = list(groups)
+    return (known + [known[-1] if known else {}] * count)[:count]
+
+
+def random_state() -> dict[str, Tensor]:
+    """The states of PyTorch's random generators, by device type."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random_state(state: Mapping[str, Tensor]) -> None:
+    """Set PyTorch's random generators to what `random_state` gave."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
