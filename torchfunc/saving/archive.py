@@ -1,0 +1,299 @@
+"""The archive: plain JSON and tensors in one safetensors file, or in a folder as model hubs lay it out.
+
+The file is a safetensors file that any such tool reads. Its metadata holds, under "torchfunc", the
+document `{"format", "version", "config", "aliases"}`, and, under "torchfunc_crc32", a checksum of that
+document and of every tensor. A folder holds the same file as `model.safetensors`, whole in itself, and
+the document again as `config.json`, for people and hubs to read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from torchfunc.errors import ConfigError, NotATorchfuncFileError, SavingError, shorten
+from torchfunc.saving.atomic import Pieces, made_folder, replace_files
+from torchfunc.saving.header import DTYPES, MAX_RANK, Limits, is_name, parse_header, parse_json
+from torchfunc.saving.source import CHECKSUMS, DOCUMENT, FORMAT, VERSION, Source, Specs, checksum
+
+SUFFIX = ".safetensors"
+WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+
+_MAX_DEPTH = 500  # Python itself bears about 1,000; `Limits` decides what may be written.
+_TRIES = 10  # A folder may be saved anew between opening one of its files and the other.
+_FOREIGN = {
+    ".h5": "HDF5, as Keras wrote it before version 3",
+    ".hdf5": "HDF5, as Keras wrote it before version 3",
+    ".keras": "Keras's own format",
+    ".pt": "a pickle of PyTorch",
+    ".pth": "a pickle of PyTorch",
+    ".ckpt": "a pickle of Lightning or a checkpoint of TensorFlow",
+    ".bin": "a pickle of PyTorch",
+    ".pkl": "a pickle",
+    ".onnx": "ONNX",
+    ".gguf": "GGUF",
+}
+
+StrPath = str | os.PathLike[str]
+
+
+@dataclass
+class Archive:
+    """What a file holds: a config of plain JSON, and tensors by name."""
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def write(
+    path: StrPath,
+    config: dict[str, Any],
+    tensors: Mapping[str, Tensor],
+    *,
+    overwrite: bool = True,
+    limits: Limits | None = None,
+) -> None:
+    """Write a config and tensors, atomically: after a kill or a full disk the old archive stands there whole.
+
+    Args:
+        path: a `.safetensors` file, or a folder (an existing one, or a path without a suffix).
+        config: plain JSON; tuples come back as lists.
+        tensors: of any device. Names that mean the very same memory are stored once, and come back
+            as one tensor.
+        overwrite: whether an archive that stands there may be replaced.
+        limits: those under which it shall be readable.
+
+    Raises:
+        SavingError: the path has another format's suffix, something is no plain data, or the archive
+            exists and `overwrite` is False.
+        LimitError: it would be over the limits.
+        WriteError: the file system refused.
+    """
+    path = Path(path)
+    in_folder = _is_folder_to_write(path)
+    _check_overwrite(path / WEIGHTS_FILE if in_folder else path, overwrite)
+    if not isinstance(config, dict):
+        raise SavingError(f"The config: expected a dict, got {type(config).__name__}.")
+    _check_plain(config, "$")
+    stored, aliases = _unshared(tensors)
+    document = {"format": FORMAT, "version": VERSION, "config": config, "aliases": aliases}
+    data = _to_bytes(document, stored, limits or Limits())
+    if not in_folder:
+        replace_files({path: data})
+        return
+    readable = json.dumps(document, ensure_ascii=False, indent=2).encode()
+    with made_folder(path):
+        # Without config.json the folder is whole; with that of another save it would be a mixture.
+        replace_files(
+            {path / WEIGHTS_FILE: data, path / CONFIG_FILE: [readable]}, withdraw=path / CONFIG_FILE
+        )
+
+
+def read(
+    path: StrPath,
+    *,
+    check: Callable[[dict[str, Any], Specs], None] | None = None,
+    limits: Limits | None = None,
+) -> Archive:
+    """Read an archive that may come from a stranger: the result is plain JSON and tensors, or an error.
+
+    Nothing is executed, imported or opened besides; every claim of the header is checked before a
+    tensor is allocated, and the bytes are compared with their checksums.
+
+    Args:
+        path: a file or a folder that `write` wrote.
+        check: called with the config and the shapes and dtypes by name before any tensor is read; it
+            raises if they do not fit each other.
+        limits: how much the file may ask for.
+
+    Raises:
+        NotATorchfuncFileError: a file of another kind, or one that holds weights alone.
+        UnsupportedVersionError: written by a newer torchfunc.
+        CorruptFileError: damaged or incomplete.
+        ConfigError: its document is malformed.
+        LimitError: it asks for more than the limits allow.
+        OSError: the file is not there or cannot be read.
+    """
+    with _opened(path, limits) as source:
+        config = source.document["config"]
+        if check is not None:
+            check(config, source.specs())
+        return Archive(config, source.tensors())
+
+
+def read_header(path: StrPath, *, limits: Limits | None = None) -> tuple[dict[str, Any], Specs]:
+    """The config, and the shape and dtype of every tensor by name, without reading the tensors.
+
+    Raises:
+        SavingError: as `read`.
+    """
+    with _opened(path, limits) as source:
+        return source.document["config"], source.specs()
+
+
+def read_tensors(path: StrPath, *, limits: Limits | None = None) -> dict[str, Tensor]:
+    """The tensors of an archive, or of a safetensors file that holds nothing else.
+
+    Raises:
+        SavingError: as `read`, except that a document is not asked for.
+    """
+    with _opened(path, limits) as source:
+        return source.tensors()
+
+
+def _is_folder_to_write(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if path.is_dir() or not suffix:
+        return True
+    if suffix != SUFFIX:
+        kind = f", which is {_FOREIGN[suffix]}" if suffix in _FOREIGN else ""
+        raise SavingError(
+            f"torchfunc saves to '{SUFFIX}' files and to folders (a path without a suffix), "
+            f"not to '{suffix}'{kind}. Fix: model.save({str(path.with_suffix(SUFFIX))!r})."
+        )
+    return False
+
+
+def _check_overwrite(target: Path, overwrite: bool) -> None:
+    if not overwrite and target.exists():
+        raise SavingError(f"'{target}' exists already. Fix: another path, or overwrite=True.")
+
+
+def _check_plain(value: Any, place: str, depth: int = 0) -> None:
+    """Only what comes back from JSON as it was: anything else is refused here, not found out when loading."""
+    if depth > _MAX_DEPTH:
+        raise SavingError(f"{place[:120]}... is nested too deeply to be saved.")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if type(key) is not str or not _is_text(key):
+                raise SavingError(f"{place}: expected keys that are text, got {shorten(key)}.")
+            _check_plain(item, f"{place}.{key}", depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _check_plain(item, f"{place}[{index}]", depth + 1)
+    elif type(value) not in (str, int, float, bool, type(None)):
+        raise SavingError(f"{place}: expected plain JSON, got {shorten(value)} ({type(value).__name__}).")
+    elif isinstance(value, str) and not _is_text(value):
+        raise SavingError(f"{place}: expected text, got {shorten(value)}, which has half of a character.")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SavingError(f"{place}: expected a finite number, got {value}.")
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Every tensor once, on the CPU and contiguous, and the other names of those that have several."""
+    stored: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    names: dict[object, str] = {}
+    plain = {name: _plain_tensor(name, tensor) for name, tensor in tensors.items()}
+    for name, tensor in plain.items():
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+        first = names.setdefault(key if tensor.numel() else id(tensors[name]), name)
+        if first != name:
+            aliases[name] = first
+        else:
+            stored[name] = _owning(tensor)
+    return stored, dict(sorted(aliases.items()))
+
+
+def _plain_tensor(name: str, tensor: Tensor) -> Tensor:
+    if not is_name(name):
+        raise SavingError(f"{shorten(name)} is no name for a tensor: expected printable characters.")
+    if not isinstance(tensor, Tensor):
+        raise SavingError(f"Tensor {name!r}: expected a torch.Tensor, got {type(tensor).__name__}.")
+    if torch.nn.parameter.is_lazy(tensor) or tensor.is_meta:
+        raise SavingError(f"Tensor {name!r} has no values yet. Fix: call the model on data before saving it.")
+    if type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__:
+        kind = type(tensor).__name__
+        raise SavingError(
+            f"Tensor {name!r} is a {kind}, which keeps its values elsewhere. Fix: make it plain."
+        )
+    if tensor.layout != torch.strided or tensor.dtype not in DTYPES.values():
+        kind = f"{tensor.dtype}, {tensor.layout}"
+        raise SavingError(
+            f"Tensor {name!r} cannot be saved as it is ({kind}). Fix: make it dense, of a plain dtype."
+        )
+    if tensor.dim() > MAX_RANK:
+        raise SavingError(f"Tensor {name!r} has {tensor.dim()} dimensions, expected at most {MAX_RANK}.")
+    return tensor.detach().resolve_conj().resolve_neg()
+
+
+def _owning(tensor: Tensor) -> Tensor:
+    """The tensor on the CPU with memory of its own: safetensors takes no views of a larger one."""
+    tensor = tensor.cpu().contiguous()
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+
+
+def _to_bytes(document: dict[str, Any], tensors: dict[str, Tensor], limits: Limits) -> Pieces:
+    text = _compact(document)
+    checksums = {
+        "document": zlib.crc32(text.encode()),
+        "tensors": {name: checksum(name, tensors[name]) for name in sorted(tensors)},
+    }
+    metadata = {"format": "pt", DOCUMENT: text, CHECKSUMS: _compact(checksums)}
+    plain = memoryview(safetensors.torch.save(tensors))
+    begin = 8 + int.from_bytes(plain[:8], "little")
+    # The metadata are added here, since safetensors writes them in an order that is never the same.
+    header = _compact({"__metadata__": metadata, **json.loads(bytes(plain[8:begin]))}).encode()
+    header += b" " * (-len(header) % 8)  # The data begin aligned.
+    # Nothing is written that would be refused when it is read.
+    parse_header(header, "This archive", limits)
+    parse_json(text.encode(), "The config", limits)
+    return [len(header).to_bytes(8, "little"), header, plain[begin:]]
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+@contextmanager
+def _opened(path: StrPath, limits: Limits | None) -> Iterator[Source]:
+    """The file of an archive, its header read and checked."""
+    path, limits = Path(path), limits or Limits()
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        with _opened_folder(path, limits) as source:
+            yield source
+    elif suffix in _FOREIGN:
+        raise NotATorchfuncFileError(
+            f"'{path}' is named as {_FOREIGN[suffix]}; torchfunc reads '{SUFFIX}' files and folders. "
+            f"Fix: load what model.save({str(path.with_suffix(SUFFIX))!r}) wrote."
+        )
+    else:
+        with Source(path, limits) as source:
+            yield source
+
+
+@contextmanager
+def _opened_folder(folder: Path, limits: Limits) -> Iterator[Source]:
+    """The tensor file of a folder, once it agrees with the copy of its document in config.json."""
+    weights, config = folder / WEIGHTS_FILE, folder / CONFIG_FILE
+    for _ in range(_TRIES):
+        with Source(weights, limits) as source:
+            if source.agrees_with(config):
+                yield source
+                return
+            if source.stands_at(weights):
+                break
+    raise ConfigError(
+        f"'{config}' is not the config that was saved with '{WEIGHTS_FILE}', which holds it too. "
+        "Fix: delete the copy to load what was saved."
+    )
