@@ -1,0 +1,248 @@
+"""The plot is the same text for the same model, and Graphviz draws it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from torch import nn
+
+from tests.vis import examples
+from tests.vis.examples import dot_of, drawn
+from torchfunc import Input, Model, layers
+from torchfunc.errors import MissingExtraError, TorchfuncError, UnknownNameError
+from torchfunc.vis import plot
+from torchfunc.vis.facts import modules_of
+
+
+def edges(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if " -> " in line]
+
+
+@pytest.mark.parametrize("name", [name for name in examples.GOLDEN_TEXTS if name.startswith("plot")])
+def test_a_plot_is_the_golden_text(name: str) -> None:
+    expected = (examples.GOLDEN / name).read_text(encoding="utf-8")
+    assert examples.golden_text(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("ending", "starts"),
+    [
+        ("png", b"\x89PNG\r\n\x1a\n"),
+        ("pdf", b"%PDF-"),
+        ("jpg", b"\xff\xd8\xff"),
+        ("gif", b"GIF8"),
+        ("svg", b"<?xml"),
+    ],
+)
+def test_the_ending_of_the_file_decides_the_format(ending: str, starts: bytes, tmp_path: Path) -> None:
+    drawn(examples.mlp(), tmp_path / f"model.{ending}", show_shapes=True, dpi=50)
+    picture = (tmp_path / f"model.{ending}").read_bytes()
+    assert picture.startswith(starts) and len(picture) > 1000
+
+
+def test_a_file_without_an_ending_is_a_png(tmp_path: Path) -> None:
+    drawn(examples.mlp(), tmp_path / "model", dpi=50)
+    assert (tmp_path / "model").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_svg_is_xml_with_a_box_for_each_layer(tmp_path: Path) -> None:
+    drawn(examples.toy_resnet(), tmp_path / "model.svg", show_layer_names=True, show_shapes=True)
+    root = ElementTree.parse(tmp_path / "model.svg").getroot()
+    boxes = [each for each in root.iter() if each.get("class") == "node"]
+    texts = {each.text for each in root.iter() if each.tag.endswith("text")}
+    assert len(boxes) == 15
+    assert {"add_1", "Conv2D", "(None, 9, 9, 64)"} <= texts
+
+
+def test_dpi_is_the_resolution_of_a_png(tmp_path: Path) -> None:
+    def width(dpi: int) -> int:
+        drawn(examples.mlp(), tmp_path / "model.png", dpi=dpi)
+        return int.from_bytes((tmp_path / "model.png").read_bytes()[16:20], "big")
+
+    assert width(200) == pytest.approx(2 * width(100), abs=3)
+
+
+def test_a_residual_connection_is_an_edge_past_the_layers() -> None:
+    found = edges(dot_of(examples.toy_resnet()))
+    assert '"max_pooling2d" -> "add"' in found and '"add" -> "add_1"' in found
+    assert len(found) == 16
+
+
+def test_a_shared_layer_is_one_box_with_an_edge_for_each_source() -> None:
+    shared = layers.Dense(4)
+    a, b = Input(shape=(4,), name="a"), Input(shape=(4,), name="b")
+    text = dot_of(Model([a, b], [shared(a), shared(b)], name="m"))
+    assert edges(text) == ['"a" -> "dense"', '"b" -> "dense"']
+    assert text.count('"dense" [') == 1
+
+
+def test_a_tensor_that_is_taken_twice_is_one_edge() -> None:
+    x = Input(shape=(4,), name="x")
+    assert edges(dot_of(Model(x, x * x, name="m"))) == ['"x" -> "mul"']
+
+
+def test_names_are_shown_only_where_asked_for() -> None:
+    assert "dense_1</b>" not in dot_of(examples.mlp())
+    assert "<b>Dense</b>" in dot_of(examples.mlp())
+    assert "<b>dense_1</b>" in dot_of(examples.mlp(), show_layer_names=True)
+
+
+def test_shapes_dtypes_activations_and_training_are_shown_where_asked_for() -> None:
+    model = examples.mlp()
+    model.dense_2.trainable = False
+    plain = dot_of(model)
+    assert not any(word in plain for word in ("784", "float32", "softmax", "trainable"))
+    text = dot_of(model, show_shapes=True, show_dtype=True, show_layer_activations=True, show_trainable=True)
+    line = next(line for line in text.split("\n") if line.strip().startswith('"dense_2"'))
+    assert all(word in line for word in ("(None, 64)", "(None, 10)", "float32", "softmax", "non-trainable"))
+
+
+def test_a_nested_model_is_a_box_or_a_frame_with_edges_to_its_layers() -> None:
+    model = examples.nested_autoencoder()
+    assert edges(dot_of(model)) == ['"img" -> "encoder"', '"encoder" -> "decoder"']
+    expanded = dot_of(model, expand_nested=True)
+    assert 'subgraph "cluster_encoder" {' in expanded
+    assert '"img" -> "encoder.original_img"' in edges(expanded)
+    assert '"encoder.global_max_pooling2d" -> "decoder.encoded_img"' in edges(expanded)
+
+
+def test_frames_lie_in_frames_and_a_dict_finds_its_inputs_by_name() -> None:
+    a, b = Input(shape=(2,), name="a"), Input(shape=(3,), name="b")
+    inner = Model({"a": a, "b": b}, {"u": layers.Dense(4)(a), "v": layers.Dense(5)(b)}, name="inner")
+    p, q = Input(shape=(2,), name="p"), Input(shape=(3,), name="q")
+    middle = Model([p, q], inner({"b": q, "a": p})["v"], name="middle")
+    x, y = Input(shape=(2,), name="x"), Input(shape=(3,), name="y")
+    text = dot_of(Model([x, y], layers.Dense(1)(middle([x, y])), name="outer"), expand_nested=True)
+    assert sorted(edges(text)) == [
+        '"middle.inner.a" -> "middle.inner.dense"',
+        '"middle.inner.b" -> "middle.inner.dense_1"',
+        '"middle.inner.dense_1" -> "dense"',
+        '"middle.p" -> "middle.inner.a"',
+        '"middle.q" -> "middle.inner.b"',
+        '"x" -> "middle.p"',
+        '"y" -> "middle.q"',
+    ]
+
+
+def test_a_parameter_of_the_model_itself_is_a_box_with_a_dashed_edge() -> None:
+    x = Input(shape=(4,), name="x")
+    text = dot_of(Model(x, x * nn.Parameter(torch.ones(4)), name="m"), show_shapes=True)
+    assert edges(text) == ['"x" -> "mul"', '"parameter" -> "mul" [style=dashed]']
+
+
+def test_a_weight_of_a_layer_that_is_used_elsewhere_is_a_dashed_edge_from_that_layer() -> None:
+    x = Input(shape=(4,), name="x")
+    linear = nn.Linear(4, 4)
+    text = dot_of(Model(x, linear(x) @ linear.weight, name="m"))
+    assert '"linear" -> "matmul" [style=dashed]' in edges(text)
+
+
+def test_a_weight_inside_a_frame_comes_from_the_box_that_holds_it() -> None:
+    code = Input(shape=(4,), name="code")
+    inner = Model(code, layers.Dense(4, name="last")(code), name="inner")
+    x = Input(shape=(4,), name="x")
+    model = Model(x, inner(x) @ inner.last.weight, name="m")
+    assert '"inner" -> "matmul" [style=dashed]' in edges(dot_of(model))
+    assert '"inner.last" -> "matmul" [style=dashed]' in edges(dot_of(model, expand_nested=True))
+
+
+def test_a_module_without_a_graph_is_one_box() -> None:
+    text = plot.to_dot(None, {"": nn.Linear(2, 2)}, name="mine", show_shapes=True, show_layer_names=True)
+    assert edges(text) == [] and "<b>mine</b>" in text and "Linear" in text
+
+
+@pytest.mark.parametrize(
+    "name", ['a "b" \\', "<b>&amp;</b>", "слой", "a:b", "a\nb\x1b\x00", "}", "graph", "-->;//"]
+)
+def test_any_name_can_be_drawn(name: str, tmp_path: Path) -> None:
+    x = Input(shape=(4,), name="x")
+    model = Model(x, layers.Dense(2, name=name)(x), name=name)
+    drawn(model, tmp_path / "model.svg", show_layer_names=True)
+    root = ElementTree.parse(tmp_path / "model.svg").getroot()
+    texts = [each.text for each in root.iter() if each.tag.endswith("text")]
+    shown = name.replace("\n", "\\n").replace("\x1b", "\\x1b").replace("\x00", "\\x00")
+    assert shown in texts and "Dense" in texts
+
+
+def test_a_dot_file_needs_neither_pydot_nor_graphviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydot", None)
+    monkeypatch.setenv("PATH", "")
+    drawn(examples.mlp(), tmp_path / "model.dot")
+    assert (tmp_path / "model.dot").read_text(encoding="utf-8") == dot_of(examples.mlp())
+
+
+def test_without_pydot_the_error_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pydot", None)
+    message = r"Drawing a model needs the package 'pydot'.* pip install 'torchfunc\[plot\]'"
+    with pytest.raises(MissingExtraError, match=message):
+        drawn(examples.mlp(), tmp_path / "model.png")
+    assert not (tmp_path / "model.png").exists()
+
+
+def test_without_graphviz_the_error_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TorchfuncError, match=r"png needs Graphviz's program 'dot'.*apt-get install graphviz"):
+        drawn(examples.mlp(), tmp_path / "model.png")
+
+
+def test_an_unknown_format_or_option_names_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match=r"Unknown picture format 'pgn'. Did you mean 'png'\?"):
+        drawn(examples.mlp(), tmp_path / "model.pgn")
+    with pytest.raises(UnknownNameError, match=r"Unknown rankdir 'UP'. Known: BT, LR, RL, TB"):
+        dot_of(examples.mlp(), rankdir="UP")
+    with pytest.raises(UnknownNameError, match=r"Unknown splines 'orto'. Did you mean 'ortho'\?"):
+        dot_of(examples.mlp(), splines="orto")
+    with pytest.raises(TorchfuncError, match="plot: expected a positive whole number, got dpi=0"):
+        dot_of(examples.mlp(), dpi=0)
+
+
+def test_model_to_dot_is_a_pydot_graph_that_shows_the_names() -> None:
+    model = examples.mlp()
+    graph = plot.model_to_dot(model.graph, modules_of(model), name=model.name, rankdir="LR")
+    assert [node.get_name() for node in graph.get_nodes()][-4:] == [
+        '"img"',
+        '"dense"',
+        '"dense_1"',
+        '"dense_2"',
+    ]
+    assert "<b>dense_1</b>" in graph.to_string() and "rankdir=LR" in graph.to_string()
+
+
+def test_a_notebook_is_given_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Image:
+        def __init__(self, filename: str) -> None:
+            self.filename = filename
+
+    shell = types.ModuleType("IPython")
+    shell.get_ipython = object  # type: ignore[attr-defined]
+    display = types.ModuleType("IPython.display")
+    display.Image = display.SVG = Image  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    assert drawn(examples.mlp(), tmp_path / "model.png", dpi=50).filename == str(tmp_path / "model.png")
+    assert drawn(examples.mlp(), tmp_path / "model.pdf") is None
+
+
+def test_outside_of_a_notebook_nothing_is_returned(tmp_path: Path) -> None:
+    assert drawn(examples.mlp(), tmp_path / "model.png", dpi=50) is None
+
+
+def test_the_text_and_the_pydot_graph_are_one_picture(tmp_path: Path) -> None:
+    options = {"show_shapes": True, "show_layer_names": True, "expand_nested": True}
+    model = examples.nested_autoencoder()
+    drawn(model, tmp_path / "model.svg", **options)
+    by_text = subprocess.run(
+        ["dot", "-Tsvg"], input=dot_of(model, **options).encode(), capture_output=True, check=True
+    )
+    assert by_text.stderr == b""
+    assert by_text.stdout == (tmp_path / "model.svg").read_bytes()

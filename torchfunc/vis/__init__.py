@@ -1,0 +1,1 @@
+"""Looking at models: a summary as a table, a plot as a picture; both read a Graph and change nothing."""

@@ -1,0 +1,216 @@
+"""Plot: a model as DOT text, as a pydot.Dot, or as a picture that Graphviz draws.
+
+The text is the same for the same model wherever it is written, and needs nothing installed. A pydot.Dot
+needs pydot, and a picture Graphviz's program `dot` too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from torchfunc.errors import MissingExtraError, TorchfuncError, UnknownNameError, explain, shorten
+from torchfunc.graph.graph import Graph
+from torchfunc.vis import drawing
+from torchfunc.vis.drawing import Box, Edge, Frame, Options, Picture, quoted
+from torchfunc.vis.facts import Modules
+
+Direction = Literal["TB", "LR", "BT", "RL"]
+Splines = Literal["spline", "ortho", "curved", "polyline", "line"]
+
+PICTURES = ("png", "svg", "pdf", "jpg", "gif")
+TEXTS = ("dot", "gv")
+
+
+def to_dot(
+    graph: Graph | None,
+    modules: Modules,
+    *,
+    name: str,
+    show_shapes: bool = False,
+    show_dtype: bool = False,
+    show_layer_names: bool = False,
+    rankdir: Direction = "TB",
+    expand_nested: bool = False,
+    dpi: int = 200,
+    show_layer_activations: bool = False,
+    show_trainable: bool = False,
+    splines: Splines = "spline",
+) -> str:
+    """A model as text in Graphviz's DOT language.
+
+    Args:
+        graph: its table of calls; None for a model without one, which is one box.
+        modules: its modules under their names, and the model itself under the empty name.
+        name: what the model is called.
+        show_shapes: whether each layer shows the shapes that it takes and returns.
+        show_dtype: whether it shows the dtype that it returns.
+        show_layer_names: whether it shows its name beside what it is.
+        rankdir: which way the graph runs: "TB" is from top to bottom, "LR" from left to right.
+        expand_nested: whether a nested model is a frame around its layers rather than one box.
+        dpi: dots per inch of a png, jpg or gif.
+        show_layer_activations: whether a layer that has one shows its activation.
+        show_trainable: whether a layer with weights shows if they are trained.
+        splines: how the edges are drawn.
+
+    Raises:
+        UnknownNameError: a `rankdir` or `splines` that Graphviz does not have.
+        TorchfuncError: a `dpi` that is no positive number.
+    """
+    shown = {
+        "show_shapes": show_shapes,
+        "show_dtype": show_dtype,
+        "show_layer_names": show_layer_names,
+        "show_layer_activations": show_layer_activations,
+        "show_trainable": show_trainable,
+        "expand_nested": expand_nested,
+    }
+    return _text(_picture(graph, modules, name, rankdir=rankdir, dpi=dpi, splines=splines, **shown))
+
+
+def model_to_dot(
+    graph: Graph | None, modules: Modules, *, name: str, show_layer_names: bool = True, **options: Any
+) -> Any:
+    """A model as a `pydot.Dot`, to be changed or drawn further; the arguments are those of `to_dot`.
+
+    Raises:
+        MissingExtraError: pydot is not installed.
+    """
+    return _pydot(_picture(graph, modules, name, show_layer_names=show_layer_names, **options))
+
+
+def plot(
+    graph: Graph | None, modules: Modules, *, name: str, to_file: str | Path = "model.png", **options: Any
+) -> Any:
+    """Draw a model to a file: png, svg, pdf, jpg or gif, or as text with the ending dot or gv.
+
+    Args:
+        graph: its table of calls.
+        modules: its modules under their names.
+        name: what it is called.
+        to_file: where to; the ending decides the format, and without one it is a png.
+        **options: those of `to_dot`.
+
+    Returns:
+        The picture, which a notebook shows, if called in one; else None.
+
+    Raises:
+        MissingExtraError: pydot is not installed, which a dot file does not need.
+        TorchfuncError: Graphviz is not installed; a format that is none of these.
+    """
+    path = Path(to_file)
+    kind = path.suffix.removeprefix(".").lower() or "png"
+    if kind not in (*PICTURES, *TEXTS):
+        raise UnknownNameError("picture format", kind, (*PICTURES, *TEXTS))
+    picture = _picture(graph, modules, name, **options)
+    if kind in TEXTS:
+        path.write_text(_text(picture), encoding="utf-8")
+        return None
+    path.write_bytes(_rendered(picture, kind))
+    return _in_notebook(path, kind)
+
+
+def _picture(
+    graph: Graph | None,
+    modules: Modules,
+    name: str,
+    *,
+    rankdir: Direction = "TB",
+    dpi: int = 200,
+    splines: Splines = "spline",
+    **shown: bool,
+) -> Picture:
+    _check(rankdir, splines, dpi)
+    style = {"rankdir": rankdir, "dpi": str(dpi), "splines": splines}
+    return drawing.picture(graph, modules, name, style, Options(**shown))
+
+
+def _check(rankdir: str, splines: str, dpi: int) -> None:
+    if rankdir not in get_args(Direction):
+        raise UnknownNameError("rankdir", rankdir, get_args(Direction))
+    if splines not in get_args(Splines):
+        raise UnknownNameError("splines", splines, get_args(Splines))
+    if isinstance(dpi, bool) or not isinstance(dpi, int) or dpi < 1:
+        raise TorchfuncError(explain("plot", got=f"dpi={shorten(dpi)}", expected="a positive whole number"))
+
+
+def _text(picture: Picture) -> str:
+    """A picture in DOT."""
+    lines = [
+        f"digraph {quoted(picture.name)} {{",
+        f"  graph [{_attributes(picture.style)}]",
+        f"  node [{_attributes(drawing.BOX_STYLE)}]",
+        f"  edge [{_attributes(drawing.EDGE_STYLE)}]",
+        *("  " + line for line in _lines(picture.boxes)),
+        *("  " + _edge_line(edge) for edge in picture.edges),
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(boxes: list[Box | Frame]) -> Iterator[str]:
+    for box in boxes:
+        if isinstance(box, Box):
+            yield f"{box.name} [{_attributes(box.attributes)}]"
+            continue
+        yield f"subgraph {quoted('cluster_' + box.name)} {{"
+        yield f"  graph [{_attributes(box.attributes)}]"
+        yield from ("  " + line for line in _lines(box.boxes))
+        yield "}"
+
+
+def _edge_line(edge: Edge) -> str:
+    return f"{edge.source} -> {edge.target}" + (" [style=dashed]" if edge.dashed else "")
+
+
+def _attributes(attributes: dict[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in attributes.items())
+
+
+def _pydot(picture: Picture) -> Any:
+    """A picture as a pydot.Dot, made piece by piece: pydot's parser is slow, and nothing needs parsing."""
+    try:
+        import pydot
+    except ImportError as error:
+        raise MissingExtraError("pydot", "plot", "Drawing a model") from error
+
+    def put(boxes: list[Box | Frame], parent: Any) -> None:
+        for box in boxes:
+            if isinstance(box, Box):
+                parent.add_node(pydot.Node(box.name, **box.attributes))
+                continue
+            inside = pydot.Subgraph(quoted("cluster_" + box.name), **box.attributes)
+            put(box.boxes, inside)
+            parent.add_subgraph(inside)
+
+    graph = pydot.Dot(quoted(picture.name), graph_type="digraph", **picture.style)
+    graph.set_node_defaults(**drawing.BOX_STYLE)
+    graph.set_edge_defaults(**drawing.EDGE_STYLE)
+    put(picture.boxes, graph)
+    for edge in picture.edges:
+        graph.add_edge(pydot.Edge(edge.source, edge.target, **({"style": "dashed"} if edge.dashed else {})))
+    return graph
+
+
+def _rendered(picture: Picture, kind: str) -> bytes:
+    """What Graphviz draws, as the content of a file."""
+    graph = _pydot(picture)
+    if shutil.which("dot") is None:
+        raise TorchfuncError(
+            f"Drawing a {kind} needs Graphviz's program 'dot', which is not on the PATH. Install it with: "
+            "apt-get install graphviz (Debian, Ubuntu), brew install graphviz (macOS), or from "
+            "https://graphviz.org/download. A file with the ending .dot needs neither."
+        )
+    content: bytes = graph.create(prog="dot", format=kind, encoding="utf-8")
+    return content
+
+
+def _in_notebook(path: Path, kind: str) -> Any:
+    """The picture as an object that a notebook shows, where there is a notebook."""
+    ipython, display = sys.modules.get("IPython"), sys.modules.get("IPython.display")
+    if ipython is None or display is None or ipython.get_ipython() is None or kind == "pdf":
+        return None
+    return display.SVG(filename=str(path)) if kind == "svg" else display.Image(filename=str(path))
