@@ -1,0 +1,344 @@
+"""Model: what a graph of calls is as a module."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import torchfunc as tf
+from torchfunc import layers
+from torchfunc.errors import DataError, DisconnectedError, GraphError, NameTakenError, UnknownNameError
+
+
+def mlp(name="mlp", **options):
+    inputs = tf.Input((8,), name="features")
+    x = layers.Dense(16, activation="relu")(inputs)
+    return tf.Model(inputs, layers.Dense(3)(x), name=name, **options)
+
+
+class TestStructure:
+    def test_layers_inputs_and_outputs(self):
+        inputs = tf.Input((8,), name="features")
+        hidden = layers.Dense(16, name="hidden")
+        out = layers.Dense(3, name="out")
+        x = hidden(inputs)
+        y = out(x)
+        model = tf.Model(inputs, y)
+
+        assert [layer.name for layer in model.layers] == ["features", "hidden", "out"]
+        assert model.layers[1] is hidden
+        assert model.input.key == inputs.key and [each.key for each in model.inputs] == [inputs.key]
+        assert model.output.key == y.key and [each.key for each in model.outputs] == [y.key]
+        assert hidden.output.key == x.key
+        assert model.get_layer("out") is out and model.get_layer(index=1) is hidden
+        assert model.input_shape == (None, 8) and model.output_shape == (None, 3)
+
+    def test_an_unknown_layer_is_named_with_the_nearest(self):
+        with pytest.raises(UnknownNameError, match=r"Unknown layer 'dens'\. Did you mean 'dense'\?"):
+            mlp().get_layer("dens")
+        with pytest.raises(GraphError, match="index below 3, got index=7"):
+            mlp().get_layer(index=7)
+
+    def test_names_do_not_depend_on_what_was_built_before(self):
+        assert (
+            list(mlp().state_dict())
+            == list(mlp().state_dict())
+            == [
+                "dense.weight",
+                "dense.bias",
+                "dense_1.weight",
+                "dense_1.bias",
+            ]
+        )
+
+    def test_the_outputs_of_each_call_of_a_shared_layer(self):
+        a, b = tf.Input((4,)), tf.Input((4,))
+        shared = layers.Dense(2)
+        first, second = shared(a), shared(b)
+        model = tf.Model([a, b], [first, second])
+
+        assert shared.get_output_at(0).key == first.key and shared.get_output_at(1).key == second.key
+        with pytest.raises(GraphError, match=r"called 2 times.*get_output_at"):
+            shared.output  # noqa: B018
+        assert len(list(model.parameters())) == 2
+
+    def test_discarded_calls_of_a_layer_leave_nothing_behind(self):
+        shared = layers.Dense(2)
+        for _ in range(50):
+            shared(tf.Input((4,)))
+
+        assert len(shared._nodes.alive()) <= 1
+
+    def test_a_layer_may_be_called_like_a_property_of_ours(self):
+        inputs = tf.Input((4,))
+        model = tf.Model(inputs, layers.Dense(2, name="output")(inputs))
+
+        assert list(model.state_dict()) == ["output.weight", "output.bias"]
+        assert model(torch.rand(3, 4)).shape == (3, 2)
+        assert isinstance(model.get_submodule("output"), layers.Dense)
+        assert "self.output(" in model.code
+
+    @pytest.mark.parametrize("name", ["train", "forward", "half"])
+    def test_a_layer_may_not_be_called_like_a_method_of_every_module(self, name):
+        inputs = tf.Input((4,))
+        with pytest.raises(GraphError, match=f"'{name}'.*every torch.nn.Module.*'{name}_layer'"):
+            tf.Model(inputs, layers.Dense(2, name=name)(inputs))
+
+    def test_native_modules_and_functions_are_operations(self):
+        inputs = tf.Input((4,))
+        linear = nn.Linear(4, 2)
+        model = tf.Model(inputs, torch.sigmoid(linear(inputs)))
+
+        _, first, second = model.layers
+        assert (first.name, second.name) == ("linear", "sigmoid")
+        assert first.module is linear and first.in_features == 4 and first.count_params() == 10
+        assert model.linear is linear
+        assert first.input.key == inputs.key and second.input.key == first.output.key
+        assert tf.Model(inputs, first.output)(torch.ones(1, 4)).shape == (1, 2)
+
+    def test_captured_tensors_become_parameters_and_buffers_once(self):
+        inputs = tf.Input((4,))
+        scale, shift = nn.Parameter(torch.ones(4)), torch.full((4,), 2.0)
+        model = tf.Model(inputs, inputs * scale + shift + shift)
+
+        assert dict(model.named_parameters()).keys() == {"parameter"} and model.parameter is scale
+        assert dict(model.named_buffers()).keys() == {"tensor"}
+        assert torch.equal(model(torch.ones(1, 4)), torch.full((1, 4), 5.0))
+
+    def test_a_tensor_that_a_layer_of_the_graph_holds_stays_its_own(self):
+        words = tf.Input((5,), dtype="int64")
+        embedding = nn.Embedding(10, 4)
+        x = embedding(words)
+        model = tf.Model(words, nn.functional.linear(x, embedding.weight))
+
+        assert list(model.state_dict()) == ["embedding.weight"]
+        assert "self.embedding.weight" in model.code
+
+
+class TestCalling:
+    def test_inputs_come_as_tensors_lists_dicts_or_arrays(self):
+        a, b = tf.Input((3,), name="a"), tf.Input((3,), name="b")
+        model = tf.Model([a, b], a - b)
+        x, y = torch.rand(2, 3), torch.rand(2, 3)
+        expected = x - y
+
+        for result in (
+            model(x, y),
+            model([x, y]),
+            model({"b": y, "a": x}),
+            model(a=x, b=y),
+            model(x.numpy(), y.numpy()),
+            model([x.double().numpy(), y.numpy()]),
+        ):
+            assert torch.equal(result, expected) and result.dtype == torch.float32
+
+    def test_a_missing_or_unknown_key_is_named(self):
+        a, b = tf.Input((3,), name="a"), tf.Input((3,), name="b")
+        model = tf.Model([a, b], a - b, name="minus")
+        x = torch.rand(2, 3)
+
+        with pytest.raises(
+            DataError, match=r"'minus': expected the inputs \['a', 'b'\], got \['a', 'c'\]: 'b' is missing"
+        ):
+            model({"a": x, "c": x})
+        with pytest.raises(DataError, match=r"expected the inputs \['a', 'b'\], got 1"):
+            model(x)
+
+    def test_outputs_keep_their_structure(self):
+        inputs = tf.Input((3,))
+        model = tf.Model(inputs, {"sum": inputs.sum(1), "parts": [inputs * 2, (inputs, inputs + 1)]})
+        x = torch.rand(2, 3)
+        result = model(x)
+
+        assert list(result) == ["sum", "parts"] and isinstance(result["parts"][1], tuple)
+        assert torch.equal(result["parts"][1][1], x + 1)
+
+    def test_training_overrides_the_mode_for_one_call(self):
+        inputs = tf.Input((100,))
+        model = tf.Model(inputs, nn.Dropout(0.5)(layers.Dropout(0.5)(inputs)))
+        x = torch.ones(1, 100)
+
+        model.eval()
+        assert (model(x, training=True) == 0).any()
+        assert not model.training and not any(each.training for each in model.modules())
+        model.train()
+        assert torch.equal(model(x, training=False), x)
+        assert model.training
+
+    def test_training_reaches_the_layers_of_a_nested_model(self):
+        inner_input = tf.Input((100,))
+        inner = tf.Model(inner_input, layers.Dropout(0.5)(inner_input))
+        inputs = tf.Input((100,))
+        model = tf.Model(inputs, inner(inputs, training=True)).eval()
+
+        assert (model(torch.ones(1, 100)) == 0).any()
+
+    def test_a_wrong_shape_for_a_nested_model_names_its_input(self):
+        model = mlp()
+        with pytest.raises(
+            tf.errors.ShapeError,
+            match=r"'mlp'.*expected shape \(None, 8\) for its input 'features', got shape \(None, 9\)",
+        ):
+            model(tf.Input((9,)))
+
+    def test_a_subclass_adds_methods_to_a_graph(self):
+        class Doubler(tf.Model):
+            def doubled(self, x):
+                return 2 * self(x)
+
+        inputs = tf.Input((3,))
+        model = Doubler(inputs, inputs + 1)
+
+        assert isinstance(model, Doubler) and type(model).__name__ == "Doubler"
+        assert torch.equal(model.doubled(torch.zeros(1, 3)), torch.full((1, 3), 2.0))
+        assert isinstance(copy.deepcopy(model), Doubler)
+
+
+class TestMistakes:
+    def test_an_input_that_is_missing_is_named_with_the_way_to_it(self):
+        a, b = tf.Input((3,), name="a"), tf.Input((3,), name="b")
+        y = layers.Dense(2, name="head")(a + b)
+
+        with pytest.raises(
+            DisconnectedError,
+            match=r"An output needs 'b', which is not among the inputs\. Inputs: \['a'\]\. "
+            r"It is reached by b -> add -> head\. Fix: Model\(inputs=\[a, b\]",
+        ):
+            tf.Model(a, y)
+
+    def test_a_layer_instead_of_its_output(self):
+        inputs = tf.Input((3,))
+        with pytest.raises(GraphError, match=r"outputs: .* got the layer 'dense' itself.*dense\(x\)"):
+            tf.Model(inputs, layers.Dense(2))
+        with pytest.raises(GraphError, match="got the layer 'dense' itself.*instead of its output"):
+            layers.Dense(3)(layers.Dense(2))
+
+    def test_something_else_instead_of_a_symbol(self):
+        inputs = tf.Input((3,))
+        with pytest.raises(GraphError, match=r"outputs\[1\]: expected a symbolic tensor, got ndarray"):
+            tf.Model(inputs, [inputs, np.ones(3)])
+        with pytest.raises(GraphError, match="inputs: expected at least one"):
+            tf.Model([], inputs)
+        with pytest.raises(GraphError, match="needs both"):
+            tf.Model(inputs)
+
+    def test_one_name_for_two_layers(self):
+        inputs = tf.Input((3,))
+        x = layers.Dense(3, name="same")(inputs)
+        with pytest.raises(NameTakenError, match="'same' was given twice, to a Dense and a ReLU"):
+            tf.Model(inputs, layers.ReLU(name="same")(x))
+
+    def test_one_name_for_an_input_and_a_layer(self):
+        inputs = tf.Input((3,), name="same")
+        with pytest.raises(NameTakenError, match="'same' was given twice, to an Input and a Dense"):
+            tf.Model(inputs, layers.Dense(3, name="same")(inputs))
+
+    def test_an_input_that_nothing_uses_is_warned_of(self):
+        a, b = tf.Input((3,), name="a"), tf.Input((3,), name="unused")
+        with pytest.warns(UserWarning, match="Input 'unused' is not used"):
+            tf.Model([a, b], a + 1)
+
+    def test_a_weight_that_no_memory_holds_is_refused_before_it_is_allocated(self):
+        with pytest.raises(
+            tf.errors.ShapeError, match=r"Dense 'dense'.*\(3, 10000000000000\), which is 109 TiB"
+        ):
+            layers.Dense(10**13)(tf.Input((3,)))
+
+    def test_an_input_listed_twice(self):
+        a = tf.Input((3,), name="a")
+        with pytest.raises(GraphError, match="stands there twice"):
+            tf.Model([a, a], a + 1)
+
+
+class TestCopies:
+    @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+    def test_a_copy_is_the_same_in_every_respect_but_its_tensors(self, copied):
+        a = tf.Input((4,), name="a")
+        shared = layers.Dense(4)
+        norm = nn.BatchNorm1d(4)
+        model = tf.Model(a, norm(shared(shared(a)).relu()), name="twice")
+        model.note = {"kept": [1, 2]}
+        model.eval()
+        other = copied(model)
+        x = torch.rand(5, 4)
+
+        assert type(other) is type(model) and other.name == "twice" and other.code == model.code
+        assert torch.equal(other(x), model(x)) and not other.training
+        assert other.note == {"kept": [1, 2]} and other.note is not model.note
+        assert len(list(other.parameters())) == len(list(model.parameters())) == 4
+        assert not {id(each) for each in other.parameters()} & {id(each) for each in model.parameters()}
+        assert tf.Model(other.input, other.layers[-1].output)(x).shape == (5, 4)
+
+    def test_hooks_are_copied_as_nn_module_does(self):
+        model = mlp()
+        calls = []
+        model.dense.register_forward_hook(lambda *_: calls.append(1))
+        copy.deepcopy(model)(torch.rand(1, 8))
+
+        assert calls == [1]
+
+    def test_a_clone_has_the_same_architecture_and_other_weights(self):
+        model = mlp()
+        clone = tf.clone_model(model)
+
+        assert clone.code == model.code and clone.name == "mlp"
+        assert not torch.equal(clone.dense.weight, model.dense.weight)
+
+    def test_a_config_gives_the_model_back(self):
+        import json
+
+        model = mlp()
+        config = json.loads(json.dumps(model.get_config()))
+        other = tf.Model.from_config(config)
+        other.set_weights(model.get_weights())
+        x = torch.rand(2, 8)
+
+        assert torch.equal(other(x), model(x))
+        assert other.get_config() == model.get_config()
+
+    def test_a_nested_model_comes_back_from_a_config(self):
+        inner = mlp("inner")
+        inputs = tf.Input((8,))
+        model = tf.Model(inputs, inner(inputs) + inner(inputs * 2))
+        other = tf.Model.from_config(model.get_config())
+        other.load_state_dict(model.state_dict())
+        x = torch.rand(2, 8)
+
+        assert torch.equal(other(x), model(x))
+        assert len(list(other.parameters())) == 4
+
+    def test_torch_save_and_load_whole(self, tmp_path):
+        model = mlp()
+        torch.save(model, tmp_path / "model.bin")
+        other = torch.load(tmp_path / "model.bin", weights_only=False)
+        x = torch.rand(2, 8)
+
+        assert torch.equal(other(x), model(x))
+
+
+class TestSubModels:
+    def test_a_model_from_one_intermediate_tensor_to_another(self):
+        inputs = tf.Input((8,))
+        x = layers.Dense(6)(inputs)
+        y = layers.Dense(5)(x)
+        z = layers.Dense(4)(y)
+        whole = tf.Model(inputs, z)
+        middle = tf.Model(x, y)
+
+        value = torch.rand(2, 6)
+        assert torch.equal(middle(value), whole.dense_1(value))
+        assert [name for name, _ in middle.named_parameters()] == ["dense.weight", "dense.bias"]
+
+    def test_layers_replaced_later_take_effect_everywhere(self):
+        model = mlp()
+        model.dense_1 = nn.Linear(16, 7)
+        x = torch.rand(2, 8)
+
+        assert model(x).shape == (2, 7)
+        assert model.layers[-1].module is model.dense_1
+        other = tf.Model.from_config(model.get_config())
+        assert isinstance(other.dense_1, nn.Linear)
+        assert tf.Model(model.input, model.layers[-1].output)(x).shape == (2, 7)

@@ -1,0 +1,157 @@
+"""compile, fit, evaluate and predict of a Model: what it says to its Trainer."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import torchfunc as tf
+from torchfunc import layers
+from torchfunc.errors import CompileError, UnknownNameError
+
+
+def classifier(scale=1.0):
+    torch.manual_seed(0)
+    inputs = tf.Input((4,), name="x")
+    model = tf.Model(inputs, layers.Dense(3, activation="softmax", name="label")(inputs))
+    with torch.no_grad():
+        model.label.weight.mul_(scale)
+    return model
+
+
+X = np.random.default_rng(0).random((12, 4), dtype="float32")
+Y = np.random.default_rng(1).integers(3, size=12)
+
+
+def test_a_softmax_before_a_crossentropy_is_trained_from_its_logits():
+    # with logits of some hundred the probabilities underflow to 0, where their logarithm has no gradient
+    model = classifier(scale=1000.0)
+    model.compile(optimizer=tf.optimizers.SGD(1.0), loss="sparse_categorical_crossentropy")
+    logits = nn.functional.linear(torch.from_numpy(X), model.label.weight, model.label.bias)
+    expected = nn.functional.cross_entropy(logits, torch.from_numpy(Y))
+    (gradient,) = torch.autograd.grad(expected, model.label.bias)
+    before = model.label.bias.detach().clone()
+
+    loss = model.train_on_batch(X, Y)
+
+    assert expected > 20  # beyond what a clipped probability can say
+    assert float(np.asarray(loss).reshape(-1)[0]) == pytest.approx(expected.item(), rel=1e-5)
+    torch.testing.assert_close(model.label.bias, before - gradient)
+
+
+def test_outputs_and_hooks_see_probabilities_all_the_same():
+    model = classifier()
+    model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")
+    seen = []
+    model.label.register_forward_hook(lambda module, args, output: seen.append(output.sum(-1).detach()))
+    model.fit(X, Y, verbose=0)
+
+    assert all(torch.allclose(each, torch.ones_like(each)) for each in seen)
+    np.testing.assert_allclose(model.predict(X, verbose=0).sum(-1), 1.0, rtol=1e-5)
+    assert model.label.activation is tf.activations.softmax
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+def test_compile_with_torch_keywords_is_nn_modules():
+    model = classifier()
+    model.compile(backend="eager")
+    assert model.trainer is None and model._compiled_call_impl is not None
+
+    plain = classifier()
+    plain.compile()
+    assert plain.trainer is None
+
+
+def test_the_trainer_is_no_submodule():
+    model = classifier()
+    model.compile(optimizer="adam", loss=nn.CrossEntropyLoss(weight=torch.ones(3)))
+
+    assert list(model.state_dict()) == ["label.weight", "label.bias"]
+    assert [name for name, _ in model.named_children()] == ["label"]
+
+
+def test_mistakes_are_found_when_compiling():
+    model = classifier()
+    with pytest.raises(UnknownNameError, match="Did you mean 'sparse_categorical_crossentropy'"):
+        model.compile(loss="sparse_categorical_crossentopy")
+    with pytest.raises(UnknownNameError, match="Did you mean 'rmsprop'"):
+        model.compile(optimizer="rmspro", loss="mse")
+    with pytest.raises(CompileError, match="no argument 'optimiser'"):
+        model.compile(optimiser="adam", loss="mse")
+    with pytest.raises(CompileError, match="was not compiled"):
+        model.fit(X, Y)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_goes_on_training_as_the_original_does(copied):
+    model = classifier()
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["acc"])
+    model.fit(X, Y, epochs=2, verbose=0)
+    other = copied(model)
+    for each in (model, other):
+        torch.manual_seed(5)
+        each.fit(X, Y, epochs=2, verbose=0)
+
+    assert torch.equal(model.label.weight, other.label.weight)
+
+
+def test_regularizers_join_the_loss():
+    inputs = tf.Input((4,), name="x")
+    model = tf.Model(inputs, layers.Dense(1, kernel_regularizer=tf.regularizers.L2(0.5))(inputs))
+    model.compile(optimizer=tf.optimizers.SGD(0.0), loss="mse")
+    plain = ((model.predict(X, verbose=0)[:, 0] - Y) ** 2).mean()
+    penalty = 0.5 * model.dense.weight.square().sum().item()
+
+    assert model.evaluate(X, Y.astype("float32"), verbose=0) == pytest.approx(plain + penalty, rel=1e-5)
+    history = model.fit(X, Y.astype("float32"), epochs=2, verbose=0)
+    assert history.history["loss"][1] == pytest.approx(plain + penalty, rel=1e-5)
+
+
+def test_a_frozen_layer_keeps_its_weights_and_its_statistics():
+    inputs = tf.Input((4,), name="x")
+    norm = layers.BatchNormalization()
+    model = tf.Model(inputs, layers.Dense(1)(norm(inputs)))
+    norm.trainable = False
+    model.compile(optimizer="adam", loss="mse")
+    before = {name: each.clone() for name, each in norm.state_dict().items()}
+    model.fit(X, Y.astype("float32"), epochs=1, verbose=0)
+
+    assert all(torch.equal(before[name], each) for name, each in norm.state_dict().items())
+
+
+def test_callbacks_reach_the_model(tmp_path):
+    model = classifier()
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+    path = str(tmp_path / "best-{epoch:02d}.safetensors")
+    callbacks = [
+        tf.callbacks.ModelCheckpoint(path, monitor="loss", save_best_only=True),
+        tf.callbacks.EarlyStopping(monitor="loss", patience=1, restore_best_weights=True),
+        tf.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", epoch == 1)
+        ),
+    ]
+    history = model.fit(X, Y, epochs=9, verbose=0, callbacks=callbacks)
+
+    assert history.epoch == [0, 1]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["best-01.safetensors", "best-02.safetensors"]
+    best = tf.load_model(tmp_path / "best-02.safetensors")
+    assert np.array_equal(best.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+def test_a_custom_train_step_is_used():
+    class Quiet(tf.Model):
+        steps = 0
+
+        def train_step(self, batch):
+            self.steps += 1
+            return super().train_step(batch)
+
+    inputs = tf.Input((4,), name="x")
+    model = Quiet(inputs, layers.Dense(3, activation="softmax")(inputs))
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+    model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
+
+    assert model.steps == 6

@@ -1,0 +1,223 @@
+"""Saving and loading: a model as one archive of its config, its weights and the state of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchfunc import registry
+from torchfunc.errors import CompileError, ConfigError, WeightMismatchError, explain, shorten
+from torchfunc.layers.base import Layer
+from torchfunc.layers.weights import without_initializing
+from torchfunc.saving import archive, native
+from torchfunc.tree import map_leaves
+
+OPTIMIZER = "optimizer/"
+
+
+def save_model(model: Any, filepath: str | Path, *, overwrite: bool = True) -> None:
+    """Write a whole model; see `Model.save`."""
+    config: dict[str, Any] = {"model": native.described(model, model.name), "build": _build_config(model)}
+    tensors = dict(_contiguous(model.state_dict()))
+    if model.trainer is not None:
+        config["compile"] = model.trainer.get_config()
+        state, slots = _split(model.trainer.state_dict())
+        config["training"] = state
+        tensors.update({OPTIMIZER + name: tensor for name, tensor in slots.items()})
+    archive.write(filepath, config, tensors, overwrite=overwrite)
+
+
+def load_model(
+    filepath: str | Path,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    *,
+    device: torch.device | str | None = None,
+) -> Any:
+    """The model in a file: architecture, weights, compile configuration, optimizer state.
+
+    The file is data: nothing in it is executed, and it can name only torchfunc's own layers, the
+    functions that torchfunc lists, and what the caller gives in `custom_objects`.
+
+    Args:
+        filepath: what `Model.save` wrote: a `.safetensors` file or a directory.
+        custom_objects: your own classes and functions by the names in the file.
+        compile: whether the model comes back compiled, ready to go on training.
+        device: where the weights are put; the CPU by default.
+
+    Raises:
+        NotATorchfuncFileError: a file of another kind.
+        CorruptFileError: a damaged or incomplete file.
+        UnsupportedVersionError: a file of a newer torchfunc.
+        ConfigError: a config that says no valid model.
+        UnknownNameError: a class or function that nobody knows.
+        WeightMismatchError: tensors that are not the ones that the model needs.
+    """
+    with registry.custom_object_scope(custom_objects), torch.random.fork_rng(devices=[]):
+        found = archive.read(filepath, check=_check)
+        with without_initializing():
+            model = _made(found.config)
+        weights = {name: each for name, each in found.tensors.items() if not name.startswith(OPTIMIZER)}
+        model.load_state_dict(weights)
+        if device is not None:
+            model.to(device)
+        if compile and found.config.get("compile") is not None:
+            _restore_training(model, found)
+    return model
+
+
+def _check(config: dict[str, Any], specs: Mapping[str, Any]) -> None:
+    """Compare the tensors that the config needs with those in the header, before any is allocated."""
+    if set(config) - {"model", "build", "compile", "training"} or "model" not in config:
+        raise ConfigError(
+            f"$: expected the keys model, build, compile and training, got {shorten(sorted(config))}."
+        )
+    with torch.device("meta"):
+        expected = {
+            name: (tuple(each.shape), each.dtype) for name, each in _made(config).state_dict().items()
+        }
+    stored = {
+        name: (tuple(shape), dtype)
+        for name, (shape, dtype) in specs.items()
+        if not name.startswith(OPTIMIZER)
+    }
+    _compare(expected, stored)
+
+
+def _compare(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    problems = [f"{name!r} is missing" for name in expected if name not in stored]
+    problems += [f"{shorten(name)} is unknown" for name in stored if name not in expected]
+    problems += [
+        f"{name!r} is {_spec(stored[name])} instead of {_spec(expected[name])}"
+        for name in expected
+        if name in stored and expected[name] != stored[name]
+    ]
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise WeightMismatchError(f"The tensors do not fit the model: {'; '.join(problems[:5])}{more}.")
+
+
+def _spec(spec: Any) -> str:
+    shape, dtype = spec
+    return f"{tuple(shape)} {str(dtype).removeprefix('torch.')}"
+
+
+def _made(config: dict[str, Any]) -> Any:
+    """The model that a config says, with its weights made for the shapes that it was built for."""
+    model = native.restored(config["model"], "model", "$.model")
+    if not isinstance(model, Layer) or not hasattr(model, "_build_from"):
+        raise ConfigError(f"$.model: expected a model, got {type(model).__name__}.")
+    build = config.get("build")
+    if build is not None and not model.built:
+        build_from: Any = model._build_from
+        build_from(map_leaves(_Shaped.of, build))
+    return model
+
+
+class _Shaped:
+    """A shape and a dtype, standing for the data that a model without a graph was built for."""
+
+    def __init__(self, shape: list[Any], dtype: str) -> None:
+        self.shape = (None, *shape[1:])
+        self.dtype = (
+            getattr(torch, dtype)
+            if dtype in ("float32", "float64", "int32", "int64", "float16", "bfloat16")
+            else None
+        )
+
+    @classmethod
+    def of(cls, text: Any) -> _Shaped:
+        try:
+            dtype, *sizes = str(text).split()
+            return cls([None if each == "None" else int(each) for each in sizes], dtype)
+        except ValueError:
+            raise ConfigError(f"$.build: expected a dtype and sizes, got {shorten(text)}.") from None
+
+
+def _build_config(model: Any) -> Any:
+    """What a model without a graph was built for, as `"float32 None 784"` at each leaf; None for others."""
+    if model.graph is not None or model.built_for is None:
+        return None
+    return map_leaves(
+        lambda spec: " ".join([str(spec.dtype).removeprefix("torch."), *map(str, spec.shape)]),
+        model.built_for,
+    )
+
+
+def _restore_training(model: Any, found: archive.Archive) -> None:
+    options = found.config["compile"]
+    if not isinstance(options, dict):
+        raise ConfigError(f"$.compile: expected an object, got {type(options).__name__}.")
+    try:
+        model.compile(**options)
+    except CompileError as error:
+        raise ConfigError(f"$.compile: {error}") from error
+    slots = {
+        name.removeprefix(OPTIMIZER): each
+        for name, each in found.tensors.items()
+        if name.startswith(OPTIMIZER)
+    }
+    state = found.config.get("training")
+    if state is not None:
+        model.trainer.load_state_dict(_joined(state, slots))
+
+
+def _split(state: Any, place: str = "") -> tuple[Any, dict[str, Tensor]]:
+    """Nested state as plain data, and the tensors in it by their places."""
+    tensors: dict[str, Tensor] = {}
+
+    def walk(value: Any, here: str) -> Any:
+        if isinstance(value, Tensor):
+            tensors[here] = value.detach()
+            return {"tensor": here}
+        if isinstance(value, dict):
+            return {key: walk(each, f"{here}/{key}" if here else key) for key, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [walk(each, f"{here}/{index}") for index, each in enumerate(value)]
+        return value
+
+    return walk(state, place), tensors
+
+
+def _joined(state: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Nested state with its tensors put back: the opposite of `_split`."""
+    if isinstance(state, dict):
+        if set(state) == {"tensor"} and isinstance(state["tensor"], str):
+            if state["tensor"] not in tensors:
+                raise ConfigError(f"$.training: the tensor {shorten(state['tensor'])} is missing.")
+            return tensors[state["tensor"]]
+        return {key: _joined(each, tensors) for key, each in state.items()}
+    return [_joined(each, tensors) for each in state] if isinstance(state, list) else state
+
+
+def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach() for name, tensor in state.items() if isinstance(tensor, Tensor)}
+
+
+def save_weights(model: nn.Module, filepath: str | Path, *, overwrite: bool = True) -> None:
+    """Write the weights of any module alone; see `Model.save_weights`."""
+    archive.write(filepath, {}, _contiguous(model.state_dict()), overwrite=overwrite)
+
+
+def load_weights(model: nn.Module, filepath: str | Path) -> None:
+    """Read the weights of any module from any safetensors file; see `Model.load_weights`."""
+    tensors = {
+        name: each for name, each in archive.read_tensors(filepath).items() if not name.startswith(OPTIMIZER)
+    }
+    expected = {name: (tuple(each.shape), each.dtype) for name, each in model.state_dict().items()}
+    if not expected and tensors:
+        raise WeightMismatchError(
+            explain(
+                "load_weights",
+                got=f"{len(tensors)} tensors",
+                expected="none",
+                why="the model has no weights until it is called",
+                fix="call the model once, or build it",
+            )
+        )
+    _compare(expected, {name: (tuple(each.shape), each.dtype) for name, each in tensors.items()})
+    model.load_state_dict(tensors)

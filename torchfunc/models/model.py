@@ -1,0 +1,556 @@
+"""Model: a graph of calls as a real nn.Module, that trains, saves and draws itself."""
+
+from __future__ import annotations
+
+import copyreg
+import json
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from torchfunc import registry
+from torchfunc.errors import DataError, GraphError, UnknownNameError
+from torchfunc.graph.emit import Code, emit
+from torchfunc.graph.graph import MODULE_ATTRIBUTES, Drawn, Graph, between
+from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
+from torchfunc.layers.base import Layer
+from torchfunc.layers.config import class_name
+from torchfunc.models import loading
+from torchfunc.models.operations import InputLayer, Operation
+from torchfunc.models.training import Training
+from torchfunc.saving import config as saved
+from torchfunc.tree import leaves, leaves_with_path, map_leaves
+from torchfunc.vis import summary
+
+
+@registry.layers.register("Model")
+class Model(Training):
+    """A graph of layer calls, compiled to a module whose forward a person could have written.
+
+    ```python
+    inputs = Input(shape=(784,))
+    outputs = layers.Dense(10, activation="softmax")(inputs)
+    model = Model(inputs, outputs)
+    ```
+
+    `model.code` is that forward as text; its submodules are the layers under the names seen there.
+    A subclass without `inputs` and `outputs` defines `call` or `forward` itself.
+
+    Args:
+        inputs: symbolic tensors, alone or nested in lists and dicts.
+        outputs: symbolic tensors made from them, likewise.
+        name: what the model is called.
+        trainable: whether its weights are trained.
+
+    Raises:
+        DisconnectedError: an output needs an Input that is not among `inputs`.
+        NameTakenError: two layers or inputs were given one name.
+        GraphError: something among them is no symbolic tensor.
+    """
+
+    is_leaf_in_fx = False
+    _base: type[Model]
+    # torch.jit reads every attribute of a module that it traces, and some of these have none to give
+    __jit_ignored_attributes__: ClassVar[list[str]]
+
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, trainable=trainable, **kwargs)
+        self._symbols = _Symbols()
+        if inputs is None and outputs is None:
+            self._watch_first_call()
+            return
+        if inputs is None or outputs is None:
+            raise GraphError("Model needs both `inputs` and `outputs`. Fix: Model(inputs, outputs).")
+        self._assemble(between(inputs, outputs, reserved=MODULE_ATTRIBUTES))
+        self._symbols.keep(inputs, outputs)
+
+    def _state_by_name(self) -> dict[str, Tensor]:
+        """Every parameter and buffer by its dotted name, those of submodules too."""
+        return {**dict(self.named_parameters()), **dict(self.named_buffers())}
+
+    def _assemble(self, drawn: Drawn) -> None:
+        """Take the modules and tensors of a graph as one's own, and its emitted forward."""
+        self.graph = drawn.graph
+        for name, module in drawn.modules.items():
+            # not add_module, which refuses the names of properties such as `output`
+            self._modules[name] = module
+            if isinstance(module, Layer) and module.graph_name is None:
+                module.graph_name = name
+        for name, tensor in drawn.state.items():
+            if isinstance(tensor, nn.Parameter):
+                self.register_parameter(name, tensor)
+            else:
+                self.register_buffer(name, tensor)
+        self.built = True
+        self._watch_no_more()
+        if not self._trainable:
+            self.trainable = False
+        self.__class__ = functional_class(type(self), drawn.graph)
+
+    @property
+    def code(self) -> str:
+        """The emitted forward, as a person would have written it.
+
+        Raises:
+            GraphError: a subclassed model, whose forward is its own.
+        """
+        return self._drawn_graph().source
+
+    def _drawn_graph(self) -> Code:
+        if self.graph is None:
+            raise GraphError(f"The model {self.name!r} has no graph: its forward is written by hand.")
+        return emit(self.graph)
+
+    def _require_graph(self, what: str) -> Graph:
+        if self.graph is None:
+            raise GraphError(
+                f"{type(self).__name__} {self.name!r} has no graph, so it has no {what}: its forward is written by hand. "
+                "Fix: Model(inputs, outputs)."
+            )
+        return self.graph
+
+    def _arguments(self, *values: Any) -> Sequence[Any]:
+        """The inputs one by one, from a list, a dict, arrays, or one by one already."""
+        graph = self._require_graph("inputs")
+        names = graph.input_names
+        first, *others = values
+        nested = _in_form_of(graph.inputs, first) if all(other is None for other in others) else None
+        if nested is not None:
+            values = nested
+        elif isinstance(first, dict):
+            values = tuple(self._by_name(first, names))
+        elif (
+            isinstance(first, (list, tuple))
+            and all(other is None for other in others)
+            and len(first) == len(names)
+        ):
+            values = tuple(leaves(first))
+        missing = [name for name, value in zip(names, values, strict=False) if value is None]
+        if missing or len(values) != len(names):
+            raise DataError(
+                f"{self.name!r}: expected the inputs {names}, got {len(values) - len(missing)} of them."
+            )
+        return [
+            self._as_tensor(value, graph.calls[row].specs.dtype) if type(value) is not Tensor else value
+            for row, value in enumerate(values)
+        ]
+
+    def _by_name(self, given: Mapping[str, Any], names: list[str]) -> list[Any]:
+        missing, unknown = [n for n in names if n not in given], [k for k in given if k not in names]
+        if missing or unknown:
+            problem = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is no input"
+            raise DataError(f"{self.name!r}: expected the inputs {names}, got {list(given)}: {problem}.")
+        return [given[name] for name in names]
+
+    def _as_tensor(self, value: Any, dtype: torch.dtype) -> Any:
+        """An array, number or list of numbers as a tensor on the model's device; anything else as it is."""
+        if not isinstance(value, (np.ndarray, np.generic, int, float, list, tuple)):
+            return value
+        try:
+            return torch.as_tensor(np.asarray(value), device=self.device).to(dtype)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{self.name!r}: an input of type {type(value).__name__} is no array of numbers."
+            ) from error
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the first weight; the CPU where there is none."""
+        first = next((each for each in (*self.parameters(), *self.buffers())), None)
+        return torch.device("cpu") if first is None else first.device
+
+    def _in_mode(self, training: bool, *inputs: Any) -> Any:
+        """One call in training or inference mode, whatever the mode of the model is."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.train(training)
+        try:
+            return self.forward(*inputs)
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    def check_input(self, *shapes: Any) -> None:
+        if self.graph is None or (len(shapes) != 1 and len(shapes) != len(self.graph.input_names)):
+            return
+        given = (
+            shapes if len(shapes) == len(self.graph.input_names) and not isinstance(shapes[0], dict) else None
+        )
+        for name, ref, shape in zip(
+            self.graph.input_names, leaves(self.graph.inputs), given or (), strict=False
+        ):
+            expected = self.graph.spec(ref).shape
+            if isinstance(shape, tuple) and not _fits(shape, expected):
+                raise self.wrong(shape, f"shape {expected} for its input {name!r}")
+
+    def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.graph is not None and not kwargs.keys() - {"training"}:
+            symbols = [leaf for leaf in leaves(args) if isinstance(leaf, SYMBOLS)]
+            expected = [self.graph.spec(ref) for ref in leaves(self.graph.inputs)]
+            if [symbol.spec for symbol in symbols] == expected:
+                # the inputs are what the graph was drawn for, so the outputs are too
+                node = Node(self, args, kwargs)
+                outputs = node.revives(map_leaves(self.graph.spec, self.graph.outputs))
+                self._nodes.add(node)
+                return outputs
+        return super()._record(args, kwargs)
+
+    @property
+    def layers(self) -> list[Any]:
+        """Every layer once, in the order of the first calls; what is no Layer comes as an Operation.
+
+        Each has `name`, `output` and `input`. A native module is `operation.module`, and an attribute
+        of the model under its name.
+        """
+        if self.graph is None:
+            return [module for module in self.children() if isinstance(module, Layer)]
+        self._live()
+        found: dict[str, Any] = {}
+        for row, call in enumerate(self.graph.calls):
+            key = call.target if call.kind == "module" else call.name
+            if call.kind != "size" and key not in found:
+                found[key] = self._layer_at(row)
+        return list(found.values())
+
+    def _layer_at(self, row: int) -> Any:
+        assert self.graph is not None
+        call = self.graph.calls[row]
+        if call.kind == "input":
+            return InputLayer(call.name, call.specs, self._symbol_of(row))
+        module = self._modules.get(call.target) if call.kind == "module" else None
+        if isinstance(module, Layer):
+            return module
+        return Operation(
+            call.name, call.kind, module if module is not None else call.target, self._symbol_of(row)
+        )
+
+    def _symbol_of(self, row: int) -> Callable[[], Any]:
+        """What a row returns, as symbols, when it is asked for."""
+        return lambda: self._symbols.at_row(self, row)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        """The layer with this name, or at this place in `layers`.
+
+        Raises:
+            UnknownNameError: no layer has that name.
+            GraphError: neither name nor index, or an index past the end.
+        """
+        found = self.layers
+        if name is not None:
+            for layer in found:
+                if layer.name == name or self._modules.get(name) is layer:
+                    return layer
+            raise UnknownNameError("layer", name, [layer.name for layer in found])
+        if index is None or not -len(found) <= index < len(found):
+            raise GraphError(
+                f"get_layer: expected a name, or an index below {len(found)}, got index={index}."
+            )
+        return found[index]
+
+    def get_submodule(self, target: str) -> nn.Module:
+        # a layer may be called like a property of ours, such as `output`
+        head, _, rest = target.partition(".")
+        module = self._modules.get(head)
+        if module is None:
+            return super().get_submodule(target)
+        return module.get_submodule(rest) if rest else module
+
+    def _live(self) -> tuple[Any, Any]:
+        """The graph's inputs and outputs as symbols, made again from the table where they are gone."""
+        return self._symbols.live(self)
+
+    @property
+    def input(self) -> Any:
+        """The symbolic inputs, nested as they were given; for a model used as a layer see `inputs` too."""
+        self._require_graph("input")
+        return self._live()[0]
+
+    @property
+    def output(self) -> Any:
+        """The symbolic outputs, nested as they were given."""
+        self._require_graph("output")
+        return self._live()[1]
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        self._require_graph("inputs")
+        return list(leaves(self._live()[0]))
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        self._require_graph("outputs")
+        return list(leaves(self._live()[1]))
+
+    @property
+    def input_names(self) -> list[str]:
+        return self._require_graph("input names").input_names
+
+    @property
+    def output_names(self) -> list[str]:
+        return self._require_graph("output names").output_names
+
+    @property
+    def input_shape(self) -> Any:
+        graph = self._require_graph("input shape")
+        return map_leaves(lambda ref: graph.spec(ref).shape, graph.inputs)
+
+    @property
+    def output_shape(self) -> Any:
+        graph = self._require_graph("output shape")
+        return map_leaves(lambda ref: graph.spec(ref).shape, graph.outputs)
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Sequence[float] | None = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+    ) -> None:
+        """Print the layers with their output shapes and numbers of parameters.
+
+        Args:
+            line_length: the width in characters; as wide as needed by default.
+            positions: where each column ends, as fractions of the width.
+            print_fn: what takes the text; `print` by default.
+            expand_nested: whether the layers of nested models are shown too.
+            show_trainable: whether a column says what is trained.
+            layer_range: names of the first and last layer to show.
+        """
+        options = {
+            "name": self.name, "line_length": line_length, "positions": positions, "expand_nested": expand_nested,
+            "show_trainable": show_trainable, "layer_range": layer_range,
+        }  # fmt: skip
+        if self.graph is None:
+            table = summary.summarize_module(self, self.name)
+        else:
+            table = summary.summarize(self.graph, {**dict(self.named_children()), "": self}, **options)  # type: ignore[arg-type]
+        (print_fn or print)(str(table))
+
+    def get_config(self) -> dict[str, Any]:
+        """The whole architecture as plain data: layers, calls, inputs and outputs.
+
+        Raises:
+            SavingError: a layer, function or argument that cannot be written as data.
+        """
+        if self.graph is None:
+            return super().get_config()
+        return saved.to_json(
+            self.graph, self._modules, self._own_state(), name=self.name, trainable=self._trainable
+        )
+
+    def _own_state(self) -> dict[str, Tensor]:
+        own = (*self._parameters.items(), *self._buffers.items())
+        return {name: tensor for name, tensor in own if tensor is not None}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """A model with this architecture and new weights.
+
+        Args:
+            config: what `get_config` gave.
+            custom_objects: your own classes and functions by the names in it.
+
+        Raises:
+            ConfigError: the config is of another form.
+            UnknownNameError: a class or function that no registry has, nor `custom_objects`.
+        """
+        if "calls" not in config:
+            with registry.custom_object_scope(custom_objects):
+                return cls(**config)
+        with registry.custom_object_scope(custom_objects):
+            restored = saved.from_json(config)
+        return cls._from_parts(restored.drawn, restored.name, restored.trainable)
+
+    @classmethod
+    def _from_parts(cls, drawn: Drawn, name: str | None, trainable: bool) -> Any:
+        base = getattr(cls, "_base", cls)
+        model = base.__new__(base)
+        Model.__init__(model, name=name, trainable=trainable)
+        model._assemble(drawn)
+        return model
+
+    @property
+    def config_class(self) -> type:
+        """The class that a file names: the one whose constructor made the model."""
+        return getattr(type(self), "_base", type(self))
+
+    def to_json(self, **options: Any) -> str:
+        """`get_config` as JSON text; `options` are those of `json.dumps`."""
+        return json.dumps({"class_name": class_name(self), "config": self.get_config()}, **options)
+
+    def save(self, filepath: str | Path, overwrite: bool = True) -> None:
+        """Write the model to one `.safetensors` file, or to a directory with `config.json` and weights.
+
+        The file holds the architecture, the weights, the compile configuration and the state of the
+        optimizer, all as data. The write is atomic: a file that stood there stays whole until the new
+        one does.
+
+        Raises:
+            SavingError: something cannot be written as data, or the path is of another format.
+            WriteError: the file could not be written.
+        """
+        loading.save_model(self, filepath, overwrite=overwrite)
+
+    def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
+        """Write the weights alone to a `.safetensors` file, under the names of `state_dict`."""
+        loading.save_weights(self, filepath, overwrite=overwrite)
+
+    def load_weights(self, filepath: str | Path) -> None:
+        """Read weights from any `.safetensors` file with the names and shapes of `state_dict`.
+
+        Raises:
+            WeightMismatchError: names or shapes differ; nothing is changed then.
+        """
+        loading.load_weights(self, filepath)
+
+    def __reduce__(self) -> Any:
+        if self.graph is None:
+            return copyreg.__newobj__, (type(self),), self.__dict__.copy()  # type: ignore[attr-defined]
+        return _revived, (self.config_class, self.graph), self.__dict__.copy()
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *self._modules, *self._parameters, *self._buffers})
+
+
+Model.__jit_ignored_attributes__ = [name for name in dir(Model) if isinstance(getattr(Model, name), property)]
+
+
+def _in_form_of(inputs: Any, given: Any) -> tuple[Any, ...] | None:
+    """The values in the order of the inputs, if they are nested as the inputs are; else None."""
+    if not isinstance(inputs, (list, tuple, dict)) or not isinstance(given, (list, tuple, dict)):
+        return None
+    values = dict(leaves_with_path(given))
+    places = [path for path, _ in leaves_with_path(inputs)]
+    return tuple(values[place] for place in places) if values.keys() == set(places) else None
+
+
+def _fits(shape: Sequence[int | None], expected: Sequence[int | None]) -> bool:
+    return len(shape) == len(expected) and all(
+        a is None or b is None or a == b for a, b in zip(shape, expected, strict=True)
+    )
+
+
+def _revived(base: type[Model], graph: Graph) -> Model:
+    """An empty model of the class that a graph's emitted forward belongs to."""
+    model: Model = base.__new__(functional_class(base, graph))
+    return model
+
+
+_classes: weakref.WeakValueDictionary[Any, type] = weakref.WeakValueDictionary()
+
+
+def functional_class(base: type, graph: Graph) -> type:
+    """The subclass of `base` with the graph's emitted forward: one for all models with equal code.
+
+    So equal models share one code object, and `torch.compile` compiles it once.
+    """
+    base = getattr(base, "_base", base)
+    if _writes_forward(base):
+        return base
+    code = emit(graph)
+    key = (base, code.running, tuple((name, id(value)) for name, value in code.globals.items()))
+    found = _classes.get(key)
+    if found is None:
+        name = "Functional" if base is Model else base.__name__
+        members = {
+            "forward": code.compile(base.__name__),
+            "_base": base,
+            "__module__": base.__module__,
+            "__doc__": base.__doc__,
+        }
+        found = type(base)(name, (base,), members)
+        _classes[key] = found
+    return found
+
+
+def _writes_forward(base: type) -> bool:
+    """Whether a subclass of Model has a forward of its own beside the graph."""
+    return base.forward is not Model.forward and not getattr(base, "_takes_emitted_forward", False)  # type: ignore[attr-defined]
+
+
+class _Symbols:
+    """The symbols of a model's graph while somebody may use them: neither copied nor pickled."""
+
+    def __init__(self) -> None:
+        self._pair: tuple[Any, Any] | None = None
+
+    def keep(self, inputs: Any, outputs: Any) -> None:
+        self._pair = (inputs, outputs)
+
+    def live(self, model: Model) -> tuple[Any, Any]:
+        assert model.graph is not None
+        if self._pair is not None and not self._outdated(model):
+            return self._pair
+        for module in model._modules.values():
+            if isinstance(module, Layer):
+                module._nodes.clear()
+        self._pair = model.graph.symbols(model._modules, model._state_by_name())  # type: ignore[arg-type]
+        return self._pair
+
+    def _outdated(self, model: Model) -> bool:
+        """Whether a submodule was replaced since the symbols were made."""
+        assert model.graph is not None and self._pair is not None
+        nodes = self._nodes(model)
+        return any(
+            call.kind == "module"
+            and nodes.get(row) is not None
+            and nodes[row].target is not model._modules.get(call.target)
+            for row, call in enumerate(model.graph.calls)
+        )
+
+    def _nodes(self, model: Model) -> dict[int, Node]:
+        """The node of each row that the live symbols reach."""
+        assert model.graph is not None and self._pair is not None
+        nodes: dict[int, Node] = {}
+        for side, refs in zip(self._pair, (model.graph.inputs, model.graph.outputs), strict=True):
+            for symbol, ref in zip(leaves(side), leaves(refs), strict=True):
+                nodes[ref.row] = symbol.node
+        for row in range(len(model.graph.calls) - 1, -1, -1):
+            call, node = model.graph.calls[row], nodes.get(row)
+            if node is None or call.kind == "input":
+                continue
+            for ref, symbol in zip(call.refs(), node.inputs(), strict=True):
+                nodes.setdefault(ref.row, symbol.node)
+        return nodes
+
+    def at_row(self, model: Model, row: int) -> Any:
+        """What a row returns, as symbols."""
+        self.live(model)
+        assert model.graph is not None and self._pair is not None
+        if model.graph.calls[row].kind == "input":
+            for symbol, ref in zip(leaves(self._pair[0]), leaves(model.graph.inputs), strict=True):
+                if ref.row == row:
+                    return symbol
+        return self._nodes(model)[row].outputs
+
+    def __deepcopy__(self, memo: Any) -> _Symbols:
+        return _Symbols()
+
+    def __reduce__(self) -> Any:
+        return _Symbols, ()
+
+
+def clone_model(model: Model, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """A model with the same architecture and new weights; classes of your own need no `custom_objects`.
+
+    Raises:
+        SavingError: a layer that cannot be written as data; `copy.deepcopy` copies any model.
+    """
+    classes = {type(module).__name__: type(module) for module in model.modules() if isinstance(module, Layer)}
+    known = {name: kind for name, kind in classes.items() if name not in set(registry.layers)}
+    with registry.custom_object_scope({**known, **(custom_objects or {})}):
+        return type(model).from_config(model.get_config())

@@ -1,0 +1,176 @@
+"""Sequential: a model whose graph is a chain, written as a list of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from torchfunc import registry
+from torchfunc.errors import GraphError, NameTakenError, explain
+from torchfunc.graph import symbolic
+from torchfunc.graph.graph import MODULE_ATTRIBUTES, Names, between
+from torchfunc.graph.interception import symbolic_call
+from torchfunc.graph.symbolic import Input, SymbolicTensor
+from torchfunc.models.model import Model
+from torchfunc.models.operations import InputLayer
+from torchfunc.saving import native
+
+
+@registry.layers.register("Sequential")
+class Sequential(Model):
+    """A chain of layers. It becomes a graph as soon as the shape of its input is known.
+
+    ```python
+    model = Sequential([Input((784,)), layers.Dense(64, activation="relu"), layers.Dense(10)])
+    ```
+
+    Args:
+        layers: an Input (optional) and layers, or any nn.Modules.
+        name: what the model is called.
+        trainable: whether its weights are trained.
+
+    Raises:
+        GraphError: something in the list is no layer.
+        NameTakenError: two layers were given one name.
+    """
+
+    _takes_emitted_forward = True
+
+    def __init__(
+        self,
+        layers: Sequence[Any] | None = None,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, trainable=trainable, **kwargs)
+        self._entry: tuple[tuple[int | None, ...], Any, str | None] | None = None
+        self._chain: list[nn.Module] = []
+        for layer in layers or ():
+            self._append(layer)
+        self._draw()
+
+    def add(self, layer: Any) -> None:
+        """Put a layer (or, first of all, an Input) at the end of the chain."""
+        self._append(layer)
+        self._draw()
+
+    def pop(self) -> None:
+        """Take the last layer away."""
+        if not self._chain:
+            raise GraphError(f"Sequential {self.name!r} has no layers to pop.")
+        self._chain.pop()
+        self._draw()
+
+    def _append(self, layer: Any) -> None:
+        if isinstance(layer, (SymbolicTensor, InputLayer)):
+            symbol = layer.output if isinstance(layer, InputLayer) else layer
+            if self._chain or self._entry is not None:
+                raise GraphError(f"Sequential {self.name!r} has an Input already, which must come first.")
+            self._entry = (
+                symbol.spec.shape,
+                symbol.dtype,
+                symbol.name if symbol.node.kwargs.get("given") else None,
+            )
+            return
+        if not isinstance(layer, nn.Module):
+            raise GraphError(
+                explain(
+                    f"Sequential {self.name!r}",
+                    got=f"{type(layer).__name__} in its list",
+                    expected="layers",
+                    fix="call its constructor: Dense(10)" if isinstance(layer, type) else "",
+                )
+            )
+        names = {getattr(each, "given_name", None) for each in self._chain} - {None}
+        if getattr(layer, "given_name", None) in names and layer not in self._chain:
+            raise NameTakenError(
+                f"The name {layer.given_name!r} was given twice in Sequential {self.name!r}. "
+                "Fix: name one of them otherwise."
+            )
+        shape = getattr(layer, "input_shape_argument", None)
+        if not self._chain and self._entry is None and shape is not None:
+            self._entry = ((None, *shape), None, None)
+        self._chain.append(layer)
+
+    def _draw(self) -> None:
+        """Draw the graph anew where the input's shape is known; else only hold the layers under their names."""
+        self.__class__ = self.config_class
+        self.graph = None
+        self._modules.clear()
+        self.built = False
+        if self._entry is not None and self._chain:
+            shape, dtype, name = self._entry
+            inputs = Input(batch_shape=shape, dtype=dtype, name=name)
+            outputs: Any = inputs
+            for layer in self._chain:
+                outputs = symbolic_call(layer, (outputs,), {})
+            self._assemble(between(inputs, outputs, reserved=MODULE_ATTRIBUTES))
+            self._symbols.keep(inputs, outputs)
+            return
+        names = Names()
+        for layer in self._chain:
+            self._modules[names.new(symbolic.name_of(layer))] = layer
+
+    def build(self, input_shape: Any) -> None:
+        """Draw the graph for inputs of this shape, with the batch."""
+        if self.graph is not None:
+            return
+        if not self._chain:
+            raise GraphError(f"Sequential {self.name!r} has no layers. Fix: model.add(Dense(10)).")
+        if isinstance(input_shape, list):
+            raise GraphError(
+                f"Sequential {self.name!r} takes one input, got {len(input_shape)}. Fix: Model(inputs, outputs)."
+            )
+        # the batch that happens to come first says nothing about later ones
+        self._entry = ((None, *tuple(input_shape)[1:]), None, None)
+        self._draw()
+
+    def forward(self, inputs: Tensor, training: bool | None = None) -> Any:
+        # reached only on the very call that built the model: its class has the emitted forward now
+        return self.forward(inputs, training=training)
+
+    def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.graph is None and self._entry is None and args and hasattr(args[0], "dtype"):
+            shape = args[0].spec.shape if isinstance(args[0], SymbolicTensor) else tuple(args[0].shape)
+            self._entry = ((None, *shape[1:]), args[0].dtype, None)
+            self._draw()
+        super()._build_for(args, kwargs)
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers, without the Input."""
+        return [each for each in super().layers if not isinstance(each, InputLayer)]
+
+    def get_config(self) -> dict[str, Any]:
+        """The layers as plain data, and the input where it is known."""
+        config: dict[str, Any] = {"name": self.given_name, "trainable": self._trainable}
+        if self._entry is not None:
+            shape, dtype, name = self._entry
+            config["input"] = {
+                "shape": list(shape),
+                "dtype": str(symbolic.dtype_of(dtype)).removeprefix("torch."),
+                "name": name,
+            }
+        names = {id(module): name for name, module in self._modules.items()}
+        config["layers"] = [native.described(layer, names[id(layer)]) for layer in self._chain]
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        with registry.custom_object_scope(custom_objects):
+            entry = config.get("input")
+            inputs = (
+                []
+                if entry is None
+                else [Input(batch_shape=entry["shape"], dtype=entry["dtype"], name=entry["name"])]
+            )
+            chain = [
+                native.restored(each, "layer", f"$.layers[{index}]")
+                for index, each in enumerate(config["layers"])
+            ]
+            base = getattr(cls, "_base", cls)
+            return base([*inputs, *chain], name=config.get("name"), trainable=config.get("trainable", True))
