@@ -1,0 +1,7 @@
+"""Datasets: `(x_train, y_train), (x_test, y_test)` as NumPy arrays, with Keras's shapes."""
+
+from torchfunc.datasets import cifar10 as cifar10
+from torchfunc.datasets import cifar100 as cifar100
+from torchfunc.datasets import digits as digits
+from torchfunc.datasets import fashion_mnist as fashion_mnist
+from torchfunc.datasets import mnist as mnist
