@@ -1,0 +1,377 @@
+"""Measures torchfunc against hand-written PyTorch: interleaved rounds in one process, medians and ratios.
+
+python scripts/bench.py                 everything
+python scripts/bench.py forward fit     some of it
+python scripts/bench.py --rounds 3 --threads 2 --device cpu
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import pickle
+import statistics
+import tempfile
+import time
+import timeit
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import torchfunc as tf
+from torchfunc import layers
+from torchfunc.graph.emit import emit
+
+Entry = dict[str, Callable[[], float]]
+
+
+def main() -> None:
+    options = parse_options()
+    torch.set_num_threads(options.threads)
+    print(f"torch {torch.__version__}, {options.device}, {options.threads} threads, {options.rounds} rounds")
+    for name in options.what or MEASURES:
+        print(f"\n{name}: {MEASURES[name].__doc__}")
+        for title, entry in MEASURES[name](options.device).items():
+            report(title, entry, options.rounds)
+
+
+def report(title: str, entry: Entry, rounds: int) -> None:
+    """Run each contender once a round, in turn, and print medians; ratios are to the last one, round by round."""
+    for run in entry.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in entry}
+    for index in range(rounds):
+        order = list(entry) if index % 2 == 0 else list(entry)[::-1]
+        for name in order:
+            times[name].append(entry[name]())
+    print(f"  {title}")
+    for name, values in times.items():
+        line = f"    {name:28} {statistics.median(values) * 1e6:12.1f} us"
+        for other in list(times)[1:] if name == next(iter(times)) else []:
+            ratio = statistics.median(a / b for a, b in zip(values, times[other], strict=True))
+            line += f"   {ratio:.3f}x of {other}"
+        print(line)
+
+
+def seconds(call: Callable[[], object], number: int, device: str) -> Callable[[], float]:
+    """The time of one call: the best of three runs of `number` calls."""
+
+    def run() -> float:
+        def many() -> None:
+            for _ in range(number):
+                call()
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+
+        return min(timeit.repeat(many, number=1, repeat=3)) / number
+
+    return run
+
+
+class HandMLP(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(784, 64)
+        self.dense_1 = nn.Linear(64, 64)
+        self.dense_2 = nn.Linear(64, 10)
+
+    def forward(self, img: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.dense(img))
+        x = F.relu(self.dense_1(x))
+        return F.softmax(self.dense_2(x), dim=-1)
+
+
+class HandChain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        for index in range(100):
+            setattr(self, f"dense_{index}", nn.Linear(64, 64))
+        lines = [f"    x = self.dense_{index}(x)" for index in range(100)]
+        namespace: dict[str, Callable[..., torch.Tensor]] = {}
+        exec("\n".join(["def forward(self, x):", *lines, "    return x"]), namespace)
+        type(self).forward = namespace["forward"]
+
+
+class HandResNet(nn.Module):
+    """The toy ResNet as PyTorch code has it: channels first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 32, 3), nn.Conv2d(32, 64, 3)
+        self.conv3, self.conv4 = (nn.Conv2d(64, 64, 3, padding="same") for _ in range(2))
+        self.conv5, self.conv6 = (nn.Conv2d(64, 64, 3, padding="same") for _ in range(2))
+        self.conv7 = nn.Conv2d(64, 64, 3)
+        self.dense1, self.drop, self.dense2 = nn.Linear(64, 256), nn.Dropout(0.5), nn.Linear(256, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.conv2(F.relu(self.conv1(x))))
+        first = F.max_pool2d(x, 3)
+        x = F.relu(self.conv4(F.relu(self.conv3(first))))
+        second = x + first
+        x = F.relu(self.conv6(F.relu(self.conv5(second))))
+        x = F.relu(self.conv7(x + second)).mean((2, 3))
+        x = self.drop(F.relu(self.dense1(x)))
+        return F.softmax(self.dense2(x), dim=-1)
+
+
+def mlp() -> tf.Model:
+    inputs = tf.Input((784,), name="img")
+    x = layers.Dense(64, activation="relu")(inputs)
+    x = layers.Dense(64, activation="relu")(x)
+    return tf.Model(inputs, layers.Dense(10, activation="softmax")(x), name="mnist_model")
+
+
+def chain() -> tf.Model:
+    inputs = tf.Input((64,), name="x")
+    x = inputs
+    for _ in range(100):
+        x = layers.Dense(64)(x)
+    return tf.Model(inputs, x)
+
+
+def resnet() -> tf.Model:
+    inputs = tf.Input((32, 32, 3), name="img")
+    x = layers.Conv2D(32, 3, activation="relu")(inputs)
+    x = layers.Conv2D(64, 3, activation="relu")(x)
+    first = layers.MaxPooling2D(3)(x)
+    x = layers.Conv2D(64, 3, activation="relu", padding="same")(first)
+    x = layers.Conv2D(64, 3, activation="relu", padding="same")(x)
+    second = layers.add([x, first])
+    x = layers.Conv2D(64, 3, activation="relu", padding="same")(second)
+    x = layers.Conv2D(64, 3, activation="relu", padding="same")(x)
+    x = layers.Conv2D(64, 3, activation="relu")(layers.add([x, second]))
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.5)(layers.Dense(256, activation="relu")(x))
+    return tf.Model(inputs, layers.Dense(10, activation="softmax")(x))
+
+
+def forward(device: str) -> dict[str, Entry]:
+    """A call of the emitted forward against the hand-written nn.Module, without gradients."""
+    image = torch.rand(32, 32, 32, 3, device=device)
+    shapes = {
+        "MLP, batch 64": (mlp(), HandMLP(), torch.rand(64, 784, device=device), None, 300),
+        "chain of 100 Dense(64), batch 32": (
+            chain(),
+            HandChain(),
+            torch.rand(32, 64, device=device),
+            None,
+            40,
+        ),
+        "toy ResNet, batch 32": (resnet(), HandResNet(), image, image.permute(0, 3, 1, 2).contiguous(), 2),
+    }
+    found: dict[str, Entry] = {}
+    for title, (ours, hand, x, other, number) in shapes.items():
+        ours, hand = ours.to(device).eval(), hand.to(device).eval()
+        y = x if other is None else other
+        found[title] = {
+            "torchfunc": seconds(no_grad(ours, x), number, device),
+            "hand-written": seconds(no_grad(hand, y), number, device),
+        }
+    return found
+
+
+def no_grad(module: nn.Module, x: torch.Tensor) -> Callable[[], torch.Tensor]:
+    def call() -> torch.Tensor:
+        with torch.no_grad():
+            return module(x)
+
+    return call
+
+
+def step(device: str) -> dict[str, Entry]:
+    """Forward and backward of the emitted model against the hand-written nn.Module."""
+    image = torch.rand(32, 32, 32, 3, device=device)
+    found: dict[str, Entry] = {}
+    for title, ours, hand, x, y, number in (
+        ("MLP, batch 64", mlp(), HandMLP(), *[torch.rand(64, 784, device=device)] * 2, 100),
+        (
+            "chain of 100 Dense(64), batch 32",
+            chain(),
+            HandChain(),
+            *[torch.rand(32, 64, device=device)] * 2,
+            10,
+        ),
+        ("toy ResNet, batch 32", resnet(), HandResNet(), image, image.permute(0, 3, 1, 2).contiguous(), 1),
+    ):
+        found[title] = {
+            "torchfunc": seconds(backward(ours.to(device), x), number, device),
+            "hand-written": seconds(backward(hand.to(device), y), number, device),
+        }
+    return found
+
+
+def backward(module: nn.Module, x: torch.Tensor) -> Callable[[], None]:
+    def call() -> None:
+        module.zero_grad(set_to_none=True)
+        module(x).sum().backward()
+
+    return call
+
+
+def fit(device: str) -> dict[str, Entry]:
+    """One epoch of `fit` on the guide's MLP, 60,000 x 784, batch 64, against two hand-written loops.
+
+    All three compute the loss and the accuracy of the epoch, with RMSprop; the time is that of an epoch.
+    """
+    torch.manual_seed(0)
+    x, y = torch.rand(60_000, 784), torch.randint(10, (60_000,))
+    x[torch.arange(60_000), y * 70] += 2.0  # something to learn
+    model = mlp()
+    model.compile(
+        optimizer=tf.optimizers.RMSprop(1e-3),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        device=device,
+    )
+    indexed, loaded = HandMLP().to(device), HandMLP().to(device)
+    optimizers = [torch.optim.RMSprop(each.parameters(), 1e-3, foreach=True) for each in (indexed, loaded)]
+    x_device, y_device = x.to(device), y.to(device)
+    arrays = x.numpy(), y.numpy()
+
+    def ours() -> None:
+        model.fit(*arrays, batch_size=64, epochs=1, verbose=0)
+
+    def by_index() -> None:
+        order = torch.randperm(60_000, device=device)
+        batches = (order[start : start + 64] for start in range(0, 60_000, 64))
+        loop(indexed, optimizers[0], ((x_device[each], y_device[each]) for each in batches), device)
+
+    def by_loader() -> None:
+        data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=64, shuffle=True)
+        loop(loaded, optimizers[1], data, device)
+
+    runs = {"torchfunc fit": ours, "loop, indexed tensors": by_index, "loop, DataLoader": by_loader}
+    return {"an epoch": {name: timed(run, device) for name, run in runs.items()}}
+
+
+def timed(run: Callable[[], None], device: str) -> Callable[[], float]:
+    def call() -> float:
+        start = time.perf_counter()
+        run()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    return call
+
+
+def loop(
+    module: nn.Module, optimizer: torch.optim.Optimizer, batches: object, device: str
+) -> tuple[float, float]:
+    """A training loop as people write it, at its leanest: sums stay on the device until the epoch ends."""
+    module.train()
+    total, right, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
+    for x, y in batches:  # type: ignore[attr-defined]
+        x, y = x.to(device), y.to(device)
+        x = F.relu(module.dense(x))
+        x = F.relu(module.dense_1(x))
+        logits = module.dense_2(x)
+        loss = F.cross_entropy(logits, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += loss.detach() * len(y)
+        right += (logits.argmax(-1) == y).sum()
+        count += len(y)
+    return total.item() / count, right.item() / count
+
+
+def build(device: str) -> dict[str, Entry]:
+    """Building a graph of Dense(64) layers, per graph, against making the nn.Linear modules alone."""
+
+    def graph(count: int) -> Callable[[], None]:
+        def make() -> None:
+            inputs = tf.Input((64,))
+            x = inputs
+            for _ in range(count):
+                x = layers.Dense(64)(x)
+            tf.Model(inputs, x)
+
+        return make
+
+    def modules(count: int) -> Callable[[], None]:
+        return lambda: [nn.Linear(64, 64) for _ in range(count)] and None
+
+    return {
+        f"{count} layers": {
+            "torchfunc": timed(graph(count), "cpu"),
+            "nn.Linear alone": timed(modules(count), "cpu"),
+        }
+        for count in (10, 100, 1000)
+    }
+
+
+def interception(device: str) -> dict[str, Entry]:
+    """A call of nn.Identity with the recording of module calls on and off."""
+    module, x = nn.Identity(), torch.ones(1)
+
+    def call(enabled: bool) -> Callable[[], float]:
+        def run() -> float:
+            tf.interception(enabled)
+            try:
+                return min(timeit.repeat(lambda: module(x), number=20_000, repeat=5)) / 20_000
+            finally:
+                tf.interception(True)
+
+        return run
+
+    return {"a module call": {"on": call(True), "off": call(False)}}
+
+
+def scale(device: str) -> dict[str, Entry]:
+    """What is done with a chain of Dense(8) layers, at 100, 1,000 and 10,000 calls."""
+    folder = Path(tempfile.mkdtemp())
+
+    def chained(count: int) -> tf.Model:
+        inputs = tf.Input((8,))
+        x = inputs
+        for _ in range(count):
+            x = layers.Dense(8)(x)
+        return tf.Model(inputs, x)
+
+    made = {count: chained(count) for count in (100, 1_000, 10_000)}
+    for count, model in made.items():
+        model.save(folder / f"{count}.safetensors")
+    works: dict[str, Callable[[int], object]] = {
+        "build": chained,
+        "emit": lambda count: emit(made[count].graph),
+        "copy": lambda count: copy.deepcopy(made[count]),
+        "pickle": lambda count: pickle.loads(pickle.dumps(made[count])),
+        "save": lambda count: made[count].save(folder / f"{count}.safetensors"),
+        "load": lambda count: tf.load_model(folder / f"{count}.safetensors"),
+    }
+
+    def run(work: str, count: int) -> Callable[[], float]:
+        return timed(lambda: works[work](count) and None, "cpu")
+
+    return {work: {f"{count:,} calls": run(work, count) for count in (10_000, 1_000, 100)} for work in works}
+
+
+MEASURES: dict[str, Callable[[str], dict[str, Entry]]] = {
+    "forward": forward,
+    "step": step,
+    "fit": fit,
+    "build": build,
+    "scale": scale,
+    "interception": interception,
+}
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "what", nargs="*", choices=[*MEASURES, []], help="what to measure; everything by default"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

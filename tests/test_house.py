@@ -1,0 +1,207 @@
+"""The house: imports go down only, and nothing in it can execute what a file says."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "torchfunc"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+FLOORS = (
+    {"errors", "tree"},
+    {"registry", "functions"},
+    {"configurable"},
+    {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},
+    {"losses", "optimizers", "callbacks"},
+    {"metrics"},
+    {"layers", "training", "saving", "vis"},
+    {"models"},
+    {"interop"},
+    {"applications", "backend", "datasets", "utils"},
+    {"__init__"},
+)
+# The core knows tensors and modules, and nothing else of the house.
+KNOWN_TO = {"graph": {"errors", "tree", "functions"}}
+REQUIRED = {"torch", "numpy", "safetensors", "typing_extensions"}  # The last is required by torch.
+OPTIONAL = {"PIL", "h5py", "keras", "onnx", "pandas", "pydot", "sklearn", "tensorboard", "torchvision"}
+BANNED_MODULES = {
+    "cloudpickle",
+    "ctypes",
+    "dill",
+    "importlib.import_module",
+    "joblib",
+    "marshal",
+    "pickle",
+    "runpy",
+    "shelve",
+    "socket",
+    "subprocess",
+    "tarfile",
+    "urllib",
+    "zipfile",
+}
+BANNED_CALLS = {
+    "__import__",
+    "eval",
+    "importlib.import_module",
+    "np.load",
+    "numpy.load",
+    "os.popen",
+    "os.system",
+    "torch.hub.load",
+    "torch.jit.load",
+    "torch.load",
+    "torch.save",
+    "yaml.load",
+}
+# One place writes code and runs it: the forward that it has emitted itself.
+EXECUTES = {"exec": "graph/emit.py", "compile": "graph/emit.py"}
+
+each_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES])
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def floor_of(room: str) -> int:
+    for floor, rooms in enumerate(FLOORS):
+        if room in rooms:
+            return floor
+    pytest.fail(f"{room!r} stands on no floor: give it one in FLOORS")
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
+    """Every module, or name in a module, that is imported anywhere in a file, in full."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def rooms_imported(path: Path) -> set[str]:
+    names = {name.split(".")[1] for _, name in imports(parse(path)) if name.startswith("torchfunc.")}
+    return {
+        name if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists() else "__init__"
+        for name in names
+    }
+
+
+def file_of(name: str) -> Path:
+    """The file that an imported name comes from."""
+    parts = name.split(".")[1:]
+    while parts:
+        for candidate in (
+            PACKAGE.joinpath(*parts).with_suffix(".py"),
+            PACKAGE.joinpath(*parts, "__init__.py"),
+        ):
+            if candidate.exists():
+                return candidate
+        parts.pop()
+    return PACKAGE / "__init__.py"
+
+
+def dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else "?"
+
+
+@each_file
+def test_imports_go_down(path: Path) -> None:
+    room = room_of(path)
+    for other in rooms_imported(path) - {room}:
+        assert floor_of(other) < floor_of(room), f"{room} imports {other}, which is not below it"
+        assert other in KNOWN_TO.get(room, {other}), f"{room} knows nothing of {other}"
+
+
+def test_no_two_files_import_each_other() -> None:
+    graph = {
+        path: {file_of(name) for _, name in imports(parse(path)) if name.split(".")[0] == "torchfunc"}
+        - {path}
+        for path in FILES
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(str(path.relative_to(ROOT)) for path in error.args[1]))
+
+
+@each_file
+def test_only_what_is_required_is_imported_at_the_top_and_only_what_is_optional_below(path: Path) -> None:
+    tree = parse(path)
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in ast.walk(function)
+    }
+    for node, name in imports(tree):
+        package = name.split(".")[0]
+        if id(node) in inside:
+            assert package in OPTIONAL, f"line {node.lineno}: {name} is imported inside a function"
+        else:
+            known = REQUIRED | {"torchfunc"} | sys.stdlib_module_names
+            assert package in known, f"line {node.lineno}: {name} is no hard dependency"
+
+
+@each_file
+def test_nothing_that_executes_data_or_leaves_the_process(path: Path) -> None:
+    tree = parse(path)
+    for node, name in imports(tree):
+        banned = {name, name.split(".")[0]} & BANNED_MODULES
+        assert not banned, f"line {node.lineno}: imports {name}"
+    place = path.relative_to(PACKAGE).as_posix()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            assert dotted(node) not in BANNED_CALLS, f"line {node.lineno}: {dotted(node)}"
+        if isinstance(node, ast.Call) and dotted(node.func) in EXECUTES:
+            assert place == EXECUTES[dotted(node.func)], f"line {node.lineno}: {dotted(node.func)}"
+
+
+@each_file
+def test_a_file_opens_with_a_sentence(path: Path) -> None:
+    docstring = ast.get_docstring(parse(path))
+    assert docstring, "a file opens with the sentence that it is about"
+    assert docstring.split("\n\n")[0].endswith((".", ":")), docstring
+
+
+def test_the_check_sees_what_it_is_for() -> None:
+    """The rules above read syntax trees: here is what they must see."""
+    code = (
+        "import pickle\nfrom torch import load\ndef f():\n    import torchfunc.errors\n    return eval('1')"
+    )
+    found = [name for _, name in imports(ast.parse(code))]
+    assert found == ["pickle", "torch.load", "torchfunc.errors"]
+    assert [dotted(n.func) for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Call)] == ["eval"]
+    assert file_of("torchfunc.errors.ShapeError") == PACKAGE / "errors.py"
+
+
+IMPORT = """
+import sys, torch, numpy, safetensors.torch
+before = set(sys.modules)
+import torchfunc
+heavy = ("torch._dynamo", "torch._inductor", "sympy", "torchvision", "sklearn", "keras", "pydot", "PIL")
+print([name for name in heavy if name in sys.modules and name not in before])
+"""
+
+
+def test_importing_torchfunc_loads_nothing_heavy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

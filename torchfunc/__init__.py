@@ -1,0 +1,36 @@
+"""The Keras functional API as PyTorch itself would have it.
+
+Call layers, any `torch.nn.Module` or any `torch` function on `Input(...)`; `Model(inputs, outputs)` is a
+real `nn.Module` whose forward a person could have written.
+"""
+
+from torchfunc import activations as activations
+from torchfunc import applications as applications
+from torchfunc import backend as backend
+from torchfunc import callbacks as callbacks
+from torchfunc import constraints as constraints
+from torchfunc import datasets as datasets
+from torchfunc import errors as errors
+from torchfunc import initializers as initializers
+from torchfunc import interop as interop
+from torchfunc import layers as layers
+from torchfunc import losses as losses
+from torchfunc import metrics as metrics
+from torchfunc import models as models
+from torchfunc import optimizers as optimizers
+from torchfunc import regularizers as regularizers
+from torchfunc import schedules as schedules
+from torchfunc import utils as utils
+from torchfunc.graph.interception import interception as interception
+from torchfunc.graph.symbolic import Input as Input
+from torchfunc.graph.symbolic import SymbolicTensor as SymbolicTensor
+from torchfunc.graph.symbolic import call as call
+from torchfunc.models import Model as Model
+from torchfunc.models import Sequential as Sequential
+from torchfunc.models import clone_model as clone_model
+from torchfunc.models import load_model as load_model
+from torchfunc.registry import custom_object_scope as custom_object_scope
+from torchfunc.registry import register as register
+from torchfunc.training.trainer import Trainer as Trainer
+
+__version__ = "0.1.0"
