@@ -266,3 +266,35 @@ def test_more_or_other_tensors_than_the_config_needs_are_refused(tmp_path):
 
     with pytest.raises(WeightMismatchError, match="'extra' is unknown"):
         tf.load_model(tmp_path / "m.safetensors")
+
+
+def test_weights_reach_shared_layers_nested_models_own_tensors_and_names_of_properties(tmp_path):
+    torch.manual_seed(0)
+    inputs = tf.Input((4,), name="x")
+    shared = nn.Linear(4, 4)
+    inner = tf.Model(inputs, layers.BatchNormalization(name="output")(shared(inputs)), name="inner")
+    outer = tf.Input((4,), name="y")
+    x = shared(inner(outer)) * nn.Parameter(torch.rand(4)) + torch.rand(4)
+    model = tf.Model(outer, x)
+    expected = model.eval()(torch.ones(2, 4))
+    model.save_weights(tmp_path / "weights.safetensors")
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor.zero_()
+
+    model.load_weights(tmp_path / "weights.safetensors")
+
+    assert expected.any() and torch.equal(model(torch.ones(2, 4)), expected)
+
+
+def test_the_load_hooks_of_layers_and_subclassed_models_are_called(tmp_path):
+    inputs = tf.Input((4,), name="x")
+    linear = nn.Linear(4, 4)
+    model = tf.Model(inputs, linear(inputs))
+    model.save_weights(tmp_path / "weights.safetensors")
+    called = []
+    linear.register_load_state_dict_post_hook(lambda module, keys: called.append(type(module)))
+
+    model.load_weights(tmp_path / "weights.safetensors")
+
+    assert called == [nn.Linear]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from torchfunc import registry
 from torchfunc.errors import CompileError, ConfigError, WeightMismatchError, explain, shorten
+from torchfunc.graph.graph import Graph
 from torchfunc.layers.base import Layer
 from torchfunc.layers.weights import without_initializing
 from torchfunc.saving import archive, native
@@ -62,7 +63,7 @@ def load_model(
         with without_initializing():
             model = _made(found.config)
         weights = {name: each for name, each in found.tensors.items() if not name.startswith(OPTIMIZER)}
-        model.load_state_dict(weights)
+        fill(model, weights)
         if device is not None:
             model.to(device)
         if compile and found.config.get("compile") is not None:
@@ -220,4 +221,29 @@ def load_weights(model: nn.Module, filepath: str | Path) -> None:
             )
         )
     _compare(expected, {name: (tuple(each.shape), each.dtype) for name, each in tensors.items()})
-    model.load_state_dict(tensors)
+    fill(model, tensors)
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """`load_state_dict` with all its tensors, known to fit, at a cost linear in their number.
+
+    PyTorch's own looks through all the tensors of a module once for each of its children. So the tensors of
+    a graph are dealt out to its children first, and these load their own, by whatever hooks they have.
+    """
+    waiting: list[tuple[nn.Module, Mapping[str, Tensor]]] = [(module, tensors)]
+    while waiting:
+        owner, given = waiting.pop()
+        if not isinstance(getattr(owner, "graph", None), Graph):
+            owner.load_state_dict(given)
+            continue
+        own = {**owner._parameters, **owner._buffers}
+        held: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in given.items():
+            child, _, rest = name.partition(".")
+            if rest:
+                held.setdefault(child, {})[rest] = tensor
+            else:
+                with torch.no_grad():
+                    own[name].copy_(tensor)  # type: ignore[union-attr]
+        # neither named_children, which drops second names, nor get_submodule, which finds properties first
+        waiting += [(owner._modules[child], each) for child, each in held.items()]  # type: ignore[misc]
