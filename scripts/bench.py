@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import inspect
 import pickle
 import statistics
 import tempfile
@@ -33,7 +34,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, {options.device}, {options.threads} threads, {options.rounds} rounds")
     for name in options.what or MEASURES:
-        print(f"\n{name}: {MEASURES[name].__doc__}")
+        print(f"\n{name}: {inspect.cleandoc(MEASURES[name].__doc__ or '')}")
         for title, entry in MEASURES[name](options.device).items():
             report(title, entry, options.rounds)
 
@@ -49,7 +50,7 @@ def report(title: str, entry: Entry, rounds: int) -> None:
             times[name].append(entry[name]())
     print(f"  {title}")
     for name, values in times.items():
-        line = f"    {name:28} {statistics.median(values) * 1e6:12.1f} us"
+        line = f"    {name:28} {statistics.median(values) * 1e6:14,.3f} us"
         for other in list(times)[1:] if name == next(iter(times)) else []:
             ratio = statistics.median(a / b for a, b in zip(values, times[other], strict=True))
             line += f"   {ratio:.3f}x of {other}"
@@ -170,7 +171,14 @@ def forward(device: str) -> dict[str, Entry]:
             "torchfunc": seconds(no_grad(ours, x), number, device),
             "hand-written": seconds(no_grad(hand, y), number, device),
         }
+        if y.ndim == 4:
+            last = copy.deepcopy(hand).to(memory_format=torch.channels_last)
+            found[title]["hand-written, channels_last"] = seconds(no_grad(last, strided(y)), number, device)
     return found
+
+
+def strided(images: torch.Tensor) -> torch.Tensor:
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def no_grad(module: nn.Module, x: torch.Tensor) -> Callable[[], torch.Tensor]:
@@ -200,6 +208,9 @@ def step(device: str) -> dict[str, Entry]:
             "torchfunc": seconds(backward(ours.to(device), x), number, device),
             "hand-written": seconds(backward(hand.to(device), y), number, device),
         }
+        if y.ndim == 4:
+            last = copy.deepcopy(hand).to(memory_format=torch.channels_last)
+            found[title]["hand-written, channels_last"] = seconds(backward(last, strided(y)), number, device)
     return found
 
 
