@@ -286,6 +286,26 @@ def test_without_torchvision_the_message_says_how_to_install_it(monkeypatch: pyt
         applications.ResNet18()
 
 
+@pytest.mark.parametrize(
+    ("builder", "size"),
+    [
+        ("alexnet", 64),
+        ("squeezenet1_1", 64),
+        ("shufflenet_v2_x0_5", 40),
+        ("mnasnet0_5", 40),
+        ("regnet_y_400mf", 40),
+        ("swin_t", 64),
+        ("vit_b_16", 224),
+    ],
+)
+def test_other_networks_of_torchvision_are_graphs_by_from_module(builder: str, size: int) -> None:
+    network, x = of_torchvision(builder), torch.rand(1, 3, size, size)
+    model = from_module(network, (3, size, size))
+    assert len(model.layers) > 20
+    with torch.no_grad():
+        assert torch.equal(model(x), network(x))
+
+
 def test_a_network_of_torchvision_that_cannot_be_one_graph_is_refused_with_its_line() -> None:
     network = of_torchvision("googlenet", init_weights=False)
     with pytest.raises(GraphError, match=r"GoogLeNet \(googlenet.py, line \d+\).*training mode"):
