@@ -268,6 +268,9 @@ def test_imagenet_weights_without_a_connection_say_what_to_do(monkeypatch: pytes
         ),
         ({"input_shape": (3, 224, 224)}, ShapeError, r"expected \(height, width, 3\), got \(3, 224, 224\)"),
         ({"input_shape": (224, 224)}, ShapeError, r"expected \(height, width, 3\)"),
+        ({"input_shape": 224}, GraphError, r"such as \(224, 224, 3\), got input_shape=224"),
+        ({"classes": 0}, GraphError, "expected a positive integer, got classes=0"),
+        ({"include_top": "imagenet"}, GraphError, "weights go by their name, got include_top='imagenet'"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(
