@@ -268,6 +268,9 @@ def test_imagenet_weights_without_a_connection_say_what_to_do(monkeypatch: pytes
         ),
         ({"input_shape": (3, 224, 224)}, ShapeError, r"expected \(height, width, 3\), got \(3, 224, 224\)"),
         ({"input_shape": (224, 224)}, ShapeError, r"expected \(height, width, 3\)"),
+        ({"input_shape": 224}, GraphError, r"such as \(224, 224, 3\), got input_shape=224"),
+        ({"classes": 0}, GraphError, "expected a positive integer, got classes=0"),
+        ({"include_top": "imagenet"}, GraphError, "weights go by their name, got include_top='imagenet'"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(
@@ -284,6 +287,26 @@ def test_without_torchvision_the_message_says_how_to_install_it(monkeypatch: pyt
     monkeypatch.setattr(torchvision, "load", missing)
     with pytest.raises(MissingExtraError, match=r"pip install 'torchfunc\[vision\]'"):
         applications.ResNet18()
+
+
+@pytest.mark.parametrize(
+    ("builder", "size"),
+    [
+        ("alexnet", 64),
+        ("squeezenet1_1", 64),
+        ("shufflenet_v2_x0_5", 40),
+        ("mnasnet0_5", 40),
+        ("regnet_y_400mf", 40),
+        ("swin_t", 64),
+        ("vit_b_16", 224),
+    ],
+)
+def test_other_networks_of_torchvision_are_graphs_by_from_module(builder: str, size: int) -> None:
+    network, x = of_torchvision(builder), torch.rand(1, 3, size, size)
+    model = from_module(network, (3, size, size))
+    assert len(model.layers) > 20
+    with torch.no_grad():
+        assert torch.equal(model(x), network(x))
 
 
 def test_a_network_of_torchvision_that_cannot_be_one_graph_is_refused_with_its_line() -> None:

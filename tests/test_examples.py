@@ -1,5 +1,6 @@
-"""Every example runs to its end, offline, in a folder of its own."""
+"""Every example runs to its end, offline, in seconds, in a folder of its own, and shows its idea."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -7,38 +8,79 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-# the long one has a test of its own below
-FILES = sorted(path for path in EXAMPLES.glob("*.py") if path.name != "resnet_cifar.py")
+# what each example must print; the long one, resnet_cifar.py, has a test of its own below
+IDEAS = {
+    "first_model": ["Total params: 8,970", "def forward(self, img):", "Epoch 20/20", "Test accuracy: 9"],
+    "autoencoder": ["encoder (Functional)", "decoder (Functional)", "Total params: 28,241", "(4, 16)"],
+    "ensemble": ["average (Average)", "predicts the mean of its members: True"],
+    "ticket_routing": ["Epoch 2/2", " - loss: ", " - priority_loss: ", " - department_loss: "],
+    "toy_resnet": [
+        "Total params: 223,242",
+        "Connected to",
+        "add = self.add([x, max_pooling2d])",
+        " - val_acc: ",
+    ],
+    "shared_embedding": ["Total params: 128,000", "A text is like itself: tensor([1.0000, 1.0000]"],
+    "feature_extraction": ["(1, 64, 224, 224)", "48 activations, 143,667,240 parameters"],
+    "custom_layer": ["custom_dense (CustomDense)", "The copy computes the same: True"],
+    "inside_pytorch": ["def forward(self, sequence):", "Loss after 20 steps: 0.", "'encoder.multihead_att"],
+    "save_and_load": ["Equal predictions: True", "Epoch 2/2"],
+}
+# runs a file as `python file` does, where every attempt to reach the network ends the program
+OFFLINE = """
+import runpy, sys
+def refuse(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "urllib.Request"):
+        raise SystemExit(f"reached for the network: {event}{args}")
+sys.addaudithook(refuse)
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
 
 
-def run(path, folder, *arguments):
+def run(*command, folder):
     return subprocess.run(
-        [sys.executable, "-W", "error", path, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
+        [sys.executable, "-W", "error", *command], cwd=folder, capture_output=True, text=True, timeout=300
     )
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_runs(path, tmp_path):
-    result = run(path, tmp_path)
+def test_there_is_one_for_each_idea():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*IDEAS, "resnet_cifar"}
+
+
+@pytest.mark.parametrize("idea", IDEAS)
+def test_it_runs_offline_in_seconds_and_shows_its_idea(idea, tmp_path):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = run("-c", OFFLINE, EXAMPLES / f"{idea}.py", folder=tmp_path)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
 
     assert result.returncode == 0, result.stderr
+    for words in IDEAS[idea]:
+        assert words in result.stdout
     assert "False" not in result.stdout
+    # of the processor: what the clock says depends on what else the machine does
+    assert after.ru_utime - before.ru_utime < 30
+    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_is_one_idea_in_under_60_lines(path):
-    text = path.read_text(encoding="utf-8")
+def test_an_example_that_reached_for_the_network_would_be_caught(tmp_path):
+    (tmp_path / "online.py").write_text("import urllib.request as u; u.urlopen('http://localhost:9')")
+
+    result = run("-c", OFFLINE, tmp_path / "online.py", folder=tmp_path)
+
+    assert result.returncode == 1 and "reached for the network" in result.stderr
+
+
+@pytest.mark.parametrize("idea", IDEAS)
+def test_it_is_one_idea_in_under_60_lines(idea):
+    text = (EXAMPLES / f"{idea}.py").read_text(encoding="utf-8")
 
     assert text.startswith('"""')
     assert len(text.splitlines()) < 60
 
 
 def test_the_resnet_falls_back_to_digits_where_cifar_is_not_to_be_had(tmp_path):
-    result = run(EXAMPLES / "resnet_cifar.py", tmp_path, "--epochs", "1", "--data-dir", str(tmp_path))
+    options = "--epochs", "1", "--data-dir", str(tmp_path)
+    result = run(EXAMPLES / "resnet_cifar.py", *options, folder=tmp_path)
 
     assert result.returncode == 0, result.stderr
     assert "CIFAR-10 is not to be had" in result.stdout

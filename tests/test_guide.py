@@ -1,5 +1,8 @@
 """The guide to the functional API, section by section: its code, with our import in place of TensorFlow's."""
 
+import struct
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +28,23 @@ def params_by_layer(model):
     return [(tuple(layer.output.shape), layer.count_params()) for layer in model.layers]
 
 
+NAMES = (
+    "Input Model Sequential layers models utils optimizers losses metrics callbacks datasets applications "
+    "initializers regularizers activations"
+)
+# those that the guide lists as built in
+LAYERS = (
+    "Conv1D Conv2D Conv3D Conv2DTranspose MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D GRU LSTM "
+    "ConvLSTM2D BatchNormalization Dropout Embedding Layer"
+)
+
+
 class TestIntroduction:
+    def test_every_name_of_the_guide_is_there(self):
+        assert all(hasattr(keras, name) for name in NAMES.split())
+        assert all(hasattr(layers, name) for name in LAYERS.split())
+        assert keras.backend.clear_session() is None
+
     def test_an_input_says_its_shape_and_dtype(self):
         keras.backend.clear_session()
         inputs = keras.Input(shape=(784,))
@@ -83,20 +102,37 @@ class TestIntroduction:
         assert "Trainable params: 55,050" in lines
         assert "Non-trainable params: 0" in lines
 
-    @pytest.mark.parametrize("options", [{}, {"show_shapes": True}])
-    def test_the_model_is_plotted(self, tmp_path, options):
-        path = tmp_path / "my_first_model.png"
-        keras.utils.plot_model(mnist_model(), path, **options)
+    def test_the_model_is_plotted_and_with_shapes_each_box_has_two_lines_more(self, tmp_path):
+        keras.utils.plot_model(mnist_model(), tmp_path / "plain.png")
+        keras.utils.plot_model(mnist_model(), tmp_path / "shapes.png", show_shapes=True)
 
-        assert path.read_bytes().startswith(b"\x89PNG")
+        plain, shapes = (png_size(tmp_path / f"{name}.png") for name in ("plain", "shapes"))
+        assert plain[1] > plain[0] > 100  # four boxes, one under the other
+        assert shapes[0] > plain[0] and shapes[1] > 1.2 * plain[1]
+
+
+def png_size(path):
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG")
+    return struct.unpack(">II", data[16:24])
+
+
+def mnist_or_digits():
+    """The guide's data where they are on disk, else scikit-learn's digits; epochs, least accuracy, seconds."""
+    try:
+        return keras.datasets.mnist.load_data(download=False), 5, 0.96, 300
+    except keras.errors.DataError:
+        return keras.datasets.digits.load_data(), 25, 0.95, 20
 
 
 class TestTraining:
     def test_fit_and_evaluate_as_in_the_guide(self, capsys):
-        (x_train, y_train), (x_test, y_test) = keras.datasets.digits.load_data()
-        x_train = x_train.reshape(-1, 64).astype("float32") / 255
-        x_test = x_test.reshape(-1, 64).astype("float32") / 255
-        inputs = keras.Input(shape=(64,), name="img")
+        ((x_train, y_train), (x_test, y_test)), epochs, expected, seconds = mnist_or_digits()
+        pixels = x_train[0].size
+        x_train = x_train.reshape(-1, pixels).astype("float32") / 255
+        x_test = x_test.reshape(-1, pixels).astype("float32") / 255
+        began = time.perf_counter()
+        inputs = keras.Input(shape=(pixels,), name="img")
         x = layers.Dense(64, activation="relu")(inputs)
         x = layers.Dense(64, activation="relu")(x)
         model = keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
@@ -106,18 +142,22 @@ class TestTraining:
             optimizer=keras.optimizers.RMSprop(),
             metrics=["accuracy"],
         )
-        history = model.fit(x_train, y_train, batch_size=64, epochs=25, validation_split=0.2)
+        history = model.fit(x_train, y_train, batch_size=64, epochs=epochs, validation_split=0.2)
         test_scores = model.evaluate(x_test, y_test, verbose=2)
+
+        assert time.perf_counter() - began < seconds
 
         assert list(history.history) == ["loss", "accuracy", "val_loss", "val_accuracy"]
         assert isinstance(test_scores, list) and len(test_scores) == 2
-        assert test_scores[1] > 0.95
+        assert test_scores[1] > expected
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == "Epoch 1/25"
-        assert lines[1].startswith("18/18 [") and " - loss: " in lines[1]
+        batches = -(-len(x_train) * 4 // 5 // 64)
+        assert lines[0] == f"Epoch 1/{epochs}"
+        assert lines[1].startswith(f"{batches}/{batches} [") and " - loss: " in lines[1]
         order = [lines[1].index(key) for key in (" loss:", " accuracy:", " val_loss:", " val_accuracy:")]
         assert order == sorted(order)
-        assert lines[-1].startswith("12/12 - ") and "- loss: " in lines[-1]
+        held_out = -(-len(x_test) // 32)
+        assert lines[-1].startswith(f"{held_out}/{held_out} - ") and "- loss: " in lines[-1]
 
 
 class TestSaving:
@@ -272,6 +312,19 @@ def ticket_data(count=64):
 
 
 class TestSeveralInputsAndOutputs:
+    def test_its_parameters_are_those_of_keras(self):
+        model = ticket_model()
+
+        assert model.get_layer("concatenate").output.shape == (None, 128 + 32 + num_tags)
+        assert {layer.name: layer.count_params() for layer in model.layers if layer.count_params()} == {
+            "embedding": num_words * 64,
+            "embedding_1": num_words * 64,
+            "lstm": 4 * 128 * (64 + 128 + 1),
+            "lstm_1": 4 * 32 * (64 + 32 + 1),
+            "priority": 172 + 1,
+            "department": (172 + 1) * num_departments,
+        }
+
     def test_the_plot_of_the_graph(self, tmp_path):
         keras.utils.plot_model(ticket_model(), tmp_path / "multi.png", show_shapes=True)
 
@@ -396,9 +449,25 @@ class TestSharedLayers:
         assert sum(each.numel() for each in model.parameters()) == 128_000
         assert list(model.state_dict()) == ["embedding.weight"]
         assert [layer.name for layer in model.layers] == ["input", "input_1", "embedding"]
+        assert len(model.get_weights()) == len(model.trainable_weights) == len(list(model.parameters())) == 1
         words = torch.randint(0, 1000, (2, 5))
         a, b = model(words, words)
         assert torch.equal(a, b)
+
+    def test_it_learns_from_both_calls_and_is_saved_once(self, tmp_path, capsys):
+        embedding = layers.Embedding(10, 3)
+        a, b = keras.Input((2,), dtype="int32", name="a"), keras.Input((2,), dtype="int32", name="b")
+        model = keras.Model([a, b], [embedding(a), embedding(b)])
+        first, second = model(torch.tensor([[1, 2]]), torch.tensor([[2, 3]]))
+
+        (first.sum() + second.sum()).backward()
+        model.save(tmp_path / "m.safetensors")
+        loaded = keras.models.load_model(tmp_path / "m.safetensors")
+        loaded.summary()
+
+        assert embedding.weight.grad[:, 0].tolist() == [0, 1, 2, 1, 0, 0, 0, 0, 0, 0]
+        assert list(loaded.state_dict()) == ["embedding.weight"]
+        assert "Total params: 30\n" in capsys.readouterr().out
 
 
 class TestFeatureExtraction:
@@ -451,6 +520,33 @@ class TestCustomLayers:
         x = torch.rand(2, 4)
         assert torch.equal(model(x), new_model(x))
 
+    def test_its_weights_are_made_by_the_first_call(self):
+        layer = CustomDense(10)
+        assert not layer.built and list(layer.parameters()) == [] == layer.get_weights()
+
+        layer(keras.Input((4,)))
+
+        assert layer.built and [name for name, _ in layer.named_parameters()] == ["w", "b"]
+        before = layer.w
+        layer(torch.rand(2, 4)).sum().backward()
+        assert layer.w is before and layer.w.grad is not None
+        with pytest.raises(keras.errors.ShapeError, match="CustomDense 'custom_dense'.*5.*4"):
+            layer(keras.Input((5,)))
+
+    def test_from_config_may_be_a_method_of_ones_own(self):
+        class Doubled(CustomDenseWithConfig):
+            @classmethod
+            def from_config(cls, config):
+                return cls(units=2 * config["units"])
+
+        inputs = keras.Input((4,))
+        config = keras.Model(inputs, Doubled(5)(inputs)).get_config()
+
+        model = keras.Model.from_config(config, custom_objects={"Doubled": Doubled})
+
+        assert model.layers[1].units == 10
+        assert model(torch.rand(1, 4)).shape == (1, 10)
+
     def test_a_missing_custom_object_is_named_with_the_call_that_gives_it(self):
         inputs = keras.Input((4,))
         config = keras.Model(inputs, CustomDense(10)(inputs)).get_config()
@@ -499,6 +595,19 @@ class TestMixingStyles:
         fresh.compile(optimizer="adam", loss="mse")
         history = fresh.fit(np.random.rand(32, 32), np.random.rand(32, 10), epochs=2, verbose=0)
         assert history.history["loss"][1] < history.history["loss"][0]
+
+    def test_a_subclassed_model_is_a_layer_of_a_functional_one_that_is_saved(self, tmp_path):
+        inputs = keras.Input((32,))
+        model = keras.Model(inputs, layers.Dense(2)(MLP(name="mlp")(inputs)))
+        model.compile(optimizer="adam", loss="mse")
+        x = np.random.rand(16, 32).astype("float32")
+        model.fit(x, x[:, :2], epochs=1, verbose=0)
+        model.save(tmp_path / "m.safetensors")
+
+        loaded = keras.models.load_model(tmp_path / "m.safetensors", custom_objects={"MLP": MLP})
+
+        assert [layer.name for layer in model.layers] == ["input", "mlp", "dense"]
+        assert np.array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
     def test_a_functional_model_inside_a_layer(self, capsys):
         units, timesteps, input_dim = 32, 10, 5
@@ -615,3 +724,38 @@ class TestMixingStyles:
             assert seen["training"] is True
             model.eval()(torch.tensor([[1, 2, 0, 0]]))
             assert seen["training"] is False
+
+    def test_a_call_takes_nested_structures_of_tensors(self):
+        class Nested(layers.Layer):
+            def call(self, inputs, training=None, *, sign=1):
+                a, (b, others) = inputs
+                return (a + b * others["c"]) * sign
+
+        a, b, c = (keras.Input((3,), name=name) for name in "abc")
+        model = keras.Model([a, b, c], Nested()([a, (b, {"c": c})], sign=-1))
+        x, y, z = torch.rand(3, 2, 3)
+
+        torch.testing.assert_close(model([x, y, z]), -(x + y * z))
+
+    def test_the_modes_of_fit_evaluate_and_predict_reach_call(self):
+        seen = []
+
+        class Spy(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.dense = layers.Dense(1)
+
+            def call(self, inputs, training=None):
+                seen.append(training)
+                return self.dense(inputs)
+
+        x = np.random.rand(8, 3).astype("float32")
+        model = Spy()
+        model.compile(optimizer="sgd", loss="mse")
+        for call, mode in ((model.fit, True), (model.evaluate, False), (model.fit, True)):
+            seen.clear()
+            call(x, x[:, :1], verbose=0)
+            assert seen[-1] is mode
+        seen.clear()
+        model.predict(x, verbose=0)
+        assert set(seen) == {False}

@@ -71,6 +71,7 @@ def _application(name: str, builder: str, paper: str) -> Callable[..., Any]:
         data_format: str | None = None,
         name: str = builder,
     ) -> Any:
+        _check_sizes(build.__name__, include_top, input_shape, classes)
         _check(build.__name__, data_format, pooling, weights, classes if include_top else 1000)
         is_first = (data_format or image_data_format()) == "channels_first"
         network = _network(builder, weights, classes)
@@ -90,6 +91,24 @@ def _application(name: str, builder: str, paper: str) -> Callable[..., Any]:
     build.__name__ = build.__qualname__ = name
     build.__doc__ = _DOCUMENTATION.format(name=name, builder=builder, paper=paper)
     return build
+
+
+def _check_sizes(name: str, include_top: Any, input_shape: Any, classes: Any) -> None:
+    is_count = isinstance(classes, int) and not isinstance(classes, bool) and classes > 0
+    fitting = input_shape is None or isinstance(input_shape, (list, tuple))
+    for argument, value, fits, expected in (
+        # as in VGG19("imagenet"), which would be a model of random weights
+        (
+            "include_top",
+            include_top,
+            isinstance(include_top, bool),
+            "True or False; weights go by their name",
+        ),
+        ("classes", classes, is_count, "a positive integer"),
+        ("input_shape", input_shape, fitting, "the shape of one image, such as (224, 224, 3)"),
+    ):
+        if not fits:
+            raise GraphError(explain(name, got=f"{argument}={value!r}", expected=expected))
 
 
 def _check(name: str, data_format: str | None, pooling: str | None, weights: Any, classes: int) -> None:

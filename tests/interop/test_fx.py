@@ -421,6 +421,18 @@ def test_inputs_that_do_not_fit_the_forward_are_refused(inputs: Any, words: str)
     assert "Fix: from_module(module, Input(shape=...))" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (nn.Linear, r"a torch.nn.Module, got the class Linear. Fix: from_module\(Linear\(...\), inputs\)"),
+        (torch.relu, r"a torch.nn.Module, got .*relu.* Fix: call a function on an Input: f\(x\)"),
+    ],
+)
+def test_what_is_no_module_is_refused(value: Any, words: str) -> None:
+    with pytest.raises(GraphError, match=words):
+        from_module(value, (3,))
+
+
 def test_a_check_on_known_shapes_is_made_at_once() -> None:
     def forward(self: Any, x: Tensor) -> Tensor:
         torch._assert(x.shape[1] == 4, "wants four features")

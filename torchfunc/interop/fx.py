@@ -46,9 +46,11 @@ def from_module(module: nn.Module, inputs: Any, *, name: str | None = None, leaf
         leaf: submodules that stay one node: a class, several, or a function (module, path) -> bool.
 
     Raises:
-        GraphError: the forward cannot be traced: what it does depends on values, or it draws random
-            numbers by itself. The message names the line; `module(x)` is the way to call it as one node.
+        GraphError: no module; or its forward cannot be traced: what it does depends on values, or it draws
+            random numbers by itself. The message names the line; `module(x)` calls it as one node.
     """
+    if not isinstance(module, nn.Module):
+        raise _no_module(module)
     args, kwargs = _arguments(module, inputs)
     outputs, paths = apply(module, args, kwargs, leaf=leaf)
     model = assembled(_given(args, kwargs), outputs, paths, name=name or snake_case(type(module).__name__))
@@ -107,6 +109,13 @@ def _arguments(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], dict[st
             module, f"inputs={shorten(inputs)}", "an Input, a shape or an example for each argument"
         )
     return args, kwargs
+
+
+def _no_module(value: Any) -> GraphError:
+    is_class = isinstance(value, type)
+    got = f"the class {value.__name__}" if is_class else shorten(value)
+    fix = f"from_module({value.__name__}(...), inputs)" if is_class else "call a function on an Input: f(x)"
+    return GraphError(explain("from_module", got=got, expected="a torch.nn.Module", fix=fix))
 
 
 def _described(signature: inspect.Signature) -> str:
