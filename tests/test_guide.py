@@ -533,6 +533,27 @@ class TestCustomLayers:
         with pytest.raises(keras.errors.ShapeError, match="CustomDense 'custom_dense'.*5.*4"):
             layer(keras.Input((5,)))
 
+    def test_layers_inside_one_are_built_once_and_for_all(self, capsys):
+        class Block(layers.Layer):
+            def __init__(self):
+                super().__init__()
+                self.dense = layers.Dense(3, activity_regularizer="l2")
+
+            def call(self, inputs):
+                return self.dense(inputs)
+
+        block, inputs = Block(), keras.Input((4,))
+        model = keras.Model(inputs, block(inputs))
+        weight = block.dense.weight
+        model.summary()
+        model(torch.ones(2, 4))
+
+        assert "unbuilt" not in capsys.readouterr().out
+        assert block.dense.built and block.dense.built_for.shape[1:] == (4,)
+        assert len(model.losses) == 1  # of the activity regularizer
+        block.dense(keras.Input((4,)))
+        assert block.dense.weight is weight
+
     def test_from_config_may_be_a_method_of_ones_own(self):
         class Doubled(CustomDenseWithConfig):
             @classmethod

@@ -133,10 +133,11 @@ class Layer(Weights):
             with building(self):
                 self.build(*_shapes_for(type(self), args, kwargs))
                 self._name_new_weights()
-            self.built = True
-            self.built_for = map_leaves(_spec_of, args[0] if len(args) == 1 else args)
-            if self.activity_regularizer is not None:
-                self.register_forward_hook(_regularize_activity)
+                # in here, so that they stay when the layer is built while one around it is only tried
+                self.built = True
+                self.built_for = map_leaves(_spec_of, args[0] if len(args) == 1 else args)
+                if self.activity_regularizer is not None:
+                    self.register_forward_hook(_regularize_activity)
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """What `layer(x)` does where `x` is symbolic: check, build, hand on the masks, record."""
