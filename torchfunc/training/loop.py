@@ -25,7 +25,7 @@ from torchfunc.training.preparation import is_unbuilt, names_of_outputs, placed
 from torchfunc.training.run import Run
 from torchfunc.training.running import read
 from torchfunc.training.slots import Slots
-from torchfunc.training.state import restore_random_state
+from torchfunc.training.state import is_seeded, restore_random_state
 
 NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
 
@@ -303,7 +303,7 @@ class Loop:
         """The seed of the orders; a training that goes on where it stopped has one, and a random state."""
         state, self._random_state = self._random_state, None
         goes_on = initial_epoch > 0 and initial_epoch == self.epoch
-        if goes_on and state is not None:
+        if state is not None and (goes_on or not is_seeded()):
             restore_random_state(state)
         if shuffle and not (goes_on and self._seed is not None):
             self._seed = drawn_seed()
