@@ -16,6 +16,7 @@ from torchfunc import layers
 
 def main() -> None:
     options = parse_options()
+    options.save.parent.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(options.seed)
     (x_train, y_train), (x_test, y_test), data = load_images(options.data, options.data_dir)
     model = toy_resnet()
@@ -35,7 +36,7 @@ def main() -> None:
     )
     loss, accuracy = model.evaluate(x_test, keras.utils.to_categorical(y_test, 10), verbose=2)
     print(f"Held-out images: loss {loss:.4f}, accuracy {accuracy:.2%}")
-    save_and_compare(model, x_test[:100], Path(options.save))
+    save_and_compare(model, x_test[:100], options.save)
 
 
 def toy_resnet() -> keras.Model:
@@ -107,14 +108,31 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--epochs", type=int, help="by default 5 on CIFAR-10, 35 on the digits")
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--epochs", type=positive, help="by default 5 on CIFAR-10, 35 on the digits")
+    parser.add_argument("--batch-size", type=positive, default=64)
     parser.add_argument("--device", help="cuda, cpu, ...; CUDA where there is one by default")
     parser.add_argument("--data", choices=["cifar10", "digits"], default="cifar10")
     parser.add_argument("--data-dir", help="where the CIFAR-10 files are, or are to be put")
-    parser.add_argument("--save", default="toy_resnet.safetensors", help="where the model is written")
+    parser.add_argument(
+        "--save", type=model_path, default="toy_resnet.safetensors", help="where the model is written"
+    )
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
+    return number
+
+
+def model_path(text: str) -> Path:
+    """Refused before the training rather than after it."""
+    path = Path(text)
+    if path.suffix not in ("", ".safetensors"):
+        raise argparse.ArgumentTypeError(f"expected a folder or a '.safetensors' file, got {text!r}")
+    return path
 
 
 if __name__ == "__main__":

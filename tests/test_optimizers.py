@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from torchfunc import optimizers, schedules
-from torchfunc.errors import CompileError, SavingError, TorchfuncError, UnknownNameError
+from torchfunc.errors import CompileError, ConfigError, SavingError, TorchfuncError, UnknownNameError
 from torchfunc.optimizers import Stepper, Update
 
 # Keras reads its own variables in a way that NumPy is about to forbid.
@@ -431,7 +432,44 @@ def test_get_takes_optimizers_of_pytorch():
     with pytest.raises(CompileError, match=r"expected a torch.optim.Optimizer"):
         optimizers.get(lambda params: 3).build(params)
     with pytest.raises(SavingError, match="write it as a named function"):
-        optimizers.serialize(wrapped)
+        optimizers.serialize(optimizers.get(lambda params: torch.optim.Adam(params)))
+
+
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [
+        (lambda params: torch.optim.Adam, {"lr": 1e-3, "eps": 1e-8, "betas": (0.9, 0.999)}),
+        (lambda params: partial(torch.optim.SGD, lr=0.1, momentum=0.9), {"lr": 0.1, "momentum": 0.9}),
+        (
+            lambda params: torch.optim.AdamW(params, lr=0.2, betas=(0.8, 0.9)),
+            {"lr": 0.2, "betas": (0.8, 0.9)},
+        ),
+        (lambda params: torch.optim.RMSprop(params, centered=True), {"alpha": 0.99, "centered": True}),
+    ],
+)
+def test_an_optimizer_of_pytorch_comes_back_from_json_as_itself_and_not_as_that_of_keras(make, settings):
+    params = make_params()
+    made = optimizers.get(make(params))
+    written = json.loads(json.dumps(optimizers.serialize(made)))
+
+    again = optimizers.get(written).build(params)
+
+    assert type(again) is type(made.build(params))
+    assert {key: again.param_groups[0][key] for key in settings} == settings
+    assert optimizers.serialize(optimizers.get(written)) == written
+
+
+def test_a_file_names_no_other_class_and_no_other_argument_of_pytorch():
+    with pytest.raises(
+        UnknownNameError, match=r"Unknown optimizer 'torch.optim.Adm'. Did you mean 'torch.optim.Adam'"
+    ):
+        optimizers.get({"class_name": "torch.optim.Adm", "config": {}})
+    with pytest.raises(UnknownNameError, match="torch.optim.swa_utils"):
+        optimizers.get({"class_name": "torch.optim.swa_utils.AveragedModel", "config": {}})
+    with pytest.raises(ConfigError, match=r"torch.optim.SGD: expected arguments among \['lr', 'momentum'"):
+        optimizers.get({"class_name": "torch.optim.SGD", "config": {"params": []}})
+    with pytest.raises(SavingError, match="expected arguments that are numbers, .*got lr="):
+        optimizers.serialize(optimizers.get(partial(torch.optim.SGD, lr=print)))
 
 
 @pytest.mark.parametrize(

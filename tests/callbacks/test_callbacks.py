@@ -17,7 +17,7 @@ from tests.training.modules import classification, mlp, same_weights
 from torchfunc import callbacks
 from torchfunc.callbacks import Callback, CallbackList, LambdaCallback
 from torchfunc.callbacks.base import History
-from torchfunc.errors import SavingError, TorchfuncError, UnknownNameError
+from torchfunc.errors import CompileError, SavingError, TorchfuncError, UnknownNameError
 from torchfunc.training import Trainer
 
 LOGITS = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
@@ -366,6 +366,22 @@ def test_arguments_that_cannot_work_are_refused_when_they_are_given(make: Any, w
         make()
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([3], "callbacks: expected callback objects, got a int"),
+        (callbacks.EarlyStopping, r"got the class EarlyStopping. Fix: EarlyStopping\(\)"),
+        ([History(), print], "got a builtin_function_or_method. Fix: LambdaCallback"),
+    ],
+)
+def test_what_is_no_callback_is_told_before_the_training(given: Any, words: str) -> None:
+    trainer = Trainer(mlp(), loss=LOGITS)
+
+    with pytest.raises(CompileError, match=words):
+        trainer.fit(X, Y, verbose=0, callbacks=given)
+    assert trainer.step == 0
+
+
 def test_a_field_of_the_path_that_is_not_logged_lists_those_that_are() -> None:
     callback = callbacks.ModelCheckpoint("{val_los:.2f}")
     callback.set_model(Saveable())
@@ -408,10 +424,11 @@ def test_the_learning_rate_is_reduced_on_a_plateau_as_keras_does_it() -> None:
 
 def test_a_loss_that_is_no_number_ends_the_training(capsys: pytest.CaptureFixture[str]) -> None:
     x = X.copy()
-    x[25] = np.nan
+    x[25] = np.nan  # not refused, as it would be in arrays: batches are not looked through
+    batches = [(x[start : start + 10], Y[start : start + 10]) for start in range(0, len(x), 10)]
     trainer = Trainer(mlp(), optimizer="sgd", loss=LOGITS)
 
-    trainer.fit(x, Y, batch_size=10, epochs=3, shuffle=False, verbose=0, callbacks=callbacks.TerminateOnNaN())
+    trainer.fit(batches, epochs=3, verbose=0, callbacks=callbacks.TerminateOnNaN())
 
     assert trainer.step == 3
     assert capsys.readouterr().out == "Batch 2: the loss is nan, terminating training\n"

@@ -347,11 +347,21 @@ ATTACKS: list[tuple[str, bytes, type[SavingError], str]] = [
         "is a pickle, which torchfunc never loads",
     ),
     ("new pickle", b"\x80\x05\x95\x0b" + bytes(20), NotATorchfuncFileError, "is a pickle"),
-    ("zip", b"PK\x03\x04" + bytes(20), NotATorchfuncFileError, "is a zip archive, as torch.save"),
+    (
+        "zip",
+        b"PK\x03\x04" + bytes(20),
+        NotATorchfuncFileError,
+        "is a zip archive, as torch.save.* Fix: load what model.save",
+    ),
     ("HDF5", b"\x89HDF\r\n\x1a\n" + bytes(20), NotATorchfuncFileError, "is an HDF5 file"),
     ("GGUF", b"GGUF" + bytes(20), NotATorchfuncFileError, "is a GGUF file"),
     ("program", b"\x7fELF" + bytes(20), NotATorchfuncFileError, "is a program"),
-    ("text", b"Once upon a time there was", NotATorchfuncFileError, "is no safetensors file"),
+    (
+        "text",
+        b"Once upon a time there was",
+        NotATorchfuncFileError,
+        "is no safetensors file.* Fix: load what model.save",
+    ),
     ("duplicate tensor", raw_file(b'{"x":1,"x":2}'), CorruptFileError, "'x' stands twice"),
     (
         "duplicate metadata",
@@ -471,7 +481,12 @@ ATTACKS: list[tuple[str, bytes, type[SavingError], str]] = [
     ("offsets back", forged(entries=entry(data_offsets=[8, 0])), CorruptFileError, "-8 bytes, expected 8"),
     ("offsets negative", forged(entries=entry(data_offsets=[-8, 0])), CorruptFileError, "two places"),
     ("one offset", forged(entries=entry(data_offsets=[8])), CorruptFileError, "two places"),
-    ("trailing bytes", forged(data=bytes(11)), CorruptFileError, "goes on for 3 bytes after its last tensor"),
+    (
+        "trailing bytes",
+        forged(data=bytes(11)),
+        CorruptFileError,
+        "goes on for 3 bytes after its last tensor. Fix: copy",
+    ),
     ("short body", forged(data=bytes(5)), CorruptFileError, r"is incomplete: \d+ of \d+ bytes"),
     (
         "hole",
@@ -561,7 +576,9 @@ def test_a_file_cut_anywhere_gives_a_typed_error(file: Path) -> None:
     whole = file.read_bytes()
     for length in range(len(whole)):
         file.write_bytes(whole[:length])
-        with pytest.raises(CorruptFileError, match=f"is incomplete: {length:,} of"):
+        with pytest.raises(
+            CorruptFileError, match=f"is incomplete: {length:,} of .* bytes. Fix: copy or download it again"
+        ):
             archive.read(file)
 
 

@@ -397,12 +397,66 @@ def test_an_ignored_class_may_be_out_of_range() -> None:
     [
         ("categorical_crossentropy", Y, "are class indices. Fix: loss='sparse_categorical_crossentropy'"),
         ("mse", np.zeros((20, 1)), r"expected shape \(None, 3\), that of the output, got shape \(20, 1\)"),
+        ("mse", np.full((20, 3), np.nan), r"expected finite numbers, got nan at index \(0, 0\)"),
+        ("categorical_crossentropy", ONE_HOT * 2, "numbers from 0 to 1, .*, got 2 at .*utils.to_categorical"),
+        (nn.MSELoss(), np.zeros((20, 1)), r"expected shape \(None, 3\), .* got shape \(20, 1\)"),
+        (nn.functional.l1_loss, np.zeros(20), r"expected shape \(None, 3\), .* got shape \(20,\)"),
         ("mae", np.zeros((20, 4)), r"the target of the output 'output': expected shape \(None, 3\)"),
     ],
 )
-def test_targets_that_the_loss_cannot_take_name_the_output(loss: str, y: Any, words: str) -> None:
+def test_targets_that_the_loss_cannot_take_name_the_output(loss: Any, y: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         Trainer(mlp(), loss=loss).fit(X, y, verbose=0)
+
+
+@pytest.mark.parametrize("label", [2.0, -1.0])
+def test_labels_of_two_classes_that_are_neither_0_nor_1_are_refused(label: float) -> None:
+    trainer = Trainer(nn.Sequential(mlp(classes=1), nn.Sigmoid()), loss="binary_crossentropy")
+
+    with pytest.raises(
+        DataError,
+        match=f"output 'output': expected numbers from 0 to 1, .*, got {label:g} at index 3. Fix: code",
+    ):
+        trainer.fit(X, np.r_[0, 1, 0, label, np.zeros(16)], verbose=0)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_sample_that_is_no_number_is_named_before_it_spoils_the_weights(wrong: float) -> None:
+    x = X.copy()
+    x[7, 2] = wrong
+    module = mlp()
+    trainer = Trainer(module, loss=LOGITS, input_names=["img"])
+
+    with pytest.raises(
+        DataError,
+        match=rf"input 'img': expected finite numbers, got {wrong:g} at index \(7, 2\). .*nan_to_num",
+    ):
+        trainer.fit(x, Y, verbose=0)
+
+    assert same_weights(module, mlp()) and module.training
+    with pytest.raises(DataError, match="expected finite numbers"):
+        trainer.fit(X, Y, validation_data=(x, Y), verbose=0)
+    assert np.isnan(trainer.predict(x, verbose=0)[7]).all()  # here it is seen in the result
+
+
+def test_a_module_that_knows_what_to_do_with_what_is_no_number_is_given_it() -> None:
+    class Filled(nn.Sequential):
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input.nan_to_num())
+
+    x = X.copy()
+    x[7, 2] = np.nan
+
+    assert np.isfinite(Trainer(Filled(mlp()), loss=LOGITS).evaluate(x, Y, verbose=0))
+
+
+def test_a_loss_of_the_user_may_take_targets_that_are_no_numbers() -> None:
+    def known_only(y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return torch.where(y_true.isnan(), 0.0, y_true - y_pred) ** 2
+
+    y = np.where(ONE_HOT == 1, np.nan, ONE_HOT)
+
+    assert np.isfinite(Trainer(mlp(), loss=known_only).evaluate(X, y, verbose=0))
 
 
 def test_a_target_of_one_number_may_come_with_or_without_its_axis() -> None:
@@ -419,6 +473,26 @@ def test_a_target_of_one_number_may_come_with_or_without_its_axis() -> None:
         ({"batch_size": -1}, "batch_size: .* got -1"),
         ({"batch_size": 2.5}, "batch_size: .* got 2.5"),
         ({"epochs": -1}, "epochs: expected a whole number of at least 0, got -1"),
+        ({"epochs": 2.5}, "epochs: .* got 2.5"),
+        ({"initial_epoch": None}, "initial_epoch: .* got None"),
+        (
+            {"validation_split": 0.5, "validation_batch_size": 0},
+            "validation_batch_size: .* at least 1, got 0",
+        ),
+        ({"validation_split": 0.5, "validation_freq": 0}, "validation_freq: .* at least 1, got 0"),
+        ({"validation_split": 0.5, "validation_freq": "all"}, "validation_freq: .* got 'all'"),
+        ({"validation_split": 0.5, "validation_freq": [1, 0]}, "validation_freq: .* got 0"),
+        ({"validation_split": 0.5, "validation_steps": 0}, "validation_steps: .* at least 1, got 0"),
+        ({"validation_split": 0.5, "validation_steps": 2}, "validation_steps: expected at most 1, .* got 2"),
+        ({"steps_per_epoch": 0}, "steps: expected a whole number of at least 1, got 0"),
+        ({"verbose": 3}, "verbose: expected 'auto', 0, 1 or 2, got 3"),
+        ({"verbose": None}, "verbose: .* got None"),
+        (
+            {"class_weight": [1, 2, 3]},
+            "class_weight: expected a dict with a number for each class, got a list",
+        ),
+        ({"class_weight": {0: 1, 1: 1, 2: "a"}}, "class_weight: .* got 'a' for the class 2"),
+        ({"validation_split": "a"}, "validation_split: expected a fraction between 0 and 1, got 'a'"),
         ({"validation_split": 1.5}, "validation_split: expected a fraction between 0 and 1, got 1.5"),
         ({"sample_weight": np.ones(7)}, "sample_weight has 7 samples, but x has 20"),
         ({"class_weight": {0: 1.0, 1: 2.0}}, "class_weight: got no weight for the class 2, which is in y"),
@@ -431,7 +505,15 @@ def test_a_target_of_one_number_may_come_with_or_without_its_axis() -> None:
 )
 def test_numbers_that_make_no_sense_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
-        Trainer(mlp(), loss=LOGITS).fit(X, Y, verbose=0, **options)
+        Trainer(mlp(), loss=LOGITS).fit(X, Y, **{"verbose": 0, **options})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    history = Trainer(mlp(), loss=LOGITS).fit(
+        X, Y, batch_size=np.int64(7), epochs=np.int32(2), validation_split=np.float32(0.5), verbose=0
+    )
+
+    assert len(history.history["val_loss"]) == 2
 
 
 def test_a_validation_split_that_leaves_nothing_is_refused() -> None:

@@ -22,9 +22,9 @@ from tests.training.modules import (
     mlp,
     same_weights,
 )
-from torchfunc import activations, metrics, optimizers
+from torchfunc import activations, losses, metrics, optimizers
 from torchfunc.callbacks import LambdaCallback
-from torchfunc.errors import CompileError
+from torchfunc.errors import CompileError, SavingError
 from torchfunc.training import Trainer
 from torchfunc.training.objective import Tap
 
@@ -530,6 +530,18 @@ def test_the_config_of_compile_gives_the_same_trainer_again() -> None:
     assert config["loss"] == LOGITS
     assert config["metrics"][0] == "accuracy"
     assert again.get_config() == config
+
+
+@pytest.mark.parametrize("argument", ["loss", "metrics"])
+def test_a_function_under_a_name_of_ours_is_not_saved_as_ours(argument: str) -> None:
+    def mse(y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return (y_true - y_pred).abs().mean(-1)
+
+    trainer = Trainer(mlp(), **{"loss": "mae", argument: mse})
+
+    with pytest.raises(SavingError, match="got the name 'mse'. In a file it stands for .* Fix: rename"):
+        trainer.get_config()
+    assert Trainer(mlp(), loss=losses.mean_squared_error).get_config()["loss"]
 
 
 @pytest.mark.parametrize("frozen", [True, False])

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.training.modules import TwoHeads, mlp, two_heads_data
+from tests.training.modules import Activated, TwoHeads, mlp, same_weights, two_heads_data
+from torchfunc import activations, losses
 from torchfunc.errors import CompileError, UnknownNameError
 from torchfunc.training import Trainer
 from torchfunc.training.running import RunningMean
@@ -256,6 +257,51 @@ def test_arguments_that_do_not_fit_the_outputs_are_refused_when_they_are_given(
 def test_a_misspelled_name_is_told_at_once_with_the_right_one(names: Any, options: Any, words: str) -> None:
     with pytest.raises(UnknownNameError, match=words):
         Trainer(TwoHeads(), **names, **options)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), True])
+def test_a_loss_weight_is_a_finite_number(weight: Any) -> None:
+    with pytest.raises(CompileError, match="loss_weights of the output 'kind': expected a number, got"):
+        Trainer(TwoHeads(), **NAMES, loss="mse", loss_weights={"kind": weight})
+
+
+@pytest.mark.parametrize(
+    ("loss", "classes", "y", "words"),
+    [
+        ("sparse_categorical_crossentropy", 3, np.zeros(8), "'softmax' .*SparseCategoricalCrossentropy"),
+        ("categorical_crossentropy", 3, np.eye(3)[[0] * 8], "'softmax' .*CategoricalCrossentropy"),
+        ("binary_crossentropy", 1, np.zeros(8), "'sigmoid' .*BinaryCrossentropy"),
+    ],
+)
+def test_an_output_of_logits_is_not_taken_for_probabilities(
+    loss: str, classes: int, y: Any, words: str
+) -> None:
+    x = np.random.default_rng(0).normal(size=(8, 8)).astype("float32")
+    module = mlp(classes=classes)
+
+    with pytest.raises(
+        CompileError, match=rf"output 'output': expected probabilities, .* got numbers from -.*{words}"
+    ):
+        Trainer(module, loss=loss).fit(x, y, verbose=0)
+
+    assert same_weights(module, mlp(classes=classes))
+    logits = {"class_name": type(losses.get(loss)).__name__, "config": {"from_logits": True}}
+    assert np.isfinite(Trainer(module, loss=logits).evaluate(x, y, verbose=0))
+
+
+def test_a_softmax_that_would_be_applied_twice_is_warned_of_when_compiling() -> None:
+    module = Activated(8, 3, activations.softmax)
+
+    with pytest.warns(UserWarning, match="The output 'kind' is a softmax already, .*applied twice"):
+        Trainer(module, loss=KIND, output_names=["kind"], activated_by={"kind": module})
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", 3.5])
+def test_a_device_that_is_not_here_is_told_when_compiling(device: Any) -> None:
+    with pytest.raises(
+        CompileError, match="device: expected a device that PyTorch finds here, got .*device='cpu'"
+    ):
+        Trainer(mlp(), loss="mse", device=device)
 
 
 def test_a_module_that_returns_another_number_of_outputs_is_told() -> None:

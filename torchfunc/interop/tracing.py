@@ -48,8 +48,7 @@ class Traced:
     @property
     def output(self) -> fx.Node:
         """The node of what the forward returns."""
-        last: fx.Node = next(reversed(self.graph.nodes))
-        return last
+        return self.graph.output_node()
 
 
 def traced(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_leaf: IsLeaf) -> Traced:

@@ -11,6 +11,7 @@ import torch
 from torchfunc import configurable, registry
 from torchfunc import schedules as schedules
 from torchfunc.errors import CompileError, explain, shorten
+from torchfunc.optimizers import native
 from torchfunc.optimizers.base import Optimizer
 from torchfunc.optimizers.descent import SGD, Ftrl, Lion
 from torchfunc.optimizers.moments import Adam, Adamax, AdamW, Nadam
@@ -116,6 +117,8 @@ def get(identifier: Any) -> Optimizer | TorchOptimizer | None:
         return identifier()
     if isinstance(identifier, str) and identifier not in registry.optimizers:
         identifier = identifier.lower()
+    if native.is_description(identifier):
+        return TorchOptimizer(native.restored(identifier))
     if isinstance(identifier, (str, Mapping)):
         found = configurable.find(identifier, registry.optimizers)
         return found if isinstance(found, Optimizer) else TorchOptimizer(found)
@@ -137,13 +140,14 @@ def _owner(optimizer: Any) -> Optimizer | None:
 
 
 def serialize(optimizer: Any) -> Any:
-    """An optimizer as `{"class_name": ..., "config": {...}}`.
+    """An optimizer as `{"class_name": ..., "config": {...}}`, one of PyTorch as `"torch.optim.Adam"`.
 
     Raises:
-        SavingError: one of PyTorch's own, which no config describes.
+        SavingError: a function of yours, or another thing that no config describes.
     """
     source = optimizer.source if isinstance(optimizer, TorchOptimizer) else optimizer
-    return configurable.serialize(_owner(source) or source, registry.optimizers)
+    owned = _owner(source) or source
+    return native.described(owned) or configurable.serialize(owned, registry.optimizers)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Optimizer | TorchOptimizer | None:

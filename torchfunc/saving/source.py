@@ -26,6 +26,8 @@ from torchfunc.saving.header import Entry, Limits, is_name, parse_header, parse_
 
 FORMAT, VERSION = "torchfunc", 1
 DOCUMENT, CHECKSUMS = "torchfunc", "torchfunc_crc32"
+AGAIN = "Fix: copy or download it again, or load an earlier checkpoint."
+OURS = "Fix: load what model.save('model.safetensors') wrote."
 
 _FIELDS = {"format": str, "version": int, "config": dict, "aliases": dict}
 _JSON_KINDS = {str: "a string", int: "an integer", dict: "an object"}
@@ -91,7 +93,7 @@ class Source:
             )
         raw = self.metadata[DOCUMENT].encode()
         if zlib.crc32(raw) != self._checksums["document"]:
-            raise CorruptFileError(f"The config in {self.where} is damaged.")
+            raise CorruptFileError(f"The config in {self.where} is damaged. {AGAIN}")
         return _checked_document(parse_json(raw, f"The config in {self.where}", self.limits), self)
 
     def specs(self) -> Specs:
@@ -146,7 +148,7 @@ class Source:
             raise _incomplete(self.where, self.size, expected)
         if self.size > expected:
             raise CorruptFileError(
-                f"{self.where} goes on for {self.size - expected:,} bytes after its last tensor."
+                f"{self.where} goes on for {self.size - expected:,} bytes after its last tensor. {AGAIN}"
             )
 
     @property
@@ -166,7 +168,7 @@ class Source:
             or set(value) != {"document", "tensors"}
             or not isinstance(value["tensors"], dict)
         ):
-            raise CorruptFileError(f"The list of checksums in {self.where} is damaged.")
+            raise CorruptFileError(f"The list of checksums in {self.where} is damaged. {AGAIN}")
         return value
 
     def _tensor(self, name: str, entry: Entry) -> Tensor:
@@ -177,7 +179,7 @@ class Source:
             raise CorruptFileError(f"{self.where}: tensor {shorten(name)} has bytes that are no booleans.")
         tensor = buffer.view(entry.dtype).reshape(entry.shape)
         if self._is_archive and checksum(name, tensor) != self._checksums["tensors"][name]:
-            raise CorruptFileError(f"{self.where}: tensor {shorten(name)} is damaged.")
+            raise CorruptFileError(f"{self.where}: tensor {shorten(name)} is damaged. {AGAIN}")
         return tensor
 
     def _fill(self, buffer: Any) -> Any:
@@ -204,15 +206,17 @@ def _foreign(where: str, head: bytes, size: int) -> Exception:
     kind = next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), None)
     if kind:
         return NotATorchfuncFileError(
-            f"{where} is {kind}. torchfunc reads the '.safetensors' files that model.save writes."
+            f"{where} is {kind}. torchfunc reads the '.safetensors' files that model.save writes. {OURS}"
         )
     if size <= 8:
         return _incomplete(where, size, 9)
-    return NotATorchfuncFileError(f"{where} is no safetensors file: its header does not begin with '{{'.")
+    return NotATorchfuncFileError(
+        f"{where} is no safetensors file: its header does not begin with '{{'. {OURS}"
+    )
 
 
 def _incomplete(where: str, size: int, expected: int) -> CorruptFileError:
-    return CorruptFileError(f"{where} is incomplete: {size:,} of {expected:,} bytes.")
+    return CorruptFileError(f"{where} is incomplete: {size:,} of {expected:,} bytes. {AGAIN}")
 
 
 def _checked_document(document: Any, source: Source) -> dict[str, Any]:

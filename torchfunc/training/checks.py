@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from torchfunc import losses
+from torchfunc import losses, registry
 from torchfunc.errors import DataError, explain
 from torchfunc.losses.base import PairLoss
 from torchfunc.training.convert import check_whole
@@ -22,6 +24,21 @@ Shape = Sequence[int | None]
 
 _SPARSE = losses.SparseCategoricalCrossentropy
 _ONE_HOT = (losses.CategoricalCrossentropy, losses.CategoricalFocalCrossentropy)
+_COMPARING = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+_COMPARING_FUNCTIONS = (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
+_PROBABLE = (*_ONE_HOT, losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy)
+
+
+def whole_number(name: str, value: Any, *, least: int, fix: str = "") -> int:
+    """A count as an int, NumPy's included.
+
+    Raises:
+        DataError: no whole number, or a smaller one than `least`.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        expected = f"a whole number of at least {least}"
+        raise DataError(explain(name, got=repr(value), expected=expected, fix=fix))
+    return int(value)
 
 
 def count_of(named: dict[str, Tensor]) -> int:
@@ -127,9 +144,62 @@ def fitted_target(tensor: Tensor, head: Head, *, dtype: torch.dtype, look: bool)
         _check_one_hot(tensor, head)
     if isinstance(head.loss, (*_ONE_HOT, PairLoss)):
         _check_shape(tensor, head)
+        if look:
+            _check_values(tensor, head)
         return tensor if tensor.is_floating_point() else tensor.to(dtype)
+    if isinstance(head.loss, losses.TorchLoss) and _compares(head.loss.function):
+        _check_shape(tensor, head)
     small = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype is torch.bool)
     return tensor.long() if small else tensor
+
+
+def _compares(function: Any) -> bool:
+    """Whether a loss of PyTorch compares number by number, and would broadcast two shapes that differ."""
+    return isinstance(function, _COMPARING) or function in _COMPARING_FUNCTIONS
+
+
+def _check_values(tensor: Tensor, head: Head) -> None:
+    """Refuse numbers of which a loss of ours makes no number, or none that means anything."""
+    if registry.losses.name_of(type(head.loss)) is None:
+        return  # a subclass may well know what to do with them
+    where = f"the target of the output {head.name!r}"
+    place = first_not_finite(tensor)
+    if place is not None:
+        raise not_finite(where, tensor, place, why="the loss would be no number either")
+    if not isinstance(head.loss, _PROBABLE) or tensor.dtype is torch.bool:
+        return
+    wrong = (tensor < 0) | (tensor > 1)
+    if bool(wrong.any()):
+        place = tuple(wrong.nonzero()[0].tolist())
+        binary = not isinstance(head.loss, _ONE_HOT)
+        raise DataError(
+            explain(
+                where,
+                got=f"{tensor[place].item():g} at index {_index(place)}",
+                expected=f"numbers from 0 to 1, by the loss {head.loss.name!r}",
+                fix="code the two classes as 0 and 1" if binary else "utils.to_categorical(class_indices)",
+            )
+        )
+
+
+def first_not_finite(tensor: Tensor) -> tuple[int, ...] | None:
+    """The place of the first number that is NaN or infinite, or None."""
+    # the sum is not finite if any number is not, and needs no memory
+    if not tensor.is_floating_point() or math.isfinite(tensor.sum().item()):
+        return None
+    places = tensor.isfinite().logical_not_().nonzero()
+    return tuple(places[0].tolist()) if len(places) else None
+
+
+def not_finite(where: str, tensor: Tensor, place: tuple[int, ...], *, why: str) -> DataError:
+    """The error for NaN or infinity at a place."""
+    got = f"{tensor[place].item():g} at index {_index(place)}"
+    fix = "fill or drop such samples, as np.nan_to_num does"
+    return DataError(explain(where, got=got, expected="finite numbers", why=why, fix=fix))
+
+
+def _index(place: tuple[int, ...]) -> Any:
+    return place[0] if len(place) == 1 else place
 
 
 def _class_indices(tensor: Tensor, head: Head, look: bool) -> Tensor:

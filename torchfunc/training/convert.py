@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,11 @@ def is_array(value: Any) -> bool:
     return (
         isinstance(value, (Tensor, np.ndarray)) or hasattr(value, "to_numpy") or hasattr(value, "__array__")
     )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one finite real number."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def to_tensor(value: Any, where: str, *, dtype: torch.dtype | None, floating: torch.dtype) -> Tensor:

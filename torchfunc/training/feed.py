@@ -12,10 +12,11 @@ from torch.utils.data import Dataset, TensorDataset
 
 from torchfunc.errors import DataError, explain
 from torchfunc.training import checks
-from torchfunc.training.convert import is_array, to_tensor
+from torchfunc.training.convert import is_array, is_number, to_tensor
 from torchfunc.training.data import Arrays, Batch, Data, Stream, moved, stream_source, unpacked
 from torchfunc.training.objective import Objective
 from torchfunc.training.slots import Slots
+from torchfunc.tree import leaves
 
 
 class Feed:
@@ -64,7 +65,8 @@ class Feed:
         Raises:
             DataError: data that do not fit the module, its losses, or each other.
         """
-        check_batch_size(batch_size)
+        batch_size = checked_batch_size(batch_size)
+        steps = None if steps is None else checks.whole_number("steps", steps, least=1)
         if isinstance(x, TensorDataset) and len(x.tensors) <= 3 and y is None:
             x, y, sample_weight = unpacked(tuple(x.tensors))
             y, sample_weight = (None, None) if inputs_only else (y, sample_weight)
@@ -103,16 +105,7 @@ class Feed:
             shapes = [spec.shape for spec in self.specs]
             checks.check_fixed_batch(shapes, self.inputs.names, whole.size, size)
         data = Arrays(whole, size, seed=seed, device=None if self._holds(whole) else self.device)
-        if steps is not None and steps > data.steps:
-            raise DataError(
-                explain(
-                    "steps",
-                    got=f"{steps} steps",
-                    expected=f"at most {data.steps}, the batches that the arrays make",
-                )
-            )
-        data.limit = steps
-        return data
+        return limited(data, steps, "steps")
 
     def whole(self, x: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, float] | None) -> Batch:
         """Arrays as one batch of all samples, on the device if they fit there."""
@@ -157,10 +150,40 @@ class Feed:
         if len(others) == 1:
             others = {"y": next(iter(others.values()))}
         size = checks.count_of({**named, **others})
+        if look:
+            self._check_finite(inputs)
         for weight in weights or []:
             if weight is not None:
                 checks.count_of({"x": inputs[0], "sample_weight": weight})
         return Batch(inputs, targets, weights, size)
+
+    def _check_finite(self, inputs: list[Tensor]) -> None:
+        """Refuse NaN and infinity in the inputs, unless the module knows what to do with them.
+
+        Raises:
+            DataError: with the first place that makes its output no number.
+        """
+        names = self.form.names if self.inputs is None else self.inputs.names
+        for name, tensor in zip(names, inputs, strict=True):
+            place = checks.first_not_finite(tensor)
+            if place is not None and self._spoils([each[place[0] : place[0] + 1] for each in inputs]):
+                why = "the model's output for this sample is no number either"
+                raise checks.not_finite(f"input {name!r}", tensor, place, why=why)
+
+    @torch.no_grad()
+    def _spoils(self, sample: list[Tensor]) -> bool:
+        """Whether what the module returns for one sample holds NaN or infinity."""
+        modes = [(each, each.training) for each in self.module.modules()]
+        fixed = next((spec.shape[0] for spec in self.specs or () if spec.shape and spec.shape[0]), 1)
+        try:
+            self.module.eval()
+            outputs = self.form.call(
+                self.module, [each.to(self.device).repeat_interleave(fixed, 0) for each in sample]
+            )
+        finally:
+            for each, mode in modes:
+                each.training = mode
+        return any(isinstance(each, Tensor) and not bool(each.isfinite().all()) for each in leaves(outputs))
 
     def _inputs(self, x: Any) -> dict[str, Tensor]:
         """The inputs as tensors, by the names that messages give them."""
@@ -234,6 +257,7 @@ class Feed:
             raise DataError(
                 explain("class_weight", got=got, expected="one output with targets", fix="use sample_weight")
             )
+        _check_class_weight(weights)
         target = targets[0]
         labels = target.argmax(-1) if target.ndim > 1 and target.shape[-1] > 1 else target.reshape(-1).long()
         present = torch.unique(labels).tolist()
@@ -277,6 +301,22 @@ class Form:
         if self.style == "keywords":
             return module(**dict(zip(self.names, inputs, strict=True)))
         return module(inputs if self.style == "list" else dict(zip(self.names, inputs, strict=True)))
+
+
+def _check_class_weight(weights: Any) -> None:
+    wrong = (
+        f"a {type(weights).__name__}"
+        if not isinstance(weights, Mapping)
+        else next(
+            (f"{value!r} for the class {key!r}" for key, value in weights.items() if not is_number(value)),
+            None,
+        )
+    )
+    if wrong is not None:
+        expected = "a dict with a number for each class"
+        raise DataError(
+            explain("class_weight", got=wrong, expected=expected, fix="class_weight={0: 1.0, 1: 2.0}")
+        )
 
 
 def _parameters(module: nn.Module) -> list[inspect.Parameter]:
@@ -324,13 +364,23 @@ def _lists_batches(x: Any, y: Any) -> bool:
     return pairs and all(isinstance(each, tuple) and 2 <= len(each) <= 3 and not _numbers(each) for each in x)
 
 
-def check_batch_size(batch_size: Any, what: str = "batch_size") -> None:
-    """Refuse what is no positive whole number.
+def checked_batch_size(batch_size: Any, what: str = "batch_size") -> int | None:
+    """A positive whole number, or None where the user left it to us.
 
     Raises:
-        DataError: with what came.
+        DataError: something else.
     """
-    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
-    if batch_size is not None and (not whole or batch_size < 1):
-        expected = "a whole number of at least 1"
-        raise DataError(explain(what, got=f"{batch_size!r}", expected=expected, fix=f"{what}=32"))
+    return None if batch_size is None else checks.whole_number(what, batch_size, least=1, fix=f"{what}=32")
+
+
+def limited(data: Arrays, steps: int | None, what: str) -> Arrays:
+    """Arrays of which an epoch takes so many batches.
+
+    Raises:
+        DataError: more than there are.
+    """
+    if steps is not None and steps > data.steps:
+        expected = f"at most {data.steps}, the batches that the arrays make"
+        raise DataError(explain(what, got=f"{steps} steps", expected=expected))
+    data.limit = steps
+    return data

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from torchfunc.callbacks import CallbackList, History
 from torchfunc.callbacks.base import Mode
-from torchfunc.errors import CompileError
+from torchfunc.errors import CompileError, explain
 from torchfunc.training import progress
 from torchfunc.training.data import Batch, Data, drawn_seed
 from torchfunc.training.extras import Extras
@@ -21,11 +21,11 @@ from torchfunc.training.feed import Feed
 from torchfunc.training.objective import Objective
 from torchfunc.training.optimization import Optimization
 from torchfunc.training.prediction import Collected
-from torchfunc.training.preparation import is_unbuilt, names_of_outputs, placed
+from torchfunc.training.preparation import is_unbuilt, names_of_outputs, placed, usable
 from torchfunc.training.run import Run
 from torchfunc.training.running import read
 from torchfunc.training.slots import Slots
-from torchfunc.training.state import restore_random_state
+from torchfunc.training.state import is_seeded, restore_random_state
 
 NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
 
@@ -61,7 +61,7 @@ class Loop:
         device: torch.device | str | None,
         steps: Any,
     ) -> None:
-        self.module, self.device, self.steps = module, device, steps
+        self.module, self.device, self.steps = module, usable(device), steps
         self.inputs, self.input_specs, self.output_shapes = inputs, specs, output_shapes
         self.epoch = self.step = 0
         self._optimization = optimization
@@ -294,7 +294,12 @@ class Loop:
         self, callbacks: Any, params: Mapping[str, Any], history: History | None = None
     ) -> CallbackList:
         """The callbacks of the user, and after them the history."""
-        given = [callbacks] if hasattr(callbacks, "on_epoch_end") else list(callbacks or [])
+        given = [callbacks] if hasattr(callbacks, "set_model") else list(callbacks or [])
+        for each in given:
+            if isinstance(each, type) or not hasattr(each, "set_model"):
+                got = f"the class {each.__name__}" if isinstance(each, type) else f"a {type(each).__name__}"
+                fix = f"{each.__name__}()" if isinstance(each, type) else "LambdaCallback(on_epoch_end=...)"
+                raise CompileError(explain("callbacks", got=got, expected="callback objects", fix=fix))
         return CallbackList(
             [*given, *([history] if history else [])], model=self.module, trainer=self, params=params
         )
@@ -303,7 +308,7 @@ class Loop:
         """The seed of the orders; a training that goes on where it stopped has one, and a random state."""
         state, self._random_state = self._random_state, None
         goes_on = initial_epoch > 0 and initial_epoch == self.epoch
-        if goes_on and state is not None:
+        if state is not None and (goes_on or not is_seeded()):
             restore_random_state(state)
         if shuffle and not (goes_on and self._seed is not None):
             self._seed = drawn_seed()

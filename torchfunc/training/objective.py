@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,21 @@ from torch import Tensor, nn
 
 from torchfunc import activations, losses, metrics
 from torchfunc.errors import CompileError, DataError, explain, shorten
+from torchfunc.training.convert import is_number
 from torchfunc.training.data import Batch
 from torchfunc.training.running import RunningMean, read
 from torchfunc.training.slots import Slots
 
 LOSSES_BY_SHAPE = ("crossentropy", "ce")
+_BINARY = (losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy)
+_OF_PROBABILITIES = (
+    *_BINARY,
+    losses.CategoricalCrossentropy,
+    losses.CategoricalFocalCrossentropy,
+    losses.SparseCategoricalCrossentropy,
+)
+_ROUNDING = 1e-3  # a probability in bfloat16 may be that far beside
+
 METRICS_BY_SHAPE = ("accuracy", "acc", *LOSSES_BY_SHAPE)
 
 
@@ -226,6 +237,12 @@ class Head:
             activations.softmax: (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy),
             activations.sigmoid: (losses.BinaryCrossentropy,),
         }.get(function, ())
+        if isinstance(self.loss, fits) and self.loss.from_logits:
+            warnings.warn(
+                f"The output {self.name!r} is a {function.__name__} already, and its loss {self.loss.name!r} has "
+                "from_logits=True: it is applied twice. Fix: leave out one of the two.",
+                stacklevel=2,
+            )
         plain = isinstance(self.loss, fits) and not self.loss.from_logits and self.loss.axis == -1
         if plain and not isinstance(function, Tap):
             self.tap = Tap(module, function)
@@ -240,9 +257,32 @@ class Head:
             self.loss = losses.resolve(self.loss, *shapes)
         if self.loss is not None:
             self.loss = self.loss.to(output.device)
+            self._check_probabilities(output.detach())
         for each in self.measures:
             chosen = isinstance(each.identifier, str)
             each.metric = metrics.resolve(each.identifier, *shapes, self.loss) if chosen else each.identifier
+
+    def _check_probabilities(self, output: Tensor) -> None:
+        """Refuse what cannot be probabilities where the loss takes them for such: it would be clipped, unlearnable.
+
+        One look at the first batch of all; what is no probability in a linear output shows there.
+        """
+        if self.tap is not None or not isinstance(self.loss, _OF_PROBABILITIES) or self.loss.from_logits:
+            return
+        low, high = (each.item() for each in torch.aminmax(output))
+        # the categorical ones divide by the sum, so that numbers above 1 are fine there
+        binary = isinstance(self.loss, _BINARY)
+        if low < -_ROUNDING or (binary and high > 1 + _ROUNDING):
+            activation = "sigmoid" if binary else "softmax"
+            raise CompileError(
+                explain(
+                    f"output {self.name!r}",
+                    got=f"numbers from {low:.3g} to {high:.3g}",
+                    expected=f"probabilities, by the loss {self.loss.name!r}",
+                    fix=f"activation={activation!r} in its layer, or "
+                    f"loss=losses.{type(self.loss).__name__}(from_logits=True)",
+                )
+            )
 
     def _target(self, batch: Batch) -> Tensor:
         target = batch.targets[self.index] if batch.targets else None
@@ -328,7 +368,7 @@ def _arranged_weights(outputs: Slots, weights: Any) -> list[float]:
         return [1.0] * len(outputs)
     given = outputs.arrange(weights, "loss_weights", CompileError, partial=True)
     for name, each in zip(outputs.names, given, strict=True):
-        if each is not None and (isinstance(each, bool) or not isinstance(each, (int, float))):
+        if each is not None and not is_number(each):
             where = f"loss_weights of the output {name!r}"
             raise CompileError(explain(where, got=repr(each), expected="a number"))
     return [1.0 if each is None else float(each) for each in given]

@@ -75,8 +75,10 @@ class Optimization:
         )
 
     def state(self) -> Mapping[str, Any] | None:
-        """What the optimizer remembers, by the names of the parameters; None before its first step."""
-        return self._saved if self.built is None else optimizer_state(self.built, self.module)
+        """What the optimizer remembers, by the names of the parameters; None before it is built."""
+        given = getattr(self.optimizer, "source", None)
+        made = given if self.built is None and isinstance(given, torch.optim.Optimizer) else self.built
+        return self._saved if made is None else optimizer_state(made, self.module)
 
     def load(self, state: Mapping[str, Any] | None) -> None:
         """Take what `state` gave, now or when the parameters are known."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from torchfunc.errors import CompileError, explain
 from torchfunc.tree import leaves, leaves_with_path
 
 
@@ -23,6 +24,29 @@ def placed(module: nn.Module, device: torch.device | str | None) -> torch.device
     if first is not None and chosen != current:
         module.to(chosen)
     return chosen
+
+
+def usable(device: torch.device | str | None) -> torch.device | None:
+    """A device that PyTorch finds here.
+
+    Raises:
+        CompileError: another one.
+    """
+    if device is None:
+        return None
+    try:
+        return torch.empty(0, device=torch.device(device)).device
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CompileError(
+            explain(
+                "device",
+                got=repr(str(device)),
+                expected="a device that PyTorch finds here",
+                why=reason.rstrip("."),
+                fix="device='cpu', or leave it out",
+            )
+        ) from error
 
 
 def is_unbuilt(module: nn.Module) -> bool:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torchfunc.errors import DataError, explain
+
 WIDTH = 30
 INTERVAL = 0.1
 
@@ -120,8 +122,15 @@ class Bar(Line):
 
 
 def display(verbose: str | int) -> Display:
-    """What `verbose` asks for: 0 nothing, 1 or "auto" a bar, 2 a line."""
-    return Display() if verbose == 0 else Line() if verbose == 2 else Bar()
+    """What `verbose` asks for: 0 nothing, 1 or "auto" a bar, 2 a line.
+
+    Raises:
+        DataError: it asks for something else.
+    """
+    known: dict[Any, type[Display]] = {"auto": Bar, 0: Display, 1: Bar, 2: Line}
+    if not isinstance(verbose, (str, int)) or verbose not in known:
+        raise DataError(explain("verbose", got=repr(verbose), expected="'auto', 0, 1 or 2"))
+    return known[verbose]()
 
 
 def shown(logs: Mapping[str, Any]) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torchfunc.errors import DataError, explain
+from torchfunc.training.checks import whole_number
+from torchfunc.training.convert import is_number
 from torchfunc.training.data import Arrays, Data
 from torchfunc.training.extras import Extras
-from torchfunc.training.feed import Feed
+from torchfunc.training.feed import Feed, limited
 from torchfunc.training.progress import Display
 
 
@@ -23,14 +25,14 @@ class Run:
     extras: Extras
     train: Data
     validation: Data | None
-    validation_freq: int | Iterable[int]
+    validation_freq: int | Container[int]
     display: Display
 
     def validates_after(self, epoch: int) -> bool:
         """Whether validation follows the epoch with this number, the first being 0."""
         if isinstance(self.validation_freq, int):
             return (epoch + 1) % self.validation_freq == 0
-        return isinstance(self.validation_freq, Container) and epoch + 1 in self.validation_freq
+        return epoch + 1 in self.validation_freq
 
 
 def divided(data: Data, fraction: float, batch_size: int | None, steps: int | None) -> tuple[Arrays, Arrays]:
@@ -43,8 +45,10 @@ def divided(data: Data, fraction: float, batch_size: int | None, steps: int | No
     if not isinstance(data, Arrays):
         why = "only arrays can be divided"
         raise DataError(explain(where, got="data that come in batches", why=why, fix="give validation_data"))
-    if not 0 < fraction < 1:
-        raise DataError(explain("validation_split", got=f"{fraction}", expected="a fraction between 0 and 1"))
+    if not is_number(fraction) or not 0 < fraction < 1:
+        raise DataError(
+            explain("validation_split", got=f"{fraction!r}", expected="a fraction between 0 and 1")
+        )
     count = data.whole.size
     border = math.floor(count * (1 - fraction))
     if border in (0, count):
@@ -53,19 +57,18 @@ def divided(data: Data, fraction: float, batch_size: int | None, steps: int | No
     train = Arrays(data.part(0, border), data.batch_size, seed=data.seed, device=data.device)
     train.limit = data.limit
     validation = Arrays(data.part(border, count), batch_size or data.batch_size, device=data.device)
-    validation.limit = steps
-    return train, validation
+    return train, limited(validation, steps, "validation_steps")
 
 
-def check_counts(**counts: Any) -> None:
-    """Refuse what is no whole number of at least 0.
+def validation_epochs(given: Any) -> int | Container[int]:
+    """How often to validate: every so many epochs, or after these, counted from 1.
 
     Raises:
-        DataError: with what came.
+        DataError: neither.
     """
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise DataError(explain(name, got=repr(count), expected="a whole number of at least 0"))
+    if isinstance(given, Collection) and not isinstance(given, (str, bytes)):
+        return {whole_number("validation_freq", each, least=1) for each in given}
+    return whole_number("validation_freq", given, least=1, fix="validation_freq=1, or the epochs as a list")
 
 
 def as_list(logs: Mapping[str, Any]) -> Any:

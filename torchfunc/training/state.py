@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -52,6 +52,7 @@ def _is_plain(value: Any) -> bool:
 def load_optimizer_state(optimizer: Optimizer, module: nn.Module, state: Mapping[str, Any]) -> None:
     """Give an optimizer what `optimizer_state` told of one; parameters that it does not name begin anew."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
+    _regroup(optimizer, names, state["groups"])
     target = optimizer.state_dict()
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     slots = {}
@@ -66,6 +67,18 @@ def load_optimizer_state(optimizer: Optimizer, module: nn.Module, state: Mapping
         )
     ]
     optimizer.load_state_dict({**target, "state": slots, "param_groups": groups})
+
+
+def _regroup(optimizer: Optimizer, names: Mapping[int, str], saved: Sequence[Mapping[str, Any]]) -> None:
+    """Divide the parameters of an optimizer that was made anew, in one group, as they were divided before."""
+    if len(optimizer.param_groups) != 1 or len(saved) < 2:
+        return
+    (whole,) = optimizer.param_groups
+    place = {name: index for index, group in enumerate(saved) for name in group["params"]}
+    divided: list[list[Tensor]] = [[] for _ in saved]
+    for parameter in whole["params"]:
+        divided[place.get(names.get(id(parameter), ""), 0)].append(parameter)
+    optimizer.param_groups[:] = [{**whole, "params": parameters} for parameters in divided]
 
 
 def _copied(value: Any, parameter: Tensor) -> Any:
@@ -96,6 +109,15 @@ def _padded(groups: Iterable[Mapping[str, Any]], count: int) -> list[Mapping[str
     return (known + [known[-1] if known else {}] * count)[:count]
 
 
+# The seed that PyTorch drew for this process, and those that came back with a state: nobody chose them anew.
+_UNCHOSEN = {torch.initial_seed()}
+
+
+def is_seeded() -> bool:
+    """Whether the user has seeded PyTorch in this process."""
+    return torch.initial_seed() not in _UNCHOSEN
+
+
 def random_state() -> dict[str, Tensor]:
     """The states of PyTorch's random generators, by device type."""
     state = {"cpu": torch.get_rng_state()}
@@ -106,6 +128,9 @@ def random_state() -> dict[str, Tensor]:
 
 def restore_random_state(state: Mapping[str, Tensor]) -> None:
     """Set PyTorch's random generators to what `random_state` gave."""
+    seeded = is_seeded()
     torch.set_rng_state(state["cpu"].cpu())
+    if not seeded:
+        _UNCHOSEN.add(torch.initial_seed())
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].cpu())

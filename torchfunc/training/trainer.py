@@ -10,14 +10,16 @@ from torch import nn
 
 from torchfunc.callbacks import History
 from torchfunc.training import progress
+from torchfunc.training.checks import whole_number
 from torchfunc.training.config import check_names, compile_config
 from torchfunc.training.data import Arrays, Data
+from torchfunc.training.feed import checked_batch_size
 from torchfunc.training.loop import Logs, Loop
 from torchfunc.training.objective import Objective
 from torchfunc.training.optimization import Optimization
 from torchfunc.training.prediction import Collected
 from torchfunc.training.preparation import structure_keys
-from torchfunc.training.run import Run, as_list, check_counts, divided
+from torchfunc.training.run import Run, as_list, divided, validation_epochs
 from torchfunc.training.slots import Slots
 from torchfunc.training.state import random_state
 
@@ -138,7 +140,12 @@ class Trainer(Loop):
             CompileError: no loss, or no parameters to train.
             DataError: data that do not fit the module, its losses, or each other.
         """
-        check_counts(epochs=epochs, initial_epoch=initial_epoch)
+        epochs = whole_number("epochs", epochs, least=0)
+        initial_epoch = whole_number("initial_epoch", initial_epoch, least=0)
+        validation_batch_size = checked_batch_size(validation_batch_size, "validation_batch_size")
+        if validation_steps is not None:
+            validation_steps = whole_number("validation_steps", validation_steps, least=1)
+        display, due = progress.display(verbose), validation_epochs(validation_freq)
         self._begin()
         seed = self._seed_for(initial_epoch, shuffle=shuffle)
         train = self._feed.data(
@@ -153,9 +160,7 @@ class Trainer(Loop):
         elif validation_split:
             train, validation = divided(train, validation_split, validation_batch_size, validation_steps)
         self._prepare(train)
-        run = Run(
-            epochs, self._feed, self._extras, train, validation, validation_freq, progress.display(verbose)
-        )
+        run = Run(epochs, self._feed, self._extras, train, validation, due, display)
         history = History()
         params = {
             "epochs": epochs,
@@ -323,7 +328,8 @@ class Trainer(Loop):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take what `state_dict` gave; `fit(initial_epoch=trainer.epoch)` then goes on to the bit.
 
-        PyTorch's random state is restored by that call of `fit`, and not before.
+        PyTorch's random state is restored by that call of `fit`, and not before. Where nobody has seeded
+        PyTorch, the next `fit` restores it whatever its `initial_epoch`; a seed of yours is honoured.
         """
         self.epoch, self.step, self._seed = state["epoch"], state["step"], state["seed"]
         self._random_state = state["random_state"]

@@ -1,0 +1,103 @@
+"""Native: optimizers of PyTorch as data, by a literal table of those that a file may name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch import optim
+
+from torchfunc.configurable import plain
+from torchfunc.errors import ConfigError, SavingError, UnknownNameError, explain, shorten
+
+# LBFGS is not among them: it wants a closure, which `fit` does not have.
+CLASSES: dict[str, type[optim.Optimizer]] = {
+    f"torch.optim.{each.__name__}": each
+    for each in (
+        optim.ASGD,
+        optim.Adadelta,
+        optim.Adafactor,
+        optim.Adagrad,
+        optim.Adam,
+        optim.AdamW,
+        optim.Adamax,
+        optim.NAdam,
+        optim.RAdam,
+        optim.RMSprop,
+        optim.Rprop,
+        optim.SGD,
+        optim.SparseAdam,
+    )
+}
+_NAMES = {each: name for name, each in CLASSES.items()}
+
+
+def described(source: Any) -> dict[str, Any] | None:
+    """An optimizer of PyTorch, its class or a partial of that, as data; None for anything else.
+
+    It is not confused with Keras's optimizer of the same name, whose defaults are others.
+
+    Raises:
+        SavingError: a partial whose arguments are no plain data.
+    """
+    kind, arguments = _parts(source)
+    if kind not in _NAMES:
+        return None
+    written = plain(arguments)
+    wrong = next((key for key, value in written.items() if not _is_data(value)), None)
+    if wrong is not None:
+        raise SavingError(
+            explain(
+                f"The optimizer {_NAMES[kind]}",
+                got=f"{wrong}={shorten(written[wrong])}",
+                expected="arguments that are numbers, truth values or text",
+                fix="give such ones, or save the weights alone: model.save_weights(...)",
+            )
+        )
+    return {"class_name": _NAMES[kind], "config": written}
+
+
+def _parts(source: Any) -> tuple[Any, dict[str, Any]]:
+    """The class of an optimizer and the arguments that make another like it."""
+    if isinstance(source, optim.Optimizer):
+        known = inspect.signature(type(source)).parameters
+        return type(source), {key: value for key, value in source.defaults.items() if key in known}
+    if isinstance(source, partial) and not source.args and isinstance(source.func, type):
+        return source.func, dict(source.keywords)
+    return (source, {}) if isinstance(source, type) else (None, {})
+
+
+def _is_data(value: Any) -> bool:
+    return (
+        value is None
+        or isinstance(value, (bool, int, float, str))
+        or (isinstance(value, list) and all(map(_is_data, value)))
+    )
+
+
+def is_description(config: Any) -> bool:
+    """Whether a config names an optimizer of PyTorch."""
+    name = config.get("class_name") if isinstance(config, Mapping) else None
+    return isinstance(name, str) and name.startswith("torch.optim.")
+
+
+def restored(config: Mapping[str, Any]) -> Any:
+    """What `described` wrote, as a function of parameters.
+
+    Raises:
+        UnknownNameError: an optimizer that the table does not hold.
+        ConfigError: arguments that it does not take.
+    """
+    name, arguments = config["class_name"], config.get("config") or {}
+    if name not in CLASSES:
+        raise UnknownNameError("optimizer", name, CLASSES)
+    known = [key for key in inspect.signature(CLASSES[name]).parameters if key != "params"]
+    if not isinstance(arguments, Mapping) or not set(arguments) <= set(known):
+        raise ConfigError(explain(name, got=shorten(arguments), expected=f"arguments among {known}"))
+    return partial(CLASSES[name], **{key: _as_tuple(value) for key, value in arguments.items()})
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
