@@ -244,7 +244,7 @@ class Layer(Weights):
         """What the layer returns in its graph, to make further models from.
 
         Raises:
-            GraphError: the layer was called more than once, or never; `outputs_of_calls` lists them all.
+            GraphError: the layer was called more than once, or never; `get_output_at` gives each.
         """
         nodes = self._nodes.alive()
         if len(nodes) != 1:
@@ -259,19 +259,27 @@ class Layer(Weights):
         """What the layer was called on in its graph."""
         nodes = self._nodes.alive()
         if len(nodes) != 1:
+            way = "use `layer.get_input_at(index)`" if nodes else "call it on an Input"
             raise GraphError(
-                f"{type(self).__name__} {self.name!r} was called {len(nodes)} times, so it has no one input."
+                f"{type(self).__name__} {self.name!r} was called {len(nodes)} times, so it has no one input. Fix: {way}."
             )
-        return nodes[0].args[0] if len(nodes[0].args) == 1 else nodes[0].args
+        return _input_of(nodes[0])
 
     def get_output_at(self, index: int) -> Any:
         """What the call number `index` of a shared layer returned, in the order of the calls."""
+        return self._call_at(index).outputs
+
+    def get_input_at(self, index: int) -> Any:
+        """What the call number `index` of a shared layer was made on, in the order of the calls."""
+        return _input_of(self._call_at(index))
+
+    def _call_at(self, index: int) -> Any:
         nodes = self._nodes.alive()
         if not -len(nodes) <= index < len(nodes):
             raise GraphError(
                 f"{type(self).__name__} {self.name!r} has {len(nodes)} calls, so there is no call {index}."
             )
-        return nodes[index].outputs
+        return nodes[index]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data.
@@ -290,17 +298,38 @@ class Layer(Weights):
         return config.shown(self)
 
 
+def _input_of(node: Any) -> Any:
+    """The one argument of a call, or all of them."""
+    return node.args[0] if len(node.args) == 1 else node.args
+
+
 class _Nodes:
-    """The calls of a layer that are still part of some graph: held weakly, and never copied."""
+    """The calls of a layer that are still part of some graph: held weakly, and never copied.
+
+    A layer of a model that came from a copy, a config or a file has no calls until the model's symbols
+    are made, which the model does when it is asked for them.
+    """
 
     def __init__(self) -> None:
         self._references: list[weakref.ref[Any]] = []
+        self._model: weakref.ref[Any] | None = None
+
+    def belong_to(self, model: Any) -> None:
+        """Ask this model for the calls where there are none, unless another that is alive was told so before."""
+        if self._model is None or self._model() is None:
+            self._model = weakref.ref(model)
 
     def add(self, node: Any) -> None:
         self._references = [each for each in self._references if each() is not None]
         self._references.append(weakref.ref(node))
 
     def alive(self) -> list[Any]:
+        model = None if self._model is None else self._model()
+        if model is not None and not self._held():
+            model._live()
+        return self._held()
+
+    def _held(self) -> list[Any]:
         return [node for node in (each() for each in self._references) if node is not None]
 
     def clear(self) -> None:

@@ -189,13 +189,17 @@ class Weights(nn.Module):
     def _ordered_weights(self) -> Iterator[tuple[nn.Module, str, Tensor]]:
         """(module, attribute, tensor) for every weight once, in Keras's order."""
         seen: set[int] = set()
-        for module in self.modules():
+        for module in _owners(self):
             if isinstance(module, Weights):
                 module._name_new_weights()
             for name, tensor in (*module._parameters.items(), *_weight_buffers(module)):
                 if tensor is not None and id(tensor) not in seen:
                     seen.add(id(tensor))
                     yield module, name, tensor
+
+    def _children_in_order(self) -> list[nn.Module]:
+        """The modules right inside, in the order in which Keras lists their weights."""
+        return list(self.children())
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """The weights as NumPy arrays, in Keras's order and layouts."""
@@ -270,6 +274,13 @@ class Weights(nn.Module):
                             info.regularizer(weight if info.layout is None else weight.permute(info.layout))
                         )
         return found
+
+
+def _owners(module: nn.Module) -> Iterator[nn.Module]:
+    """A module and all inside it, each before those inside itself."""
+    yield module
+    for child in module._children_in_order() if isinstance(module, Weights) else module.children():
+        yield from _owners(child)
 
 
 def _weight_buffers(module: nn.Module) -> list[tuple[str, Tensor]]:

@@ -21,6 +21,7 @@ from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.base import Layer
 from torchfunc.layers.config import class_name
 from torchfunc.models import loading
+from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.training import Training
 from torchfunc.saving import config as saved
@@ -89,6 +90,7 @@ class Model(Training):
             self._modules[name] = module
             if isinstance(module, Layer) and module.graph_name is None:
                 module.graph_name = name
+        self._own_calls()
         for name, tensor in drawn.state.items():
             if isinstance(tensor, nn.Parameter):
                 self.register_parameter(name, tensor)
@@ -99,6 +101,18 @@ class Model(Training):
         if not self._trainable:
             self.trainable = False
         self.__class__ = functional_class(type(self), drawn.graph)
+
+    def _children_in_order(self) -> list[nn.Module]:
+        if self.graph is None:
+            return super()._children_in_order()
+        names = dict.fromkeys((*modules_in_keras_order(self.graph), *self._modules))
+        return [module for name in names if (module := self._modules.get(name)) is not None]
+
+    def _own_calls(self) -> None:
+        """Have each layer ask this model for its calls, when somebody wants to see its `output`."""
+        for module in self._modules.values():
+            if isinstance(module, Layer):
+                module._nodes.belong_to(self)
 
     @property
     def code(self) -> str:
@@ -421,6 +435,11 @@ class Model(Training):
         if self.graph is None:
             return copyreg.__newobj__, (type(self),), self.__dict__.copy()  # type: ignore[attr-defined]
         return _revived, (self.config_class, self.graph), self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self.graph is not None:
+            self._own_calls()
 
     def __dir__(self) -> list[str]:
         return sorted({*object.__dir__(self), *self._modules, *self._parameters, *self._buffers})
