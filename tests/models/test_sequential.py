@@ -82,6 +82,10 @@ def test_it_comes_back_from_its_config(built):
 def test_its_mistakes_are_named():
     with pytest.raises(GraphError, match=r"Sequential 'sequential': expected layers, got type.*Dense\(10\)"):
         tf.Sequential([layers.Dense])
+    with pytest.raises(
+        GraphError, match=r"expected a list of layers, got one Dense\. Fix: Sequential\(\[layer\]\)"
+    ):
+        tf.Sequential(layers.Dense(2))
     with pytest.raises(GraphError, match="has an Input already"):
         tf.Sequential([layers.Dense(2), tf.Input((3,))])
     with pytest.raises(NameTakenError, match="'same' was given twice"):

@@ -202,6 +202,10 @@ def test_an_unknown_format_or_option_names_those_that_there_are(tmp_path: Path) 
         dot_of(examples.mlp(), rankdir="UP")
     with pytest.raises(UnknownNameError, match=r"Unknown splines 'orto'. Did you mean 'ortho'\?"):
         dot_of(examples.mlp(), splines="orto")
+    with pytest.raises(
+        UnknownNameError, match=r"Unknown plot option 'show_shape'. Did you mean 'show_shapes'\?"
+    ):
+        drawn(examples.mlp(), tmp_path / "model.png", show_shape=True)
     with pytest.raises(TorchfuncError, match="plot: expected a positive whole number, got dpi=0"):
         dot_of(examples.mlp(), dpi=0)
 

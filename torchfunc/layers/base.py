@@ -140,6 +140,7 @@ class Layer(Weights):
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """What `layer(x)` does where `x` is symbolic: check, build, hand on the masks, record."""
+        args, kwargs = self._bound(args, kwargs)
         self._check_call(args, kwargs)
         try:
             self.check_input(*map_leaves(_shape_of, args))
@@ -152,6 +153,33 @@ class Layer(Weights):
         outputs = self._record(args, kwargs)
         self._hand_on_mask(outputs, args, mask)
         return outputs
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments as `forward` takes them: the first one by place, and `training` where it is known.
+
+        Keras hands `training` to every layer, and those that do not know it do without.
+
+        Raises:
+            GraphError: `forward` does not take them; a stated shape would let that pass until the model runs.
+        """
+        first = next(iter(_parameters(type(self).forward)[1:]), None)
+        if not args and first in kwargs:
+            args, kwargs = (kwargs[first],), _without(kwargs, first)
+        if self.output_shape_for is None:
+            return args, kwargs
+        if "training" in kwargs and not _accepts(type(self), "training"):
+            kwargs = _without(kwargs, "training")
+        try:
+            _signature(type(self).forward).bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise GraphError(
+                explain(
+                    f"{type(self).__name__} {self.name!r}{blame.called_at()}",
+                    got=f"arguments that it does not take: {error}",
+                    expected=", ".join(_parameters(type(self).forward)[1:]),
+                )
+            ) from None
+        return args, kwargs
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.output_shape_for is not None and len(args) == 1 and isinstance(args[0], SymbolicTensor):
@@ -345,8 +373,15 @@ class _Nodes:
 def _build_first(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """The hook that builds a layer before its first call on real tensors."""
     layer._check_call(args, kwargs)
+    given = args or tuple(kwargs.values())[:1]
+    if not given:
+        raise GraphError(
+            explain(
+                f"{type(layer).__name__} {layer.name!r}", got="no input", expected="a tensor to call it on"
+            )
+        )
     try:
-        layer.check_input(*map_leaves(_shape_of, args))
+        layer.check_input(*map_leaves(_shape_of, given))
     except TorchfuncError as error:
         raise layer._with_place(error, args) from None
     layer._build_for(args, kwargs)
@@ -375,9 +410,18 @@ def _forward_from(call: Callable[..., Any]) -> Callable[..., Any]:
     return forward
 
 
+def _without(kwargs: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in kwargs.items() if key != name}
+
+
+@cache
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)
+
+
 @cache
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
+    return tuple(_signature(function).parameters)
 
 
 def _accepts(kind: type[Layer], argument: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -49,6 +49,15 @@ class Sequential(Model):
         super().__init__(name=name, trainable=trainable, **kwargs)
         self._entry: tuple[tuple[int | None, ...], Any, str | None] | None = None
         self._chain: list[nn.Module] = []
+        if layers is not None and not isinstance(layers, Iterable):
+            raise GraphError(
+                explain(
+                    f"Sequential {self.name!r}",
+                    got=f"one {type(layers).__name__}",
+                    expected="a list of layers",
+                    fix="Sequential([layer])",
+                )
+            )
         for layer in layers or ():
             self._append(layer)
         self._draw()
