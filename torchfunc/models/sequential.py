@@ -103,6 +103,10 @@ class Sequential(Model):
         shape = getattr(layer, "input_shape_argument", None)
         if not self._chain and self._entry is None and shape is not None:
             self._entry = ((None, *shape), None, None)
+        known = layer.inputs if isinstance(layer, Model) and layer.graph is not None else []
+        if not self._chain and self._entry is None and len(known) == 1:
+            # a model that knows its input is as good as an Input
+            self._entry = (known[0].spec.shape, known[0].dtype, None)
         self._chain.append(layer)
 
     def _draw(self) -> None:
