@@ -254,6 +254,17 @@ class Orthogonal(Initializer):
         return weight.to(options["dtype"])
 
 
+# Keras has each class under these names too
+IdentityInitializer = identity = Identity
+OrthogonalInitializer = orthogonal = Orthogonal
+zeros, ones, constant = Zeros, Ones, Constant
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+variance_scaling = VarianceScaling
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+he_uniform, he_normal = HeUniform, HeNormal
+lecun_uniform, lecun_normal = LecunUniform, LecunNormal
+
+
 class FunctionInitializer(Initializer):
     """An initializer made of a function `(shape, dtype) -> Tensor`."""
 

@@ -91,3 +91,12 @@ def test_joined_features_keep_the_steps_that_any_counts() -> None:
     assert Concatenate()([masked(2), Dense(3)(Input((4, 3)))]).mask.shape == (None, 4)
     assert Concatenate(axis=1)([masked(2), masked(2)]).mask.shape == (None, 8)
     assert Concatenate()([Input((3,)), Input((3,))]).mask is None
+
+
+@pytest.mark.parametrize("layer", [layers.Add(), layers.Average(), layers.Concatenate(), layers.Dot(1)])
+def test_the_rows_of_one_tensor_are_not_taken_for_a_list(layer: Any) -> None:
+    kind = type(layer).__name__
+    with pytest.raises(ShapeError, match=rf"{kind} '.*expected a list of tensors, got shape \(2, 4\)"):
+        layer(torch.ones(2, 4))
+    with pytest.raises(ShapeError, match=rf"expected a list of tensors, got shape \(\)\. Fix: {kind}"):
+        layer([])

@@ -63,7 +63,44 @@ class TestStructure:
         assert shared.get_output_at(0).key == first.key and shared.get_output_at(1).key == second.key
         with pytest.raises(GraphError, match=r"called 2 times.*get_output_at"):
             shared.output  # noqa: B018
+        with pytest.raises(GraphError, match=r"called 2 times.*get_input_at"):
+            shared.input  # noqa: B018
+        assert [shared.get_input_at(index).key for index in (0, 1)] == [a.key, b.key]
         assert len(list(model.parameters())) == 2
+
+    @pytest.mark.parametrize(
+        "again",
+        [
+            copy.deepcopy,
+            lambda model: pickle.loads(pickle.dumps(model)),
+            lambda model: tf.Model.from_config(model.get_config()),
+            tf.clone_model,
+        ],
+        ids=["deepcopy", "pickle", "config", "clone"],
+    )
+    def test_the_layers_of_a_model_made_again_know_their_calls(self, again):
+        a, b = tf.Input((4,), name="a"), tf.Input((4,), name="b")
+        shared = layers.Dense(4, name="shared")
+        model = again(tf.Model([a, b], layers.Dense(3, name="head")(shared(a) + shared(b))))
+        x = torch.rand(2, 4)
+
+        assert model.head.output.shape == (None, 3) and model.head.input.shape == (None, 4)
+        assert model.shared.get_input_at(1).key == model.inputs[1].key
+        branch = tf.Model(model.inputs[1], model.shared.get_output_at(1))
+        assert torch.equal(branch(x), model.shared(x))
+
+    def test_the_layers_of_a_loaded_model_know_their_calls(self, tmp_path):
+        mlp().save(tmp_path / "model.safetensors")
+        model = tf.load_model(tmp_path / "model.safetensors")
+
+        features = tf.Model(model.dense.input, model.dense.output)
+        assert torch.equal(features(torch.ones(1, 8)), model.dense(torch.ones(1, 8)))
+
+    def test_a_layer_without_a_model_has_no_output(self):
+        with pytest.raises(GraphError, match=r"'dense' was called 0 times.*Fix: call it on an Input"):
+            layers.Dense(2).output  # noqa: B018
+        with pytest.raises(GraphError, match=r"'dense' has 0 calls, so there is no call 1"):
+            layers.Dense(2).get_input_at(1)
 
     def test_discarded_calls_of_a_layer_leave_nothing_behind(self):
         shared = layers.Dense(2)

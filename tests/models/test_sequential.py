@@ -58,6 +58,14 @@ def test_it_nests_in_other_models():
     assert "self.block(" in model.code
 
 
+def test_a_model_that_knows_its_input_is_enough():
+    base = tf.Sequential([tf.Input((4,)), layers.Dense(3)])
+    model = tf.Sequential([base, layers.Dense(2)])
+
+    assert model.input_shape == (None, 4) and model.output_shape == (None, 2)
+    assert model.count_params() == 4 * 3 + 3 + 3 * 2 + 2
+
+
 def test_it_trains_without_having_been_built():
     model = tf.Sequential([layers.Dense(8, activation="relu"), layers.Dense(1)])
     model.compile(optimizer="adam", loss="mse")
@@ -82,6 +90,10 @@ def test_it_comes_back_from_its_config(built):
 def test_its_mistakes_are_named():
     with pytest.raises(GraphError, match=r"Sequential 'sequential': expected layers, got type.*Dense\(10\)"):
         tf.Sequential([layers.Dense])
+    with pytest.raises(
+        GraphError, match=r"expected a list of layers, got one Dense\. Fix: Sequential\(\[layer\]\)"
+    ):
+        tf.Sequential(layers.Dense(2))
     with pytest.raises(GraphError, match="has an Input already"):
         tf.Sequential([layers.Dense(2), tf.Input((3,))])
     with pytest.raises(NameTakenError, match="'same' was given twice"):

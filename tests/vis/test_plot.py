@@ -14,7 +14,7 @@ from torch import nn
 
 from tests.vis import examples
 from tests.vis.examples import dot_of, drawn
-from torchfunc import Input, Model, layers
+from torchfunc import Input, Model, layers, utils
 from torchfunc.errors import MissingExtraError, TorchfuncError, UnknownNameError
 from torchfunc.vis import plot
 from torchfunc.vis.facts import modules_of
@@ -202,6 +202,10 @@ def test_an_unknown_format_or_option_names_those_that_there_are(tmp_path: Path) 
         dot_of(examples.mlp(), rankdir="UP")
     with pytest.raises(UnknownNameError, match=r"Unknown splines 'orto'. Did you mean 'ortho'\?"):
         dot_of(examples.mlp(), splines="orto")
+    with pytest.raises(
+        UnknownNameError, match=r"Unknown plot option 'show_shape'. Did you mean 'show_shapes'\?"
+    ):
+        drawn(examples.mlp(), tmp_path / "model.png", show_shape=True)
     with pytest.raises(TorchfuncError, match="plot: expected a positive whole number, got dpi=0"):
         dot_of(examples.mlp(), dpi=0)
 
@@ -216,6 +220,46 @@ def test_model_to_dot_is_a_pydot_graph_that_shows_the_names() -> None:
         '"dense_2"',
     ]
     assert "<b>dense_1</b>" in graph.to_string() and "rankdir=LR" in graph.to_string()
+
+
+SHOWN = {
+    "show_shapes": True, "show_dtype": True, "show_layer_names": True, "show_layer_activations": True,
+    "show_trainable": True, "expand_nested": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "dot"])
+def test_plot_model_takes_every_argument_of_keras_and_draws_every_format(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"model.{ending}"
+    utils.plot_model(examples.nested_autoencoder(), path, rankdir="LR", dpi=60, **SHOWN)
+
+    assert path.stat().st_size > 1000
+    if ending == "dot":
+        assert path.read_text(encoding="utf-8") == dot_of(
+            examples.nested_autoencoder(), rankdir="LR", dpi=60, **SHOWN
+        )
+
+
+def test_a_graph_that_runs_to_the_right_is_wider_than_high(tmp_path: Path) -> None:
+    def size(rankdir: str) -> tuple[int, int]:
+        utils.plot_model(examples.mlp(), tmp_path / "model.png", rankdir=rankdir, dpi=60)
+        head = (tmp_path / "model.png").read_bytes()
+        return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+
+    for rankdir in ("TB", "BT"):
+        assert size(rankdir)[0] < size(rankdir)[1]
+    for rankdir in ("LR", "RL"):
+        assert size(rankdir)[0] > size(rankdir)[1]
+
+
+def test_model_to_dot_takes_every_argument_of_keras_and_can_be_changed() -> None:
+    graph = utils.model_to_dot(examples.nested_autoencoder(), rankdir="LR", dpi=96, **SHOWN)
+    graph.set_bgcolor("black")
+    text = graph.to_string()
+
+    assert len(graph.get_subgraph_list()) == 2
+    assert all(word in text for word in ("rankdir=LR", "dpi=96", "bgcolor=", "float32", "relu", "trainable"))
+    assert graph.create(format="svg").startswith(b"<?xml")
 
 
 def test_a_notebook_is_given_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,7 @@ class Layer(Weights):
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """What `layer(x)` does where `x` is symbolic: check, build, hand on the masks, record."""
+        args, kwargs = self._bound(args, kwargs)
         self._check_call(args, kwargs)
         try:
             self.check_input(*map_leaves(_shape_of, args))
@@ -153,6 +154,33 @@ class Layer(Weights):
         outputs = self._record(args, kwargs)
         self._hand_on_mask(outputs, args, mask)
         return outputs
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments as `forward` takes them: the first one by place, and `training` where it is known.
+
+        Keras hands `training` to every layer, and those that do not know it do without.
+
+        Raises:
+            GraphError: `forward` does not take them; a stated shape would let that pass until the model runs.
+        """
+        first = next(iter(_parameters(type(self).forward)[1:]), None)
+        if not args and first in kwargs:
+            args, kwargs = (kwargs[first],), _without(kwargs, first)
+        if self.output_shape_for is None:
+            return args, kwargs
+        if "training" in kwargs and not _accepts(type(self), "training"):
+            kwargs = _without(kwargs, "training")
+        try:
+            _signature(type(self).forward).bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise GraphError(
+                explain(
+                    f"{type(self).__name__} {self.name!r}{blame.called_at()}",
+                    got=f"arguments that it does not take: {error}",
+                    expected=", ".join(_parameters(type(self).forward)[1:]),
+                )
+            ) from None
+        return args, kwargs
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.output_shape_for is not None and len(args) == 1 and isinstance(args[0], SymbolicTensor):
@@ -245,7 +273,7 @@ class Layer(Weights):
         """What the layer returns in its graph, to make further models from.
 
         Raises:
-            GraphError: the layer was called more than once, or never; `outputs_of_calls` lists them all.
+            GraphError: the layer was called more than once, or never; `get_output_at` gives each.
         """
         nodes = self._nodes.alive()
         if len(nodes) != 1:
@@ -260,19 +288,27 @@ class Layer(Weights):
         """What the layer was called on in its graph."""
         nodes = self._nodes.alive()
         if len(nodes) != 1:
+            way = "use `layer.get_input_at(index)`" if nodes else "call it on an Input"
             raise GraphError(
-                f"{type(self).__name__} {self.name!r} was called {len(nodes)} times, so it has no one input."
+                f"{type(self).__name__} {self.name!r} was called {len(nodes)} times, so it has no one input. Fix: {way}."
             )
-        return nodes[0].args[0] if len(nodes[0].args) == 1 else nodes[0].args
+        return _input_of(nodes[0])
 
     def get_output_at(self, index: int) -> Any:
         """What the call number `index` of a shared layer returned, in the order of the calls."""
+        return self._call_at(index).outputs
+
+    def get_input_at(self, index: int) -> Any:
+        """What the call number `index` of a shared layer was made on, in the order of the calls."""
+        return _input_of(self._call_at(index))
+
+    def _call_at(self, index: int) -> Any:
         nodes = self._nodes.alive()
         if not -len(nodes) <= index < len(nodes):
             raise GraphError(
                 f"{type(self).__name__} {self.name!r} has {len(nodes)} calls, so there is no call {index}."
             )
-        return nodes[index].outputs
+        return nodes[index]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data.
@@ -291,17 +327,38 @@ class Layer(Weights):
         return config.shown(self)
 
 
+def _input_of(node: Any) -> Any:
+    """The one argument of a call, or all of them."""
+    return node.args[0] if len(node.args) == 1 else node.args
+
+
 class _Nodes:
-    """The calls of a layer that are still part of some graph: held weakly, and never copied."""
+    """The calls of a layer that are still part of some graph: held weakly, and never copied.
+
+    A layer of a model that came from a copy, a config or a file has no calls until the model's symbols
+    are made, which the model does when it is asked for them.
+    """
 
     def __init__(self) -> None:
         self._references: list[weakref.ref[Any]] = []
+        self._model: weakref.ref[Any] | None = None
+
+    def belong_to(self, model: Any) -> None:
+        """Ask this model for the calls where there are none, unless another that is alive was told so before."""
+        if self._model is None or self._model() is None:
+            self._model = weakref.ref(model)
 
     def add(self, node: Any) -> None:
         self._references = [each for each in self._references if each() is not None]
         self._references.append(weakref.ref(node))
 
     def alive(self) -> list[Any]:
+        model = None if self._model is None else self._model()
+        if model is not None and not self._held():
+            model._live()
+        return self._held()
+
+    def _held(self) -> list[Any]:
         return [node for node in (each() for each in self._references) if node is not None]
 
     def clear(self) -> None:
@@ -317,8 +374,15 @@ class _Nodes:
 def _build_first(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """The hook that builds a layer before its first call on real tensors."""
     layer._check_call(args, kwargs)
+    given = args or tuple(kwargs.values())[:1]
+    if not given:
+        raise GraphError(
+            explain(
+                f"{type(layer).__name__} {layer.name!r}", got="no input", expected="a tensor to call it on"
+            )
+        )
     try:
-        layer.check_input(*map_leaves(_shape_of, args))
+        layer.check_input(*map_leaves(_shape_of, given))
     except TorchfuncError as error:
         raise layer._with_place(error, args) from None
     layer._build_for(args, kwargs)
@@ -347,9 +411,18 @@ def _forward_from(call: Callable[..., Any]) -> Callable[..., Any]:
     return forward
 
 
+def _without(kwargs: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in kwargs.items() if key != name}
+
+
+@cache
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)
+
+
 @cache
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
+    return tuple(_signature(function).parameters)
 
 
 def _accepts(kind: type[Layer], argument: str) -> bool:

@@ -31,6 +31,20 @@ def _listed(layer: Layer, shapes: Any, at_least: int = 1, at_most: int | None = 
     return [tuple(shape) for shape in shapes]
 
 
+def _several(layer: Layer, inputs: Any) -> None:
+    """Check that a layer is called on a list, for the rows of one tensor could be taken for it.
+
+    Raises:
+        ShapeError: it was called on one tensor, or on none.
+    """
+    if not isinstance(inputs, (list, tuple)) or not inputs:
+        raise layer.wrong(
+            tuple(getattr(inputs, "shape", inputs)),
+            "a list of tensors",
+            fix=f"{type(layer).__name__}()([a, b])",
+        )
+
+
 def _written(shapes: Sequence[Any]) -> str:
     return ", ".join(map(str, shapes))
 
@@ -66,6 +80,7 @@ class _Merge(Layer):
         raise NotImplementedError(f"{type(self).__name__} must say how it merges.")
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        _several(self, inputs)
         rank = inputs[0].ndim
         for each in inputs:
             if each.ndim != rank:
@@ -166,6 +181,7 @@ class Concatenate(Layer):
                 )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        _several(self, inputs)
         return torch.cat(tuple(inputs), self.axis)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
@@ -235,6 +251,7 @@ class Dot(Layer):
             )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        _several(self, inputs)
         first, second = inputs
         if self.normalize:
             first, second = (

@@ -342,7 +342,7 @@ class UpSampling2D(_UpSampling):
     Args:
         size: how many times along height and width, or one number for both.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        interpolation: "nearest" (repetition) or "bilinear".
+        interpolation: "nearest" (repetition), "bilinear" or "bicubic".
         kwargs: those of every Layer.
     """
 
@@ -356,14 +356,15 @@ class UpSampling2D(_UpSampling):
         **kwargs: Any,
     ) -> None:
         super().__init__(size, data_format, **kwargs)
-        self.interpolation = choice("UpSampling2D", "interpolation", interpolation, ("nearest", "bilinear"))
+        known = ("nearest", "bilinear", "bicubic")
+        self.interpolation = choice("UpSampling2D", "interpolation", interpolation, known)
 
     def forward(self, inputs: Tensor) -> Tensor:
         if self.interpolation == "nearest":
             return self._repeated(inputs)
         x = inputs if self._inward is None else inputs.permute(self._inward)
         size = [n * times for n, times in zip(x.shape[2:], self.size, strict=True)]
-        outputs = F.interpolate(x, size, mode="bilinear", align_corners=False)
+        outputs = F.interpolate(x, size, mode=self.interpolation, align_corners=False)
         return outputs if self._outward is None else outputs.permute(self._outward)
 
 

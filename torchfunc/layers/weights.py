@@ -189,7 +189,7 @@ class Weights(nn.Module):
     def _ordered_weights(self) -> Iterator[tuple[nn.Module, str, Tensor]]:
         """(module, attribute, tensor) for every weight once, in Keras's order."""
         seen: set[int] = set()
-        for module in self.modules():
+        for module in _owners(self):
             if isinstance(module, Weights):
                 module._name_new_weights()
             for name, tensor in (*module._parameters.items(), *_weight_buffers(module)):
@@ -197,10 +197,14 @@ class Weights(nn.Module):
                     seen.add(id(tensor))
                     yield module, name, tensor
 
+    def _children_in_order(self) -> list[nn.Module]:
+        """The modules right inside, in the order in which Keras lists their weights."""
+        return list(self.children())
+
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
-        """The weights as NumPy arrays, in Keras's order and layouts."""
+        """The weights as NumPy arrays, in Keras's order and layouts; bfloat16, which NumPy lacks, as float32."""
         return [
-            _in_keras_layout(module, name, tensor).detach().cpu().numpy().copy()
+            _as_array(_in_keras_layout(module, name, tensor))
             for module, name, tensor in self._ordered_weights()
         ]
 
@@ -208,7 +212,7 @@ class Weights(nn.Module):
         """Take weights in Keras's order and layouts: one array for each of `get_weights()`.
 
         Raises:
-            TorchfuncError: another number of arrays, or another shape; nothing is changed then.
+            TorchfuncError: another number of arrays, another shape, or no numbers; nothing is changed then.
         """
         places = list(self._ordered_weights())
         if len(places) != len(weights):
@@ -220,7 +224,7 @@ class Weights(nn.Module):
                     why="" if self.built else "the layer has no weights until it is called or built",
                 )
             )
-        values = [torch.as_tensor(np.asarray(each)) for each in weights]
+        values = [_as_tensor(f"{self.name!r}.set_weights", each) for each in weights]
         for (module, name, tensor), value in zip(places, values, strict=True):
             expected = tuple(_in_keras_layout(module, name, tensor).shape)
             if expected != tuple(value.shape):
@@ -272,12 +276,35 @@ class Weights(nn.Module):
         return found
 
 
+def _owners(module: nn.Module) -> Iterator[nn.Module]:
+    """A module and all inside it, each before those inside itself."""
+    yield module
+    for child in module._children_in_order() if isinstance(module, Weights) else module.children():
+        yield from _owners(child)
+
+
 def _weight_buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
     """The buffers of a module that count as weights: those that its state_dict holds and Keras has too."""
     skipped = {*module._non_persistent_buffers_set, "num_batches_tracked"}
     return [
         (name, each) for name, each in module._buffers.items() if each is not None and name not in skipped
     ]
+
+
+def _as_array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """A copy of the numbers; those of a dtype that NumPy has no word for as float32, which holds them exactly."""
+    number = tensor.detach().cpu()
+    known = number.dtype != torch.bfloat16 and "float8" not in str(number.dtype)
+    return (number if known else number.float()).numpy().copy()
+
+
+def _as_tensor(owner: str, value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach()
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufc":
+        raise TorchfuncError(explain(owner, got=f"an array of {array.dtype}", expected="arrays of numbers"))
+    return torch.as_tensor(array)
 
 
 def _in_keras_layout(module: nn.Module, name: str, tensor: Tensor) -> Tensor:

@@ -14,16 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import registry
-from torchfunc.errors import DataError, GraphError, UnknownNameError
+from torchfunc.errors import DataError, GraphError, UnknownNameError, explain
 from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import MODULE_ATTRIBUTES, Drawn, Graph, between
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.base import Layer
 from torchfunc.layers.config import class_name
 from torchfunc.models import loading
+from torchfunc.models.cloning import called_anew
+from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.training import Training
 from torchfunc.saving import config as saved
+from torchfunc.saving import native
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import summary
 
@@ -89,6 +92,7 @@ class Model(Training):
             self._modules[name] = module
             if isinstance(module, Layer) and module.graph_name is None:
                 module.graph_name = name
+        self._own_calls()
         for name, tensor in drawn.state.items():
             if isinstance(tensor, nn.Parameter):
                 self.register_parameter(name, tensor)
@@ -99,6 +103,18 @@ class Model(Training):
         if not self._trainable:
             self.trainable = False
         self.__class__ = functional_class(type(self), drawn.graph)
+
+    def _children_in_order(self) -> list[nn.Module]:
+        if self.graph is None:
+            return super()._children_in_order()
+        names = dict.fromkeys((*modules_in_keras_order(self.graph), *self._modules))
+        return [module for name in names if (module := self._modules.get(name)) is not None]
+
+    def _own_calls(self) -> None:
+        """Have each layer ask this model for its calls, when somebody wants to see its `output`."""
+        for module in self._modules.values():
+            if isinstance(module, Layer):
+                module._nodes.belong_to(self)
 
     @property
     def code(self) -> str:
@@ -383,6 +399,18 @@ class Model(Training):
         model._assemble(drawn)
         return model
 
+    def _called_anew(self, inputs: Any, new: Callable[[Any], Any]) -> Any:
+        """A model of the same calls, on what `new` makes of each module."""
+        graph = self._require_graph("calls")
+        used = dict.fromkeys(call.target for call in graph.calls if call.kind == "module")
+        modules = {name: new(self._modules[name]) for name in used}
+        state = {name: tensor.detach().clone() for name, tensor in self._own_state().items()}
+        for name, each in self.named_parameters(recurse=False):
+            state[name] = nn.Parameter(state[name], requires_grad=each.requires_grad)
+        return Model(
+            *called_anew(graph, modules, state, inputs), name=self.given_name, trainable=self._trainable
+        )
+
     @property
     def config_class(self) -> type:
         """The class that a file names: the one whose constructor made the model."""
@@ -421,6 +449,11 @@ class Model(Training):
         if self.graph is None:
             return copyreg.__newobj__, (type(self),), self.__dict__.copy()  # type: ignore[attr-defined]
         return _revived, (self.config_class, self.graph), self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self.graph is not None:
+            self._own_calls()
 
     def __dir__(self) -> list[str]:
         return sorted({*object.__dir__(self), *self._modules, *self._parameters, *self._buffers})
@@ -544,13 +577,41 @@ class _Symbols:
         return _Symbols, ()
 
 
-def clone_model(model: Model, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def clone_model(
+    model: Model,
+    input_tensors: Any = None,
+    clone_function: Callable[[Any], Any] | None = None,
+    *,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> Any:
     """A model with the same architecture and new weights; classes of your own need no `custom_objects`.
+
+    Args:
+        model: any model; with the next two arguments, one that is a graph.
+        input_tensors: symbolic tensors on which the clone is built instead of new Inputs.
+        clone_function: what makes the new layer of each old one; a layer with the same config by default.
+        custom_objects: functions that the layers' configs name.
 
     Raises:
         SavingError: a layer that cannot be written as data; `copy.deepcopy` copies any model.
+        GraphError: something that is no model; input_tensors that are not those of the model in number.
     """
+    if not isinstance(model, Model):
+        raise GraphError(
+            explain(
+                "clone_model",
+                got=type(model).__name__,
+                expected="a Model",
+                fix="copy.deepcopy copies any module",
+            )
+        )
     classes = {type(module).__name__: type(module) for module in model.modules() if isinstance(module, Layer)}
     known = {name: kind for name, kind in classes.items() if name not in set(registry.layers)}
     with registry.custom_object_scope({**known, **(custom_objects or {})}):
-        return type(model).from_config(model.get_config())
+        if input_tensors is None and clone_function is None:
+            return type(model).from_config(model.get_config())
+        return model._called_anew(input_tensors, clone_function or _same_config)
+
+
+def _same_config(module: nn.Module) -> nn.Module:
+    return native.restored(native.described(module, type(module).__name__), "layer", "clone_model")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -49,6 +49,15 @@ class Sequential(Model):
         super().__init__(name=name, trainable=trainable, **kwargs)
         self._entry: tuple[tuple[int | None, ...], Any, str | None] | None = None
         self._chain: list[nn.Module] = []
+        if layers is not None and not isinstance(layers, Iterable):
+            raise GraphError(
+                explain(
+                    f"Sequential {self.name!r}",
+                    got=f"one {type(layers).__name__}",
+                    expected="a list of layers",
+                    fix="Sequential([layer])",
+                )
+            )
         for layer in layers or ():
             self._append(layer)
         self._draw()
@@ -94,6 +103,10 @@ class Sequential(Model):
         shape = getattr(layer, "input_shape_argument", None)
         if not self._chain and self._entry is None and shape is not None:
             self._entry = ((None, *shape), None, None)
+        known = layer.inputs if isinstance(layer, Model) and layer.graph is not None else []
+        if not self._chain and self._entry is None and len(known) == 1:
+            # a model that knows its input is as good as an Input
+            self._entry = (known[0].spec.shape, known[0].dtype, None)
         self._chain.append(layer)
 
     def _draw(self) -> None:

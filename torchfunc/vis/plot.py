@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -124,6 +125,10 @@ def _picture(
     **shown: bool,
 ) -> Picture:
     _check(rankdir, splines, dpi)
+    known = [each.name for each in fields(Options)]
+    for option in shown:
+        if option not in known:
+            raise UnknownNameError("plot option", option, [*known, "rankdir", "dpi", "splines"])
     style = {"rankdir": rankdir, "dpi": str(dpi), "splines": splines}
     return drawing.picture(graph, modules, name, style, Options(**shown))
 
