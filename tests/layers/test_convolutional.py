@@ -18,7 +18,7 @@ from torchfunc.layers import Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D, I
 def events(function: Any, *args: Any) -> Counter[str]:
     """How often each kernel is called, the first call aside."""
     function(*args)
-    with profile(activities=[ProfilerActivity.CPU]) as recorded:
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as recorded:
         function(*args)
     return Counter({event.key: event.count for event in recorded.key_averages()})
 
