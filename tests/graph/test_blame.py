@@ -266,6 +266,11 @@ CASES: dict[str, Case] = {
         GraphError,
         ["Dense 'dense'", "itself", "layer was passed instead"],
     ),
+    "E23 a module that only holds others": Case(
+        lambda: nn.ModuleList([nn.Linear(4, 4)])(given(4)),
+        GraphError,
+        ["ModuleList 'module_list'", WHERE, "call the modules that it holds, one by one"],
+    ),
     "E24 a form that hangs on values": Case(
         lambda: Looking()(given(4)),
         GraphError,

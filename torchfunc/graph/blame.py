@@ -142,6 +142,8 @@ def _diagnosis(node: Any, reason: str) -> tuple[type[GraphError], str]:
             GraphError,
             "keep tensors symbolic (torch.where for a branch), or write this part inside a Layer",
         )
+    if 'missing the required "forward"' in reason:
+        return GraphError, "call the modules that it holds, one by one, or put them into an nn.Sequential"
     if re.search(r"unexpected keyword|positional argument|takes no arguments", reason):
         return GraphError, f"call it as its signature says: {_signature(node.target)}"
     fix = _channels_fix(node.target, shapes) or _features_fix(node.target, shapes)
