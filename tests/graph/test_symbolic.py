@@ -414,6 +414,40 @@ def test_what_would_change_a_tensor_in_place_is_refused(change: Callable[[Any], 
     assert "Fix:" in str(caught.value)
 
 
+IN_PLACE_FORMS: dict[str, Callable[[Any], Any]] = {
+    "relu": lambda x: F.relu(x, True),
+    "relu6": lambda x: F.relu6(x, True),
+    "silu": lambda x: F.silu(x, True),
+    "mish": lambda x: F.mish(x, True),
+    "hardswish": lambda x: F.hardswish(x, True),
+    "hardsigmoid": lambda x: F.hardsigmoid(x, True),
+    "elu": lambda x: F.elu(x, 1.0, True),
+    "celu": lambda x: F.celu(x, 1.0, True),
+    "selu": lambda x: F.selu(x, True),
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.1, True),
+    "rrelu": lambda x: F.rrelu(x, 0.1, 0.3, False, True),
+    "hardtanh": lambda x: F.hardtanh(x, -1.0, 1.0, True),
+    "threshold": lambda x: F.threshold(x, 2.0, 0.0, True),
+    "dropout": lambda x: F.dropout(x, 0.5, True, True),
+    "alpha_dropout": lambda x: F.alpha_dropout(x, 0.5, True, True),
+    "normalize into": lambda x: F.normalize(x, out=None),
+}
+
+
+@pytest.mark.parametrize("build", IN_PLACE_FORMS.values(), ids=IN_PLACE_FORMS)
+def test_the_form_of_a_function_that_would_work_in_place_leaves_the_input_as_it_is(
+    build: Callable[[Any], Any],
+) -> None:
+    x = tf.Input((3,))
+    model = tf.Model(x, [x, build(x), x * 1.0])
+    batch = REAL - 3.0
+    torch.manual_seed(0)
+    same, found, after = model(batch)
+    torch.manual_seed(0)
+    assert torch.equal(found, build(REAL - 3.0))
+    assert same is batch and torch.equal(batch, REAL - 3.0) and torch.equal(after, REAL - 3.0)
+
+
 def test_asking_whether_a_symbol_has_an_attribute_is_no_error_and_makes_no_node(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
