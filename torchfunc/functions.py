@@ -17,42 +17,44 @@ import torch
 TORCH = """
     abs absolute acos acosh adaptive_avg_pool1d adaptive_max_pool1d add addbmm addcdiv addcmul addmm
     addmv addr adjoint affine_grid_generator all alpha_dropout amax amin aminmax angle any arange
-    arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort argwhere
+    arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort argwhere as_strided
     as_strided_scatter asin asinh atan atan2 atanh atleast_1d atleast_2d atleast_3d avg_pool1d
-    baddbmm batch_norm bernoulli bilinear binary_cross_entropy_with_logits bincount binomial
-    bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor block_diag
-    bmm broadcast_tensors broadcast_to bucketize cartesian_prod cat cdist ceil celu chain_matmul
-    channel_shuffle cholesky cholesky_inverse cholesky_solve chunk clamp clamp_max clamp_min clip
-    clone column_stack combinations complex concat concatenate conj conj_physical conv1d conv2d
-    conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d copysign corrcoef cos cosh
-    cosine_embedding_loss cosine_similarity count_nonzero cov cross ctc_loss cummax cummin cumprod
-    cumsum cumulative_trapezoid deg2rad det detach diag diag_embed diagflat diagonal
-    diagonal_scatter diff digamma dist div divide dot dropout dsplit dstack einsum embedding
-    embedding_bag empty empty_like eq erf erfc erfinv exp exp2 expm1 eye feature_alpha_dropout
-    feature_dropout fix flatten flip fliplr flipud float_power floor floor_divide fmax fmin fmod
-    frac frexp frobenius_norm full full_like gather gcd ge geqrf ger gradient greater greater_equal
-    group_norm gt hamming_window hann_window hardshrink heaviside hinge_embedding_loss histc
-    histogram histogramdd hsplit hstack hypot i0 igamma igammac imag index_add index_copy index_fill
-    index_put index_reduce index_select inner instance_norm inverse isclose isfinite isin isinf
-    isnan isneginf isposinf isreal istft kl_div kron kthvalue layer_norm lcm ldexp le lerp less
-    less_equal lgamma linspace log log10 log1p log2 log_softmax logaddexp logaddexp2 logcumsumexp
-    logdet logical_and logical_not logical_or logical_xor logit logspace logsumexp lt lu lu_solve
-    lu_unpack margin_ranking_loss masked_fill masked_scatter masked_select matmul matrix_exp
-    matrix_power max max_pool1d max_pool1d_with_indices max_pool2d max_pool3d maximum mean median
-    meshgrid min minimum mm mode moveaxis movedim msort mul multinomial multiply mv mvlgamma
-    nan_to_num nanmean nanmedian nanquantile nansum narrow ne neg negative nextafter nonzero
-    nonzero_static norm not_equal nuclear_norm ones ones_like orgqr ormqr outer pairwise_distance
-    pdist permute pinverse pixel_shuffle pixel_unshuffle poisson poisson_nll_loss polar polygamma
-    positive pow prelu prod put qr quantile rad2deg rand rand_like randint randint_like randn
-    randn_like randperm ravel real reciprocal relu remainder renorm repeat_interleave reshape
-    rms_norm roll rot90 round row_stack rrelu rsqrt rsub scalar_tensor scatter scatter_add
-    scatter_reduce searchsorted select select_scatter selu sgn sigmoid sign signbit sin sinc sinh
-    slice_scatter slogdet softmax sort split split_with_sizes sqrt square squeeze stack std std_mean
-    stft sub subtract sum svd swapaxes swapdims t take take_along_dim tan tanh tensor_split
-    tensordot threshold tile topk trace transpose trapezoid trapz triangular_solve tril tril_indices
-    triplet_margin_loss triu triu_indices true_divide trunc unbind unflatten unique
-    unique_consecutive unravel_index unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze var
-    var_mean vdot view_as_complex view_as_real vsplit vstack where xlogy zeros zeros_like
+    baddbmm bartlett_window batch_norm bernoulli bilinear binary_cross_entropy_with_logits bincount
+    binomial bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor
+    blackman_window block_diag bmm broadcast_tensors broadcast_to bucketize cartesian_prod cat cdist
+    ceil celu chain_matmul channel_shuffle cholesky cholesky_inverse cholesky_solve chunk clamp
+    clamp_max clamp_min clip clone column_stack combinations complex concat concatenate conj
+    conj_physical conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d
+    copysign corrcoef cos cosh cosine_embedding_loss cosine_similarity count_nonzero cov cross
+    ctc_loss cummax cummin cumprod cumsum cumulative_trapezoid deg2rad det detach diag diag_embed
+    diagflat diagonal diagonal_scatter diff digamma dist div divide dot dropout dsplit dstack einsum
+    embedding embedding_bag empty empty_like eq erf erfc erfinv exp exp2 expm1 eye
+    feature_alpha_dropout feature_dropout fix flatten flip fliplr flipud float_power floor
+    floor_divide fmax fmin fmod frac frexp frobenius_norm full full_like gather gcd ge geqrf ger
+    gradient greater greater_equal group_norm gt hamming_window hann_window hardshrink heaviside
+    hinge_embedding_loss histc histogram histogramdd hsplit hstack hypot i0 igamma igammac imag
+    index_add index_copy index_fill index_put index_reduce index_select inner instance_norm inverse
+    isclose isfinite isin isinf isnan isneginf isposinf isreal istft kaiser_window kl_div kron
+    kthvalue layer_norm lcm ldexp le lerp less less_equal lgamma linspace log log10 log1p log2
+    log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and logical_not logical_or
+    logical_xor logit logspace logsumexp lt lu lu_solve lu_unpack margin_ranking_loss masked_fill
+    masked_scatter masked_select matmul matrix_exp matrix_power max max_pool1d
+    max_pool1d_with_indices max_pool2d max_pool3d maximum mean median meshgrid min minimum mm mode
+    moveaxis movedim msort mul multinomial multiply mv mvlgamma nan_to_num nanmean nanmedian
+    nanquantile nansum narrow ne neg negative nextafter nonzero nonzero_static norm normal not_equal
+    nuclear_norm numel ones ones_like orgqr ormqr outer pairwise_distance pdist permute pinverse
+    pixel_shuffle pixel_unshuffle poisson poisson_nll_loss polar polygamma positive pow prelu prod
+    put qr quantile rad2deg rand rand_like randint randint_like randn randn_like randperm ravel real
+    reciprocal relu remainder renorm repeat_interleave reshape resolve_conj resolve_neg rms_norm
+    roll rot90 round row_stack rrelu rsqrt rsub scalar_tensor scatter scatter_add scatter_reduce
+    searchsorted select select_scatter selu sgn sigmoid sign signbit sin sinc sinh slice_scatter
+    slogdet softmax sort split split_with_sizes sqrt square squeeze stack std std_mean stft sub
+    subtract sum svd swapaxes swapdims sym_float sym_int sym_max sym_min t take take_along_dim tan
+    tanh tensor_split tensordot threshold tile topk trace transpose trapezoid trapz triangular_solve
+    tril tril_indices triplet_margin_loss triu triu_indices true_divide trunc unbind unflatten
+    unique unique_consecutive unravel_index unsafe_chunk unsafe_split unsafe_split_with_sizes
+    unsqueeze vander var var_mean vdot view_as_complex view_as_real vsplit vstack where xlogy zeros
+    zeros_like
 """
 
 FUNCTIONAL = """
@@ -64,16 +66,16 @@ FUNCTIONAL = """
     cosine_embedding_loss cosine_similarity cross_entropy ctc_loss dropout dropout1d dropout2d dropout3d
     elu embedding embedding_bag feature_alpha_dropout fold fractional_max_pool2d
     fractional_max_pool2d_with_indices fractional_max_pool3d fractional_max_pool3d_with_indices
-    gaussian_nll_loss gelu glu grid_sample group_norm gumbel_softmax hardshrink hardtanh
-    hinge_embedding_loss huber_loss instance_norm interpolate kl_div l1_loss layer_norm leaky_relu
-    linear linear_cross_entropy local_response_norm log_softmax logsigmoid lp_pool1d lp_pool2d lp_pool3d
-    margin_ranking_loss max_pool1d max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d
-    max_pool3d_with_indices max_unpool1d max_unpool2d max_unpool3d mish mse_loss
-    multi_head_attention_forward multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss
-    nll_loss normalize one_hot pad pairwise_distance pdist pixel_shuffle pixel_unshuffle
-    poisson_nll_loss prelu relu relu6 rms_norm rrelu scaled_dot_product_attention selu silu
-    smooth_l1_loss soft_margin_loss softmax softmin softplus softshrink softsign tanhshrink threshold
-    triplet_margin_loss triplet_margin_with_distance_loss unfold
+    gaussian_nll_loss gelu glu grid_sample group_norm gumbel_softmax hardshrink hardsigmoid hardswish
+    hardtanh hinge_embedding_loss huber_loss instance_norm interpolate kl_div l1_loss layer_norm
+    leaky_relu linear linear_cross_entropy local_response_norm log_softmax logsigmoid lp_pool1d
+    lp_pool2d lp_pool3d margin_ranking_loss max_pool1d max_pool1d_with_indices max_pool2d
+    max_pool2d_with_indices max_pool3d max_pool3d_with_indices max_unpool1d max_unpool2d max_unpool3d
+    mish mse_loss multi_head_attention_forward multi_margin_loss multilabel_margin_loss
+    multilabel_soft_margin_loss nll_loss normalize one_hot pad pairwise_distance pdist pixel_shuffle
+    pixel_unshuffle poisson_nll_loss prelu relu relu6 rms_norm rrelu scaled_dot_product_attention selu
+    silu smooth_l1_loss soft_margin_loss softmax softmin softplus softshrink softsign tanhshrink
+    threshold triplet_margin_loss triplet_margin_with_distance_loss unfold
 """
 
 LINALG = """
@@ -126,7 +128,7 @@ METHODS = frozenset(
     signbit sin sinc sinh size slice_scatter slogdet softmax sort split split_with_sizes sqrt square
     squeeze std stft sub subtract sum sum_to_size svd swapaxes swapdims t take take_along_dim tan
     tanh tensor_split tile to topk trace transpose triangular_solve tril triu true_divide trunc
-    type_as unbind unfold unique unique_consecutive unsafe_chunk unsafe_split
+    type_as unbind unflatten unfold unique unique_consecutive unsafe_chunk unsafe_split
     unsafe_split_with_sizes unsqueeze var vdot view view_as vsplit where xlogy
     """.split()
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,13 @@ class Forgetful(layers.Layer):
         inputs.relu()
 
 
+class Own(nn.Module):
+    """Has a class that no registry knows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2
+
+
 class Looking(nn.Module):
     """Looks at a value, and returns another form for another value."""
 
@@ -50,6 +59,18 @@ class Reading(nn.Module):
 def sharing() -> Any:
     shared = nn.Linear(4, 2)
     return shared(given(4, name="i1")), shared(given(5, name="i2"))
+
+
+def looping() -> Any:
+    x = given(4)
+    first = x + 1
+    last = first * 2
+    first.node.args = (last, x)
+    return tf.Model(x, last)
+
+
+def compared() -> Any:
+    return max(given(None).shape[1], 3)
 
 
 @dataclass
@@ -131,6 +152,9 @@ CASES: dict[str, Case] = {
         DisconnectedError,
         ["An output needs 'b', which is not among the inputs", "b -> add -> dense"],
     ),
+    "E08 a loop made by hand": Case(
+        looping, GraphError, ["The call 'mul' is needed by a call that was made before it", "make a new call"]
+    ),
     "E09 a layer as an output": Case(
         lambda: tf.Model(given(4), nn.Linear(4, 2)),
         GraphError,
@@ -156,6 +180,22 @@ CASES: dict[str, Case] = {
         GraphError,
         ["`x[...] = value`", "leaves its arguments as they are"],
     ),
+    "E12 if a comparison": Case(lambda: 1 if given(4) == 3 else 2, GraphError, ["a branch", "torch.where"]),
+    "E12 in": Case(lambda: 3 in given(4), GraphError, ["`item in x`", "(x == item).any()"]),
+    "E12 len": Case(lambda: len(given(4)), GraphError, ["`len(x)`", "batch_size"]),
+    "E12 int": Case(lambda: int(given(4)), GraphError, ["`int(x)`", "x.long()"]),
+    "E12 a loop over a size": Case(
+        lambda: range(given(None).shape[1]),
+        GraphError,
+        ["An unknown dimension has no value", "x.view(n, -1)"],
+    ),
+    "E12 a larger of two sizes": Case(compared, GraphError, ["cannot be compared", "torch.sym_max(n, 1)"]),
+    "E12 a root of a size": Case(
+        lambda: math.sqrt(given(None).shape[1]), GraphError, ["An unknown dimension has no value", "n ** 0.5"]
+    ),
+    "E12 a rounded size": Case(
+        lambda: round(given(None).shape[1] / 2), GraphError, ["Python rounds only numbers", "n // 2"]
+    ),
     "E13 a tensor computed from weights": Case(
         lambda: given(4) + nn.Parameter(torch.full((4,), 7.25)) * 2,
         GraphError,
@@ -178,6 +218,18 @@ CASES: dict[str, Case] = {
         ["'a' was given twice, to an Input and an Input"],
     ),
     "E16 units": Case(lambda: layers.Dense(-3), TorchfuncError, ["Dense", "positive integer", "units=-3"]),
+    "E16 units that no memory holds": Case(
+        lambda: layers.Dense(10**12)(given(4)),
+        SHAPE,
+        ["Dense 'dense'", WHERE, "a weight that a memory can hold", "16000000000000 bytes", "fewer units"],
+        ["[enforce"],
+    ),
+    "E16 units beyond any memory": Case(
+        lambda: layers.Dense(10**14)(given(4)), SHAPE, ["Dense 'dense'", "1,455 TiB"]
+    ),
+    "E16 a lazy module that no memory holds": Case(
+        lambda: nn.LazyLinear(10**12)(given(4)), SHAPE, ["'lazy_linear'", "16000000000000 bytes"]
+    ),
     "E17 a keyword": Case(
         lambda: layers.Dense(3, activaton="relu"), (TypeError, TorchfuncError), ["activaton", "'activation'"]
     ),
@@ -214,6 +266,11 @@ CASES: dict[str, Case] = {
         GraphError,
         ["Dense 'dense'", "itself", "layer was passed instead"],
     ),
+    "E23 a module that only holds others": Case(
+        lambda: nn.ModuleList([nn.Linear(4, 4)])(given(4)),
+        GraphError,
+        ["ModuleList 'module_list'", WHERE, "call the modules that it holds, one by one"],
+    ),
     "E24 a form that hangs on values": Case(
         lambda: Looking()(given(4)),
         GraphError,
@@ -240,10 +297,25 @@ CASES: dict[str, Case] = {
         lambda: given(4).relu_(), GraphError, ["`x.relu_(...)`", "`x = x.relu(...)`"]
     ),
     "E27 a function in place": Case(lambda: F.relu_(given(4)), GraphError, ["relu_", "`x = x.relu(...)`"]),
+    "E27 a part of a tensor in place": Case(
+        lambda: given(4)[:, 0].fill_(0), GraphError, ["`x.fill_(...)`", "Fix: "]
+    ),
     "a wrong keyword": Case(
         lambda: nn.Linear(4, 2)(given(4), foo=3),
         GraphError,
-        ["Linear 'linear'", "unexpected keyword argument 'foo'"],
+        ["Linear 'linear'", "unexpected keyword argument 'foo'", "as its signature says: Linear(input"],
+    ),
+    "too few arguments": Case(
+        lambda: nn.Bilinear(4, 2, 3)(given(4)), GraphError, ["'input2'", "Bilinear(input1: ", "input2: "]
+    ),
+    "too many arguments for a method": Case(
+        lambda: given(4).relu(3), GraphError, ["takes no arguments", "help(torch.Tensor.relu)"]
+    ),
+    "no function": Case(lambda: tf.call(5, given(4)), GraphError, ["`5`", "not callable"]),
+    "weights for one call": Case(
+        lambda: torch.func.functional_call(nn.Linear(4, 4), {"weight": torch.zeros(4, 4)}, (given(4),)),
+        GraphError,
+        ["Linear in `functional_call`", "its own weights", "inside the forward of a Layer"],
     ),
     "sizes inside a module": Case(
         lambda: nn.Sequential(nn.Linear(4, 5), nn.Linear(4, 3))(given(4)),
@@ -271,6 +343,12 @@ CASES: dict[str, Case] = {
 }
 
 
+# what each message has to say besides where: what came, what was expected or why not, and the way out
+GOT = r"\bgot\b|has no argument|was given twice|Unknown|is not among the inputs|unknown dimension|is needed by a call"
+WHY = r"expected|\. [^.]+\.|Did you mean"
+WAY_OUT = r"Fix: .+|Did you mean|expected a positive integer"
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_mistake_is_told_in_words_that_help(case: Case) -> None:
     with pytest.raises(case.error) as caught:
@@ -279,6 +357,7 @@ def test_a_mistake_is_told_in_words_that_help(case: Case) -> None:
     assert not [word for word in case.words if word not in text], text
     assert not [word for word in case.absent if word in text], text
     assert len(text) < 1000 and "\n" not in text
+    assert re.search(GOT, text) and re.search(WHY, text) and re.search(WAY_OUT, text), text
     text = re.sub(r"line \d+", "", text)
     assert not re.search(r"\b(96|192|960|1920|384|768)\b", text), text
     assert not re.search(r"tensor\(|device='meta'|C\+\+|Traceback|\.py:\d+", text), text
@@ -329,3 +408,52 @@ def test_an_error_of_torchfunc_inside_a_module_is_not_dressed_twice() -> None:
 
     with pytest.raises(ShapeError, match="^told already$"):
         Inner()(given(4))
+
+
+def test_e07_an_input_that_no_output_needs_is_named_with_the_way_out() -> None:
+    a, b = given(4, name="a"), given(4, name="b")
+    with pytest.warns(
+        UserWarning, match=r"Input 'a' is not used by any output .*\. Fix: leave it out"
+    ) as caught:
+        tf.Model([a, b], b + 1)
+    assert caught[0].filename == __file__
+
+
+def test_e11_a_function_of_torch_simply_works() -> None:
+    x = given(4)
+    values = torch.tensor([[-1.0, 0.0, 1.0, 2.0]])
+    assert torch.equal(tf.Model(x, torch.relu(x))(values), values.relu())
+
+
+def test_e26_a_chain_of_ten_thousand_calls_works() -> None:
+    x = y = given(4)
+    for _ in range(10_000):
+        y = y + 1
+    assert tf.Model(x, y)(torch.zeros(1, 4))[0, 0] == 10_000
+
+
+def test_e28_one_module_in_two_models_is_shared_and_each_summary_counts_it(capsys: Any) -> None:
+    shared = nn.Linear(4, 2)
+    first, second = (tf.Model(x := given(4), shared(x) * factor) for factor in (1, 2))
+    with torch.no_grad():
+        shared.weight.fill_(1.0)
+        shared.bias.fill_(0.0)
+    ones = torch.ones(1, 4)
+    assert first.linear is second.linear is shared
+    assert first(ones)[0, 0] == 4 and second(ones)[0, 0] == 8
+    for model in (first, second):
+        model.summary()
+        assert "10" in capsys.readouterr().out
+
+
+def test_e29_a_module_that_no_file_can_name_fails_when_it_is_saved(tmp_path: Path) -> None:
+    x = given(4)
+    with pytest.raises(TorchfuncError) as caught:
+        tf.Model(x, Own()(x)).save(tmp_path / "model.safetensors")
+    text = str(caught.value)
+    assert (
+        "Own 'own': expected a class that a file can name" in text and "got a module of the class Own" in text
+    )
+    assert "A file holds data and never code" in text
+    assert "Fix: give Own a get_config and decorate it with @torchfunc.register()" in text
+    assert not list(tmp_path.iterdir())

@@ -510,3 +510,24 @@ def test_every_pointwise_shortcut_keeps_shape_and_dtype() -> None:
     for function in plain:
         real = function(positive.clone())
         assert real.shape == positive.shape and real.dtype is positive.dtype
+
+
+class Weighing(nn.Module):
+    """Looks at numbers, and has weights and a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(4, 2)
+        self.register_buffer("scale", torch.ones(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(x) * self.scale if x.sum() > 0 else self.dense(x)
+
+
+def test_calls_that_look_at_numbers_are_tried_on_the_cpu_whatever_the_default_device() -> None:
+    with torch.device("meta"):
+        x = tf.Input((4,))
+        assert x[x > 0].shape == (None,)
+        assert x[:, torch.tensor([True, False, True, False])].ndim == 2
+        assert torch.unique(x).shape == (None,)
+        assert Weighing()(x).shape == (None, 2)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 import torchfunc as tf
+from torchfunc.errors import GraphError
+from torchfunc.interop import torchvision
 from torchfunc.tree import leaves
 
 EXCLUDED = {
@@ -26,7 +29,6 @@ EXCLUDED = {
     "NLLLoss2d": "deprecated; another name of NLLLoss",
     "RNNBase": "the base class of RNN, LSTM and GRU",
     "RNNCellBase": "the base class of the cells",
-    "SyncBatchNorm": "needs GPUs and a process group in training",
 }
 
 
@@ -181,6 +183,7 @@ def normalization(rows: Table) -> None:
             f"InstanceNorm{rank}d", image(rank), to=((4,), {"track_running_stats": True, "affine": True})
         )
     rows.add("BatchNorm1d", floats(5, 4), to=(4,))
+    rows.add("SyncBatchNorm", image(2), to=(4,))  # in one process it is a BatchNorm
     rows.add("GroupNorm", image(2), to=(2, 4))
     rows.add("LayerNorm", floats(5, 4), to=(4,))
     rows.add("RMSNorm", floats(5, 4), to=(4,))
@@ -425,3 +428,105 @@ def test_every_class_of_torch_nn_is_in_the_table_or_left_out_for_a_reason() -> N
     tabled = {row.kind for row in ROWS}
     assert tabled | EXCLUDED.keys() >= kinds, kinds - tabled - EXCLUDED.keys()
     assert not tabled & EXCLUDED.keys()
+
+
+@pytest.mark.parametrize("kind", ["ModuleList", "ModuleDict", "Module"])
+def test_what_has_no_forward_says_what_to_call(kind: str) -> None:
+    with pytest.raises(GraphError, match="Fix: call the modules that it holds, one by one"):
+        getattr(nn, kind)()(tf.Input((4,)))
+
+
+class Found(NamedTuple):
+    features: Tensor
+    parts: dict[str, Any]
+
+
+class Winding(nn.Module):
+    """Loops, branches, keyword-only arguments, containers in and out, and modules that are still lazy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.LazyLinear(4) for _ in range(3)])
+        self.heads = nn.ModuleDict({"a": nn.Linear(8, 2), "b": nn.Linear(8, 3)})
+        self.calls = 0
+
+    def forward(self, x: Tensor, *, skip: bool = True, scales: dict[str, list[Tensor]]) -> Found:
+        self.calls += 1
+        for index, block in enumerate(self.blocks):
+            x = block(x) if index or not skip else x.relu()
+        while x.shape[-1] < 8:
+            x = torch.cat([x, x], -1)
+        if self.training:
+            x = F.dropout(x, 0.5)
+        try:
+            x = x * scales["scale"][0]
+        except KeyError:
+            x = x - 1
+        return Found(
+            x, {name: head(x) for name, head in self.heads.items()} | {"size": x.shape[0], "pair": (x, [x])}
+        )
+
+
+def test_a_module_of_ones_own_with_control_flow_goes_in_as_it_is() -> None:
+    torch.manual_seed(0)
+    module = Winding()
+    x, scale = tf.Input((4,), name="x"), tf.Input((8,), name="scale")
+    found = module(x, skip=False, scales={"scale": [scale]})
+    assert type(found) is Found and set(found.parts) == {"a", "b", "size", "pair"} and module.calls == 0
+    assert found.parts["a"].shape == (None, 2) and found.features.shape == (None, 8)
+    outputs = {"features": found.features, **found.parts}
+    model = tf.Model([x, scale], outputs)
+    twin = copy.deepcopy(module)
+    for mode in (True, False):
+        model.train(mode), twin.train(mode)
+        for batch in (1, 3, 5):
+            values = floats(batch, 4), floats(batch, 8)
+            torch.manual_seed(1)
+            results = model(*values)
+            torch.manual_seed(1)
+            expected = twin(values[0], skip=False, scales={"scale": [values[1]]})
+            assert results["size"] == batch
+            assert same(
+                [leaf for leaf in leaves(results) if isinstance(leaf, Tensor)],
+                [leaf for leaf in leaves((expected.features, expected.parts)) if isinstance(leaf, Tensor)],
+            )
+    names = [f"winding.{name}" for name, _ in twin.named_parameters()]
+    assert [name for name, _ in model.named_parameters()] == names
+
+
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "resnet18": ("resnet18", {}),
+    "mobilenet": ("mobilenet_v3_small", {}),
+    "shufflenet": ("shufflenet_v2_x0_5", {}),
+    "densenet": ("densenet121", {}),
+    "a named tuple while it trains": ("googlenet", {"aux_logits": True, "init_weights": False}),
+    "a dict": ("lraspp_mobilenet_v3_large", {"weights_backbone": None, "num_classes": 3}),
+}
+
+
+@pytest.mark.parametrize(("name", "arguments"), NETWORKS.values(), ids=NETWORKS)
+def test_a_network_of_torchvision_goes_in_as_it_is(name: str, arguments: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    network = torchvision.load().models.get_model(name, weights=None, **arguments)
+    before = state_of(network)
+    values = torch.randn(2, 3, 64, 64)
+    for mode in (False, True):
+        network.train(mode)
+        twin = copy.deepcopy(network)
+        x = tf.Input((3, None, None))
+        outputs = network(x)
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+        model = tf.Model(x, outputs)
+        model.train(mode)
+        torch.manual_seed(1)
+        found = model(values)
+        torch.manual_seed(1)
+        expected = twin(values)
+        assert isinstance(expected, Tensor) or type(outputs) is type(expected)
+        if isinstance(expected, dict):
+            assert list(found) == list(expected)
+        elif isinstance(expected, tuple):
+            assert type(found) is type(expected)
+        assert same(list(leaves(found)), list(leaves(expected)))
+        assert all(symbol.shape[0] == None for symbol in leaves(outputs))  # noqa: E711
+        network.load_state_dict(before)

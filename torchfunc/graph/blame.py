@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from torch import nn
 
 from torchfunc.errors import DTypeError, GraphError, ShapeError, explain
 from torchfunc.graph.infer import WORLDS, Number, Spec, failure
+from torchfunc.graph.targets import Attribute, Method
 from torchfunc.tree import map_leaves
 
 _PACKAGE = str(Path(__file__).parent.parent)
@@ -72,13 +75,24 @@ def _spec(symbol: Any) -> str:
 
 def called_at() -> str:
     """`(file.py, line 12)`: the user's line that made the call, if there is one."""
-    frame = sys._getframe(1)
+    frame, _ = _users_frame(sys._getframe(1))
+    return f" ({Path(frame.f_code.co_filename).name}, line {frame.f_lineno})" if frame else ""
+
+
+def level() -> int:
+    """The `stacklevel` by which a warning of the caller's points to the user's own line."""
+    return _users_frame(sys._getframe(1))[1]
+
+
+def _users_frame(frame: FrameType | None) -> tuple[FrameType | None, int]:
+    """The first frame that is of neither PyTorch nor torchfunc, and how far up it is, counted from 1."""
+    count = 1
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith((_PACKAGE, _TORCH, "<")) or file.startswith("<ipython"):
-            return f" ({Path(file).name}, line {frame.f_lineno})"
-        frame = frame.f_back  # type: ignore[assignment]
-    return ""
+            return frame, count
+        frame, count = frame.f_back, count + 1
+    return None, 2
 
 
 _NUMBERS = re.compile(r"\d+")
@@ -128,6 +142,10 @@ def _diagnosis(node: Any, reason: str) -> tuple[type[GraphError], str]:
             GraphError,
             "keep tensors symbolic (torch.where for a branch), or write this part inside a Layer",
         )
+    if 'missing the required "forward"' in reason:
+        return GraphError, "call the modules that it holds, one by one, or put them into an nn.Sequential"
+    if re.search(r"unexpected keyword|positional argument|takes no arguments", reason):
+        return GraphError, f"call it as its signature says: {_signature(node.target)}"
     fix = _channels_fix(node.target, shapes) or _features_fix(node.target, shapes)
     if fix:
         return ShapeError, fix
@@ -136,7 +154,26 @@ def _diagnosis(node: Any, reason: str) -> tuple[type[GraphError], str]:
         return DTypeError, f"cast the input, as in x.float() or x.long(), or give Input a dtype{kinds}"
     if re.search(r"\bsizes?\b|shapes?\b|dimension|dim\b|dims\b|channels|broadcast", reason, re.IGNORECASE):
         return ShapeError, "make the shapes above agree, or reshape the input"
-    return GraphError, ""
+    return (
+        GraphError,
+        f"call {_word(node.target)} on real tensors of these shapes, which shows where in it this comes from; "
+        "what only real tensors can do belongs inside a Layer",
+    )
+
+
+def _signature(target: Any) -> str:
+    """How something is called, as far as it says so itself."""
+    called = target.forward if isinstance(target, nn.Module) else target
+    called = getattr(torch.Tensor, target.name, None) if isinstance(target, (Method, Attribute)) else called
+    try:
+        shown = inspect.signature(called)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return f"help(torch.{'Tensor.' if isinstance(target, Method) else ''}{_word(target)}) shows it"
+    return f"{_word(target)}{shown.replace(return_annotation=shown.empty)}"[:200]
+
+
+def _word(target: Any) -> str:
+    return str(getattr(target, "__name__", None) or getattr(target, "name", None) or type(target).__name__)
 
 
 def _channels_fix(target: Any, shapes: list[Any]) -> str:

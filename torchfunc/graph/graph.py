@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from torchfunc.errors import DisconnectedError, GraphError, NameTakenError, explain, shorten
-from torchfunc.graph import symbolic
+from torchfunc.graph import blame, symbolic
 from torchfunc.graph.infer import Number, Spec
 from torchfunc.graph.symbolic import SYMBOLS, Attribute, Method, Node
 from torchfunc.graph.table import Call as Call
@@ -88,7 +88,11 @@ def _needed(given: list[Any], wanted: list[Any]) -> list[Node]:
             waiting += [(each, node) for each in node.inputs()]
     for symbol in given:
         if symbol.key not in reached:
-            warnings.warn(f"Input {symbol.name!r} is not used by any output of the model.", stacklevel=5)
+            warnings.warn(
+                f"Input {symbol.name!r} is not used by any output of the model: it would have to be given, "
+                "and would change nothing. Fix: leave it out of `inputs`, or use it.",
+                stacklevel=blame.level(),
+            )
     return sorted(askers, key=lambda node: node.birth)
 
 
@@ -103,6 +107,15 @@ def _disconnected(node: Node, askers: dict[Node, Node | None], given: list[Any])
     return DisconnectedError(
         f"An output needs {node.name!r}, which is not among the inputs. Inputs: {shown}. "
         f"It is reached by {' -> '.join(way)}. Fix: Model(inputs=[{', '.join([*shown, node.name])}], ...)."
+    )
+
+
+def _in_a_loop(node: Node) -> GraphError:
+    """The error for a call whose arguments were changed after it was made, so that they come after it."""
+    return GraphError(
+        f"The call {node.name!r} is needed by a call that was made before it, so each would wait for the "
+        "other. A call takes only what exists when it is made, and its arguments were changed afterwards. "
+        "Fix: make a new call on the values that it shall take, and leave `node.args` as they are."
     )
 
 
@@ -211,7 +224,10 @@ class _Table:
 
     def _argument(self, leaf: Any) -> Any:
         if isinstance(leaf, SYMBOLS):
-            return self._rows[leaf.key]
+            try:
+                return self._rows[leaf.key]
+            except KeyError:
+                raise _in_a_loop(leaf.node) from None
         return StateRef(self._state_name(leaf)) if isinstance(leaf, Tensor) else leaf
 
     def _state_name(self, tensor: Tensor) -> str:

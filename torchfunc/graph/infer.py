@@ -10,6 +10,7 @@ cannot be made in it.
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchfunc.errors import ShapeError, explain
 from torchfunc.graph.meta import OnMeta
+from torchfunc.graph.targets import name_of
 from torchfunc.graph.unchanged import Unchanged
 from torchfunc.tree import leaves, leaves_with_path, map_leaves, map_with_path
 
@@ -223,7 +226,21 @@ def building(layer: nn.Module) -> Iterator[None]:
     """Within it a layer makes real weights, though it may have been called on tensors without data.
 
     The weights stay, and are drawn from the random numbers as if nothing had been tried.
+
+    Raises:
+        ShapeError: the memory does not hold them.
     """
+    try:
+        with _at_rest(layer):
+            yield
+    except RuntimeError as error:
+        if "allocate" not in str(error):
+            raise
+        raise _without_room(layer, error) from error
+
+
+@contextmanager
+def _at_rest(layer: nn.Module) -> Iterator[None]:
     unchanged = Unchanged.current()
     if unchanged is None or unchanged.is_at_rest:
         yield
@@ -234,6 +251,18 @@ def building(layer: nn.Module) -> Iterator[None]:
         finally:
             for each in layer.modules():
                 unchanged.remember(each)
+
+
+def _without_room(layer: nn.Module, error: RuntimeError) -> ShapeError:
+    asked = re.search(r"to allocate ([\d.]+ \w+)", str(error))
+    return ShapeError(
+        explain(
+            f"{type(layer).__name__} {name_of(layer)!r}",
+            got=f"one of {asked[1]}" if asked else "one that is larger",
+            expected="a weight that a memory can hold",
+            fix="fewer units, or a smaller input",
+        )
+    )
 
 
 def _wants_values(error: Exception) -> bool:
@@ -279,14 +308,24 @@ def _first_that_works(target: Any, tree: Any, fills: list[tuple[int, ...]]) -> A
 
 
 def _call_on_cpu(target: Any, args: Any, kwargs: Any) -> Any:
-    """Call on real numbers; the parameters and buffers of a module are copies."""
-    with Unchanged(target, with_values=True), torch.no_grad():
+    """Call on real numbers; the parameters and buffers of a module are copies.
+
+    A model is checked under `torch.device("meta")` before it is loaded, so the CPU is asked for by name.
+    """
+    with Unchanged(target, with_values=True), torch.no_grad(), torch.device("cpu"):
         _prepare(target)
         if not isinstance(target, nn.Module) or isinstance(target, torch.jit.ScriptModule):
             return target(*args, **kwargs)
         named = itertools.chain(target.named_parameters(), target.named_buffers())
-        copies = {n: each.detach().cpu().clone() for n, each in named if not nn.parameter.is_lazy(each)}
+        copies = {name: _copy_on_cpu(each) for name, each in named if not nn.parameter.is_lazy(each)}
         return torch.func.functional_call(target, copies, args, kwargs)
+
+
+def _copy_on_cpu(tensor: Tensor) -> Tensor:
+    """A copy with the same numbers, or zeros where a tensor has none."""
+    if tensor.device.type == "meta":
+        return torch.zeros_like(tensor, device="cpu")
+    return tensor.detach().cpu().clone()
 
 
 def _filled(tree: Any, values: tuple[int, ...]) -> Any:
@@ -294,11 +333,11 @@ def _filled(tree: Any, values: tuple[int, ...]) -> Any:
 
     def fill(leaf: Any) -> Any:
         if isinstance(leaf, Tensor):
-            return leaf.detach().clone()
+            return _copy_on_cpu(leaf)
         if not isinstance(leaf, Spec):
             return leaf
         count = torch.Size(leaf.worlds[0]).numel()
-        pattern = torch.tensor(values, dtype=leaf.dtype).repeat(count // len(values) + 1)
+        pattern = torch.tensor(values, dtype=leaf.dtype, device="cpu").repeat(count // len(values) + 1)
         return pattern[:count].view(leaf.worlds[0])
 
     return map_leaves(fill, tree)

@@ -9,6 +9,7 @@ PyTorch come whose body is another one, `nn.Module.__call__` is wrapped instead.
 
 from __future__ import annotations
 
+import sys
 import types
 from collections import OrderedDict
 from typing import Any
@@ -16,7 +17,9 @@ from typing import Any
 from torch import nn
 from torch.fx import Proxy
 from torch.nn.modules import module as home
+from torch.nn.utils import stateless
 
+from torchfunc.errors import GraphError, explain
 from torchfunc.graph.symbolic import SymbolicTensor, before_input, has_symbol, record
 from torchfunc.tree import leaves
 
@@ -88,9 +91,31 @@ def _wrapped(self, *args, **kwargs):  # type: ignore[no-untyped-def]
 
 
 def symbolic_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Record a call of `module`, which may have a way of its own for that (`symbolic_call`)."""
+    """Record a call of `module`, which may have a way of its own for that (`symbolic_call`).
+
+    Raises:
+        GraphError: `functional_call` makes it, whose weights the module holds for this moment only.
+    """
+    if _makes(sys._getframe(2)) or _makes(sys._getframe(2).f_back):
+        raise GraphError(
+            explain(
+                f"{type(module).__name__} in `functional_call`",
+                got="a symbolic tensor",
+                expected="tensors with values",
+                why="a graph keeps the module with its own weights, and those given for this call would be lost",
+                fix="write the call of functional_call inside the forward of a Layer",
+            )
+        )
     own = getattr(type(module), "symbolic_call", None)
     return own(module, *args, **kwargs) if own is not None else record(module, args, kwargs)
+
+
+_FUNCTIONAL_CALL: types.CodeType = stateless._functional_call.__code__
+
+
+def _makes(frame: types.FrameType | None) -> bool:
+    """Whether a frame is that of PyTorch's `functional_call`."""
+    return frame is not None and frame.f_code is _FUNCTIONAL_CALL
 
 
 _CONTAINERS = frozenset({list, tuple, dict, OrderedDict})

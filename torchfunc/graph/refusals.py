@@ -15,11 +15,11 @@ _AUTOGRAD = "set it on what the model returns, or on its parameters"
 
 # what each needs that only real tensors have, and the way out
 NEED_VALUES = {
-    **dict.fromkeys(("item", "tolist", "is_nonzero", "equal", "allclose"), _KEEP),
+    **dict.fromkeys(("item", "tolist", "is_nonzero", "equal", "allclose", "is_same_size"), _KEEP),
     "numpy": "keep the tensor; NumPy works on what the model returns",
     "backward": "a loss in `compile`, or call backward on what the model returns",
     **dict.fromkeys(
-        "data_ptr stride storage_offset storage untyped_storage storage_type is_contiguous is_pinned "
+        "data_ptr const_data_ptr stride storage_offset storage untyped_storage storage_type is_contiguous is_pinned "
         "pin_memory is_shared is_set_to get_device is_inference is_conj is_neg has_names type dim_order "
         "__cuda_array_interface__".split(),
         _MEMORY,

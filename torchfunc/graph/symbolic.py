@@ -222,7 +222,9 @@ class SymbolicTensor(refusals.WithoutValues):
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self
             )
-        if name in ATTRIBUTES or name == "data":
+        if name == "data":
+            return record(Method("detach"), (self,))
+        if name in ATTRIBUTES:
             return record(Attribute(name), (self,))
         if not callable(getattr(Tensor, name)):
             raise refusals.no_attribute(self, name)
@@ -335,13 +337,33 @@ class Dimension(Tensor):
             "(`x.view(n, -1)`), give Input that dimension, or write the code inside a Layer."
         )
 
+    def __float__(self) -> float:
+        raise GraphError(
+            "An unknown dimension has no value while the graph is being built. Fix: count with it as it is "
+            "(`n ** 0.5`, `torch.sym_float(n)`), give Input that dimension, or write the code inside a Layer."
+        )
+
+    def _rounded(self, *args: Any) -> Any:
+        raise GraphError(
+            "An unknown dimension has no value while the graph is being built, and Python rounds only numbers. "
+            "Fix: divide whole numbers (`n // 2`, and `-(-n // 2)` to round up), or `torch.sym_int(n / 2)`."
+        )
+
     def _compared(self, other: Any) -> Any:
         raise GraphError(
             "An unknown dimension cannot be compared while the graph is being built: the answer would be "
-            "the same for every batch. Fix: give Input that dimension, or write the branch inside a Layer."
+            "the same for every batch. Fix: `torch.sym_max(n, 1)` or `torch.sym_min(n, 1)` for the larger or "
+            "smaller of two, give Input that dimension, or write the branch inside a Layer."
         )
 
-    __int__ = __float__ = __bool__ = __len__ = __complex__ = __index__  # type: ignore[assignment]
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+    __int__ = __bool__ = __len__ = __complex__ = __index__  # type: ignore[assignment]
+    __round__ = __floor__ = __ceil__ = __trunc__ = _rounded
     __lt__ = __le__ = __gt__ = __ge__ = _compared
 
     def __repr__(self, *args: Any, **kwargs: Any) -> str:  # type: ignore[override]
