@@ -1,6 +1,7 @@
 """At home in PyTorch: a Model is what the hand-written module beside it is, to every tool of PyTorch's."""
 
 import copy
+import inspect
 import warnings
 
 import pytest
@@ -28,6 +29,17 @@ class Twin(nn.Module):
         x = F.relu(self.dense(x))
         x = self.drop(self.norm(x))
         return self.head(x)
+
+
+class ByHand(tf.Model):
+    """A model without a graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(4)
+
+    def call(self, inputs):
+        return self.dense(inputs)
 
 
 def model_like_twin():
@@ -210,6 +222,16 @@ class TestCompilers:
     def test_jit_trace(self, pair):
         model, _ = pair
         same(torch.jit.trace(model.eval(), X)(X[:2]), model(X[:2]))
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_jit_trace_of_what_has_no_one_output_in_a_graph(self):
+        inputs, shared = tf.Input((8,)), layers.Dense(8)
+        twice = tf.Model(inputs, shared(shared(inputs)))
+        never, by_hand = layers.Dense(8), ByHand()
+        for each in (twice, copy.deepcopy(twice), never, by_hand):
+            expected = each(X)
+            same(torch.jit.trace(each, X)(X), expected)
+            assert dict(inspect.getmembers(each))["name"] == each.name
 
     @pytest.mark.filterwarnings("ignore")
     def test_onnx(self, pair, tmp_path):
