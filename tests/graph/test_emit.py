@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+import io
 import pickle
 import sys
 import time
 import traceback
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -446,7 +448,7 @@ def count_calls(function: Callable[[], Any]) -> int:
     return count
 
 
-def test_ten_thousand_calls_deep_everything_is_linear_and_nothing_recurses() -> None:
+def test_ten_thousand_calls_deep_everything_is_linear_and_nothing_recurses(tmp_path: Path) -> None:
     def build(length: int) -> Any:
         x = y = tf.Input((3,), batch_size=2)
         layer = nn.Identity()
@@ -476,7 +478,81 @@ def test_ten_thousand_calls_deep_everything_is_linear_and_nothing_recurses() -> 
         assert model.code.count("\n") == length + 2
         batch = torch.ones(2, 3)
         assert torch.equal(twin(batch), model(batch)) and torch.equal(again(batch), model(batch))
+    model.save(tmp_path / "deep.safetensors")
+    assert torch.equal(tf.load_model(tmp_path / "deep.safetensors")(batch), model(batch))
     for short, long in zip(figures[1_000], figures[10_000], strict=True):
         assert long < 20 * short + 0.5
     for short, long in zip(calls[1_000], calls[10_000], strict=True):
         assert long < 10.5 * short
+
+
+class Own(tf.Model):
+    def train_step(self, data: Any) -> str:
+        return "my own"
+
+
+def deep(length: int) -> tuple[Any, Any]:
+    """A graph of so many calls: native modules, layers, functions, and one layer that comes back all the time."""
+    x = y = tf.Input((3,))
+    shared = nn.Linear(3, 3)
+    for index in range(length // 2):
+        y = shared(y) if index % 10 == 0 else nn.Tanh()(y) if index % 3 else tf.layers.Activation("tanh")(y)
+        y = y * 0.5
+    return x, y
+
+
+def through_torch_save(model: Any) -> Any:
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), through_torch_save],
+    ids=["deepcopy", "pickle", "torch.save"],
+)
+def test_a_copy_of_five_thousand_calls_keeps_class_methods_attributes_and_sharing(copied: Any) -> None:
+    model = Own(*deep(5_000), name="deep")
+    model.note = {"kept": [1]}
+    twin = copied(model.eval())
+    assert type(twin) is type(model) and isinstance(twin, Own) and twin.train_step(None) == "my own"
+    assert twin.note == {"kept": [1]} and twin.note is not model.note and twin.name == "deep"
+    assert not twin.training and twin.code == model.code and len(twin.graph.calls) == 5_001
+    assert [name for name, _ in twin.named_parameters()] == ["linear.weight", "linear.bias"]
+    assert twin.linear.weight is not model.linear.weight
+    batch = torch.randn(2, 3)
+    assert torch.equal(twin(batch), model(batch))
+    twin.linear.weight.data.zero_()
+    assert not model.linear.weight.eq(0).any()
+
+
+def test_the_work_of_every_step_grows_as_the_number_of_calls(tmp_path: Path) -> None:
+    """Counted in calls of Python functions, which does not hang on how busy the machine is."""
+    counts: dict[str, list[int]] = {}
+    deep(1_000)  # fills the caches of what is known of each function
+
+    def counted(what: str, function: Callable[[], Any]) -> Any:
+        results: list[Any] = []
+        counts.setdefault(what, []).append(count_calls(lambda: results.append(function())))
+        return results[0]
+
+    for length in (100, 1_000):
+        x, y = counted("build", lambda length=length: deep(length))
+        model = counted("model", lambda x=x, y=y: Own(x, y))
+        counted("emit", lambda model=model: emit(model.graph))
+        counted("deepcopy", lambda model=model: copy.deepcopy(model))
+        data = counted("dumps", lambda model=model: pickle.dumps(model))
+        counted("loads", lambda data=data: pickle.loads(data))
+        config = counted("get_config", model.get_config)
+        counted("from_config", lambda config=config: Own.from_config(config))
+        counted("forward", lambda model=model: model(torch.ones(1, 3)))
+        counted("state_dict", model.state_dict)
+        path = tmp_path / f"{length}.safetensors"
+        plain = tf.Model(x, y)
+        counted("save", lambda plain=plain, path=path: plain.save(path))
+        loaded = counted("load", lambda path=path: tf.load_model(path))
+        assert torch.equal(loaded(torch.ones(1, 3)), model(torch.ones(1, 3)))
+    for what, (short, long) in counts.items():
+        assert long < 10.5 * short, what

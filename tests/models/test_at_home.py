@@ -1,6 +1,8 @@
 """At home in PyTorch: a Model is what the hand-written module beside it is, to every tool of PyTorch's."""
 
 import copy
+import inspect
+import itertools
 import warnings
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
+from torch.profiler import ProfilerActivity, profile
 
 import torchfunc as tf
 from torchfunc import layers
@@ -28,6 +31,17 @@ class Twin(nn.Module):
         x = F.relu(self.dense(x))
         x = self.drop(self.norm(x))
         return self.head(x)
+
+
+class ByHand(tf.Model):
+    """A model without a graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(4)
+
+    def call(self, inputs):
+        return self.dense(inputs)
 
 
 def model_like_twin():
@@ -94,6 +108,15 @@ class TestAsAModule:
         assert next(model_like_twin().half().parameters()).dtype == torch.float16
         assert next(model_like_twin().bfloat16().parameters()).dtype == torch.bfloat16
 
+    def test_devices(self, pair):
+        model, twin = pair
+        assert all(each.is_meta for each in copy.deepcopy(model).to("meta", torch.float64).parameters())
+        with torch.device("meta"):
+            empty = model_like_twin()
+        assert all(each.is_meta for each in empty.state_dict().values())
+        empty.load_state_dict(twin.state_dict(), assign=True)
+        same(empty.eval()(X), twin.eval()(X))
+
     def test_autocast(self, pair):
         with torch.autocast("cpu", torch.bfloat16):
             results = [each.eval()(X) for each in pair]
@@ -120,6 +143,22 @@ class TestAsAModule:
             each(X.clone().requires_grad_()).sum().backward()
         assert seen["model"] == seen["twin"] and len(seen["twin"]) == 12
 
+    def test_every_kind_of_hook_is_called_as_on_the_twin(self, pair):
+        seen = ([], [])
+        for events, each in zip(seen, pair, strict=True):
+            for name, module in each.eval().named_modules():
+
+                def note(kind, name=name, events=events):
+                    return lambda module, *values: events.append((kind, name, len(values)))
+
+                module.register_forward_pre_hook(note("pre"), with_kwargs=True)
+                module.register_forward_hook(note("post"), with_kwargs=True, always_call=True)
+                module.register_full_backward_pre_hook(note("before back"))
+                module.register_full_backward_hook(note("back"))
+            each(X.clone().requires_grad_()).sum().backward()
+            each.state_dict(), each.load_state_dict(each.state_dict())
+        assert seen[0] == seen[1] and len(seen[1]) == 20
+
     def test_a_hook_may_change_the_result(self, pair):
         model, _ = pair
         model.eval().head.register_forward_hook(lambda module, args, output: output * 0)
@@ -135,6 +174,10 @@ class TestAsAModule:
         for each in pair:
             each.norm = nn.Identity()
         same(model.eval()(X), twin.eval()(X))
+
+
+COMPILE = inspect.signature(torch.compile).parameters
+LATER = {"name": "mine", "recompile_limit": 3, "isolate_recompiles": True}  # not in every version
 
 
 class TestCompilers:
@@ -178,11 +221,24 @@ class TestCompilers:
             torch.compile(each, fullgraph=True, backend=counter)(X)
         assert counter.frame_count == 1
 
-    def test_module_compile_in_place(self, pair):
+    @pytest.mark.parametrize(
+        "keywords",
+        [
+            {"backend": "eager"},
+            {"backend": "eager", "fullgraph": True, "dynamic": True},
+            {"backend": "aot_eager", "dynamic": False},
+            {"backend": "eager", "options": None, "mode": None},
+            {"disable": True},
+            *({"backend": "eager", key: value} for key, value in LATER.items() if key in COMPILE),
+        ],
+        ids=str,
+    )
+    def test_module_compile_in_place(self, pair, keywords):
         model, _ = pair
         torch._dynamo.reset()
         expected = model.eval()(X)
-        model.compile(backend="eager", fullgraph=True)
+        model.compile(**keywords)
+        assert model._compiled_call_impl is not None
         same(model(X), expected)
         assert list(model.state_dict()) == list(model_like_twin().state_dict())
 
@@ -210,6 +266,16 @@ class TestCompilers:
     def test_jit_trace(self, pair):
         model, _ = pair
         same(torch.jit.trace(model.eval(), X)(X[:2]), model(X[:2]))
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_jit_trace_of_what_has_no_one_output_in_a_graph(self):
+        inputs, shared = tf.Input((8,)), layers.Dense(8)
+        twice = tf.Model(inputs, shared(shared(inputs)))
+        never, by_hand = layers.Dense(8), ByHand()
+        for each in (twice, copy.deepcopy(twice), never, by_hand):
+            expected = each(X)
+            same(torch.jit.trace(each, X)(X), expected)
+            assert dict(inspect.getmembers(each))["name"] == each.name
 
     @pytest.mark.filterwarnings("ignore")
     def test_onnx(self, pair, tmp_path):
@@ -355,14 +421,14 @@ class TestTools:
         same(accelerator.unwrap_model(prepared).dense.weight, twin.dense.weight)
 
     @pytest.mark.filterwarnings("ignore")
-    def test_a_lightning_module_holds_one(self, tmp_path):
+    def test_a_lightning_module_holds_one(self, pair, tmp_path):
         torchvision.load()  # lightning imports it
         import pytorch_lightning as lightning
 
         class Net(lightning.LightningModule):
-            def __init__(self):
+            def __init__(self, model):
                 super().__init__()
-                self.model = model_like_twin()
+                self.model = model
 
             def training_step(self, batch, index):
                 return F.mse_loss(self.model(batch[0]), batch[1])
@@ -370,18 +436,21 @@ class TestTools:
             def configure_optimizers(self):
                 return torch.optim.SGD(self.parameters(), 0.1)
 
-        net = Net()
-        before = net.model.head.weight.detach().clone()
-        data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, torch.rand(6, 4)), batch_size=3)
-        trainer = lightning.Trainer(
-            max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
-        )  # fmt: skip
-        trainer.fit(net, data)
-        assert not torch.equal(net.model.head.weight, before)
+        before = pair[0].head.weight.detach().clone()
+        data = torch.utils.data.TensorDataset(X, torch.rand(6, 4))
+        for each in pair:
+            torch.manual_seed(2)
+            trainer = lightning.Trainer(
+                max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
+                enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
+            )  # fmt: skip
+            trainer.fit(Net(each), torch.utils.data.DataLoader(data, batch_size=3))
+        assert not torch.equal(pair[0].head.weight, before)
+        for ours, theirs in zip(pair[0].state_dict().values(), pair[1].state_dict().values(), strict=True):
+            same(ours, theirs)
 
 
-def test_no_intermediate_outlives_its_use_and_training_needs_no_more_than_the_twin():
+def test_no_intermediate_outlives_its_use():
     inputs = tf.Input((1000,))
     x = inputs
     for _ in range(50):
@@ -421,3 +490,80 @@ def saved_bytes(module, x):
 def test_training_keeps_no_more_than_the_twin(pair):
     model, twin = pair
     assert saved_bytes(model, X) <= saved_bytes(twin, X)
+
+
+def memory(function):
+    """Bytes that a call of a function has allocated at most at one time, and at its end."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        result = function()
+    events = [each for each in profiled.profiler.kineto_results.events() if each.name() == "[memory]"]
+    sizes = [each.nbytes() for each in sorted(events, key=lambda each: each.start_ns())]
+    levels = list(itertools.accumulate(sizes, initial=0))
+    return max(levels), levels[-1], result
+
+
+class DeepTwin(nn.Module):
+    """Twenty blocks with a skip over each, by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(64, 64) for _ in range(20))
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = F.relu(block(x)) + x
+        return x
+
+
+def deep():
+    inputs = x = tf.Input((64,))
+    for _ in range(20):
+        x = layers.Dense(64, activation="relu")(x) + x
+    return tf.Model(inputs, x)
+
+
+def test_the_peak_of_memory_in_training_is_not_above_the_twins():
+    x, peaks = torch.rand(500, 64), []
+    for module in (deep(), DeepTwin()):
+        optimizer = torch.optim.SGD(module.parameters(), 0.1)
+
+        def step(module=module, optimizer=optimizer):
+            optimizer.zero_grad()
+            module(x).square().mean().backward()
+            optimizer.step()
+
+        step()
+        peaks.append(memory(step)[0])
+
+    assert 20 * x.numel() * 4 < peaks[0] <= peaks[1]
+
+
+def embedding_and_lstm():
+    words = tf.Input((None,), dtype="int64")
+    x = layers.Bidirectional(layers.LSTM(64))(layers.Embedding(1000, 64, mask_zero=True)(words))
+    return words, layers.Dense(100)(x)
+
+
+def convolutions():
+    inputs = tf.Input((512, 512, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(64, 3, activation="relu")(inputs))
+    x = nn.functional.gelu(layers.MaxPooling2D(2)(x)) * torch.ones(64)
+    return inputs, nn.Linear(64, 10)(layers.GlobalAveragePooling2D()(x))
+
+
+@pytest.mark.parametrize("build", [embedding_and_lstm, convolutions])
+def test_building_leaves_nothing_in_memory_but_the_weights(build):
+    tf.Model(*build())
+    peak, left, model = memory(lambda: tf.Model(*build()))
+    weights = sum(each.nbytes for each in model.state_dict().values())
+
+    assert left == weights
+    assert peak < 2 * weights + 1000  # an initializer's own workspace, and no data
+
+
+@pytest.mark.parametrize("build", [embedding_and_lstm, convolutions])
+def test_calling_a_built_model_on_symbols_allocates_next_to_nothing(build):
+    model = tf.Model(*build())
+    fresh = tf.Input(model.input_shape[1:], dtype=model.inputs[0].dtype)
+
+    assert memory(lambda: model(fresh))[0] < 1000

@@ -22,6 +22,7 @@ inputs = tf.Input((8,), name="x")
 model = tf.Model(inputs, layers.Dense(4)(nn.Linear(8, 16)(inputs).relu()))
 x = torch.rand(4, 8)
 expected = torch.autograd.grad(model(x).square().mean(), list(model.parameters()))
+names, weights = list(model.state_dict()), [each.detach().clone() for each in model.parameters()]
 half = x[rank * 2 : rank * 2 + 2]
 if sys.argv[1] == "ddp":
     wrapped = nn.parallel.DistributedDataParallel(model)
@@ -39,6 +40,12 @@ else:
     model(half).square().mean().backward()
     for parameter, gradient in zip(model.parameters(), expected):
         torch.testing.assert_close(parameter.grad.full_tensor(), gradient)
+assert list(model.state_dict()) == names
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+optimizer.step()
+for parameter, weight, gradient in zip(model.parameters(), weights, expected, strict=True):
+    whole = parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter
+    torch.testing.assert_close(whole.detach(), weight - 0.1 * gradient)
 print("rank", rank, "done")
 dist.destroy_process_group()
 """

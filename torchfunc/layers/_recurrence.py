@@ -112,8 +112,9 @@ def run_kernel(
     if inputs.is_cuda:
         weights = _in_one_piece(weights)
     state = tuple(states) if len(states) == 2 else states[0]
-    # cuDNN keeps what the backward pass needs only in what it calls training
-    settings = (len(weights) > 2 * directions, 1, 0.0, torch.is_grad_enabled(), directions == 2, True)
+    # cuDNN keeps what the backward pass needs only in what it calls training; a trace serves both
+    keeps = torch.is_grad_enabled() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    settings = (len(weights) > 2 * directions, 1, 0.0, keeps, directions == 2, True)
     outputs, *last = getattr(torch._VF, name)(inputs, state, weights, *settings)
     # under torch.compile PyTorch 2.11 gives the states of an LSTM one dimension too many
     return outputs, [each.view_as(before) for each, before in zip(last, states, strict=True)]
@@ -156,7 +157,7 @@ def _run_masked(
     valid = mask.cumsum(1)  # how many valid steps there were so far
     lengths = valid[:, -1:]
     starts = torch.arange(batch, device=mask.device)[:, None] * time
-    order = mask.argsort(dim=1, descending=True, stable=True)
+    order = _valid_first(mask, valid)
     padding = (torch.arange(time, device=mask.device) >= lengths)[..., None]
     # zeros there: nan times a gradient of zero would be nan
     packed = _rows(inputs, starts + order).masked_fill(padding, 0)
@@ -170,6 +171,13 @@ def _run_masked(
     if not sequences:
         return final.masked_fill(nothing[:, -1:], 0), last
     return _rows(outputs, starts + (valid - 1).clamp(min=0)).masked_fill(nothing[..., None], 0), last
+
+
+def _valid_first(mask: Tensor, valid: Tensor) -> Tensor:
+    """The steps of each sample in their order, the valid ones first: a stable sort, which ONNX has not."""
+    steps = torch.arange(mask.shape[1], device=mask.device).expand_as(valid)
+    places = torch.where(mask, valid - 1, valid[:, -1:] + steps - valid)
+    return torch.zeros_like(places).scatter(1, places, steps)
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:

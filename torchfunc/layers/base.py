@@ -326,6 +326,11 @@ class Layer(Weights):
     def extra_repr(self) -> str:
         return config.shown(self)
 
+    def __dir__(self) -> list[str]:
+        # torch.jit and inspect.getmembers read every name that is listed, and stumble where one raises
+        names = set(super().__dir__())  # type: ignore[no-untyped-call]
+        return sorted(names if len(self._nodes.alive()) == 1 else names - {"input", "output"})
+
 
 def _input_of(node: Any) -> Any:
     """The one argument of a call, or all of them."""

@@ -456,9 +456,12 @@ class Model(Training):
             self._own_calls()
 
     def __dir__(self) -> list[str]:
-        return sorted({*object.__dir__(self), *self._modules, *self._parameters, *self._buffers})
+        names = {*object.__dir__(self), *self._modules, *self._parameters, *self._buffers}
+        return sorted(names if self.graph is not None else names - OF_A_GRAPH)
 
 
+# what a model without a graph has not, and so does not list
+OF_A_GRAPH = set("code input output inputs outputs input_names output_names input_shape output_shape".split())
 Model.__jit_ignored_attributes__ = [name for name in dir(Model) if isinstance(getattr(Model, name), property)]
 
 

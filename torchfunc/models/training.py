@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from torchfunc.training.trainer import Trainer
 from torchfunc.tree import is_branch, leaves, map_leaves
 
 _KERAS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "jit_compile", "device")
-_TORCH = ("fullgraph", "dynamic", "backend", "mode", "options", "disable")
+_TORCH = inspect.signature(torch.compile).parameters.keys() - {"model"}  # they differ between versions
 
 
 class Training(Layer):
