@@ -1,7 +1,6 @@
 """The guide to the functional API, section by section: its code, with our import in place of TensorFlow's."""
 
 import struct
-import time
 
 import numpy as np
 import pytest
@@ -118,20 +117,19 @@ def png_size(path):
 
 
 def mnist_or_digits():
-    """The guide's data where they are on disk, else scikit-learn's digits; epochs, least accuracy, seconds."""
+    """The guide's data where they are on disk, else scikit-learn's digits; epochs and least accuracy."""
     try:
-        return keras.datasets.mnist.load_data(download=False), 5, 0.96, 300
+        return keras.datasets.mnist.load_data(download=False), 5, 0.96
     except keras.errors.DataError:
-        return keras.datasets.digits.load_data(), 25, 0.95, 20
+        return keras.datasets.digits.load_data(), 25, 0.95
 
 
 class TestTraining:
     def test_fit_and_evaluate_as_in_the_guide(self, capsys):
-        ((x_train, y_train), (x_test, y_test)), epochs, expected, seconds = mnist_or_digits()
+        ((x_train, y_train), (x_test, y_test)), epochs, expected = mnist_or_digits()
         pixels = x_train[0].size
         x_train = x_train.reshape(-1, pixels).astype("float32") / 255
         x_test = x_test.reshape(-1, pixels).astype("float32") / 255
-        began = time.perf_counter()
         inputs = keras.Input(shape=(pixels,), name="img")
         x = layers.Dense(64, activation="relu")(inputs)
         x = layers.Dense(64, activation="relu")(x)
@@ -144,8 +142,6 @@ class TestTraining:
         )
         history = model.fit(x_train, y_train, batch_size=64, epochs=epochs, validation_split=0.2)
         test_scores = model.evaluate(x_test, y_test, verbose=2)
-
-        assert time.perf_counter() - began < seconds
 
         assert list(history.history) == ["loss", "accuracy", "val_loss", "val_accuracy"]
         assert isinstance(test_scores, list) and len(test_scores) == 2

@@ -124,7 +124,7 @@ def test_an_lstm_of_128_on_64_features_has_98816_parameters() -> None:
 
 def kernels(call: Any) -> dict[str, int]:
     """How often each operation runs in a call."""
-    with profile(activities=[ProfilerActivity.CPU]) as found:
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as found:
         call()
     return {event.key: event.count for event in found.key_averages()}
 

@@ -71,7 +71,7 @@ def test_a_layer_at_every_step_equals_keras(row: str) -> None:
 
 
 def calls_of(name: str, layer: Any, *args: Any, **kwargs: Any) -> int:
-    with profile(activities=[ProfilerActivity.CPU]) as found:
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as found:
         layer(*args, **kwargs)
     return sum(event.count for event in found.key_averages() if event.key == name)
 

@@ -494,7 +494,7 @@ def test_training_keeps_no_more_than_the_twin(pair):
 
 def memory(function):
     """Bytes that a call of a function has allocated at most at one time, and at its end."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiled:
         result = function()
     events = [each for each in profiled.profiler.kineto_results.events() if each.name() == "[memory]"]
     sizes = [each.nbytes() for each in sorted(events, key=lambda each: each.start_ns())]
