@@ -105,7 +105,7 @@ def test_the_resnet_refuses_options_that_cannot_work_before_it_trains(options, w
 
 def test_the_resnet_takes_all_its_options_and_writes_a_folder_where_it_is_told(tmp_path):
     options = ["--data", "digits", "--epochs", "1", "--batch-size", "512", "--device", "cpu", "--seed", "3"]
-    result = run(EXAMPLES / "resnet_cifar.py", tmp_path, *options, "--save", "new/folder/model")
+    result = run(EXAMPLES / "resnet_cifar.py", *options, "--save", "new/folder/model", folder=tmp_path)
 
     assert result.returncode == 0, result.stderr
     assert "\n3/3 [====" in result.stdout  # 1,293 images in batches of 512

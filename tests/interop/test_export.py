@@ -33,6 +33,7 @@ def data(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(batch, 3, 8, 8), torch.randint(10, (batch, 5))
 
 
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")  # PyTorch 2.11 of its own reading
 def test_an_exported_program_takes_any_batch(tmp_path: Path) -> None:
     model = two_of_each()
     modes = [module.training for module in model.modules()]

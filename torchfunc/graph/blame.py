@@ -191,7 +191,19 @@ def _channels_fix(target: Any, shapes: list[Any]) -> str:
         return f"the last dimension, {channels}, looks like the channels, and {wanted}: x.permute{order}"
     if len(shape) == rank and shape[1] is not None and shape[1] != channels:
         return f"make it with in_channels={shape[1]}"
-    return ""
+    return _kernel_fix(target, shape[2 - rank :])
+
+
+def _kernel_fix(target: Any, sizes: Any) -> str:
+    """The way out where the kernel of a convolution does not fit into the image, padding and all."""
+    padding = getattr(target, "padding", ())
+    if getattr(target, "transposed", True) or not isinstance(padding, tuple):
+        return ""
+    kernel, dilation = target.kernel_size, target.dilation
+    each = zip(sizes, padding, kernel, dilation, strict=True)
+    if all(size is None or size + 2 * pad > step * (width - 1) for size, pad, width, step in each):
+        return ""
+    return f"the kernel of {kernel} is larger than the input: padding='same', or a smaller kernel_size"
 
 
 def _features_fix(target: Any, shapes: list[Any]) -> str:

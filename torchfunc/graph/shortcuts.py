@@ -124,6 +124,12 @@ def _linear(value: Any, weight: Any, bias: Any = None) -> Any:
     return F.linear(value, weight) if plain and bias.shape == weight.shape[:1] else None
 
 
+def _embedding(indices: Any, *args: Any, **kwargs: Any) -> None:
+    """No shortcut, but a look at the dtype, which PyTorch 2.11 takes only where there are data."""
+    if _is_floating(indices):
+        raise RuntimeError(f"Expected tensor for argument 'indices' to be Long or Int, got {indices.dtype}")
+
+
 def _adaptive_average(rank: int) -> Shortcut:
     def shortcut(value: Any, output_size: Any) -> Any:
         if not _is_floating(value) or value.ndim not in (rank + 1, rank + 2):
@@ -170,6 +176,7 @@ def _table() -> dict[Any, Shortcut]:
         F.layer_norm: _layer_norm,
         F.group_norm: _group_norm,
         F.linear: _linear,
+        F.embedding: _embedding,
         F.scaled_dot_product_attention: _attention,
         **{getattr(F, f"adaptive_avg_pool{rank}d"): _adaptive_average(rank) for rank in (1, 2, 3)},
     }
