@@ -14,11 +14,12 @@ from torchfunc.errors import DTypeError, GraphError, SavingError, ShapeError
 from torchfunc.layers import Dense, Embedding, Input, Lambda, Masking
 
 
-@pytest.mark.parametrize("units", [-3, 0, 3.5, "3", True, None])
-def test_units_that_are_no_positive_integer_are_refused(units: object) -> None:
+@pytest.mark.parametrize(("units", "meant"), [(-3, 3), (0, 1), (3.6, 4), ("3", 3), (True, 1), (None, 1)])
+def test_units_that_are_no_positive_integer_are_refused(units: object, meant: int) -> None:
     with pytest.raises(GraphError) as caught:
         Dense(units)  # type: ignore[arg-type]
-    assert str(caught.value) == f"Dense: expected a positive integer, got units={units!r}."
+    text = f"Dense: expected a positive integer, got units={units!r}. Fix: units={meant}."
+    assert str(caught.value) == text
 
 
 def test_numpy_integers_are_integers() -> None:

@@ -107,7 +107,8 @@ def test_the_mode_of_the_module_decides_unless_the_call_says_otherwise(layer: An
 def test_a_rate_is_a_number_from_0_to_1(rate: Any) -> None:
     with pytest.raises(GraphError) as caught:
         Dropout(rate)
-    assert str(caught.value) == f"Dropout: expected a number from 0 to 1, got rate={rate!r}."
+    text = f"Dropout: expected a number from 0 to 1, got rate={rate!r}. Fix: rate=0.5."
+    assert str(caught.value) == text
 
 
 def test_other_arguments_are_checked_too() -> None:

@@ -57,7 +57,16 @@ def count(owner: str, name: str, value: Any, *, minimum: int = 1) -> int:
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= minimum:
         return int(value)
     expected = "a positive integer" if minimum == 1 else f"an integer of at least {minimum}"
-    raise GraphError(explain(owner, got=f"{name}={value!r}", expected=expected))
+    fix = f"{name}={_nearest_count(value, minimum)}"
+    raise GraphError(explain(owner, got=f"{name}={value!r}", expected=expected, fix=fix))
+
+
+def _nearest_count(value: Any, minimum: int) -> int:
+    """What was probably meant: 3 for -3, 3.5 and "3"."""
+    try:
+        return max(round(abs(float(value))), minimum, 1)
+    except (TypeError, ValueError, OverflowError):
+        return max(minimum, 1)
 
 
 def fraction(owner: str, name: str, value: Any) -> float:
@@ -68,7 +77,9 @@ def fraction(owner: str, name: str, value: Any) -> float:
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
         return value
-    raise GraphError(explain(owner, got=f"{name}={value!r}", expected="a number from 0 to 1"))
+    raise GraphError(
+        explain(owner, got=f"{name}={value!r}", expected="a number from 0 to 1", fix=f"{name}=0.5")
+    )
 
 
 def counts(owner: str, name: str, value: Any, rank: int, *, minimum: int = 1) -> tuple[int, ...]:
