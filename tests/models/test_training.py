@@ -155,3 +155,27 @@ def test_a_custom_train_step_is_used():
     model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
 
     assert model.steps == 6
+
+
+@pytest.mark.parametrize(
+    ("embedding", "dtype", "words", "got"),
+    [
+        (layers.Embedding, "float32", [[1, 5]], r"5 at index \(0, 1\)"),
+        (layers.Embedding, "float32", [[1.5, 2]], r"1.5 at index \(0, 0\)"),
+        (layers.Embedding, "int32", [[-1, 2]], r"-1 at index \(0, 0\)"),
+        (nn.Embedding, "int64", [[0, 7]], r"7 at index \(0, 1\)"),
+    ],
+)
+def test_what_is_no_row_of_an_embedding_is_told_with_its_place(embedding, dtype, words, got):
+    inputs = tf.Input((2,), name="words", dtype=dtype)
+    x = layers.Flatten()(embedding(5, 3)(inputs))
+    model = tf.Model(inputs, layers.Dense(1)(x))
+    model.compile(optimizer="sgd", loss="mse")
+    words, target = np.array(words), np.zeros((1, 1))
+    told = rf"input 'words': .* from 0 to 4, the rows of 'embedding', got {got}\. Fix: "
+
+    with pytest.raises(tf.errors.DataError, match=told):
+        model.fit(words, target, verbose=0)
+    with pytest.raises(tf.errors.DataError, match=told):
+        model.predict(words, verbose=0)
+    model.fit(np.array([[0, 4]]), target, verbose=0)

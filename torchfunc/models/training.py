@@ -15,6 +15,8 @@ from torchfunc.errors import CompileError
 from torchfunc.graph.graph import Graph
 from torchfunc.graph.symbolic import Input
 from torchfunc.layers.base import Layer
+from torchfunc.layers.core import Embedding
+from torchfunc.training.checks import InputSpec
 from torchfunc.training.trainer import Trainer
 from torchfunc.tree import is_branch, leaves, map_leaves
 
@@ -97,11 +99,25 @@ class Training(Layer):
         return {
             "input_names": graph.input_names,
             "output_names": graph.output_names,
-            "input_specs": [graph.spec(ref) for ref in leaves(graph.inputs)],
+            "input_specs": [
+                InputSpec(graph.spec(ref).shape, graph.spec(ref).dtype, self._table_of(graph, ref))
+                for ref in leaves(graph.inputs)
+            ],
             "output_shapes": [graph.spec(ref).shape for ref in leaves(graph.outputs)],
             "activated_by": self._activated_by(graph),
             "structure": _structure(graph),
         }
+
+    def _table_of(self, graph: Graph, ref: Any) -> tuple[str, int] | None:
+        """The name and the length of the table of which an input gives the rows: the shortest, if it has several."""
+        called = {call.target for call in graph.calls if call.kind == "module" and call.args[:1] == (ref,)}
+        modules = {name: self._modules.get(name) for name in called}
+        tables = [
+            (name, module.weight.shape[0])
+            for name, module in modules.items()
+            if isinstance(module, (Embedding, nn.Embedding))
+        ]
+        return min(tables, key=lambda table: table[1], default=None)
 
     def _activated_by(self, graph: Graph) -> dict[str, nn.Module]:
         """The layers whose softmax or sigmoid is an output, so that its crossentropy can take the logits."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -27,6 +28,44 @@ _ONE_HOT = (losses.CategoricalCrossentropy, losses.CategoricalFocalCrossentropy)
 _COMPARING = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 _COMPARING_FUNCTIONS = (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
 _PROBABLE = (*_ONE_HOT, losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What is known of an input before there are data.
+
+    Attributes:
+        shape: with None for an unknown dimension.
+        dtype: what the data are cast to.
+        table: the name and the number of rows of the table that its numbers are looked up in, if one is.
+    """
+
+    shape: tuple[int | None, ...]
+    dtype: torch.dtype
+    table: tuple[str, int] | None = None
+
+
+def check_rows(tensor: Tensor, name: str, table: tuple[str, int]) -> None:
+    """Refuse what is no row of the table that an input is looked up in: on CUDA it would end the process.
+
+    Raises:
+        DataError: with the first such number.
+    """
+    layer, rows = table
+    low, high = torch.aminmax(tensor) if tensor.numel() else (torch.zeros(()), torch.zeros(()))
+    wrong = (tensor < 0) | (tensor >= rows) if low < 0 or high >= rows else None
+    if wrong is None and tensor.is_floating_point():
+        wrong = tensor != tensor.trunc()
+    if wrong is not None and bool(wrong.any()):
+        place = tuple(wrong.nonzero()[0].tolist())
+        raise DataError(
+            explain(
+                f"input {name!r}",
+                got=f"{tensor[place].item():g} at index {_index(place)}",
+                expected=f"whole numbers from 0 to {rows - 1}, the rows of {layer!r}",
+                fix=f"number the words from 0, or give {layer!r} more rows",
+            )
+        )
 
 
 def whole_number(name: str, value: Any, *, least: int, fix: str = "") -> int:

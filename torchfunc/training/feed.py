@@ -137,6 +137,8 @@ class Feed:
         named = self._inputs(x)
         inputs = list(named.values())
         size = checks.count_of(named)
+        if look:
+            self._check_rows(inputs)
         if y is None and sample_weight is None and class_weight is None:
             return Batch(inputs, [], None, size)
         objective = self._objective(inputs, look)
@@ -156,6 +158,12 @@ class Feed:
             if weight is not None:
                 checks.count_of({"x": inputs[0], "sample_weight": weight})
         return Batch(inputs, targets, weights, size)
+
+    def _check_rows(self, inputs: list[Tensor]) -> None:
+        names = self.form.names if self.inputs is None else self.inputs.names
+        for name, tensor, spec in zip(names, inputs, self.specs or (), strict=False):
+            if getattr(spec, "table", None) is not None:
+                checks.check_rows(tensor, name, spec.table)
 
     def _check_finite(self, inputs: list[Tensor]) -> None:
         """Refuse NaN and infinity in the inputs, unless the module knows what to do with them.
