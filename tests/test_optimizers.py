@@ -268,7 +268,7 @@ def test_the_decay_of_rmsprop_is_one_kernel_for_all_parameters():
     params = make_params([(4, 4)] * 30)
     stepper = optimizers.RMSprop().build(params)
     run(stepper, params, gradients(2, [(4, 4)] * 30))
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(acc_events=True) as profile:
         stepper.step()
     counts = {event.key: event.count for event in profile.key_averages()}
     assert counts["aten::lerp_"] == 1

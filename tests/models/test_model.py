@@ -379,3 +379,32 @@ class TestSubModels:
         other = tf.Model.from_config(model.get_config())
         assert isinstance(other.dense_1, nn.Linear)
         assert tf.Model(model.input, model.layers[-1].output)(x).shape == (2, 7)
+
+    def test_a_replaced_layer_gives_the_model_its_shapes_and_fit_its_classes(self):
+        model = mlp()
+        wide = tf.Model(inputs := tf.Input((8,)), model(inputs))
+        model.dense_1 = layers.Dense(7, activation="softmax")
+        twin = copy.deepcopy(model)
+
+        for each in (model, twin):
+            assert each.output_shape == (None, 7) and each.output.shape == (None, 7)
+            assert each.get_layer("dense_1").output.shape == (None, 7)
+            assert "(None, 7)" in summary_of(each)
+            assert "(None, 7)" in tf.utils.model_to_dot(each, show_shapes=True).to_string()
+        assert model(tf.Input((8,))).shape == (None, 7) and wide(torch.rand(2, 8)).shape == (2, 7)
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["acc"])
+        model.fit(np.zeros((7, 8)), np.arange(7), verbose=0)
+
+    def test_two_layers_may_be_replaced_one_after_the_other(self):
+        model = mlp()
+        model.dense = layers.Dense(32)
+        assert model.output_shape == (None, 3)  # the next layer does not take it: the shapes wait
+        model.dense_1 = layers.Dense(9)
+
+        assert model.output_shape == (None, 9) and model(torch.rand(2, 8)).shape == (2, 9)
+
+
+def summary_of(model):
+    lines = []
+    model.summary(print_fn=lines.append)
+    return "\n".join(lines)

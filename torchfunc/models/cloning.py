@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torchfunc.errors import GraphError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.graph import Call, Graph, Ref, StateRef
 from torchfunc.graph.interception import symbolic_call
-from torchfunc.graph.symbolic import Attribute, Input, Method, SymbolicTensor
+from torchfunc.graph.symbolic import SYMBOLS, Attribute, Input, Method, SymbolicTensor
 from torchfunc.tree import at, leaves, map_leaves
 
 
@@ -30,7 +31,32 @@ def called_anew(
         GraphError: another number of inputs, or something that is no symbolic tensor.
         ShapeError: a module cannot take what the calls before it give.
     """
-    given = _inputs_by_row(graph, inputs)
+    _, symbol = _results(graph, modules, state, _inputs_by_row(graph, inputs))
+    return map_leaves(symbol, graph.inputs), map_leaves(symbol, graph.outputs)
+
+
+def respecified(graph: Graph, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> Graph:
+    """The same calls with the shapes and dtypes that these modules give, which may be others than before.
+
+    Raises:
+        GraphError, ShapeError: as `called_anew`.
+    """
+    results, _ = _results(graph, modules, state, _inputs_by_row(graph, None))
+    calls = (
+        call if call.kind == "input" else replace(call, specs=map_leaves(_spec, result))
+        for call, result in zip(graph.calls, results, strict=True)
+    )
+    return replace(graph, calls=tuple(calls))
+
+
+def _spec(leaf: Any) -> Any:
+    return leaf.spec if isinstance(leaf, SYMBOLS) else leaf
+
+
+def _results(
+    graph: Graph, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor], given: Mapping[int, Any]
+) -> tuple[list[Any], Callable[[Any], Any]]:
+    """What each row returns, and how an argument of a call is found among it."""
     results: list[Any] = []
 
     def symbol(leaf: Any) -> Any:
@@ -45,7 +71,7 @@ def called_anew(
             results.append(
                 _call(call, modules, map_leaves(symbol, call.args), map_leaves(symbol, call.kwargs))
             )
-    return map_leaves(symbol, graph.inputs), map_leaves(symbol, graph.outputs)
+    return results, symbol
 
 
 def _tensor(name: str, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> Tensor:

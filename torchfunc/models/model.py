@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import registry
-from torchfunc.errors import DataError, GraphError, UnknownNameError, explain
+from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
 from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import MODULE_ATTRIBUTES, Drawn, Graph, between
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.base import Layer
 from torchfunc.layers.config import class_name
 from torchfunc.models import loading
-from torchfunc.models.cloning import called_anew
+from torchfunc.models.cloning import called_anew, respecified
 from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.training import Training
@@ -93,6 +93,7 @@ class Model(Training):
             if isinstance(module, Layer) and module.graph_name is None:
                 module.graph_name = name
         self._own_calls()
+        self._symbols.note(self)
         for name, tensor in drawn.state.items():
             if isinstance(tensor, nn.Parameter):
                 self.register_parameter(name, tensor)
@@ -212,6 +213,7 @@ class Model(Training):
                 raise self.wrong(shape, f"shape {expected} for its input {name!r}")
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._refresh()
         if self.graph is not None and not kwargs.keys() - {"training"}:
             symbols = [leaf for leaf in leaves(args) if isinstance(leaf, SYMBOLS)]
             expected = [self.graph.spec(ref) for ref in leaves(self.graph.inputs)]
@@ -283,8 +285,27 @@ class Model(Training):
             return super().get_submodule(target)
         return module.get_submodule(rest) if rest else module
 
+    def _refresh(self) -> None:
+        """Work the shapes out again where a submodule was replaced, as by `model.head = ...`.
+
+        While what was put in does not fit the rest, the shapes stay what they were: a second
+        replacement may be about to come, and a call says what is wrong.
+        """
+        if self.graph is None or not self._symbols.replaced(self):
+            return
+        for name, module in self._modules.items():
+            if isinstance(module, Layer) and module.graph_name is None:
+                module.graph_name = name
+        try:
+            self.graph = respecified(self.graph, self._modules, self._own_state())  # type: ignore[arg-type]
+        except TorchfuncError:
+            return
+        self._symbols.note(self)
+        self._own_calls()
+
     def _live(self) -> tuple[Any, Any]:
         """The graph's inputs and outputs as symbols, made again from the table where they are gone."""
+        self._refresh()
         return self._symbols.live(self)
 
     @property
@@ -324,6 +345,7 @@ class Model(Training):
 
     @property
     def output_shape(self) -> Any:
+        self._refresh()
         graph = self._require_graph("output shape")
         return map_leaves(lambda ref: graph.spec(ref).shape, graph.outputs)
 
@@ -350,6 +372,7 @@ class Model(Training):
             "name": self.name, "line_length": line_length, "positions": positions, "expand_nested": expand_nested,
             "show_trainable": show_trainable, "layer_range": layer_range,
         }  # fmt: skip
+        self._refresh()
         if self.graph is None:
             table = summary.summarize_module(self, self.name)
         else:
@@ -446,6 +469,7 @@ class Model(Training):
         loading.load_weights(self, filepath)
 
     def __reduce__(self) -> Any:
+        self._refresh()
         if self.graph is None:
             return copyreg.__newobj__, (type(self),), self.__dict__.copy()  # type: ignore[attr-defined]
         return _revived, (self.config_class, self.graph), self.__dict__.copy()
@@ -454,6 +478,7 @@ class Model(Training):
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if self.graph is not None:
             self._own_calls()
+            self._symbols.note(self)
 
     def __dir__(self) -> list[str]:
         names = {*object.__dir__(self), *self._modules, *self._parameters, *self._buffers}
@@ -523,6 +548,18 @@ class _Symbols:
 
     def __init__(self) -> None:
         self._pair: tuple[Any, Any] | None = None
+        self._called: dict[str, weakref.ref[nn.Module]] = {}
+
+    def note(self, model: Model) -> None:
+        """Remember the modules for which the shapes in the graph are right."""
+        assert model.graph is not None
+        names = {call.target for call in model.graph.calls if call.kind == "module"}
+        modules = ((name, model._modules.get(name)) for name in names)
+        self._called = {name: weakref.ref(module) for name, module in modules if module is not None}
+
+    def replaced(self, model: Model) -> bool:
+        """Whether a submodule is another than the one for which the shapes are right."""
+        return any(model._modules.get(name) not in (None, known()) for name, known in self._called.items())
 
     def keep(self, inputs: Any, outputs: Any) -> None:
         self._pair = (inputs, outputs)

@@ -72,6 +72,9 @@ class Training(Layer):
                 setattr(trainer, step, getattr(self, step))
         self.__dict__["trainer"] = trainer
 
+    def _refresh(self) -> None:
+        """Bring the graph up to date with the submodules, for a model that has one."""
+
     def train_step(self, batch: Any) -> Any:
         """Learn from one batch. Override it to train in another way.
 
@@ -93,6 +96,7 @@ class Training(Layer):
 
     def _described_outputs(self) -> dict[str, Any]:
         """What the Trainer has to know of the graph: names, types and nesting of inputs and outputs."""
+        self._refresh()
         graph = self.graph
         if graph is None:
             return {}
