@@ -291,6 +291,9 @@ class Model(Training):
         While what was put in does not fit the rest, the shapes stay what they were: a second
         replacement may be about to come, and a call says what is wrong.
         """
+        for module in self._modules.values():
+            if isinstance(module, Model):
+                module._refresh()
         if self.graph is None or not self._symbols.replaced(self):
             return
         for name, module in self._modules.items():
@@ -543,23 +546,33 @@ def _writes_forward(base: type) -> bool:
     return base.forward is not Model.forward and not getattr(base, "_takes_emitted_forward", False)  # type: ignore[attr-defined]
 
 
+def _graph_of(module: nn.Module) -> Graph | None:
+    return module.graph if isinstance(module, Model) else None
+
+
 class _Symbols:
     """The symbols of a model's graph while somebody may use them: neither copied nor pickled."""
 
     def __init__(self) -> None:
         self._pair: tuple[Any, Any] | None = None
-        self._called: dict[str, weakref.ref[nn.Module]] = {}
+        self._called: dict[str, tuple[weakref.ref[nn.Module], Any]] = {}
 
     def note(self, model: Model) -> None:
         """Remember the modules for which the shapes in the graph are right."""
         assert model.graph is not None
         names = {call.target for call in model.graph.calls if call.kind == "module"}
         modules = ((name, model._modules.get(name)) for name in names)
-        self._called = {name: weakref.ref(module) for name, module in modules if module is not None}
+        self._called = {
+            name: (weakref.ref(each), _graph_of(each)) for name, each in modules if each is not None
+        }
 
     def replaced(self, model: Model) -> bool:
-        """Whether a submodule is another than the one for which the shapes are right."""
-        return any(model._modules.get(name) not in (None, known()) for name, known in self._called.items())
+        """Whether a submodule is another than the one for which the shapes are right, or has another graph."""
+        now = ((model._modules.get(name), *known) for name, known in self._called.items())
+        return any(
+            each is not None and (each is not known() or _graph_of(each) is not graph)
+            for each, known, graph in now
+        )
 
     def keep(self, inputs: Any, outputs: Any) -> None:
         self._pair = (inputs, outputs)
