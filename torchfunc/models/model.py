@@ -24,6 +24,7 @@ from torchfunc.models import loading
 from torchfunc.models.cloning import called_anew, respecified
 from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.operations import InputLayer, Operation
+from torchfunc.models.symbols import Symbols
 from torchfunc.models.training import Training
 from torchfunc.saving import config as saved
 from torchfunc.saving import native
@@ -71,7 +72,7 @@ class Model(Training):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, trainable=trainable, **kwargs)
-        self._symbols = _Symbols()
+        self._symbols = Symbols()
         if inputs is None and outputs is None:
             self._watch_first_call()
             return
@@ -544,90 +545,6 @@ def functional_class(base: type, graph: Graph) -> type:
 def _writes_forward(base: type) -> bool:
     """Whether a subclass of Model has a forward of its own beside the graph."""
     return base.forward is not Model.forward and not getattr(base, "_takes_emitted_forward", False)  # type: ignore[attr-defined]
-
-
-def _graph_of(module: nn.Module) -> Graph | None:
-    return module.graph if isinstance(module, Model) else None
-
-
-class _Symbols:
-    """The symbols of a model's graph while somebody may use them: neither copied nor pickled."""
-
-    def __init__(self) -> None:
-        self._pair: tuple[Any, Any] | None = None
-        self._called: dict[str, tuple[weakref.ref[nn.Module], Any]] = {}
-
-    def note(self, model: Model) -> None:
-        """Remember the modules for which the shapes in the graph are right."""
-        assert model.graph is not None
-        names = {call.target for call in model.graph.calls if call.kind == "module"}
-        modules = ((name, model._modules.get(name)) for name in names)
-        self._called = {
-            name: (weakref.ref(each), _graph_of(each)) for name, each in modules if each is not None
-        }
-
-    def replaced(self, model: Model) -> bool:
-        """Whether a submodule is another than the one for which the shapes are right, or has another graph."""
-        now = ((model._modules.get(name), *known) for name, known in self._called.items())
-        return any(
-            each is not None and (each is not known() or _graph_of(each) is not graph)
-            for each, known, graph in now
-        )
-
-    def keep(self, inputs: Any, outputs: Any) -> None:
-        self._pair = (inputs, outputs)
-
-    def live(self, model: Model) -> tuple[Any, Any]:
-        assert model.graph is not None
-        if self._pair is not None and not self._outdated(model):
-            return self._pair
-        for module in model._modules.values():
-            if isinstance(module, Layer):
-                module._nodes.clear()
-        self._pair = model.graph.symbols(model._modules, model._state_by_name())  # type: ignore[arg-type]
-        return self._pair
-
-    def _outdated(self, model: Model) -> bool:
-        """Whether a submodule was replaced since the symbols were made."""
-        assert model.graph is not None and self._pair is not None
-        nodes = self._nodes(model)
-        return any(
-            call.kind == "module"
-            and nodes.get(row) is not None
-            and nodes[row].target is not model._modules.get(call.target)
-            for row, call in enumerate(model.graph.calls)
-        )
-
-    def _nodes(self, model: Model) -> dict[int, Node]:
-        """The node of each row that the live symbols reach."""
-        assert model.graph is not None and self._pair is not None
-        nodes: dict[int, Node] = {}
-        for side, refs in zip(self._pair, (model.graph.inputs, model.graph.outputs), strict=True):
-            for symbol, ref in zip(leaves(side), leaves(refs), strict=True):
-                nodes[ref.row] = symbol.node
-        for row in range(len(model.graph.calls) - 1, -1, -1):
-            call, node = model.graph.calls[row], nodes.get(row)
-            if node is None or call.kind == "input":
-                continue
-            for ref, symbol in zip(call.refs(), node.inputs(), strict=True):
-                nodes.setdefault(ref.row, symbol.node)
-        return nodes
-
-    def at_row(self, model: Model, row: int) -> Any:
-        """What a row returns, as symbols."""
-        self.live(model)
-        assert model.graph is not None and self._pair is not None
-        if model.graph.calls[row].kind == "input":
-            for symbol, ref in zip(leaves(self._pair[0]), leaves(model.graph.inputs), strict=True):
-                if ref.row == row:
-                    return symbol
-        return self._nodes(model)[row].outputs
-
-    def __deepcopy__(self, memo: Any) -> _Symbols:
-        return _Symbols()
-
-    def __reduce__(self) -> Any:
-        return _Symbols, ()
 
 
 def clone_model(
