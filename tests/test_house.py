@@ -18,7 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     {"errors", "tree"},
     {"registry", "functions"},
-    {"configurable"},
+    {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},
     {"losses", "optimizers", "callbacks"},
     {"metrics"},

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchfunc import losses
-from torchfunc.configurable import plain
+from torchfunc.config import plain
 from torchfunc.errors import CompileError, ConfigError, DataError, SavingError, UnknownNameError
 from torchfunc.registry import custom_object_scope
 

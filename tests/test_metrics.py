@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchfunc import losses, metrics, registry
-from torchfunc.configurable import plain
+from torchfunc.config import plain
 from torchfunc.errors import DataError, SavingError, TorchfuncError, UnknownNameError
 from torchfunc.registry import custom_object_scope
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchfunc import configurable, registry
+from torchfunc import config, registry
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -251,7 +251,7 @@ def get(identifier: Any) -> Activation:
     """
     if identifier is None:
         return linear
-    found: Activation = configurable.find(identifier, registry.activations)
+    found: Activation = config.find(identifier, registry.activations)
     return found
 
 
@@ -261,7 +261,7 @@ def serialize(activation: Any) -> Any:
     Raises:
         SavingError: a function without a name.
     """
-    return configurable.serialize(activation, registry.activations)
+    return config.serialize(activation, registry.activations)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Activation:

@@ -21,7 +21,7 @@ from torchfunc.graph.symbolic import Input
 from torchfunc.interop import torchvision
 from torchfunc.interop.fx import apply, assembled
 from torchfunc.layers import image_data_format
-from torchfunc.layers.base import Layer
+from torchfunc.layers.layer import Layer
 from torchfunc.models.loading import load_weights
 
 # the mean and deviation of the red, green and blue of its images

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from torchfunc import configurable, registry
-from torchfunc.configurable import Configurable
+from torchfunc import config, registry
+from torchfunc.config import Configurable
 
 Axis = int | Sequence[int]
 
@@ -80,7 +80,7 @@ def get(identifier: Any) -> Any:
     Raises:
         UnknownNameError: a name that is no constraint, with the nearest one that is.
     """
-    return None if identifier is None else configurable.find(identifier, registry.constraints)
+    return None if identifier is None else config.find(identifier, registry.constraints)
 
 
 def serialize(constraint: Any) -> Any:
@@ -89,7 +89,7 @@ def serialize(constraint: Any) -> Any:
     Raises:
         SavingError: a function without a name.
     """
-    return configurable.serialize(constraint, registry.constraints)
+    return config.serialize(constraint, registry.constraints)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Any:

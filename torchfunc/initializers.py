@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from torchfunc import configurable, registry
-from torchfunc.configurable import Configurable
+from torchfunc import config, registry
+from torchfunc.config import Configurable
 from torchfunc.errors import ShapeError, TorchfuncError, explain
 
 Device = torch.device | str | None
@@ -329,7 +329,7 @@ def get(identifier: Any) -> Initializer | None:
     """
     if identifier is None:
         return None
-    found = configurable.find(identifier, registry.initializers)
+    found = config.find(identifier, registry.initializers)
     return found if isinstance(found, Initializer) else FunctionInitializer(found)
 
 
@@ -341,7 +341,7 @@ def serialize(initializer: Any) -> Any:
     """
     if isinstance(initializer, FunctionInitializer):
         initializer = initializer.function
-    return configurable.serialize(initializer, registry.initializers)
+    return config.serialize(initializer, registry.initializers)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Initializer | None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchfunc import configurable, registry
-from torchfunc.configurable import Configurable
+from torchfunc import config, registry
+from torchfunc.config import Configurable
 from torchfunc.errors import ShapeError, TorchfuncError, explain
 
 
@@ -100,7 +100,7 @@ def get(identifier: Any) -> Any:
     Raises:
         UnknownNameError: a name that is no regularizer, with the nearest one that is.
     """
-    return None if identifier is None else configurable.find(identifier, registry.regularizers)
+    return None if identifier is None else config.find(identifier, registry.regularizers)
 
 
 def serialize(regularizer: Any) -> Any:
@@ -109,7 +109,7 @@ def serialize(regularizer: Any) -> Any:
     Raises:
         SavingError: a function without a name.
     """
-    return configurable.serialize(regularizer, registry.regularizers)
+    return config.serialize(regularizer, registry.regularizers)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Any:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torchfunc import configurable, registry
-from torchfunc.configurable import Configurable
+from torchfunc import config, registry
+from torchfunc.config import Configurable
 from torchfunc.errors import TorchfuncError, explain
 
 
@@ -199,7 +199,7 @@ def get(identifier: Any) -> Callable[[int], float] | None:
     Raises:
         UnknownNameError: a name that is no schedule, with the nearest one that is.
     """
-    return None if identifier is None else configurable.find(identifier, registry.schedules)
+    return None if identifier is None else config.find(identifier, registry.schedules)
 
 
 def serialize(schedule: Any) -> Any:
@@ -208,7 +208,7 @@ def serialize(schedule: Any) -> Any:
     Raises:
         SavingError: a function without a name.
     """
-    return configurable.serialize(schedule, registry.schedules)
+    return config.serialize(schedule, registry.schedules)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Callable[[int], float] | None:

@@ -16,7 +16,7 @@ from torch import nn
 from tests.training.modules import classification, mlp, same_weights
 from torchfunc import callbacks
 from torchfunc.callbacks import Callback, CallbackList, LambdaCallback
-from torchfunc.callbacks.base import History
+from torchfunc.callbacks.callback import History
 from torchfunc.errors import CompileError, SavingError, TorchfuncError, UnknownNameError
 from torchfunc.training import Trainer
 

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import torchfunc as tf
-from torchfunc.graph.emit import emit, identifier, quoted
+from torchfunc.graph.emit import emit
+from torchfunc.graph.text import identifier, quoted
 from torchfunc.tree import leaves
 
 

@@ -15,7 +15,7 @@ from tests.training.modules import Activated, TwoHeads, mlp, same_weights, two_h
 from torchfunc import activations, losses
 from torchfunc.errors import CompileError, UnknownNameError
 from torchfunc.training import Trainer
-from torchfunc.training.running import RunningMean
+from torchfunc.training.figures import RunningMean
 
 KIND = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 NAMES: dict[str, Any] = {"input_names": ["left", "right"], "output_names": ["score", "kind"]}

@@ -15,7 +15,7 @@ from tests.vis.examples import summary_of
 from torchfunc import Input, Model, layers
 from torchfunc.errors import TorchfuncError, UnknownNameError
 from torchfunc.graph.graph import Call, Graph, Ref
-from torchfunc.graph.infer import Spec
+from torchfunc.graph.spec import Spec
 from torchfunc.vis.summary import summarize, summarize_module
 
 GUIDE_MLP = """

@@ -1,6 +1,6 @@
 """Callbacks: what happens beside the training, at the begin and end of a run, an epoch or a batch."""
 
-from torchfunc.callbacks.base import Callback, CallbackList, History
+from torchfunc.callbacks.callback import Callback, CallbackList, History
 from torchfunc.callbacks.checkpoint import ModelCheckpoint
 from torchfunc.callbacks.csv_logger import CSVLogger
 from torchfunc.callbacks.early_stopping import EarlyStopping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from torchfunc.callbacks.base import Logs
+from torchfunc.callbacks.callback import Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback
 from torchfunc.errors import SavingError, TorchfuncError, UnknownNameError, explain
 

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from torchfunc.callbacks.base import Callback, Logs
+from torchfunc.callbacks.callback import Callback, Logs
 
 
 class CSVLogger(Callback):

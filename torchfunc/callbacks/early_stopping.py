@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchfunc.callbacks.base import Logs
+from torchfunc.callbacks.callback import Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback, copied_state
 
 

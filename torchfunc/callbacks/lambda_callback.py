@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torchfunc.callbacks.base import Callback
+from torchfunc.callbacks.callback import Callback
 from torchfunc.errors import UnknownNameError
 
 _EVENTS = [name for name in dir(Callback) if name.startswith("on_")]

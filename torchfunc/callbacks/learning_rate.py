@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from torchfunc.callbacks.base import Callback, Logs
+from torchfunc.callbacks.callback import Callback, Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback
 from torchfunc.errors import TorchfuncError, explain
 

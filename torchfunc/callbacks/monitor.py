@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any, Literal
 
-from torchfunc.callbacks.base import Callback, Logs
+from torchfunc.callbacks.callback import Callback, Logs
 from torchfunc.errors import TorchfuncError, UnknownNameError, explain
 
 Direction = Literal["auto", "min", "max"]

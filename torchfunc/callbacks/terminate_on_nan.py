@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from torchfunc.callbacks.base import Callback, Logs
+from torchfunc.callbacks.callback import Callback, Logs
 
 
 class TerminateOnNaN(Callback):

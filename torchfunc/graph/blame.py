@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from torchfunc.errors import DTypeError, GraphError, ShapeError, explain
-from torchfunc.graph.infer import WORLDS, Number, Spec, failure
+from torchfunc.graph.probing.infer import failure
+from torchfunc.graph.spec import WORLDS, Number, Spec
 from torchfunc.graph.targets import Attribute, Method
 from torchfunc.tree import map_leaves
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import keyword
 import linecache
-import math
 import operator
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +19,18 @@ from torch import Tensor
 
 from torchfunc import functions
 from torchfunc.graph.graph import Call, Graph, Names, Ref, StateRef
-from torchfunc.graph.infer import Spec
+from torchfunc.graph.spec import Spec
+from torchfunc.graph.text import (
+    access,
+    identifier,
+    is_atom,
+    is_named_tuple,
+    is_pattern,
+    operand,
+    state,
+    submodule,
+    written_constant,
+)
 from torchfunc.tree import leaves, leaves_with_path
 
 # names that the text uses for something else
@@ -160,7 +169,7 @@ class _Writer:
         if len(used) == 1:
             path, ref = used[0]
             return self._local(ref, call.name, following), access(call.specs, path)
-        if _destructurable(call.specs):
+        if is_pattern(call.specs):
             return self._pattern(row, call.specs, (), call.name, following), ""
         whole = self.locals.new(identifier(call.name))
         for path, ref in used:
@@ -210,7 +219,7 @@ class _Writer:
         if call.kind == "attribute":
             return f"{args[0]}.{call.target}"
         if call.kind == "method":
-            receiver = args[0] if _is_atom(args[0]) else f"({args[0]})"
+            receiver = args[0] if is_atom(args[0]) else f"({args[0]})"
             return f"{receiver}.{call.target}({', '.join([*args[1:], *keywords])})"
         return self._function(call, args, every)
 
@@ -220,9 +229,9 @@ class _Writer:
         if name == "operator.getitem":
             return f"{args[0]}[{self._index(call.args[1])}]"
         if name.startswith("operator.") and word in functions.OPERATORS and len(args) == 2:
-            return f"{_operand(args[0])} {functions.OPERATORS[word]} {_operand(args[1])}"
+            return f"{operand(args[0])} {functions.OPERATORS[word]} {operand(args[1])}"
         if name.startswith("operator.") and word in functions.UNARY:
-            return f"{functions.UNARY[word]}{_operand(args[0])}"
+            return f"{functions.UNARY[word]}{operand(args[0])}"
         return f"{name}({every})"
 
     def _global(self, value: Any) -> str:
@@ -261,90 +270,10 @@ class _Writer:
         if isinstance(value, list):
             return "[" + ", ".join(map(self.written, value)) + "]"
         if isinstance(value, tuple):
-            if _named(value):
+            if is_named_tuple(value):
                 return f"{self._global(type(value))}({', '.join(map(self.written, value))})"
             return "(" + ", ".join(map(self.written, value)) + ("," if len(value) == 1 else "") + ")"
         if isinstance(value, slice):
             return f"slice({', '.join(map(self.written, (value.start, value.stop, value.step)))})"
         text = written_constant(value)
         return text if text is not None else self._global(value)
-
-
-def written_constant(value: Any) -> str | None:
-    """A constant as Python text, in double quotes as a person types them; None for what has none."""
-    kind = type(value)
-    if value is None or value is Ellipsis:
-        return "..." if value is Ellipsis else "None"
-    if kind is float:
-        return repr(value) if math.isfinite(value) else f'float("{value}")'
-    if kind is str:
-        return quoted(value)
-    if kind in (bool, int, complex, bytes):
-        return repr(value)
-    if kind in (torch.dtype, torch.memory_format, torch.layout):
-        return str(value)
-    return f'torch.device("{value}")' if kind is torch.device else None
-
-
-def quoted(text: str) -> str:
-    """A string as Python text, in double quotes where that is plain."""
-    single = repr(text)
-    return single if '"' in text or "\\" in single or "'" in text else f'"{text}"'
-
-
-def submodule(name: str, *, fast: bool) -> str:
-    """How the forward reaches a submodule."""
-    return f"m[{quoted(name)}]" if fast else _attribute("self", name)
-
-
-def state(name: str) -> str:
-    """How the forward reaches a parameter or buffer, by its dotted name."""
-    text = "self"
-    for part in name.split("."):
-        text = _attribute(text, part)
-    return text
-
-
-def _attribute(owner: str, name: str) -> str:
-    """`owner.name`, or the form of it for a name that is no identifier."""
-    plain = (
-        name.isidentifier() and not keyword.iskeyword(name) and name == unicodedata.normalize("NFKC", name)
-    )
-    return f"{owner}.{name}" if plain else f"getattr({owner}, {quoted(name)})"
-
-
-def identifier(name: str) -> str:
-    """A name as a Python variable."""
-    # Python reads names in this normal form, so that two of them may turn out to be one
-    normal = unicodedata.normalize("NFKC", name)
-    text = "".join(char if f"_{char}".isidentifier() else "_" for char in normal) or "value"
-    return text if text.isidentifier() else f"_{text}"
-
-
-def access(specs: Any, path: tuple[Any, ...]) -> str:
-    """How a part of a nested result is reached: by attribute in a named tuple, else by index."""
-    text = ""
-    for key in path:
-        fields = getattr(specs, "_fields", None)
-        text += f".{fields[key]}" if fields and isinstance(key, int) else f"[{written_constant(key)}]"
-        specs = specs[key]
-    return text
-
-
-def _named(specs: Any) -> bool:
-    return isinstance(specs, tuple) and hasattr(specs, "_fields")
-
-
-def _destructurable(specs: Any) -> bool:
-    """Whether a nested result can stand on the left-hand side as a pattern."""
-    if isinstance(specs, dict) or _named(specs):
-        return False
-    return all(_destructurable(part) for part in specs if isinstance(part, (list, tuple, dict)))
-
-
-def _is_atom(text: str) -> bool:
-    return text.replace(".", "_").replace("[", "_").replace("]", "_").replace('"', "_").isidentifier()
-
-
-def _operand(text: str) -> str:
-    return f"({text})" if text.startswith("-") else text

@@ -1,277 +1,197 @@
-"""Graph: the calls between some inputs and some outputs, gathered into a flat table."""
+"""The flat table that a graph is: calls that refer to each other by row, and to modules and tensors by name.
+
+So it can be copied, pickled, saved, drawn and written out without following a chain of objects, however
+deep.
+"""
 
 from __future__ import annotations
 
-import keyword
-import warnings
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from torchfunc.errors import DisconnectedError, GraphError, NameTakenError, explain, shorten
-from torchfunc.graph import blame, symbolic
-from torchfunc.graph.infer import Number, Spec
-from torchfunc.graph.symbolic import SYMBOLS, Attribute, Method, Node
-from torchfunc.graph.table import Call as Call
-from torchfunc.graph.table import Drawn as Drawn
-from torchfunc.graph.table import Graph as Graph
-from torchfunc.graph.table import Kind
-from torchfunc.graph.table import Names as Names
-from torchfunc.graph.table import Ref as Ref
-from torchfunc.graph.table import StateRef as StateRef
-from torchfunc.tree import leaves_with_path, map_leaves
+from torchfunc import functions
+from torchfunc.graph import symbolic
+from torchfunc.graph.symbolic import Attribute, Method, Node
+from torchfunc.tree import Path, at, leaves, leaves_with_path, map_leaves
+
+Kind = Literal["input", "module", "function", "method", "attribute", "size"]
 
 
-def between(inputs: Any, outputs: Any, *, reserved: frozenset[str] = frozenset()) -> Drawn:
-    """Gather the calls that `outputs` need, down to `inputs`, and give each its name.
+@dataclass(frozen=True)
+class Ref:
+    """What a row of the table returns, or the part of it to which `path` leads."""
 
-    Args:
-        inputs: symbolic tensors, nested as the user likes: Inputs, or the results of calls.
-        outputs: symbolic tensors, nested likewise.
-        reserved: names that no module may have.
+    row: int
+    path: Path = ()
 
-    Raises:
-        DisconnectedError: an output needs an Input that is not among `inputs`.
-        NameTakenError: two layers or inputs were given one name.
-        GraphError: something among them is no symbolic tensor.
+
+@dataclass(frozen=True)
+class StateRef:
+    """A parameter or buffer of the model, by its dotted name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One row of the table: one call.
+
+    Attributes:
+        name: unique in the graph; the first call of a module bears the module's name.
+        kind: what is called.
+        target: a module's name, a function, or the name of a method or attribute of a tensor.
+        args: positional arguments; a leaf is a Ref, a StateRef or a constant.
+        kwargs: keyword arguments, likewise.
+        specs: what it returns: a Spec for each tensor, a Number for each live number.
     """
-    given = _checked(inputs, "inputs")
-    wanted = _checked(outputs, "outputs")
-    if len({symbol.key for symbol in given}) != len(given):
-        raise GraphError("inputs: one Input stands there twice. Fix: list each once.")
-    nodes = _needed(given, wanted)
-    return _Table(given, nodes, reserved).drawn(inputs, outputs)
+
+    name: str
+    kind: Kind
+    target: Any
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    specs: Any = None
+
+    def refs(self) -> Iterator[Ref]:
+        """The rows that this one takes, in the order of the arguments."""
+        return (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, Ref))
+
+    def __reduce__(self) -> Any:
+        # some of torch's functions do not pickle, and the name of an allowed one is enough
+        name = functions.name_of(self.target) if self.kind == "function" else None
+        target = ("by name", name) if name else self.target
+        return _call, (self.name, self.kind, target, self.args, self.kwargs, self.specs)
 
 
-def _checked(tree: Any, role: str) -> list[Any]:
-    """The leaves of `inputs` or `outputs`, each of which must be symbolic."""
-    found = []
-    for path, leaf in leaves_with_path(tree):
-        if not isinstance(leaf, SYMBOLS):
-            place = role + "".join(f"[{key!r}]" for key in path)
-            if isinstance(leaf, nn.Module):
-                raise GraphError(
-                    f"{place}: expected a symbolic tensor, got the layer {symbolic.name_of(leaf)!r} itself. "
-                    f"A layer was passed instead of its output. Fix: call it: {symbolic.name_of(leaf)}(x)."
-                )
-            raise GraphError(
-                explain(
-                    place,
-                    got=f"{type(leaf).__name__}",
-                    expected="a symbolic tensor",
-                    fix="make it from an Input",
-                )
-            )
-        found.append(leaf)
-    if not found:
-        raise GraphError(
-            f"{role}: expected at least one symbolic tensor, got {shorten(tree)}. Fix: Input(shape=...)."
-        )
-    return found
+def _call(name: str, kind: Kind, target: Any, args: Any, kwargs: Any, specs: Any) -> Call:
+    if isinstance(target, tuple):
+        target = functions.by_name()[target[1]]
+    return Call(name, kind, target, args, kwargs, specs)
 
 
-def _needed(given: list[Any], wanted: list[Any]) -> list[Node]:
-    """The nodes that `wanted` depend on, without those that lie before `given`, in the order of birth."""
-    stop = {symbol.key for symbol in given}
-    reached: set[Any] = set()
-    askers: dict[Node, Node | None] = {}
-    waiting: list[tuple[Any, Node | None]] = [(symbol, None) for symbol in wanted]
-    while waiting:
-        symbol, asker = waiting.pop()
-        node = symbol.node
-        if symbol.key in stop:
-            reached.add(symbol.key)
-        elif node not in askers:
-            askers[node] = asker
-            if node.target is None:
-                raise _disconnected(node, askers, given)
-            waiting += [(each, node) for each in node.inputs()]
-    for symbol in given:
-        if symbol.key not in reached:
-            warnings.warn(
-                f"Input {symbol.name!r} is not used by any output of the model: it would have to be given, "
-                "and would change nothing. Fix: leave it out of `inputs`, or use it.",
-                stacklevel=blame.level(),
-            )
-    return sorted(askers, key=lambda node: node.birth)
+@dataclass(frozen=True)
+class Graph:
+    """The calls that lead from some inputs to some outputs.
 
+    Attributes:
+        calls: the table; inputs first, then the order in which the calls were made.
+        inputs: the inputs as the user nested them, with a Ref at each leaf.
+        outputs: the outputs, likewise.
+    """
 
-def _disconnected(node: Node, askers: dict[Node, Node | None], given: list[Any]) -> DisconnectedError:
-    """The error for an Input that nobody gave, with the way from it to an output."""
-    way, asker = [node.name], askers[node]
-    while asker is not None and len(way) < 8:
-        way.append(asker.name)
-        asker = askers[asker]
-    names = [symbol.name for symbol in given]
-    shown = names if len(names) <= 8 else [*names[:8], "..."]
-    return DisconnectedError(
-        f"An output needs {node.name!r}, which is not among the inputs. Inputs: {shown}. "
-        f"It is reached by {' -> '.join(way)}. Fix: Model(inputs=[{', '.join([*shown, node.name])}], ...)."
-    )
+    calls: tuple[Call, ...]
+    inputs: Any
+    outputs: Any
 
+    @cached_property
+    def input_names(self) -> list[str]:
+        return [self.calls[ref.row].name for ref in leaves(self.inputs)]
 
-def _in_a_loop(node: Node) -> GraphError:
-    """The error for a call whose arguments were changed after it was made, so that they come after it."""
-    return GraphError(
-        f"The call {node.name!r} is needed by a call that was made before it, so each would wait for the "
-        "other. A call takes only what exists when it is made, and its arguments were changed afterwards. "
-        "Fix: make a new call on the values that it shall take, and leave `node.args` as they are."
-    )
+    @cached_property
+    def output_names(self) -> list[str]:
+        """One name for each output: its key in a dict of outputs, else the name of the call that makes it."""
+        names = Names()
+        found = []
+        for path, ref in leaves_with_path(self.outputs):
+            keys = [str(key) for key in path if isinstance(key, str)]
+            found.append(names.new("_".join(keys) or self.calls[ref.row].name))
+        return found
 
+    def spec(self, ref: Ref) -> Any:
+        """The spec of what a Ref refers to."""
+        return at(self.calls[ref.row].specs, ref.path)
 
-# what every module has: a submodule of such a name would hide it
-MODULE_ATTRIBUTES = frozenset(dir(nn.Module()))
+    def parents(self, row: int) -> list[Ref]:
+        """What a row takes, in the order of its arguments."""
+        return list(self.calls[row].refs())
 
-
-class _Table:
-    """The table while it is being filled: what has a name, and in which row each symbol is."""
-
-    def __init__(self, given: list[Any], nodes: list[Node], reserved: frozenset[str]) -> None:
-        self.given = given
-        self.nodes = nodes
-        self.modules: dict[str, nn.Module] = {}
-        self.state: dict[str, Tensor] = {}
-        self._module_names: dict[int, str] = {}
-        self._state_names: dict[int, str] = {}
-        self._rows: dict[Any, Ref] = {}
-        self._sizes: dict[Any, Ref] = {}
-        self._called: set[str] = set()
-        self.names = Names(*self._given_names())
-        self._reserved = reserved
-        self._owned: dict[int, str] | None = None
-
-    def _given_names(self) -> dict[str, object]:
-        """The names that the user gave, each to one thing."""
-        owners: dict[str, object] = {}
-        for thing in (
-            *(s.node for s in self.given),
-            *(n.target for n in self.nodes if isinstance(n.target, nn.Module)),
-        ):
-            name = _given_name(thing)
-            if name is None:
-                continue
-            _check_name(name, thing)
-            if owners.setdefault(name, thing) is not thing:
-                kinds = " and ".join(_kind(each) for each in (owners[name], thing))
-                raise NameTakenError(
-                    f"The name {name!r} was given twice, to {kinds}. A name stands for one layer or input. "
-                    f"Fix: name one of them {name + '_1'!r}."
-                )
-        return owners
-
-    def drawn(self, inputs: Any, outputs: Any) -> Drawn:
-        calls: list[Call] = []
-        for symbol in self.given:
-            self._rows[symbol.key] = Ref(len(calls))
-            # the result of a call that is an input here leaves its name to the call
-            wanted = symbol.node.name if symbol.node.target is None else "input"
-            name = _given_name(symbol.node) or self.names.new(wanted)
-            calls.append(Call(name, "input", None, specs=symbol.spec))
-        for node in self.nodes:
-            if node.target is symbolic.size and self._is_known_size(node, len(calls)):
-                continue
-            for path, leaf in leaves_with_path(node.specs):
-                if isinstance(leaf, (Spec, Number)):
-                    self._rows.setdefault((id(node), path), Ref(len(calls), path))
-            calls.append(self._row(node))
-        tables = (map_leaves(lambda symbol: self._rows[symbol.key], tree) for tree in (inputs, outputs))
-        return Drawn(Graph(tuple(calls), *tables), self.modules, self.state)
-
-    def _is_known_size(self, node: Node, row: int) -> bool:
-        """Whether an earlier row is the same dimension of the same tensor; it stands for this one then."""
-        tensor, dim = node.args
-        known = self._sizes.setdefault((self._rows[tensor.key], dim), Ref(row))
-        self._rows[id(node), ()] = known
-        return known.row != row
-
-    def _row(self, node: Node) -> Call:
-        kind, target, name = self._target(node)
-        args, kwargs = map_leaves(self._argument, node.args), map_leaves(self._argument, node.kwargs)
-        return Call(name, kind, target, args, kwargs, node.specs)
-
-    def _target(self, node: Node) -> tuple[Kind, Any, str]:
-        target = node.target
-        if isinstance(target, nn.Module):
-            name = self._module_name(target, node.name)
-            first = name not in self._called
-            self._called.add(name)
-            return "module", name, name if first else self.names.new(name)
-        name = self.names.new(node.name)
-        if target is symbolic.size:
-            return "size", None, name
-        if isinstance(target, Method):
-            return "method", target.name, name
+    @cached_property
+    def is_chain(self) -> bool:
+        """Whether each call takes just the one before it."""
+        shown = [row for row, call in enumerate(self.calls) if call.kind != "size"]
+        before = {row: shown[index - 1] for index, row in enumerate(shown) if index}
         return (
-            ("attribute", target.name, name) if isinstance(target, Attribute) else ("function", target, name)
+            all(
+                {ref.row for ref in self.parents(row) if self.calls[ref.row].kind != "size"} == {before[row]}
+                for row in shown[1:]
+            )
+            and len(list(leaves(self.outputs))) == 1
         )
 
-    def _module_name(self, module: nn.Module, wanted: str) -> str:
-        """The name of a module, given to it when it is first met."""
-        if id(module) not in self._module_names:
-            name = self._new_module_name(module, wanted)
-            self._module_names[id(module)] = name
-            self.modules[name] = module
-        return self._module_names[id(module)]
-
-    def _new_module_name(self, module: nn.Module, wanted: str) -> str:
-        given = _given_name(module)
-        if given is not None:
-            return given
-        name = self.names.new(wanted)
-        while name in self._reserved or keyword.iskeyword(name):
-            name = self.names.new(wanted)
-        return name
-
-    def _argument(self, leaf: Any) -> Any:
-        if isinstance(leaf, SYMBOLS):
-            try:
-                return self._rows[leaf.key]
-            except KeyError:
-                raise _in_a_loop(leaf.node) from None
-        return StateRef(self._state_name(leaf)) if isinstance(leaf, Tensor) else leaf
-
-    def _state_name(self, tensor: Tensor) -> str:
-        """The name of a tensor met as an argument: where a module of the graph holds it, or a new one."""
-        if id(tensor) not in self._state_names:
-            name = self._owned_by_modules().get(id(tensor))
-            if name is None:
-                name = self.names.new("parameter" if isinstance(tensor, nn.Parameter) else "tensor")
-                self.state[name] = tensor
-            self._state_names[id(tensor)] = name
-        return self._state_names[id(tensor)]
-
-    def _owned_by_modules(self) -> dict[int, str]:
-        """The dotted name of each tensor that a module of the graph holds."""
-        if self._owned is None:
-            self._owned = {}
-            for node in self.nodes:
-                if isinstance(node.target, nn.Module):
-                    prefix = self._module_name(node.target, node.name)
-                    for name, tensor in (*node.target.named_parameters(), *node.target.named_buffers()):
-                        self._owned.setdefault(id(tensor), f"{prefix}.{name}")
-        return self._owned
-
-
-def _given_name(thing: Any) -> str | None:
-    if isinstance(thing, Node):
-        return thing.name if thing.target is None and thing.kwargs.get("given") else None
-    name = getattr(thing, "given_name", None)
-    return name if isinstance(name, str) else None
-
-
-def _kind(thing: Any) -> str:
-    return "an Input" if isinstance(thing, Node) else f"a {type(thing).__name__}"
-
-
-def _check_name(name: str, thing: Any) -> None:
-    """A name becomes an attribute of the model and a prefix of its state_dict."""
-    if "." in name or not name:
-        raise GraphError(
-            f"{_kind(thing)} was given the name {name!r}, which cannot be the name of a submodule. "
-            f"Fix: {name.replace('.', '_') or 'layer'!r}."
+    def renamed(self, targets: Mapping[str, str]) -> Graph:
+        """The same table with other names for the modules."""
+        calls = tuple(
+            replace(call, target=targets.get(call.target, call.target)) if call.kind == "module" else call
+            for call in self.calls
         )
-    if isinstance(thing, nn.Module) and name in MODULE_ATTRIBUTES:
-        raise GraphError(
-            f"{_kind(thing)} was given the name {name!r}, which every torch.nn.Module uses for itself. "
-            f"Fix: {name + '_layer'!r}."
-        )
+        return Graph(calls, self.inputs, self.outputs)
+
+    def symbols(self, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> tuple[Any, Any]:
+        """The graph's inputs and outputs as symbolic tensors, to go on building from."""
+        nodes: list[Node] = []
+
+        def symbol(leaf: Any) -> Any:
+            if isinstance(leaf, Ref):
+                return nodes[leaf.row].output_at(leaf.path)
+            return state[leaf.name] if isinstance(leaf, StateRef) else leaf
+
+        for call in self.calls:
+            target = _LIVE[call.kind](call.target, modules)
+            kwargs = {"given": True} if call.kind == "input" else map_leaves(symbol, call.kwargs)
+            node = Node(target, map_leaves(symbol, call.args), kwargs, _chosen_name(call, target))
+            node.returns(call.specs)
+            nodes.append(node)
+            if hasattr(target, "_nodes"):
+                target._nodes.add(node)
+        return map_leaves(symbol, self.inputs), map_leaves(symbol, self.outputs)
+
+
+def _chosen_name(call: Call, target: Any) -> str:
+    """The name of a call where somebody chose it; none where it was made from what is called."""
+    if call.kind != "module":
+        return call.name if target is None else ""
+    made = symbolic.name_of(target)
+    return "" if re.fullmatch(rf"{re.escape(made)}(_\d+)?", call.target) else call.target
+
+
+_LIVE: dict[str, Any] = {
+    "input": lambda target, modules: None,
+    "module": lambda target, modules: modules[target],
+    "function": lambda target, modules: target,
+    "method": lambda target, modules: Method(target),
+    "attribute": lambda target, modules: Attribute(target),
+    "size": lambda target, modules: symbolic.size,
+}
+
+
+class Names:
+    """Unique names: the first asker of a name gets it, the next ones get `name_1`, `name_2`."""
+
+    def __init__(self, *taken: str) -> None:
+        self.taken = set(taken)
+        self._next: dict[str, int] = {}
+
+    def new(self, name: str) -> str:
+        if name not in self.taken:
+            self.taken.add(name)
+            return name
+        number = self._next.get(name, 1)
+        while f"{name}_{number}" in self.taken:
+            number += 1
+        self._next[name] = number + 1
+        self.taken.add(f"{name}_{number}")
+        return f"{name}_{number}"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A graph with what its names stand for."""
+
+    graph: Graph
+    modules: dict[str, nn.Module]
+    state: dict[str, Tensor]

@@ -14,16 +14,17 @@ from torch import Tensor
 from torchfunc.errors import GraphError, TorchfuncError, explain
 from torchfunc.functions import ATTRIBUTES
 from torchfunc.graph import blame, refusals
-from torchfunc.graph.infer import Number, OtherFormError, Spec, infer
+from torchfunc.graph.probing.infer import infer
+from torchfunc.graph.probing.results import OtherFormError
 from torchfunc.graph.refusals import no_value
-from torchfunc.graph.shapes import dtype_of as dtype_of
-from torchfunc.graph.shapes import whole_shape
+from torchfunc.graph.spec import Number, Spec, whole_shape
+from torchfunc.graph.spec import dtype_of as dtype_of
 from torchfunc.graph.targets import Attribute as Attribute
 from torchfunc.graph.targets import Method as Method
 from torchfunc.graph.targets import name_of as name_of
-from torchfunc.graph.targets import said, target_of
 from torchfunc.graph.targets import size as size
 from torchfunc.graph.targets import snake_case as snake_case
+from torchfunc.graph.targets import stated_keywords, target_of
 from torchfunc.tree import Path, at, leaves, map_leaves, map_with_path
 
 _births = itertools.count()
@@ -55,7 +56,7 @@ class Node:
         """The symbols among the arguments, in order."""
         return (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, SYMBOLS))
 
-    def revives(self, specs: Any) -> Any:
+    def returns(self, specs: Any) -> Any:
         """Give the node the specs of what it returns, and return the symbols for them."""
         self.specs = specs
         return self.outputs
@@ -103,10 +104,10 @@ def record(
         raise blame.without_one_form(node, error) from None
     except Exception as error:
         raise blame.dressed(node, error) from error
-    return node.revives(specs)
+    return node.returns(specs)
 
 
-def recorded(
+def record_stated(
     target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], shape_of: Callable[..., Any], dtype: Any
 ) -> Any:
     """As `record`, for a call on one tensor whose result's shape is stated: `shape_of(shape) -> shape`."""
@@ -114,7 +115,7 @@ def recorded(
     first: Spec = next(node.inputs()).spec
     shapes = [tuple(shape_of(shape)) for shape in first.worlds[:2]]
     shapes += [shape for shape in _stated(shape_of, first.worlds[2:]) if len(shape) == len(shapes[0])]
-    return node.revives(Spec(dtype or first.dtype, tuple(shapes)))
+    return node.returns(Spec(dtype or first.dtype, tuple(shapes)))
 
 
 def _stated(shape_of: Callable[..., Any], last_world: tuple[Any, ...]) -> list[tuple[int, ...]]:
@@ -179,7 +180,7 @@ class SymbolicTensor(refusals.WithoutValues):
         return tuple(self._dimension(dim) if size is None else size for dim, size in enumerate(known))
 
     def _dimension(self, dim: int) -> Any:
-        return Node(size, (self, dim)).revives(Number(tuple(shape[dim] for shape in self.spec.worlds)))
+        return Node(size, (self, dim)).returns(Number(tuple(shape[dim] for shape in self.spec.worlds)))
 
     @property
     def ndim(self) -> int:
@@ -401,7 +402,7 @@ def _handed_over(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     target = target_of(func)
     if isinstance(target, Method) and len(args) == 2 and not kwargs:
         target = _SIGNS.get(target.name, target)  # what `real * symbol` arrives as
-    return record(target, args, said(func, kwargs))
+    return record(target, args, stated_keywords(func, kwargs))
 
 
 _SIGNS: dict[str, Callable[..., Any]] = {
@@ -444,7 +445,7 @@ def Input(
         raise GraphError(explain("Input", got=f"name={name!r}", expected="a non-empty string"))
     node = Node(None, name=name or "input")
     node.kwargs = {"given": name is not None}
-    found: SymbolicTensor = node.revives(
+    found: SymbolicTensor = node.returns(
         Spec.of(whole_shape(shape, batch_size, batch_shape), dtype_of(dtype))
     )
     return found

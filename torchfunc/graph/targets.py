@@ -85,7 +85,7 @@ def target_of(func: Any) -> Any:
     return Method(name) if is_method else func
 
 
-def said(func: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+def stated_keywords(func: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The keywords that say something: PyTorch's own functions hand over every default too."""
     defaults = _defaults(func)
     return {name: value for name, value in kwargs.items() if not _same(value, defaults.get(name, _NOTHING))}

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from torchfunc.errors import GraphError, explain, shorten
-from torchfunc.graph.graph import MODULE_ATTRIBUTES, Call, Drawn, Graph, Names, Ref, StateRef, between
+from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
+from torchfunc.graph.graph import Call, Drawn, Graph, Names, Ref, StateRef
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import SYMBOLS, Input, Method, SymbolicTensor, record, snake_case
 from torchfunc.interop.tracing import IsLeaf, is_own_leaf, traced

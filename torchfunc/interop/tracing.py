@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from torchfunc.errors import GraphError, TorchfuncError, explain
+from torchfunc.graph.probing.unchanged import Unchanged
 from torchfunc.graph.symbolic import SYMBOLS, Dimension, SymbolicTensor
-from torchfunc.graph.unchanged import Unchanged
 from torchfunc.interop.walking import FACTORIES, LIVE, Walk, attribute_at
-from torchfunc.layers.base import Layer
+from torchfunc.layers.layer import Layer
 from torchfunc.tree import map_leaves
 
 IsLeaf = Callable[[nn.Module, str], bool]

@@ -245,7 +245,7 @@ def _called(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], na
     if hasattr(type(module), "symbolic_call"):
         made = symbolic_call(module, args, kwargs)
     elif _is_elementwise(module, args, kwargs):
-        made = symbolic.recorded(module, args, kwargs, lambda shape: shape, None)
+        made = symbolic.record_stated(module, args, kwargs, lambda shape: shape, None)
     else:
         return symbolic.record(module, args, kwargs, name=name)
     first = next(leaf for leaf in leaves(made) if isinstance(leaf, SYMBOLS))

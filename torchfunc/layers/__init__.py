@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from torchfunc.graph.symbolic import Input
-from torchfunc.layers._geometry import image_data_format, set_image_data_format
 from torchfunc.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
-from torchfunc.layers.base import Layer
-from torchfunc.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
-from torchfunc.layers.convolutional import (
+from torchfunc.layers.arguments import image_data_format, set_image_data_format
+from torchfunc.layers.convolution.depthwise import (
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    SeparableConv1D,
+    SeparableConv2D,
+)
+from torchfunc.layers.convolution.plain import (
     Conv1D,
     Conv1DTranspose,
     Conv2D,
@@ -15,9 +19,8 @@ from torchfunc.layers.convolutional import (
     Conv3D,
     Conv3DTranspose,
 )
-from torchfunc.layers.convolutional_recurrent import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from torchfunc.layers.core import Activation, Dense, Embedding, Identity, Lambda, Masking
-from torchfunc.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D
+from torchfunc.layers.layer import Layer
 from torchfunc.layers.merging import (
     Add,
     Average,
@@ -58,7 +61,10 @@ from torchfunc.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from torchfunc.layers.recurrent import GRU, LSTM, RNN, SimpleRNN
+from torchfunc.layers.recurrent.cell import StackedRNNCells
+from torchfunc.layers.recurrent.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
+from torchfunc.layers.recurrent.gates import GRUCell, LSTMCell, SimpleRNNCell
+from torchfunc.layers.recurrent.rnn import GRU, LSTM, RNN, SimpleRNN
 from torchfunc.layers.regularization import (
     ActivityRegularization,
     AlphaDropout,

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from torchfunc import activations, constraints, initializers, registry, regularizers
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers._geometry import axes_of, known, one_shape
-from torchfunc.layers.base import Layer
+from torchfunc.layers.arguments import axes_of, known, one_shape
+from torchfunc.layers.layer import Layer
 
 
 class _Elementwise(Layer):

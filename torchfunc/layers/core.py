@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from torchfunc import activations, constraints, initializers, registry, regularizers
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers._geometry import count, floating, keeps_shape, known, one_shape, same_width
-from torchfunc.layers.base import Layer
+from torchfunc.layers.arguments import count, floating, keeps_shape, known, one_shape, same_width
+from torchfunc.layers.layer import Layer
 
 _linear = activations.linear
 _in_place = activations.in_place

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from torchfunc import registry
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers.base import Layer
+from torchfunc.layers.layer import Layer
 
 Shape = tuple[int | None, ...]
 

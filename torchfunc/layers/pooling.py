@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from torchfunc import registry
-from torchfunc.layers._geometry import Spatial, choice, counts, same_total, windows
+from torchfunc.layers.arguments import choice, counts
+from torchfunc.layers.windows import Spatial, same_total, windows
 
 Sizes = int | Sequence[int]
 

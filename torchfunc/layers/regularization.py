@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from torchfunc import registry, regularizers
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers._geometry import Spatial, count, fraction, one_shape
-from torchfunc.layers.base import Layer
+from torchfunc.layers.arguments import count, fraction, one_shape
+from torchfunc.layers.layer import Layer
+from torchfunc.layers.windows import Spatial
 
 
 class Generators:

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from torchfunc import registry
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers._geometry import Spatial, choice, count, counts, image_data_format, one_shape
-from torchfunc.layers.base import Layer
+from torchfunc.layers.arguments import choice, count, counts, image_data_format, one_shape
+from torchfunc.layers.layer import Layer
+from torchfunc.layers.windows import Spatial
 
 
 @registry.layers.register()

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torchfunc import registry
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers import config
-from torchfunc.layers._geometry import choice
-from torchfunc.layers._recurrence import run_kernel
-from torchfunc.layers.base import Layer
-from torchfunc.layers.recurrent import CellLayer
+from torchfunc.layers.arguments import choice
+from torchfunc.layers.layer import Layer
+from torchfunc.layers.recurrent.rnn import CellLayer
+from torchfunc.layers.recurrent.scan import run_kernel
 from torchfunc.tree import leaves
 
 _COMMON = ("stateful", "return_sequences", "return_state")

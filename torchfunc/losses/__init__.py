@@ -8,8 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from torchfunc import configurable, registry
-from torchfunc.losses.base import FunctionLoss, Loss, TorchLoss
+from torchfunc import config, registry
 from torchfunc.losses.crossentropy import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
@@ -22,6 +21,7 @@ from torchfunc.losses.crossentropy import (
     categorical_focal_crossentropy,
     sparse_categorical_crossentropy,
 )
+from torchfunc.losses.loss import FunctionLoss, Loss, TorchLoss
 from torchfunc.losses.regression import (
     CategoricalHinge,
     CosineSimilarity,
@@ -114,7 +114,7 @@ def get(identifier: Any) -> Loss | None:
     """
     if identifier is None:
         return None
-    found = configurable.find(_class_of(identifier), registry.losses)
+    found = config.find(_class_of(identifier), registry.losses)
     if isinstance(found, Loss):
         return found
     if _is_torch(found):
@@ -171,7 +171,7 @@ def serialize(loss: Any) -> Any:
     """
     if isinstance(loss, (FunctionLoss, TorchLoss)):
         loss = loss.function
-    return configurable.serialize(loss, registry.losses)
+    return config.serialize(loss, registry.losses)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Loss | None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from torchfunc import registry
 from torchfunc.errors import DataError, explain
-from torchfunc.losses.base import EPSILON, Loss, PairLoss, Reduction, as_tensor, floating, pair
+from torchfunc.losses.loss import EPSILON, Loss, PairLoss, Reduction, as_tensor, floating, pair
 
 # F.cross_entropy passes over labels of -100 unless told otherwise; here no label is special.
 NO_LABEL = torch.iinfo(torch.int64).min

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from torchfunc import registry
-from torchfunc.losses.base import EPSILON, PairLoss, Reduction, pair
+from torchfunc.losses.loss import EPSILON, PairLoss, Reduction, pair
 
 
 def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from torchfunc import configurable, losses, registry
+from torchfunc import config, losses, registry
 from torchfunc.losses import kind_of_target
 from torchfunc.metrics.accuracy import (
     Accuracy,
@@ -23,7 +23,6 @@ from torchfunc.metrics.accuracy import (
     sparse_top_k_categorical_accuracy,
     top_k_categorical_accuracy,
 )
-from torchfunc.metrics.base import Mean, MeanMetricWrapper, Metric, Sum, TorchMetric
 from torchfunc.metrics.confusion import (
     AUC,
     FalseNegatives,
@@ -54,6 +53,7 @@ from torchfunc.metrics.means import (
     SparseCategoricalCrossentropy,
     SquaredHinge,
 )
+from torchfunc.metrics.metric import Mean, MeanMetricWrapper, Metric, Sum, TorchMetric
 from torchfunc.metrics.scores import BinaryIoU, F1Score, FBetaScore, IoU, MeanIoU, R2Score
 
 __all__ = [
@@ -127,7 +127,7 @@ def get(identifier: Any) -> Metric | None:
         return None
     if all(hasattr(identifier, name) for name in ("update", "compute", "reset")):
         return TorchMetric(identifier)
-    found = configurable.find(identifier, registry.metrics)
+    found = config.find(identifier, registry.metrics)
     if isinstance(found, (nn.Module, losses.Loss)):
         found = losses.get(found)
     if isinstance(found, losses.Loss):
@@ -189,7 +189,7 @@ def serialize(metric: Any) -> Any:
     """
     if isinstance(metric, TorchMetric):
         metric = metric.metric
-    return configurable.serialize(metric, registry.metrics)
+    return config.serialize(metric, registry.metrics)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Metric | None:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from torchfunc import registry
 from torchfunc.errors import DataError, explain
-from torchfunc.losses.base import align, as_tensor
-from torchfunc.metrics.base import PairMetric
+from torchfunc.losses.loss import align, as_tensor
+from torchfunc.metrics.metric import PairMetric
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from torchfunc import registry
 from torchfunc.errors import DataError, TorchfuncError, explain
-from torchfunc.losses.base import align, as_tensor, divide, fit_weights
-from torchfunc.metrics.base import Metric, Number
+from torchfunc.losses.loss import align, as_tensor, divide, fit_weights
+from torchfunc.metrics.metric import Metric, Number
 
 # Below every probability: with `top_k` all of the k largest predictions are positive.
 NO_THRESHOLD = -1e10

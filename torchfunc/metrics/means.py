@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from torchfunc import losses, registry
-from torchfunc.losses.base import Loss, as_tensor, fit_weights, pair
-from torchfunc.metrics.base import Mean, Number, PairMetric
+from torchfunc.losses.loss import Loss, as_tensor, fit_weights, pair
+from torchfunc.metrics.metric import Mean, Number, PairMetric
 
 
 class LossMetric(PairMetric):

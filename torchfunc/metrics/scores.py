@@ -10,8 +10,8 @@ from torch import Tensor
 
 from torchfunc import registry
 from torchfunc.errors import DataError, TorchfuncError, explain
-from torchfunc.losses.base import EPSILON, align, as_tensor, fit_weights, floating
-from torchfunc.metrics.base import Metric, Number
+from torchfunc.losses.loss import EPSILON, align, as_tensor, fit_weights, floating
+from torchfunc.metrics.metric import Metric, Number
 
 
 @registry.metrics.register("FBetaScore", "f_beta_score", "fbeta_score")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchfunc import registry
 from torchfunc.errors import CompileError, ConfigError, WeightMismatchError, explain, shorten
 from torchfunc.graph.graph import Graph
-from torchfunc.layers.base import Layer
+from torchfunc.layers.layer import Layer
 from torchfunc.layers.weights import without_initializing
 from torchfunc.saving import archive, native
 from torchfunc.tree import map_leaves

@@ -15,18 +15,19 @@ from torch import Tensor, nn
 
 from torchfunc import registry
 from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
+from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
-from torchfunc.graph.graph import MODULE_ATTRIBUTES, Drawn, Graph, between
+from torchfunc.graph.graph import Drawn, Graph
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
-from torchfunc.layers.base import Layer
 from torchfunc.layers.config import class_name
+from torchfunc.layers.layer import Layer
 from torchfunc.models import loading
 from torchfunc.models.cloning import called_anew, respecified
 from torchfunc.models.keras_order import modules_in_keras_order
+from torchfunc.models.live import Symbols
 from torchfunc.models.operations import InputLayer, Operation
-from torchfunc.models.symbols import Symbols
-from torchfunc.models.training import Training
-from torchfunc.saving import config as saved
+from torchfunc.models.verbs import Training
+from torchfunc.saving import graph_json as saved
 from torchfunc.saving import native
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import summary
@@ -221,7 +222,7 @@ class Model(Training):
             if [symbol.spec for symbol in symbols] == expected:
                 # the inputs are what the graph was drawn for, so the outputs are too
                 node = Node(self, args, kwargs)
-                outputs = node.revives(map_leaves(self.graph.spec, self.graph.outputs))
+                outputs = node.returns(map_leaves(self.graph.spec, self.graph.outputs))
                 self._nodes.add(node)
                 return outputs
         return super()._record(args, kwargs)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torchfunc import registry
 from torchfunc.errors import GraphError, NameTakenError, explain
 from torchfunc.graph import symbolic
-from torchfunc.graph.graph import MODULE_ATTRIBUTES, Names, between
+from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
+from torchfunc.graph.graph import Names
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import Input, SymbolicTensor
 from torchfunc.models.model import Model

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from torchfunc import configurable, registry
+from torchfunc import config, registry
 from torchfunc import schedules as schedules
 from torchfunc.errors import CompileError, explain, shorten
-from torchfunc.optimizers import native
-from torchfunc.optimizers.base import Optimizer
+from torchfunc.optimizers import torch_config
 from torchfunc.optimizers.descent import SGD, Ftrl, Lion
 from torchfunc.optimizers.moments import Adam, Adamax, AdamW, Nadam
+from torchfunc.optimizers.optimizer import Optimizer
 from torchfunc.optimizers.squares import Adadelta, Adagrad, RMSprop
 from torchfunc.optimizers.stepper import Stepper, Update
 
@@ -117,10 +117,10 @@ def get(identifier: Any) -> Optimizer | TorchOptimizer | None:
         return identifier()
     if isinstance(identifier, str) and identifier not in registry.optimizers:
         identifier = identifier.lower()
-    if native.is_description(identifier):
-        return TorchOptimizer(native.restored(identifier))
+    if torch_config.is_description(identifier):
+        return TorchOptimizer(torch_config.restored(identifier))
     if isinstance(identifier, (str, Mapping)):
-        found = configurable.find(identifier, registry.optimizers)
+        found = config.find(identifier, registry.optimizers)
         return found if isinstance(found, Optimizer) else TorchOptimizer(found)
     if callable(identifier):
         return TorchOptimizer(identifier)
@@ -147,7 +147,7 @@ def serialize(optimizer: Any) -> Any:
     """
     source = optimizer.source if isinstance(optimizer, TorchOptimizer) else optimizer
     owned = _owner(source) or source
-    return native.described(owned) or configurable.serialize(owned, registry.optimizers)
+    return torch_config.described(owned) or config.serialize(owned, registry.optimizers)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Optimizer | TorchOptimizer | None:

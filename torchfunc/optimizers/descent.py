@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from torchfunc import registry
-from torchfunc.optimizers.base import Common, LearningRate, Optimizer
+from torchfunc.optimizers.optimizer import Common, LearningRate, Optimizer
 from torchfunc.optimizers.stepper import Update
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from torchfunc import registry
-from torchfunc.optimizers.base import Common, CommonButDecay, LearningRate, Optimizer
+from torchfunc.optimizers.optimizer import Common, CommonButDecay, LearningRate, Optimizer
 from torchfunc.optimizers.stepper import Update
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchfunc import registry
-from torchfunc.optimizers.base import Common, LearningRate, Optimizer
+from torchfunc.optimizers.optimizer import Common, LearningRate, Optimizer
 from torchfunc.optimizers.stepper import Update
 
 if TYPE_CHECKING:

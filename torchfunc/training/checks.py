@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from torchfunc import losses, registry
 from torchfunc.errors import DataError, explain
-from torchfunc.losses.base import PairLoss
+from torchfunc.losses.loss import PairLoss
 from torchfunc.training.convert import check_whole
 from torchfunc.training.objective import Head
 

@@ -12,8 +12,8 @@ from torch.utils.data import Dataset, TensorDataset
 
 from torchfunc.errors import DataError, explain
 from torchfunc.training import checks
+from torchfunc.training.batches import Arrays, Batch, Data, Stream, moved, stream_source, unpacked
 from torchfunc.training.convert import is_array, is_number, to_tensor
-from torchfunc.training.data import Arrays, Batch, Data, Stream, moved, stream_source, unpacked
 from torchfunc.training.objective import Objective
 from torchfunc.training.slots import Slots
 from torchfunc.tree import leaves

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc.callbacks import CallbackList, History
-from torchfunc.callbacks.base import Mode
+from torchfunc.callbacks.callback import Mode
 from torchfunc.errors import CompileError, explain
 from torchfunc.training import progress
-from torchfunc.training.data import Batch, Data, drawn_seed
+from torchfunc.training.batches import Batch, Data, drawn_seed
 from torchfunc.training.extras import Extras
 from torchfunc.training.feed import Feed
+from torchfunc.training.figures import read
 from torchfunc.training.objective import Objective
 from torchfunc.training.optimization import Optimization
 from torchfunc.training.prediction import Collected
 from torchfunc.training.preparation import is_unbuilt, names_of_outputs, placed, usable
 from torchfunc.training.run import Run
-from torchfunc.training.running import read
 from torchfunc.training.slots import Slots
 from torchfunc.training.state import is_seeded, restore_random_state
 

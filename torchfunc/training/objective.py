@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from torchfunc import activations, losses, metrics
 from torchfunc.errors import CompileError, DataError, explain, shorten
+from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
-from torchfunc.training.data import Batch
-from torchfunc.training.running import RunningMean, read
+from torchfunc.training.figures import RunningMean, read
 from torchfunc.training.slots import Slots
 
 LOSSES_BY_SHAPE = ("crossentropy", "ce")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchfunc.errors import DataError, explain
+from torchfunc.training.batches import Arrays, Data
 from torchfunc.training.checks import whole_number
 from torchfunc.training.convert import is_number
-from torchfunc.training.data import Arrays, Data
 from torchfunc.training.extras import Extras
 from torchfunc.training.feed import Feed, limited
 from torchfunc.training.progress import Display

@@ -10,9 +10,9 @@ from torch import nn
 
 from torchfunc.callbacks import History
 from torchfunc.training import progress
+from torchfunc.training.batches import Arrays, Data
 from torchfunc.training.checks import whole_number
 from torchfunc.training.config import check_names, compile_config
-from torchfunc.training.data import Arrays, Data
 from torchfunc.training.feed import checked_batch_size
 from torchfunc.training.loop import Logs, Loop
 from torchfunc.training.objective import Objective

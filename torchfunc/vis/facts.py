@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from torchfunc import functions
 from torchfunc.graph.graph import Call, Graph, Ref, StateRef
-from torchfunc.graph.infer import Spec
+from torchfunc.graph.spec import Spec
 from torchfunc.tree import Path, at, leaves, leaves_with_path
 
 Kind = Literal["input", "layer", "model", "function", "weight", "uncalled"]

@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 
 from torchfunc.errors import MissingExtraError, TorchfuncError, UnknownNameError, explain, shorten
 from torchfunc.graph.graph import Graph
-from torchfunc.vis import drawing
-from torchfunc.vis.drawing import Box, Edge, Frame, Options, Picture, quoted
+from torchfunc.vis import dot
+from torchfunc.vis.dot import Box, Edge, Frame, Options, Picture, quoted
 from torchfunc.vis.facts import Modules
 
 Direction = Literal["TB", "LR", "BT", "RL"]
@@ -130,7 +130,7 @@ def _picture(
         if option not in known:
             raise UnknownNameError("plot option", option, [*known, "rankdir", "dpi", "splines"])
     style = {"rankdir": rankdir, "dpi": str(dpi), "splines": splines}
-    return drawing.picture(graph, modules, name, style, Options(**shown))
+    return dot.picture(graph, modules, name, style, Options(**shown))
 
 
 def _check(rankdir: str, splines: str, dpi: int) -> None:
@@ -147,8 +147,8 @@ def _text(picture: Picture) -> str:
     lines = [
         f"digraph {quoted(picture.name)} {{",
         f"  graph [{_attributes(picture.style)}]",
-        f"  node [{_attributes(drawing.BOX_STYLE)}]",
-        f"  edge [{_attributes(drawing.EDGE_STYLE)}]",
+        f"  node [{_attributes(dot.BOX_STYLE)}]",
+        f"  edge [{_attributes(dot.EDGE_STYLE)}]",
         *("  " + line for line in _lines(picture.boxes)),
         *("  " + _edge_line(edge) for edge in picture.edges),
         "}",
@@ -192,8 +192,8 @@ def _pydot(picture: Picture) -> Any:
             parent.add_subgraph(inside)
 
     graph = pydot.Dot(quoted(picture.name), graph_type="digraph", **picture.style)
-    graph.set_node_defaults(**drawing.BOX_STYLE)
-    graph.set_edge_defaults(**drawing.EDGE_STYLE)
+    graph.set_node_defaults(**dot.BOX_STYLE)
+    graph.set_edge_defaults(**dot.EDGE_STYLE)
     put(picture.boxes, graph)
     for edge in picture.edges:
         graph.add_edge(pydot.Edge(edge.source, edge.target, **({"style": "dashed"} if edge.dashed else {})))

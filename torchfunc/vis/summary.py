@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from torchfunc.errors import TorchfuncError, UnknownNameError, explain
 from torchfunc.graph.graph import Graph
-from torchfunc.graph.infer import Number, Spec
+from torchfunc.graph.spec import Number, Spec
 from torchfunc.tree import leaves
 from torchfunc.vis import facts
 from torchfunc.vis.facts import LayerFacts, Modules

@@ -13,11 +13,11 @@ from torch import Tensor
 from torchfunc import registry
 from torchfunc.errors import GraphError, ShapeError, explain
 from torchfunc.layers import config
-from torchfunc.layers._cell import RecurrentCell
-from torchfunc.layers._geometry import floating, one_shape
-from torchfunc.layers._recurrence import initial_states, run
-from torchfunc.layers.base import Layer
-from torchfunc.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, build_cell, cell_from
+from torchfunc.layers.arguments import floating, one_shape
+from torchfunc.layers.layer import Layer
+from torchfunc.layers.recurrent.cell import RecurrentCell, build_cell, cell_from
+from torchfunc.layers.recurrent.gates import GRUCell, LSTMCell, SimpleRNNCell
+from torchfunc.layers.recurrent.scan import initial_states, run
 from torchfunc.tree import leaves, map_leaves
 
 

@@ -10,16 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from torchfunc import activations, constraints, initializers, regularizers
-from torchfunc.layers._geometry import (
-    Spatial,
-    choice,
-    counts,
-    floating,
-    keeps_shape,
-    same_total,
-    same_width,
-    windows,
-)
+from torchfunc.layers.arguments import choice, counts, floating, keeps_shape, same_width
+from torchfunc.layers.windows import Spatial, same_total, windows
 
 Sizes = int | Sequence[int]
 

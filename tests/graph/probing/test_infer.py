@@ -20,9 +20,11 @@ from torch.nn.utils import parametrizations, rnn, spectral_norm, weight_norm
 
 import torchfunc as tf
 from torchfunc.errors import GraphError
-from torchfunc.graph import shortcuts
-from torchfunc.graph.infer import WORLDS, Number, OtherFormError, Spec, infer
-from torchfunc.graph.shortcuts import SHORTCUTS
+from torchfunc.graph.probing import shortcuts
+from torchfunc.graph.probing.infer import infer
+from torchfunc.graph.probing.results import OtherFormError
+from torchfunc.graph.probing.shortcuts import SHORTCUTS
+from torchfunc.graph.spec import WORLDS, Number, Spec
 from torchfunc.layers import Layer
 from torchfunc.tree import leaves
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from torchfunc.graph.graph import Graph
-from torchfunc.graph.infer import Spec
+from torchfunc.graph.spec import Spec
 from torchfunc.tree import at, leaves
 from torchfunc.vis import facts
 from torchfunc.vis.facts import LayerFacts, Link, Modules

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from torchfunc import configurable
-from torchfunc.configurable import Configurable
+from torchfunc import config
+from torchfunc.config import Configurable
 from torchfunc.errors import ConfigError, SavingError
 from torchfunc.registry import Registry, custom_object_scope
 
@@ -40,26 +40,26 @@ def test_a_config_holds_the_arguments_of_parents_where_they_are_handed_on():
 
 
 def test_what_was_serialized_is_found_again(shades):
-    written = configurable.serialize(Hue(0.5, depth=(1, 2)), shades)
+    written = config.serialize(Hue(0.5, depth=(1, 2)), shades)
     assert written == {"class_name": "Hue", "config": {"angle": 0.5, "name": "hue", "depth": [1, 2]}}
-    assert configurable.find(written, shades).get_config() == written["config"]
-    assert configurable.serialize(None, shades) is None
-    assert configurable.serialize(Shade, shades) == "Shade"
-    assert configurable.find("shade", shades).depth == 1
+    assert config.find(written, shades).get_config() == written["config"]
+    assert config.serialize(None, shades) is None
+    assert config.serialize(Shade, shades) == "Shade"
+    assert config.find("shade", shades).depth == 1
 
 
 def test_a_class_of_ones_own_is_written_and_read_under_its_name(shades):
     class Tint(Shade):
         pass
 
-    written = configurable.serialize(Tint(3), shades)
+    written = config.serialize(Tint(3), shades)
     assert written["class_name"] == "Tint"
     with custom_object_scope({"Tint": Tint}):
-        assert type(configurable.find(written, shades)) is Tint
+        assert type(config.find(written, shades)) is Tint
 
 
 @pytest.mark.parametrize(
-    ("config", "words"),
+    ("written", "words"),
     [
         (7, "shade: expected a name or a dict with 'class_name', got 7"),
         ({"class_name": 3}, "expected a name or a dict with 'class_name'"),
@@ -68,14 +68,14 @@ def test_a_class_of_ones_own_is_written_and_read_under_its_name(shades):
         ({"class_name": "Shade", "config": {"size": 1}}, "shade 'Shade': got {'size': 1}. Unknown"),
     ],
 )
-def test_a_config_that_says_nothing_valid_is_an_error_of_the_config(shades, config, words):
+def test_a_config_that_says_nothing_valid_is_an_error_of_the_config(shades, written, words):
     with pytest.raises(ConfigError, match=words):
-        configurable.deserialize(config, shades)
+        config.deserialize(written, shades)
 
 
 def test_what_has_no_name_cannot_be_written(shades):
     with pytest.raises(SavingError, match="The shade <function .*lambda.* something without a name"):
-        configurable.serialize(lambda: 0, shades)
+        config.serialize(lambda: 0, shades)
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_what_has_no_name_cannot_be_written(shades):
     ],
 )
 def test_class_names_become_the_names_that_keras_gives(name, snake):
-    assert configurable.snake_case(name) == snake
+    assert config.snake_case(name) == snake

@@ -15,8 +15,9 @@ from torch import nn
 import torchfunc as tf
 from torchfunc.errors import DisconnectedError, GraphError, NameTakenError
 from torchfunc.graph import symbolic
-from torchfunc.graph.graph import Call, Graph, Names, Ref, StateRef, between
-from torchfunc.graph.infer import Number, Spec
+from torchfunc.graph.drawing import between
+from torchfunc.graph.graph import Call, Graph, Names, Ref, StateRef
+from torchfunc.graph.spec import Number, Spec
 from torchfunc.layers import Layer
 
 
@@ -293,7 +294,7 @@ def test_names_count_on() -> None:
 def test_a_deep_graph_needs_no_recursion() -> None:
     x = y = tf.Input((3,), batch_size=1)
     for _ in range(5_000):
-        y = symbolic.recorded(torch.neg, (y,), {}, tuple, None)
+        y = symbolic.record_stated(torch.neg, (y,), {}, tuple, None)
     graph = between(x, y).graph
     assert len(graph.calls) == 5_001 and graph.is_chain
     assert copy.deepcopy(graph) == graph

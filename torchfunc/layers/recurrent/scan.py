@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchfunc.layers._cell import RecurrentCell
-from torchfunc.layers.cells import StackedRNNCells, output_size, takes_training
+from torchfunc.layers.recurrent.cell import RecurrentCell, StackedRNNCells, output_size, takes_training
 from torchfunc.tree import leaves, map_leaves
 
 Step = Callable[[Tensor, Any], Any]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypedDict
 from torch import Tensor
 
 from torchfunc import schedules
-from torchfunc.configurable import Configurable, Self, argument_names
+from torchfunc.config import Configurable, Self, argument_names
 from torchfunc.errors import CompileError, TorchfuncError, explain
 from torchfunc.optimizers.stepper import Stepper, Update
 

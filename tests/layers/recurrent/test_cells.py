@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tests.layers.sequence_check import MASK, check_compiled, close, equal
 from torchfunc import layers, registry
 from torchfunc.errors import DTypeError, GraphError, ShapeError
-from torchfunc.layers import convolutional_recurrent
+from torchfunc.layers.recurrent import conv_lstm
 
 
 class MinimalCell(layers.Layer):
@@ -302,4 +302,4 @@ def test_every_recurrent_class_is_registered_under_its_own_name() -> None:
         layers.LSTMCell,
     ):
         assert registry.layers.lookup(kind.__name__) is kind
-    assert registry.layers.lookup("ConvLSTM2D") is convolutional_recurrent.ConvLSTM2D
+    assert registry.layers.lookup("ConvLSTM2D") is conv_lstm.ConvLSTM2D

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torchfunc import regularizers
 from torchfunc.errors import GraphError, ShapeError, TorchfuncError, explain
 from torchfunc.graph import blame, symbolic
-from torchfunc.graph.infer import Spec, building
+from torchfunc.graph.probing.building import building
+from torchfunc.graph.spec import Spec
 from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor, dtype_of, has_symbol
 from torchfunc.layers import config
 from torchfunc.layers.weights import WeightInfo, Weights
@@ -184,7 +185,7 @@ class Layer(Weights):
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.output_shape_for is not None and len(args) == 1 and isinstance(args[0], SymbolicTensor):
-            outputs = symbolic.recorded(
+            outputs = symbolic.record_stated(
                 self, args, kwargs, self.output_shape_for, self.output_dtype(args[0].dtype)
             )
         else:

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from torchfunc import activations, registry
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers._convolution import Convolution, Sizes, conv1d
-from torchfunc.layers._geometry import Spatial, count, counts, known, same_width
+from torchfunc.layers.arguments import count, counts, known, same_width
+from torchfunc.layers.convolution.kernel import Convolution, Sizes, conv1d
+from torchfunc.layers.windows import Spatial
 
 
 class _Conv(Convolution):

@@ -10,10 +10,11 @@ from torch.nn import functional as F
 
 from torchfunc import registry
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers._cell import Shapes
-from torchfunc.layers._geometry import choice, counts, image_data_format, known, same_total, windows
-from torchfunc.layers.cells import GatedCell
-from torchfunc.layers.recurrent import CellLayer
+from torchfunc.layers.arguments import choice, counts, image_data_format, known
+from torchfunc.layers.recurrent.cell import Shapes
+from torchfunc.layers.recurrent.gates import GatedCell
+from torchfunc.layers.recurrent.rnn import CellLayer
+from torchfunc.layers.windows import same_total, windows
 
 _SPACE = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 _CONVOLUTIONS: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from torchfunc import activations, registry
-from torchfunc.errors import GraphError, explain
-from torchfunc.layers import config
-from torchfunc.layers._cell import RecurrentCell
-from torchfunc.layers.base import Layer
+from torchfunc.layers.recurrent.cell import RecurrentCell
 
 _TANH = (activations.tanh, torch.tanh, F.tanh)
 _SIGMOID = (activations.sigmoid, torch.sigmoid, F.sigmoid)
@@ -229,92 +224,3 @@ class LSTMCell(GatedCell):
     def kernel(self, training: bool) -> str | None:
         usual = self.activation in _TANH and self.recurrent_activation in _SIGMOID
         return "lstm" if usual and not (training and self.recurrent_dropout) else None
-
-
-@registry.layers.register()
-class StackedRNNCells(Layer):
-    """Several cells as one: each is given the output of the one before. Its states are a list for each cell.
-
-    Args:
-        cells: the cells, the lowest first.
-        kwargs: those of every Layer.
-
-    Raises:
-        GraphError: an element without a `state_size`.
-    """
-
-    def __init__(self, cells: Iterable[Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.cells = nn.ModuleList(cell_from(each, "StackedRNNCells") for each in cells)
-
-    @property
-    def state_size(self) -> list[Any]:
-        return [cell.state_size for cell in self.cells]
-
-    @property
-    def output_size(self) -> int:
-        return output_size(self.cells[-1])
-
-    def build(self, input_shape: Any) -> None:
-        for cell in self.cells:
-            build_cell(cell, input_shape)
-            input_shape = (input_shape[0], output_size(cell))
-
-    def forward(self, inputs: Tensor, states: Any, training: bool | None = None) -> tuple[Any, list[Any]]:
-        training = self.training if training is None else training
-        output, new = inputs, []
-        for cell, state in zip(self.cells, states, strict=True):
-            keywords = {"training": training} if takes_training(type(cell)) else {}
-            output, state = cell(output, state, **keywords)
-            new.append(state)
-        return output, new
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments as plain data, each cell with its own."""
-        base = {"name": self.given_name or self.graph_name, "trainable": self.trainable}
-        return {**base, "cells": config.plain(list(self.cells), "StackedRNNCells", "cells")}
-
-
-def cell_from(cell: Any, owner: str) -> Any:
-    """A cell: given as such, as its config, or as a list of cells.
-
-    Raises:
-        GraphError: no module with a `state_size`.
-    """
-    if isinstance(cell, (list, tuple)):
-        return StackedRNNCells(cell)
-    found = config.layer_from(cell, f"{owner}.cell") if isinstance(cell, dict) else cell
-    if not isinstance(found, nn.Module) or not hasattr(found, "state_size"):
-        raise GraphError(
-            explain(
-                owner,
-                got=f"{type(found).__name__} as a cell",
-                expected="a layer that takes (inputs, states) and has a state_size",
-                fix=f"{owner}(LSTMCell(32)), or set self.state_size in your cell",
-            )
-        )
-    takes_training(type(found))
-    return found
-
-
-def build_cell(cell: Any, shape: Any) -> None:
-    """Build a cell for one step of inputs, where it is a layer."""
-    if isinstance(cell, Layer):
-        cell._build_for((shape,), {})
-
-
-def takes_training(kind: type[nn.Module]) -> bool:
-    """Whether the forward of a class takes `training`."""
-    # a plain dict, because a compiler that reads this warns about functools.cache
-    if kind not in _TAKE_TRAINING:
-        _TAKE_TRAINING[kind] = "training" in inspect.signature(kind.forward).parameters
-    return _TAKE_TRAINING[kind]
-
-
-_TAKE_TRAINING: dict[type[nn.Module], bool] = {}
-
-
-def output_size(cell: Any) -> int:
-    """The length of a cell's output: its `output_size`, else that of its first state."""
-    size = getattr(cell, "output_size", None) or cell.state_size
-    return cast(int, size[0] if isinstance(size, (list, tuple)) else size)

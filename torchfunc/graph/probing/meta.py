@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from torchfunc.graph.shortcuts import shortcut
+from torchfunc.graph.probing.shortcuts import shortcut
 from torchfunc.tree import leaves, map_leaves
 
 _paused: ContextVar[bool] = ContextVar("meta_paused", default=False)

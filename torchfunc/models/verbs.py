@@ -14,8 +14,8 @@ from torchfunc.callbacks import History
 from torchfunc.errors import CompileError
 from torchfunc.graph.graph import Graph
 from torchfunc.graph.symbolic import Input
-from torchfunc.layers.base import Layer
 from torchfunc.layers.core import Embedding
+from torchfunc.layers.layer import Layer
 from torchfunc.training.checks import InputSpec
 from torchfunc.training.trainer import Trainer
 from torchfunc.tree import is_branch, leaves, map_leaves

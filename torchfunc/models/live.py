@@ -9,7 +9,7 @@ from torch import nn
 
 from torchfunc.graph.graph import Graph
 from torchfunc.graph.symbolic import Node
-from torchfunc.layers.base import Layer
+from torchfunc.layers.layer import Layer
 from torchfunc.tree import leaves
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from torchfunc import registry
-from torchfunc.configurable import Configurable, Self, deserialize, serialize, snake_case
+from torchfunc.config import Configurable, Self, deserialize, serialize, snake_case
 from torchfunc.errors import DataError, explain
-from torchfunc.losses.base import align, as_tensor, divide, fit_weights
+from torchfunc.losses.loss import align, as_tensor, divide, fit_weights
 
 Number = Tensor | float
 

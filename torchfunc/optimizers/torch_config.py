@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import optim
 
-from torchfunc.configurable import plain
+from torchfunc.config import plain
 from torchfunc.errors import ConfigError, SavingError, UnknownNameError, explain, shorten
 
 # LBFGS is not among them: it wants a closure, which `fit` does not have.

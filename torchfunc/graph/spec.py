@@ -1,15 +1,54 @@
-"""What an Input is asked for, checked: its shape and its dtype."""
+"""Spec: the type of a tensor that is not computed yet, and what an Input is asked for, checked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from torchfunc.errors import DTypeError, GraphError, explain
-from torchfunc.graph.infer import Number
+
+WORLDS = (96, 192, 1)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The type of a tensor: its dtype, and its shape in each world.
+
+    Attributes:
+        dtype: a `torch.dtype`.
+        worlds: the shape in each world; one alone where nothing is unknown.
+        shape: the one shape that they make, where an unknown dimension is None.
+    """
+
+    dtype: torch.dtype
+    worlds: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        if all(shape == self.worlds[0] for shape in self.worlds):
+            object.__setattr__(self, "worlds", self.worlds[:1])
+
+    @classmethod
+    def of(cls, shape: Sequence[int | None], dtype: torch.dtype = torch.float32) -> Spec:
+        """The spec of a tensor with this shape, None where unknown."""
+        return cls(dtype, tuple(tuple(world if each is None else each for each in shape) for world in WORLDS))
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*self.worlds, strict=True))
+
+    def __repr__(self) -> str:
+        return f"{self.shape} {str(self.dtype).removeprefix('torch.')}"
+
+
+@dataclass(frozen=True)
+class Number:
+    """The type of a number that each batch brings, such as a batch size: its value in each world."""
+
+    worlds: tuple[Any, ...]
 
 
 def whole_shape(shape: Any, batch_size: Any, batch_shape: Any) -> tuple[int | None, ...]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from torchfunc.configurable import Configurable, snake_case
+from torchfunc.config import Configurable, snake_case
 from torchfunc.errors import CompileError, DataError, explain
 
 EPSILON = 1e-7

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from torchfunc import activations, registry
-from torchfunc.layers._convolution import Convolution, Sizes, conv1d
-from torchfunc.layers._geometry import count, known
+from torchfunc.layers.arguments import count, known
+from torchfunc.layers.convolution.kernel import Convolution, Sizes, conv1d
 
 
 class _Depthwise(Convolution):

@@ -1,0 +1,80 @@
+"""Building: a layer that is only tried makes real weights, and keeps them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from torchfunc.errors import ShapeError, explain
+from torchfunc.graph.probing.meta import OnMeta
+from torchfunc.graph.probing.unchanged import Unchanged
+from torchfunc.graph.targets import name_of
+
+
+@contextmanager
+def building(layer: nn.Module) -> Iterator[None]:
+    """Within it a layer makes real weights, though it may have been called on tensors without data.
+
+    The weights stay, and are drawn from the random numbers as if nothing had been tried.
+
+    Raises:
+        ShapeError: the memory does not hold them.
+    """
+    try:
+        with _at_rest(layer):
+            yield
+    except RuntimeError as error:
+        if "allocate" not in str(error):
+            raise
+        raise _without_room(layer, error) from error
+
+
+@contextmanager
+def _at_rest(layer: nn.Module) -> Iterator[None]:
+    unchanged = Unchanged.current()
+    if unchanged is None or unchanged.is_at_rest:
+        yield
+        return
+    with OnMeta.paused(), unchanged.at_rest():
+        try:
+            yield
+        finally:
+            for each in layer.modules():
+                unchanged.remember(each)
+
+
+def _without_room(layer: nn.Module, error: RuntimeError) -> ShapeError:
+    asked = re.search(r"to allocate ([\d.]+ \w+)", str(error))
+    return ShapeError(
+        explain(
+            f"{type(layer).__name__} {name_of(layer)!r}",
+            got=f"one of {asked[1]}" if asked else "one that is larger",
+            expected="a weight that a memory can hold",
+            fix="fewer units, or a smaller input",
+        )
+    )
+
+
+def prepare(target: Any) -> None:
+    """Let every module run as it is, and those without weights make them."""
+    for each in target.modules() if isinstance(target, nn.Module) else ():
+        each.__dict__.pop("_compiled_call_impl", None)
+        _initialize_by_door(each)
+
+
+def _initialize_by_door(module: nn.Module) -> None:
+    """Let one of PyTorch's lazy modules make real weights during the try, and keep them."""
+    hook = module.__dict__.get("_initialize_hook")
+    if hook is None or hook.id not in module._forward_pre_hooks:
+        return
+    initialize: Any = module._infer_parameters
+
+    def by_door(module: Any, args: Any, kwargs: Any = None) -> None:
+        with building(module):
+            initialize(module, args, kwargs)
+
+    module._forward_pre_hooks[hook.id] = by_door

@@ -1,0 +1,114 @@
+"""What a call would return: found by trying it on tensors that have a shape and a dtype but no data.
+
+Every symbolic tensor remembers its shape in three worlds: in one each unknown dimension is 96, in the
+next 192, in the last 1. A call is tried in each; what moved between them is unknown in the result. 96 and
+192 divide by 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 and 96, so that a module which splits a dimension can be
+tried. The last world tells what `x[:, :50]` or `n % 8` hide from the others; it is left out where a call
+cannot be made in it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchfunc.graph.probing.building import prepare
+from torchfunc.graph.probing.meta import OnMeta
+from torchfunc.graph.probing.results import form_of, merged
+from torchfunc.graph.probing.unchanged import Unchanged
+from torchfunc.graph.probing.values import returned_on_cpu
+from torchfunc.graph.spec import Number, Spec
+from torchfunc.tree import leaves, map_leaves
+
+
+def infer(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The specs of what `target(*args, **kwargs)` returns, where Specs and Numbers stand for its symbols.
+
+    Nothing is left behind: the attributes and buffers of a module, and the states of the random number
+    generators, are as before. Weights that a lazy layer makes on its first call stay.
+
+    Returns:
+        What the call returns, with a Spec for each tensor and a Number for each number that moves.
+
+    Raises:
+        OtherFormError: it returns something of another form for another batch size.
+        Exception: whatever the call itself raises.
+    """
+    symbols = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, (Spec, Number))]
+    count = min((len(symbol.worlds) for symbol in symbols if len(symbol.worlds) > 1), default=1)
+    live = any(isinstance(symbol, Number) for symbol in symbols)
+    try:
+        results = _on_meta(target, args, kwargs, count)
+    except Exception as error:
+        if not _wants_values(error):
+            raise
+        results, live = returned_on_cpu(target, args, kwargs, count), True
+        if not isinstance(target, nn.Module) and not _are_tensors(results):
+            raise  # a number made of values, and no module that could make it at every call
+    return merged(results, live)
+
+
+def _on_meta(target: Any, args: Any, kwargs: Any, count: int) -> list[Any]:
+    """What the call returns in each of `count` worlds, where tensors have no data."""
+    with Unchanged(target) as unchanged:
+        results = [_try(target, args, kwargs, world, unchanged) for world in range(min(count, 2))]
+        if count > 2:
+            results += _last_world(target, args, kwargs, results[0], unchanged)
+    return results
+
+
+def _are_tensors(results: list[Any]) -> bool:
+    return all(isinstance(leaf, Tensor) for leaf in leaves(results))
+
+
+def failure(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception | None:
+    """What the call raises in the first world of its arguments, or None."""
+    with Unchanged(target) as unchanged:
+        try:
+            _try(target, args, kwargs, 0, unchanged)
+        except Exception as error:
+            return error
+    return None
+
+
+def _try(target: Any, args: Any, kwargs: Any, world: int, unchanged: Unchanged) -> Any:
+    """What the call returns in one world, where tensors have no data; nothing is left behind."""
+    args, kwargs = _in_world((args, kwargs), world)
+    prepare(target)
+    with torch.no_grad(), OnMeta():
+        result = target(*args, **kwargs)
+    unchanged.restore()
+    return result
+
+
+def _in_world(tree: Any, world: int) -> Any:
+    """Arguments as they are in one world: tensors without data, and numbers."""
+
+    def stand_in(leaf: Any) -> Any:
+        if isinstance(leaf, Spec):
+            shape = leaf.worlds[min(world, len(leaf.worlds) - 1)]
+            return torch.empty(shape, dtype=leaf.dtype, device="meta")
+        return leaf.worlds[min(world, len(leaf.worlds) - 1)] if isinstance(leaf, Number) else leaf
+
+    return map_leaves(stand_in, tree)
+
+
+def _last_world(target: Any, args: Any, kwargs: Any, expected: Any, unchanged: Unchanged) -> list[Any]:
+    """What the call returns where every unknown dimension is 1, if it can be made and has the same form."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = _try(target, args, kwargs, 2, unchanged)
+    except Exception:
+        return []
+    return [result] if form_of(result) == form_of(expected) else []
+
+
+def _wants_values(error: Exception) -> bool:
+    """Whether a call failed only because it wanted to look at numbers."""
+    text = str(error).lower()
+    return "meta" in text or "data-dependent" in text or isinstance(error, NotImplementedError)

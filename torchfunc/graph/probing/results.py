@@ -1,0 +1,61 @@
+"""Results: what a call returned in several worlds, as one structure of specs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchfunc.graph.spec import Number, Spec
+from torchfunc.tree import leaves_with_path, map_with_path
+
+
+class OtherFormError(Exception):
+    """A call returns something of another form for another batch size."""
+
+
+def form_of(tree: Any) -> list[Any]:
+    """What must be the same for every batch size: the nesting, ranks, dtypes and plain values."""
+    return [(path, _kind(leaf)) for path, leaf in leaves_with_path(tree)]
+
+
+def _kind(leaf: Any) -> Any:
+    if isinstance(leaf, Tensor):
+        return leaf.ndim, leaf.dtype
+    if isinstance(leaf, torch.device):
+        return torch.device
+    number = isinstance(leaf, (int, float)) and not isinstance(leaf, bool)
+    return (type(leaf), None if number else leaf) if number or isinstance(leaf, _PLAIN) else _Other(leaf)
+
+
+_PLAIN = (bool, complex, str, bytes, type(None), torch.dtype, torch.layout, torch.memory_format)
+
+
+class _Other:
+    """A leaf that is neither a tensor nor a plain value: no part of a graph."""
+
+    def __init__(self, value: Any) -> None:
+        raise OtherFormError(
+            f"a {type(value).__name__} is among what it returns, and a graph carries tensors, "
+            "numbers and strings in lists, tuples and dicts"
+        )
+
+
+def merged(results: list[Any], live: bool) -> Any:
+    """One structure of specs from what a call returned in each world."""
+    forms = [form_of(result) for result in results]
+    if any(form != forms[0] for form in forms):
+        raise OtherFormError(
+            "what it returns has another form for another batch size, and a graph has one form for all"
+        )
+
+    def spec(path: Any, *values: Any) -> Any:
+        first = values[0]
+        if isinstance(first, Tensor):
+            return Spec(first.dtype, tuple(tuple(value.shape) for value in values))
+        if isinstance(first, (int, float)) and not isinstance(first, bool):
+            return Number(values) if live or any(value != first for value in values) else first
+        return first
+
+    return map_with_path(spec, *results)

@@ -1,0 +1,1 @@
+"""Convolutions: windows of weights that slide over space."""

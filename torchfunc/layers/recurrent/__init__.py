@@ -1,0 +1,1 @@
+"""Recurrent layers: a cell, and the steps of a sequence that pass through it."""
