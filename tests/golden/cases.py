@@ -994,3 +994,42 @@ def weights_only() -> Case:
 @case
 def weights_of_others() -> Case:
     return Case(small(), floats(3, 4), foreign=True)
+
+
+@case
+def native_modules_more() -> Case:
+    row, sequence, image, volume = (4,), (4, 6), (4, 6, 6), (4, 4, 4, 4)
+    decoder = nn.TransformerDecoderLayer(6, 2, dim_feedforward=4, batch_first=True)
+    rows: dict[str, Any] = {
+        kind: (getattr(nn, kind)(2), {"1": sequence, "2": image, "3": volume}[kind[-2]])
+        for rank in "123"
+        for kind in f"MaxPool{rank}d AvgPool{rank}d AdaptiveAvgPool{rank}d AdaptiveMaxPool{rank}d".split()
+    }
+    for rank, shape in (("1", sequence), ("2", image), ("3", volume)):
+        rows[f"Conv{rank}d"] = (getattr(nn, f"Conv{rank}d")(4, 2, 2), shape)
+        rows[f"ConvTranspose{rank}d"] = (getattr(nn, f"ConvTranspose{rank}d")(4, 2, 2), shape)
+        rows[f"InstanceNorm{rank}d"] = (getattr(nn, f"InstanceNorm{rank}d")(4), shape)
+        rows[f"Dropout{rank}d"] = (getattr(nn, f"Dropout{rank}d")(0.2), shape)
+        rows[f"ConstantPad{rank}d"] = (getattr(nn, f"ConstantPad{rank}d")(1, 0.5), shape)
+        for kind in ("Reflection", "Replication", "Zero"):
+            rows[f"{kind}Pad{rank}d"] = (getattr(nn, f"{kind}Pad{rank}d")(1), shape)
+    rows |= {
+        "BatchNorm3d": (nn.BatchNorm3d(4), volume),
+        "ChannelShuffle": (nn.ChannelShuffle(2), image),
+        "GLU": (nn.GLU(), row),
+        "LPPool2d": (nn.LPPool2d(2, 2), image),
+        "LocalResponseNorm": (nn.LocalResponseNorm(2), image),
+        "PixelUnshuffle": (nn.PixelUnshuffle(2), image),
+        "Softmax2d": (nn.Softmax2d(), image),
+        "Softmin": (nn.Softmin(-1), row),
+        "Unfold": (nn.Unfold(2, stride=2), image),
+        "UpsamplingBilinear2d": (nn.UpsamplingBilinear2d(scale_factor=2), image),
+        "UpsamplingNearest2d": (nn.UpsamplingNearest2d(scale_factor=2), image),
+        "AlphaDropout": (nn.AlphaDropout(0.2), row),
+        "GRUCell": (nn.GRUCell(4, 2), row),
+        "RNNCell": (nn.RNNCell(4, 2, nonlinearity="relu"), row),
+        "CosineSimilarity": (lambda pair: nn.CosineSimilarity()(*pair), row, row),
+        "PairwiseDistance": (lambda pair: nn.PairwiseDistance()(*pair), row, row),
+        "TransformerDecoder": (lambda x: nn.TransformerDecoder(decoder, 1)(x, x), sequence),
+    }
+    return table("native_more", rows)
