@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -103,4 +104,41 @@ def test_house_says_where_the_package_was_looked_for(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         f"house.py: {tmp_path / 'torchfunc'} has no Python files. Fix: --root is a checkout of torchfunc.\n"
+    )
+
+
+SLOW = """
+import time
+
+_save = Model.save
+
+
+def _slowly(self, *args, **kwargs):
+    time.sleep(0.3)
+    _save(self, *args, **kwargs)
+
+
+Model.save = _slowly
+"""
+
+
+def test_bench_measures_another_checkout_by_its_own_package(tmp_path: Path) -> None:
+    other = tmp_path / "torchfunc"
+    shutil.copytree(ROOT / "torchfunc", other, ignore=shutil.ignore_patterns("__pycache__"))
+    with (other / "__init__.py").open("a", encoding="utf-8") as file:
+        file.write(SLOW)
+    done = run("scripts/bench.py", "save", "--rounds", "1", "--threads", "1", "--against", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"  MLP\n +here +(\S+) us +(\S+)x of there .*\n +there +(\S+) us\n", done.stdout)
+    assert found, done.stdout
+    here, ratio, there = (float(each.replace(",", "")) for each in found.groups())
+    assert there > 300_000 > here
+    assert ratio == pytest.approx(here / there, abs=1e-3)
+
+
+def test_bench_wants_a_checkout_to_measure_against(tmp_path: Path) -> None:
+    done = run("scripts/bench.py", "--against", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        f"{tmp_path} has no folder 'torchfunc'. Fix: --against is a checkout of torchfunc.\n"
     )
