@@ -44,6 +44,7 @@ def _at_rest(layer: nn.Module) -> Iterator[None]:
             yield
         finally:
             unchanged.remember(layer.modules())
+            prepare(layer.modules())
 
 
 def _without_room(layer: nn.Module, error: RuntimeError) -> ShapeError:
