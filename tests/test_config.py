@@ -76,16 +76,3 @@ def test_a_config_that_says_nothing_valid_is_an_error_of_the_config(shades, writ
 def test_what_has_no_name_cannot_be_written(shades):
     with pytest.raises(SavingError, match="The shade <function .*lambda.* something without a name"):
         config.serialize(lambda: 0, shades)
-
-
-@pytest.mark.parametrize(
-    ("name", "snake"),
-    [
-        ("TruePositives", "true_positives"),
-        ("AUC", "auc"),
-        ("MeanIoU", "mean_io_u"),
-        ("KLDivergence", "kl_divergence"),
-    ],
-)
-def test_class_names_become_the_names_that_keras_gives(name, snake):
-    assert config.snake_case(name) == snake
