@@ -45,18 +45,19 @@ def described(source: Any) -> dict[str, Any] | None:
     kind, arguments = _parts(source)
     if kind not in _NAMES:
         return None
-    written = plain(arguments)
-    wrong = next((key for key, value in written.items() if not _is_data(value)), None)
-    if wrong is not None:
+
+    def refused(value: Any, name: str) -> Any:
         raise SavingError(
             explain(
                 f"The optimizer {_NAMES[kind]}",
-                got=f"{wrong}={shorten(written[wrong])}",
+                got=f"{name}={shorten(value)}",
                 expected="arguments that are numbers, truth values or text",
                 fix="give such ones, or save the weights alone: model.save_weights(...)",
             )
         )
-    return {"class_name": _NAMES[kind], "config": written}
+
+    config = {name: plain(value, refused, name) for name, value in arguments.items()}
+    return {"class_name": _NAMES[kind], "config": config}
 
 
 def _parts(source: Any) -> tuple[Any, dict[str, Any]]:
@@ -67,14 +68,6 @@ def _parts(source: Any) -> tuple[Any, dict[str, Any]]:
     if isinstance(source, partial) and not source.args and isinstance(source.func, type):
         return source.func, dict(source.keywords)
     return (source, {}) if isinstance(source, type) else (None, {})
-
-
-def _is_data(value: Any) -> bool:
-    return (
-        value is None
-        or isinstance(value, (bool, int, float, str))
-        or (isinstance(value, list) and all(map(_is_data, value)))
-    )
 
 
 def is_description(config: Any) -> bool:
