@@ -132,7 +132,7 @@ def described(value: Any, name: str, owner: str = "") -> Any:
         if isinstance(each, nn.Module):
             return _module(each, name)
         if isinstance(each, Configurable):
-            return serialize(each, each.known)
+            return serialize(each, type(each).known)
         function = getattr(each, "stands_for", each)
         known = registry.activations.name_of(function) or custom_name_of(function)
         if known is None:
@@ -207,8 +207,9 @@ def serialize(thing: Any, known: Registry) -> Any:
     Raises:
         SavingError: something that has neither a config nor a name, or the name of something of ours.
     """
-    if isinstance(thing, Configurable) and thing.wraps is not None:
-        thing = getattr(thing, thing.wraps)
+    wraps = type(thing).wraps if isinstance(thing, Configurable) else None
+    if wraps is not None:
+        thing = getattr(thing, wraps)
     if thing is None:
         return None
     if not isinstance(thing, type) and hasattr(thing, "get_config"):
