@@ -1,4 +1,4 @@
-"""Objects as plain data, and back: by the registries, the table of torch.nn, and nothing else.
+"""Objects as plain data, and back: by the registries, the table of PyTorch's classes, and nothing else.
 
 An object is what its constructor was given. It is written as `{"class_name": ..., "config": {...}}`, a
 function as its name. Nothing is imported or evaluated because a config says so.
@@ -309,14 +309,12 @@ def constructed(kind: Any, arguments: Any, place: str, where: str | None = None)
 _REFUSALS = (TypeError, ValueError, AttributeError, KeyError, ZeroDivisionError, RuntimeError, OverflowError)
 
 
-def _native_arguments(
-    kind: type[nn.Module], arguments: Mapping[str, Any], place: str, where: str
-) -> dict[str, Any]:
-    """The arguments of a class of torch.nn: lists as tuples, and the modules in them made."""
+def _native_arguments(kind: type, arguments: Mapping[str, Any], place: str, where: str) -> dict[str, Any]:
+    """The arguments of a class of PyTorch: lists as tuples, and the modules in them made."""
     known = native.argument_names(kind)
     unknown = [name for name in arguments if name not in known]
     if unknown:
-        raise ConfigError(f"{where}: {kind.__name__} has no argument {shorten(unknown[0])}.")
+        raise ConfigError(explain(where, got=shorten(unknown[0]), expected=f"arguments among {known}"))
     if kind not in native.CONTAINERS:
         return {name: _native_argument(value, f"{place}.config.{name}") for name, value in arguments.items()}
     children = arguments.get("modules")

@@ -1,4 +1,4 @@
-"""Modules of torch.nn that a file may name, and the constructor's arguments that make another like each.
+"""Classes of torch.nn and torch.optim that a file may name, and the arguments that make another like each.
 
 PyTorch's modules keep most constructor arguments as attributes of the same name. What they keep under
 another, or not at all, is said here.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from torch import nn
+from torch import nn, optim
 
 _NAMES = """
     AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d
@@ -29,23 +29,39 @@ _NAMES = """
 """
 
 
+# LBFGS is not among them: it wants a closure, which `fit` does not have
+_OPTIMIZERS = (
+    "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax NAdam RAdam RMSprop Rprop SGD SparseAdam".split()
+)
+
+
 @cache
 def classes() -> dict[str, type[nn.Module]]:
     """The classes of torch.nn that a file may name, by that name: `torch.nn.Linear`."""
     return {f"torch.nn.{name}": getattr(nn, name) for name in _NAMES.split() if hasattr(nn, name)}
 
 
-def name_of(kind: type) -> str | None:
+@cache
+def optimizers() -> dict[str, type[optim.Optimizer]]:
+    """The optimizers that a file may name, by that name: `torch.optim.Adam`."""
+    return {f"torch.optim.{name}": getattr(optim, name) for name in _OPTIMIZERS}
+
+
+def name_of(kind: Any) -> str | None:
     """The name under which a file may mention a class, or None."""
-    name = f"torch.nn.{kind.__name__}"
-    return name if classes().get(name) is kind else None
+    return _names().get(kind)
 
 
-def argument_names(kind: type[nn.Module]) -> list[str]:
+@cache
+def _names() -> dict[type, str]:
+    return {kind: name for table in (classes(), optimizers()) for name, kind in table.items()}
+
+
+def argument_names(kind: type) -> list[str]:
     """The arguments of a class that a file may state."""
     if kind in CONTAINERS:
         return ["modules"]
-    taken = list(inspect.signature(kind.__init__).parameters)[1:]
+    taken = list(inspect.signature(kind).parameters)
     return _SIGNATURES.get(kind.__name__) or [each for each in taken if each not in _UNSTATED]
 
 
@@ -61,8 +77,10 @@ def arguments_of(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not _ABSENT}
 
 
-def made(kind: type[nn.Module], arguments: dict[str, Any]) -> nn.Module:
-    """A module of a class of the table: the opposite of `arguments_of`."""
+def made(kind: type, arguments: dict[str, Any]) -> Any:
+    """A module of a class of the table, or a function of parameters that makes an optimizer of it."""
+    if issubclass(kind, optim.Optimizer):
+        return partial(kind, **arguments)
     if kind not in CONTAINERS:
         return kind(**arguments)
     module = kind()
@@ -72,7 +90,7 @@ def made(kind: type[nn.Module], arguments: dict[str, Any]) -> nn.Module:
 
 
 _ABSENT = object()
-_UNSTATED = ("device", "dtype", "_weight", "_freeze")
+_UNSTATED = ("device", "dtype", "_weight", "_freeze", "params")
 
 
 def _attribute(module: nn.Module, name: str) -> Any:
