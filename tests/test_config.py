@@ -106,6 +106,15 @@ def test_an_argument_that_no_file_can_hold_is_told_with_its_owner():
     with pytest.raises(SavingError, match=words):
         Hue(object()).get_config()
 
+    class Shifted(layers.Layer):
+        def __init__(self, by):
+            super().__init__()
+            self.by = by
+
+    assert Shifted(np.arange(2)).get_config()["by"] == [0, 1]
+    with pytest.raises(SavingError, match="Shifted 'shifted': .*got SymbolicTensor as the argument 'by'"):
+        Shifted(tf.Input((3,))).get_config()
+
 
 @pytest.mark.parametrize(
     ("kind", "arguments", "words"),

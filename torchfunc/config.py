@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from torchfunc import native, registry
 from torchfunc.errors import ConfigError, SavingError, TorchfuncError, explain, shorten
@@ -103,7 +104,7 @@ def plain(value: Any, leaf: Callable[[Any, str], Any] | None = None, name: str =
         leaf: what is made of a value that JSON does not hold, and of its name; by default it stays.
         name: what the value is called; an item of a dict has the key behind a dot.
     """
-    if hasattr(value, "tolist"):
+    if isinstance(value, (Tensor, np.ndarray, np.generic)):
         return value.tolist()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
