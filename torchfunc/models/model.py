@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import registry
+from torchfunc.config import described, made
 from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import Drawn, Graph
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
-from torchfunc.layers.config import class_name
 from torchfunc.layers.layer import Layer
 from torchfunc.models import loading
 from torchfunc.models.cloning import called_anew, respecified
@@ -28,7 +28,6 @@ from torchfunc.models.live import Symbols
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.verbs import Training
 from torchfunc.saving import graph_json as saved
-from torchfunc.saving import native
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import summary
 
@@ -446,7 +445,7 @@ class Model(Training):
 
     def to_json(self, **options: Any) -> str:
         """`get_config` as JSON text; `options` are those of `json.dumps`."""
-        return json.dumps({"class_name": class_name(self), "config": self.get_config()}, **options)
+        return json.dumps(described(self, self.name), **options)
 
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write the model to one `.safetensors` file, or to a directory with `config.json` and weights.
@@ -585,4 +584,4 @@ def clone_model(
 
 
 def _same_config(module: nn.Module) -> nn.Module:
-    return native.restored(native.described(module, type(module).__name__), "layer", "clone_model")
+    return made(described(module, type(module).__name__), "clone_model", "layer")

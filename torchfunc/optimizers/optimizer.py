@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypedDict
 
 from torch import Tensor
 
-from torchfunc import schedules
+from torchfunc import registry, schedules
 from torchfunc.config import Configurable, Self, argument_names
 from torchfunc.errors import CompileError, TorchfuncError, explain
 from torchfunc.optimizers.stepper import Stepper, Update
@@ -66,6 +66,7 @@ class Optimizer(Configurable):
             not exist, with the one that was meant.
     """
 
+    known = registry.optimizers
     hyperparameters: ClassVar[tuple[str, ...]] = ()
     flat: ClassVar[tuple[str, ...]] = ()
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from torchfunc import registry
+from torchfunc.config import argument_names
 from torchfunc.errors import GraphError, ShapeError, explain
-from torchfunc.layers import config
 from torchfunc.layers.arguments import floating, one_shape
 from torchfunc.layers.layer import Layer
 from torchfunc.layers.recurrent.cell import RecurrentCell, build_cell, cell_from
@@ -229,7 +229,7 @@ class CellLayer(RNN):
         given |= given.pop("kwargs")
         for unused in ("use_cudnn", "implementation"):  # how Keras is to compute it
             given.pop(unused, None)
-        names = set(config.arguments_of(self.cell_class)) - {"name", "activity_regularizer"}
+        names = set(argument_names(self.cell_class)) - {"name", "activity_regularizer"}
         cell = self.cell_class(**{name: given[name] for name in names & given.keys()})
         both = {"trainable", "dtype"}
         super().__init__(cell, **{name: given[name] for name in given.keys() - (names - both)})
