@@ -26,13 +26,13 @@ class Configurable:
     """Keeps its constructor's arguments under their own names; its config is those.
 
     Attributes:
-        known: the registry of its kind, from which a file may name it.
-        wraps: the attribute that holds a function or a foreign object, where it is only made around that; a
+        _registry: the registry of its kind, from which a file may name it.
+        _wraps: the attribute that holds a function or a foreign object, where it is only made around that; a
             file names what is wrapped.
     """
 
-    known: ClassVar[Registry]
-    wraps: ClassVar[str | None] = None
+    _registry: ClassVar[Registry]
+    _wraps: ClassVar[str | None] = None
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data."""
@@ -63,7 +63,7 @@ def parameters(kind: Any) -> dict[str, inspect.Parameter]:
 def argument_names(kind: type) -> list[str]:
     """What the constructor takes, and where it passes `**` on what all of its kind or its parents take.
 
-    A class says in `common_arguments` what all of its kind take, whatever their parents do.
+    A class says in `_common_arguments` what all of its kind take, whatever their parents do.
     """
     names: list[str] = []
     for base in kind.__mro__:
@@ -73,7 +73,7 @@ def argument_names(kind: type) -> list[str]:
         names += [p.name for p in stated if p.kind in _NAMED and p.name not in names]
         if not any(p.kind is p.VAR_KEYWORD for p in stated):
             break
-        if (common := getattr(kind, "common_arguments", None)) is not None:
+        if (common := getattr(kind, "_common_arguments", None)) is not None:
             return names + [name for name in common if name not in names]
     return names
 
@@ -133,7 +133,7 @@ def described(value: Any, name: str, owner: str = "") -> Any:
         if isinstance(each, nn.Module):
             return _module(each, name)
         if isinstance(each, Configurable):
-            return serialize(each, type(each).known)
+            return serialize(each, type(each)._registry)
         function = getattr(each, "stands_for", each)
         known = registry.activations.name_of(function) or custom_name_of(function)
         if known is None:
@@ -208,7 +208,7 @@ def serialize(thing: Any, known: Registry) -> Any:
     Raises:
         SavingError: something that has neither a config nor a name, or the name of something of ours.
     """
-    wraps = type(thing).wraps if isinstance(thing, Configurable) else None
+    wraps = type(thing)._wraps if isinstance(thing, Configurable) else None
     if wraps is not None:
         thing = getattr(thing, wraps)
     if thing is None:

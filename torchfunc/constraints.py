@@ -18,7 +18,7 @@ EPSILON = 1e-7
 class Constraint(Configurable):
     """A projection: a weight to the nearest one that is allowed, or nearly so."""
 
-    known = registry.constraints
+    _registry = registry.constraints
 
     def __call__(self, weight: Tensor) -> Tensor:
         """The weight that takes the place of `weight`."""

@@ -27,7 +27,7 @@ class Initializer(Configurable):
     values come from `generator`, or from torch's global generator, and differ from call to call.
     """
 
-    known = registry.initializers
+    _registry = registry.initializers
     seed: int | None = None
 
     def __call__(
@@ -269,7 +269,7 @@ lecun_uniform, lecun_normal = LecunUniform, LecunNormal
 class FunctionInitializer(Initializer):
     """An initializer made of a function `(shape, dtype) -> Tensor`."""
 
-    wraps = "function"
+    _wraps = "function"
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function

@@ -18,7 +18,7 @@ from torchfunc.errors import ShapeError, TorchfuncError, explain
 class Regularizer(Configurable):
     """A penalty: a weight of any shape to a scalar."""
 
-    known = registry.regularizers
+    _registry = registry.regularizers
 
     def __call__(self, weight: Tensor) -> Tensor:
         """The penalty of `weight`."""

@@ -14,7 +14,7 @@ from torchfunc.errors import TorchfuncError, explain
 class LearningRateSchedule(Configurable):
     """A learning rate that depends on how many steps the optimizer has taken."""
 
-    known = registry.schedules
+    _registry = registry.schedules
 
     def __call__(self, step: int) -> float:
         """The learning rate of the step number `step`, counted from 0."""

@@ -59,7 +59,7 @@ class Layer(Weights):
     # `torch.fx.symbolic_trace` shows a layer as one node, as it does a module of torch.nn
     is_leaf_in_fx: ClassVar[bool] = True
     # what a constructor hands on with `**`, so that a config has it after the constructor's own arguments
-    common_arguments: ClassVar[tuple[str, ...]] = ("name", "trainable", "dtype", "activity_regularizer")
+    _common_arguments: ClassVar[tuple[str, ...]] = ("name", "trainable", "dtype", "activity_regularizer")
     _config_arguments: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:

@@ -39,7 +39,7 @@ class Loss(Configurable):
         CompileError: a reduction that does not exist.
     """
 
-    known = registry.losses
+    _registry = registry.losses
     from_logits: bool = False
 
     def __init__(self, name: str | None = None, reduction: Reduction = "sum_over_batch_size") -> None:
@@ -129,7 +129,7 @@ class PairLoss(Loss):
 class FunctionLoss(Loss):
     """A loss made of a function `f(y_true, y_pred)`, Keras's order of arguments."""
 
-    wraps = "function"
+    _wraps = "function"
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class TorchLoss(Loss):
     It is called as it is; only where samples are weighted it is asked for unreduced values.
     """
 
-    wraps = "function"
+    _wraps = "function"
 
     def __init__(
         self,

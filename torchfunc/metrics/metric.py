@@ -33,7 +33,7 @@ class Metric(Configurable):
         state: The sums by name: tensors on the device of the predictions, or Python numbers.
     """
 
-    known = registry.metrics
+    _registry = registry.metrics
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
@@ -165,7 +165,7 @@ class PairMetric(Mean):
 class TorchMetric(Metric):
     """A metric of torchmetrics, or whatever has `update(preds, target)`, `compute()` and `reset()`."""
 
-    wraps = "metric"
+    _wraps = "metric"
 
     def __init__(self, metric: Any, name: str | None = None) -> None:
         super().__init__(name or snake_case(type(metric).__name__))

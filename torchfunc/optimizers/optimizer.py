@@ -66,7 +66,7 @@ class Optimizer(Configurable):
             not exist, with the one that was meant.
     """
 
-    known = registry.optimizers
+    _registry = registry.optimizers
     hyperparameters: ClassVar[tuple[str, ...]] = ()
     flat: ClassVar[tuple[str, ...]] = ()
 
