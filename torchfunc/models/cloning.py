@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from torchfunc.errors import GraphError, explain
-from torchfunc.graph import symbolic
-from torchfunc.graph.graph import Call, Graph, Ref, StateRef
-from torchfunc.graph.interception import symbolic_call
-from torchfunc.graph.symbolic import SYMBOLS, Attribute, Input, Method, SymbolicTensor
-from torchfunc.tree import at, leaves, map_leaves
+from torchfunc.graph.graph import Graph
+from torchfunc.graph.run import inputs_like, picked, recorded, results, specs_of
+from torchfunc.graph.symbolic import SymbolicTensor
+from torchfunc.tree import leaves
 
 
 def called_anew(
@@ -31,8 +30,9 @@ def called_anew(
         GraphError: another number of inputs, or something that is no symbolic tensor.
         ShapeError: a module cannot take what the calls before it give.
     """
-    _, symbol = _results(graph, modules, state, _inputs_by_row(graph, inputs))
-    return map_leaves(symbol, graph.inputs), map_leaves(symbol, graph.outputs)
+    given = inputs_like(graph) if inputs is None else _in_place_of(graph, inputs)
+    rows = results(graph, given, modules, state, recorded)
+    return picked(graph.inputs, rows), picked(graph.outputs, rows)
 
 
 def respecified(graph: Graph, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> Graph:
@@ -41,76 +41,24 @@ def respecified(graph: Graph, modules: Mapping[str, nn.Module], state: Mapping[s
     Raises:
         GraphError, ShapeError: as `called_anew`.
     """
-    results, _ = _results(graph, modules, state, _inputs_by_row(graph, None))
+    rows = results(graph, inputs_like(graph), modules, state, recorded)
     calls = (
-        call if call.kind == "input" else replace(call, specs=map_leaves(_spec, result))
-        for call, result in zip(graph.calls, results, strict=True)
+        call if call.kind == "input" else replace(call, specs=specs_of(row))
+        for call, row in zip(graph.calls, rows, strict=True)
     )
     return replace(graph, calls=tuple(calls))
 
 
-def _spec(leaf: Any) -> Any:
-    return leaf.spec if isinstance(leaf, SYMBOLS) else leaf
-
-
-def _results(
-    graph: Graph, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor], given: Mapping[int, Any]
-) -> tuple[list[Any], Callable[[Any], Any]]:
-    """What each row returns, and how an argument of a call is found among it."""
-    results: list[Any] = []
-
-    def symbol(leaf: Any) -> Any:
-        if isinstance(leaf, Ref):
-            return at(results[leaf.row], leaf.path)
-        return _tensor(leaf.name, modules, state) if isinstance(leaf, StateRef) else leaf
-
-    for row, call in enumerate(graph.calls):
-        if call.kind == "input":
-            results.append(given[row])
-        else:
-            results.append(
-                _call(call, modules, map_leaves(symbol, call.args), map_leaves(symbol, call.kwargs))
-            )
-    return results, symbol
-
-
-def _tensor(name: str, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> Tensor:
-    """A tensor of the model, or of a module, whose weights may have been made by a call just before."""
-    if name in state:
-        return state[name]
-    module, _, rest = name.partition(".")
-    return {**dict(modules[module].named_parameters()), **dict(modules[module].named_buffers())}[rest]
-
-
-def _inputs_by_row(graph: Graph, inputs: Any) -> dict[int, SymbolicTensor]:
-    refs = list(leaves(graph.inputs))
-    if inputs is None:
-        calls = [graph.calls[ref.row] for ref in refs]
-        found: list[Any] = [
-            Input(batch_shape=call.specs.shape, dtype=call.specs.dtype, name=call.name) for call in calls
-        ]
-    else:
-        found = list(leaves(inputs))
-    if len(found) != len(refs) or not all(isinstance(each, SymbolicTensor) for each in found):
+def _in_place_of(graph: Graph, inputs: Any) -> list[SymbolicTensor]:
+    """Symbolic tensors in place of the graph's own inputs, which must be as many."""
+    found = list(leaves(inputs))
+    if len(found) != len(graph.input_names) or not all(isinstance(each, SymbolicTensor) for each in found):
         kinds = ", ".join(type(each).__name__ for each in found)
         raise GraphError(
             explain(
                 "clone_model",
                 got=f"{len(found)} input_tensors ({kinds})",
-                expected=f"{len(refs)} symbolic tensors, for {', '.join(graph.input_names)}",
+                expected=f"{len(graph.input_names)} symbolic tensors, for {', '.join(graph.input_names)}",
             )
         )
-    return {ref.row: each for ref, each in zip(refs, found, strict=True)}
-
-
-def _call(call: Call, modules: Mapping[str, nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if call.kind == "module":
-        return symbolic_call(modules[call.target], args, kwargs)
-    if call.kind == "size":
-        return args[0].shape[args[1]]
-    target = {"method": Method, "attribute": Attribute}.get(call.kind, _itself)(call.target)
-    return symbolic.record(target, args, kwargs)
-
-
-def _itself(target: Any) -> Any:
-    return target
+    return found

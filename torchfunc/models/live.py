@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from torchfunc.graph.graph import Graph
-from torchfunc.graph.symbolic import Node
+from torchfunc.graph.run import inputs_like, picked, restated, results
+from torchfunc.graph.symbolic import SYMBOLS, Node
 from torchfunc.layers.layer import Layer
 from torchfunc.tree import leaves
 
@@ -52,7 +53,12 @@ class Symbols:
         for module in model._modules.values():
             if isinstance(module, Layer):
                 module._nodes.clear()
-        self._pair = model.graph.symbols(model._modules, model._state_by_name())
+        rows = results(model.graph, inputs_like(model.graph), model._modules, model._own_state(), restated)
+        for row in rows:
+            node = next(leaf for leaf in leaves(row) if isinstance(leaf, SYMBOLS)).node
+            if isinstance(node.target, Layer):
+                node.target._nodes.add(node)
+        self._pair = picked(model.graph.inputs, rows), picked(model.graph.outputs, rows)
         return self._pair
 
     def _outdated(self, model: Any) -> bool:
