@@ -99,6 +99,11 @@ class Graph:
             found.append(names.new("_".join(keys) or self.calls[ref.row].name))
         return found
 
+    @cached_property
+    def module_names(self) -> tuple[str, ...]:
+        """The names of the modules, each once, in the order of their first calls."""
+        return tuple(dict.fromkeys(call.target for call in self.calls if call.kind == "module"))
+
     def spec(self, ref: Ref) -> Any:
         """The spec of what a Ref refers to."""
         return at(self.calls[ref.row].specs, ref.path)
@@ -150,8 +155,9 @@ class Names:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A graph with what its names stand for."""
+    """A graph with what its names stand for, and the symbols from which it was drawn, by row."""
 
     graph: Graph
     modules: dict[str, nn.Module]
     state: dict[str, Tensor]
+    rows: list[Any] | None = None

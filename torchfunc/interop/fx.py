@@ -84,11 +84,8 @@ def apply(module: nn.Module, args: Any, kwargs: Any = None, *, leaf: Leaf = None
 
 def assembled(inputs: Any, outputs: Any, paths: Paths, *, name: str) -> Any:
     """A Model whose own parameters and buffers are named after their paths in the module that was traced."""
-    model = Model._from_parts(
-        _with_names(between(inputs, outputs, reserved=MODULE_ATTRIBUTES), paths), name, trainable=True
-    )
-    model._symbols.keep(inputs, outputs)
-    return model
+    drawn = between(inputs, outputs, reserved=MODULE_ATTRIBUTES)
+    return Model._from_parts(_with_names(drawn, paths), name, trainable=True)
 
 
 def _arguments(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -208,7 +205,7 @@ def _with_names(drawn: Drawn, paths: Paths) -> Drawn:
         for call in drawn.graph.calls
     )
     state = {new[old]: tensor for old, tensor in drawn.state.items()}
-    return Drawn(Graph(calls, drawn.graph.inputs, drawn.graph.outputs), drawn.modules, state)
+    return replace(drawn, graph=replace(drawn.graph, calls=calls), state=state)
 
 
 def _state_name(path: str) -> str:

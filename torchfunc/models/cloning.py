@@ -1,52 +1,74 @@
-"""Cloning: a graph called anew, on other layers or on other inputs."""
+"""Cloning: a model's calls made anew, on other layers or on other inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from torchfunc import registry
 from torchfunc.errors import GraphError, explain
 from torchfunc.graph.graph import Graph
-from torchfunc.graph.run import inputs_like, picked, recorded, results, specs_of
+from torchfunc.graph.run import inputs_like, picked, recorded, results
 from torchfunc.graph.symbolic import SymbolicTensor
+from torchfunc.layers.layer import Layer
+from torchfunc.models.model import Model
+from torchfunc.saving import native
 from torchfunc.tree import leaves
 
 
-def called_anew(
-    graph: Graph, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor], inputs: Any = None
-) -> tuple[Any, Any]:
-    """The inputs and outputs of a graph whose calls are made again, one by one, with these modules.
+def clone_model(
+    model: Model,
+    input_tensors: Any = None,
+    clone_function: Callable[[Any], Any] | None = None,
+    *,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> Any:
+    """A model with the same architecture and new weights; classes of your own need no `custom_objects`.
 
     Args:
-        graph: the calls.
-        modules: what is called, by the names in the graph.
-        state: the tensors of the model itself, by their names.
-        inputs: symbolic tensors in place of the graph's own inputs; new Inputs like them by default.
+        model: any model; with the next two arguments, one that is a graph.
+        input_tensors: symbolic tensors on which the clone is built instead of new Inputs.
+        clone_function: what makes the new layer of each old one; a layer with the same config by default.
+        custom_objects: functions that the layers' configs name.
 
     Raises:
-        GraphError: another number of inputs, or something that is no symbolic tensor.
-        ShapeError: a module cannot take what the calls before it give.
+        SavingError: a layer that cannot be written as data; `copy.deepcopy` copies any model.
+        GraphError: something that is no model; input_tensors that are not those of the model in number.
     """
+    if not isinstance(model, Model):
+        raise GraphError(
+            explain(
+                "clone_model",
+                got=type(model).__name__,
+                expected="a Model",
+                fix="copy.deepcopy copies any module",
+            )
+        )
+    classes = {type(module).__name__: type(module) for module in model.modules() if isinstance(module, Layer)}
+    known = {name: kind for name, kind in classes.items() if name not in set(registry.layers)}
+    with registry.custom_object_scope({**known, **(custom_objects or {})}):
+        if input_tensors is None and clone_function is None:
+            return type(model).from_config(model.get_config())
+        return _called_anew(model, input_tensors, clone_function or _same_config)
+
+
+def _same_config(module: nn.Module) -> nn.Module:
+    return native.restored(native.described(module, type(module).__name__), "layer", "clone_model")
+
+
+def _called_anew(model: Model, inputs: Any, new: Callable[[Any], Any]) -> Model:
+    """A model of the same calls, on what `new` makes of each module."""
+    graph = model._require_graph("calls")
+    modules = {name: new(model._modules[name]) for name in graph.module_names}
+    state = {name: tensor.detach().clone() for name, tensor in model._own_state().items()}
+    for name, each in model.named_parameters(recurse=False):
+        state[name] = nn.Parameter(state[name], requires_grad=each.requires_grad)
     given = inputs_like(graph) if inputs is None else _in_place_of(graph, inputs)
     rows = results(graph, given, modules, state, recorded)
-    return picked(graph.inputs, rows), picked(graph.outputs, rows)
-
-
-def respecified(graph: Graph, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> Graph:
-    """The same calls with the shapes and dtypes that these modules give, which may be others than before.
-
-    Raises:
-        GraphError, ShapeError: as `called_anew`.
-    """
-    rows = results(graph, inputs_like(graph), modules, state, recorded)
-    calls = (
-        call if call.kind == "input" else replace(call, specs=specs_of(row))
-        for call, row in zip(graph.calls, rows, strict=True)
-    )
-    return replace(graph, calls=tuple(calls))
+    both = picked(graph.inputs, rows), picked(graph.outputs, rows)
+    return Model(*both, name=model.given_name, trainable=model._trainable)
 
 
 def _in_place_of(graph: Graph, inputs: Any) -> list[SymbolicTensor]:

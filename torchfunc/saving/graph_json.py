@@ -43,11 +43,10 @@ def to_json(
     Raises:
         SavingError: a module, function or constant that no registry knows.
     """
-    used = dict.fromkeys(call.target for call in graph.calls if call.kind == "module")
     return {
         "name": name,
         "trainable": trainable,
-        "layers": {each: native.described(modules[each], each) for each in used},
+        "layers": {each: native.described(modules[each], each) for each in graph.module_names},
         "tensors": {key: _tensor_config(value) for key, value in state.items()},
         "calls": [_call_config(call, graph) for call in graph.calls],
         "inputs": encode(graph.inputs, graph, "inputs"),
