@@ -18,7 +18,7 @@ from torchfunc.errors import DataError, GraphError, UnknownNameError
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import Call, Drawn, Graph
-from torchfunc.graph.run import callee, picked
+from torchfunc.graph.run import picked
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.config import class_name
 from torchfunc.layers.layer import Layer
@@ -106,7 +106,7 @@ class Model(Training):
         for name, module in self._modules.items():
             if isinstance(module, Layer):
                 module.graph_name = module.graph_name or name
-                if not any(each is self for each in module._models):
+                if self not in module._models:
                     module._models.add(self)
 
     @property
@@ -265,11 +265,8 @@ class Model(Training):
 
         if call.kind == "input":
             return InputLayer(call.name, call.specs, symbols)
-        target = callee(call, self._modules)
-        if isinstance(target, Layer):
-            return target
-        named = target if isinstance(target, nn.Module) else call.target
-        return Operation(call.name, call.kind, named, symbols)
+        target = self._modules.get(call.target) if call.kind == "module" else call.target
+        return target if isinstance(target, Layer) else Operation(call.name, call.kind, target, symbols)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer with this name, or at this place in `layers`.
@@ -310,11 +307,11 @@ class Model(Training):
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
-        return list(leaves(picked(self._require_graph("inputs").inputs, self._rows())))
+        return list(leaves(self.input))
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
-        return list(leaves(picked(self._require_graph("outputs").outputs, self._rows())))
+        return list(leaves(self.output))
 
     @property
     def input_names(self) -> list[str]:
