@@ -205,12 +205,12 @@ class _Reader:
             raise ConfigError(
                 f"{place}: expected one of input, {', '.join(_TARGETS)}, got the keys {shorten(sorted(config))}."
             )
-        call, result = (
+        call, returned = (
             self._input(config, place) if kinds[0] == "input" else self._call(config, kinds[0], place)
         )
         self.rows[name] = len(self.calls)
         self.calls.append(call)
-        self.results.append(result)
+        self.results.append(returned)
 
     def _input(self, config: dict[str, Any], place: str) -> tuple[Call, Any]:
         shape = config["input"]
