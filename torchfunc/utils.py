@@ -127,7 +127,6 @@ def plot_model(
         MissingExtraError: pydot is not installed, which a dot file does not need.
         TorchfuncError: Graphviz is not installed; a format that is none of these.
     """
-    model._refresh()
     return plot.plot(
         model.graph, modules_of(model), name=model.name, to_file=to_file,
         show_shapes=show_shapes, show_layer_names=show_layer_names, **options,
@@ -140,7 +139,6 @@ def model_to_dot(model: Model, show_shapes: bool = False, **options: Any) -> Any
     Raises:
         MissingExtraError: pydot is not installed.
     """
-    model._refresh()
     return plot.model_to_dot(
         model.graph, modules_of(model), name=model.name, show_shapes=show_shapes, **options
     )
