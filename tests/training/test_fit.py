@@ -27,7 +27,9 @@ from torchfunc.callbacks import LambdaCallback
 from torchfunc.errors import CompileError, SavingError
 from torchfunc.training import Trainer
 from torchfunc.training.objective import Tap
+from torchfunc.training.ports import Port, Ports
 
+ACTIVATED = Ports(outputs=[Port("output", logits="")])
 LOGITS = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 
 
@@ -258,8 +260,7 @@ def test_a_crossentropy_of_a_softmax_has_the_exact_gradient_of_its_logits() -> N
     trainer = Trainer(
         module,
         loss="sparse_categorical_crossentropy",
-        output_names=["output"],
-        activated_by={"output": module},
+        ports=ACTIVATED,
         **options,
     )
     seen: list[Tensor] = []
@@ -285,7 +286,7 @@ def test_a_binary_crossentropy_of_a_sigmoid_is_taken_of_its_logits_in_evaluation
         module.linear.weight.fill_(2.0)
         module.linear.bias.zero_()
 
-    tapped = Trainer(module, loss="bce", output_names=["output"], activated_by={"output": module})
+    tapped = Trainer(module, loss="bce", ports=ACTIVATED)
     clipped = Trainer(module, loss="bce")
 
     assert tapped.evaluate(x, y, verbose=0) == pytest.approx(100.0)
@@ -302,8 +303,7 @@ def test_a_callback_may_evaluate_and_predict_while_the_module_is_trained() -> No
             Trainer(
                 module,
                 loss="sparse_categorical_crossentropy",
-                output_names=["output"],
-                activated_by={"output": module},
+                ports=ACTIVATED,
             )
         )
         return module, trainers[-1].fit(x, y, callbacks=callback, **options).history
@@ -342,8 +342,7 @@ def test_a_hook_that_changes_the_output_is_honoured_by_the_loss() -> None:
     trainer = Trainer(
         module,
         loss="sparse_categorical_crossentropy",
-        output_names=["output"],
-        activated_by={"output": module},
+        ports=ACTIVATED,
     )
 
     assert trainer.evaluate(x, y, verbose=0) == pytest.approx(np.log(3))

@@ -16,6 +16,7 @@ from torchfunc import activations, losses
 from torchfunc.errors import CompileError, UnknownNameError
 from torchfunc.training import Trainer
 from torchfunc.training.figures import RunningMean
+from torchfunc.training.ports import Port, Ports
 
 KIND = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 NAMES: dict[str, Any] = {"input_names": ["left", "right"], "output_names": ["score", "kind"]}
@@ -178,7 +179,13 @@ def test_a_dict_of_outputs_is_named_by_its_keys_or_by_the_structure() -> None:
     x, y = two_heads_data()
     by_key = Trainer(Named(), loss={"k": KIND, "s": "mse"})
     by_name = Trainer(
-        Named(), loss={"kind": KIND, "s": "mse"}, structure={"s": "score", "k": "kind"}, **NAMES
+        Named(),
+        loss={"kind": KIND, "s": "mse"},
+        ports=Ports(
+            inputs=[Port("left"), Port("right")],
+            outputs=[Port("score"), Port("kind")],
+            nesting={"s": "score", "k": "kind"},
+        ),
     )
 
     unnamed = by_key.evaluate(
@@ -293,7 +300,7 @@ def test_a_softmax_that_would_be_applied_twice_is_warned_of_when_compiling() -> 
     module = Activated(8, 3, activations.softmax)
 
     with pytest.warns(UserWarning, match="The output 'kind' is a softmax already, .*applied twice"):
-        Trainer(module, loss=KIND, output_names=["kind"], activated_by={"kind": module})
+        Trainer(module, loss=KIND, ports=Ports(outputs=[Port("kind", logits="")]))
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", 3.5])

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
-from torchfunc.activations import sigmoid, softmax
 from torchfunc.callbacks import History
 from torchfunc.errors import CompileError
 from torchfunc.graph.graph import Graph
 from torchfunc.graph.symbolic import Input
-from torchfunc.layers.core import Embedding
 from torchfunc.layers.layer import Layer
-from torchfunc.training.checks import InputSpec
+from torchfunc.models.graph_ports import ports_of
+from torchfunc.training.ports import Ports
 from torchfunc.training.trainer import Trainer
 from torchfunc.tree import is_branch, leaves, map_leaves
 
@@ -66,7 +64,7 @@ class Training(Layer):
         if given.pop("jit_compile", False) is True:
             super().compile()
         options = {key: value for key, value in given.items() if key not in _IGNORED}
-        trainer = Trainer(self, **options, **self._described_outputs())
+        trainer = Trainer(self, **options, ports=self._ports())
         for step in ("train_step", "test_step", "predict_step"):
             if getattr(type(self), step) is not getattr(Training, step):
                 setattr(trainer, step, getattr(self, step))
@@ -94,46 +92,10 @@ class Training(Layer):
         """What the model returns for one batch."""
         return Trainer.predict_step(self._trainer(), batch)
 
-    def _described_outputs(self) -> dict[str, Any]:
-        """What the Trainer has to know of the graph: names, types and nesting of inputs and outputs."""
+    def _ports(self) -> Ports | None:
+        """What the Trainer has to know of the graph, if there is one."""
         self._refresh()
-        graph = self.graph
-        if graph is None:
-            return {}
-        return {
-            "input_names": graph.input_names,
-            "output_names": graph.output_names,
-            "input_specs": [
-                InputSpec(graph.spec(ref).shape, graph.spec(ref).dtype, self._table_of(graph, ref))
-                for ref in leaves(graph.inputs)
-            ],
-            "output_shapes": [graph.spec(ref).shape for ref in leaves(graph.outputs)],
-            "activated_by": self._activated_by(graph),
-            "structure": _structure(graph),
-        }
-
-    def _table_of(self, graph: Graph, ref: Any) -> tuple[str, int] | None:
-        """The name and the length of the table of which an input gives the rows: the shortest, if it has several."""
-        called = {call.target for call in graph.calls if call.kind == "module" and call.args[:1] == (ref,)}
-        modules = {name: self._modules.get(name) for name in called}
-        tables = [
-            (name, module.weight.shape[0])
-            for name, module in modules.items()
-            if isinstance(module, (Embedding, nn.Embedding))
-        ]
-        return min(tables, key=lambda table: table[1], default=None)
-
-    def _activated_by(self, graph: Graph) -> dict[str, nn.Module]:
-        """The layers whose softmax or sigmoid is an output, so that its crossentropy can take the logits."""
-        found: dict[str, nn.Module] = {}
-        for name, ref in zip(graph.output_names, leaves(graph.outputs), strict=True):
-            call = graph.calls[ref.row]
-            calls = [each for each in graph.calls if each.kind == "module" and each.target == call.target]
-            module = self._modules.get(call.target) if call.kind == "module" and len(calls) == 1 else None
-            activates = getattr(module, "activates_output", False)
-            if module is not None and activates and module.activation in (softmax, sigmoid):
-                found[name] = module
-        return found
+        return None if self.graph is None else ports_of(self.graph, self._modules)
 
     def _trainer(self) -> Trainer:
         if self.trainer is None:
@@ -164,7 +126,7 @@ class Training(Layer):
     def predict(self, x: Any, **options: Any) -> Any:
         """What the model returns for data, as NumPy; see `Trainer.predict`."""
         self._build_from(x)
-        trainer = self.trainer or Trainer(self, **self._described_outputs())
+        trainer = self.trainer or Trainer(self, ports=self._ports())
         return trainer.predict(x, **options)
 
     def train_on_batch(self, x: Any, y: Any = None, **options: Any) -> Any:
@@ -180,7 +142,7 @@ class Training(Layer):
     def predict_on_batch(self, x: Any) -> Any:
         """What the model returns for one batch, as NumPy."""
         self._build_from(x)
-        return (self.trainer or Trainer(self, **self._described_outputs())).predict_on_batch(x)
+        return (self.trainer or Trainer(self, ports=self._ports())).predict_on_batch(x)
 
     def _build_from(self, x: Any) -> None:
         """Build a model that has no graph yet for the shapes of its data, without computing."""
@@ -219,14 +181,6 @@ class Training(Layer):
 
 # arguments of Keras's `compile` that change how its backends run, and nothing of the result
 _IGNORED: Sequence[str] = ("run_eagerly", "steps_per_execution", "auto_scale_loss")
-
-
-def _structure(graph: Graph) -> Any:
-    """How the outputs are nested, with their names at the leaves; None for one output alone."""
-    if not is_branch(graph.outputs):
-        return None
-    names = iter(graph.output_names)
-    return map_leaves(lambda ref: next(names), graph.outputs)
 
 
 def _input_dtype(array: Any) -> torch.dtype:

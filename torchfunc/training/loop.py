@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -21,10 +21,10 @@ from torchfunc.training.feed import Feed
 from torchfunc.training.figures import read
 from torchfunc.training.objective import Objective
 from torchfunc.training.optimization import Optimization
+from torchfunc.training.ports import Ports, Slots, ports_of_outputs
 from torchfunc.training.prediction import Collected
-from torchfunc.training.preparation import is_unbuilt, names_of_outputs, placed, usable
+from torchfunc.training.preparation import is_unbuilt, placed, usable
 from torchfunc.training.run import Run
-from torchfunc.training.slots import Slots
 from torchfunc.training.state import is_seeded, restore_random_state
 
 NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
@@ -39,11 +39,8 @@ class Loop:
     Args:
         module: what is trained.
         optimization: its optimizer.
-        objective: makes the objective when the names of the outputs are known.
-        output_names: these names; None if the module has to be tried for them.
-        inputs: its inputs; None if only the data know how many there are.
-        specs: for each input something with `shape` and `dtype`, or None.
-        output_shapes: the shape of each output, or None.
+        objective: makes the objective when the outputs are known.
+        ports: what the module takes and gives.
         device: where to train; see `preparation.placed`.
         steps: what replaces our own steps; see `Trainer`.
     """
@@ -52,21 +49,18 @@ class Loop:
         self,
         module: nn.Module,
         optimization: Optimization,
-        objective: Callable[[tuple[str, ...]], Objective],
+        objective: Callable[[Slots], Objective],
         *,
-        output_names: Sequence[str] | None,
-        inputs: Slots | None,
-        specs: Sequence[Any] | None,
-        output_shapes: Sequence[Sequence[int | None]] | None,
+        ports: Ports,
         device: torch.device | str | None,
         steps: Any,
     ) -> None:
         self.module, self.device, self.steps = module, usable(device), steps
-        self.inputs, self.input_specs, self.output_shapes = inputs, specs, output_shapes
+        self.ports = ports
         self.epoch = self.step = 0
         self._optimization = optimization
         self._make_objective = objective
-        self.objective = None if output_names is None else objective(tuple(output_names))
+        self.objective = None if ports.outputs is None else objective(ports.outputs)
         self._seed: int | None = None
         self._random_state: Mapping[str, Tensor] | None = None
 
@@ -193,13 +187,13 @@ class Loop:
     def predict_step(self, batch: Batch) -> Any:
         """What the module returns for one batch."""
         self._extras.begin()
-        return self._feed.form.call(self.module, batch.inputs)
+        return batch.form.call(self.module, batch.inputs)
 
     def _loss(self, batch: Batch, *, training: bool) -> Tensor:
         """Run the module on a batch and take it into the objective."""
         objective: Any = self.objective
         self._extras.begin()
-        outputs = self._flat(self._feed.form.call(self.module, batch.inputs))
+        outputs = self._flat(batch.form.call(self.module, batch.inputs))
         loss: Any = objective.loss(outputs, batch, self._extras.losses())
         if training and (loss is None or not loss.requires_grad):
             raise self._unlearnable(loss)
@@ -240,12 +234,11 @@ class Loop:
         """Put the module on its device, and look at it as it is now."""
         device = placed(self.module, self.device)
         self._extras = Extras(self.module)
-        if self.objective is not None and self.output_shapes is None:
+        if self.objective is not None:
             self.objective.forget_shapes()
         self._feed = Feed(
             self.module,
-            inputs=self.inputs,
-            specs=self.input_specs,
+            inputs=self.ports.inputs,
             device=device,
             objective=self._known_objective,
         )
@@ -266,28 +259,28 @@ class Loop:
     def _build(self, data: Data) -> None:
         """Make the weights of a module that waits for its first inputs to make them."""
         if is_unbuilt(self.module) or self.objective is None:
-            self._tried(data.sample().inputs)
+            self._tried(data.sample())
         placed(self.module, self._feed.device)
         self._extras = Extras(self.module)
 
-    def _known_objective(self, inputs: list[Tensor], whole: bool) -> Objective:
+    def _known_objective(self, batch: Batch, whole: bool) -> Objective:
         """The objective; the module is tried on a few of the inputs where only it knows its outputs."""
-        if self.objective is None or (whole and self.output_shapes is None):
-            objective, outputs = self._tried(inputs)
+        if self.objective is None or (whole and self.objective.heads[0].shape is None):
+            objective, outputs = self._tried(batch)
             if whole:
                 objective.take_shapes(self._flat(outputs))
             return objective
         return self.objective
 
     @torch.no_grad()
-    def _tried(self, inputs: list[Tensor]) -> tuple[Objective, Any]:
+    def _tried(self, batch: Batch) -> tuple[Objective, Any]:
         """What the module returns for a few samples, which builds it, and the objective over that."""
         with self._session():
             self.module.eval()
-            few = [each[:32].to(self._feed.device, copy=True) for each in inputs]
-            outputs = self._feed.form.call(self.module, few)
+            few = [each[:32].to(self._feed.device, copy=True) for each in batch.inputs]
+            outputs = batch.form.call(self.module, few)
         if self.objective is None:
-            self.objective = self._make_objective(names_of_outputs(outputs))
+            self.objective = self._make_objective(ports_of_outputs(outputs))
         return self.objective, outputs
 
     def _events(

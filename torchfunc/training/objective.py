@@ -21,7 +21,7 @@ from torchfunc.errors import CompileError, DataError, explain, shorten
 from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
 from torchfunc.training.figures import RunningMean, read
-from torchfunc.training.slots import Slots
+from torchfunc.training.ports import Port, Slots
 
 LOSSES_BY_SHAPE = ("crossentropy", "ce")
 _BINARY = (losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy)
@@ -45,9 +45,8 @@ class Objective:
         loss_weights: a number for each loss, as a list or a dict.
         metrics: for one output a metric or a list of them; for several a list of those or a dict by name.
         weighted_metrics: likewise; these take sample weights into account.
-        output_shapes: with None where unknown, if they are known at all.
-        activated_by: the modules whose `activation` (a softmax or sigmoid) made an output. A
-            crossentropy of that output is taken of what the activation was given.
+        module: what the ports of outputs name the submodules of. Where the `activation` of one made an
+            output, a softmax or sigmoid, its crossentropy is taken of what the activation was given.
 
     Raises:
         CompileError: names or numbers that do not fit the outputs.
@@ -62,30 +61,17 @@ class Objective:
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
-        output_shapes: Sequence[Sequence[int | None]] | None = None,
-        activated_by: Mapping[str, nn.Module] | None = None,
+        module: nn.Module,
     ) -> None:
         self.outputs = outputs
         weights = _arranged_weights(outputs, loss_weights)
         measured = _arranged_metrics(outputs, metrics, "metrics")
         weighted = _arranged_metrics(outputs, weighted_metrics, "weighted_metrics")
-        shapes: Sequence[Any] = output_shapes or [None] * len(outputs)
-        self.heads = [
-            Head(index, name, *of_this)
-            for index, (name, *of_this) in enumerate(
-                zip(
-                    outputs.names,
-                    _arranged_losses(outputs, loss),
-                    weights,
-                    measured,
-                    weighted,
-                    shapes,
-                    strict=True,
-                )
-            )
-        ]
-        for name, module in (activated_by or {}).items():
-            self.heads[outputs.names.index(name)].tap_into(module)
+        each = zip(outputs, _arranged_losses(outputs, loss), weights, measured, weighted, strict=True)
+        self.heads = [Head(index, *of_this) for index, of_this in enumerate(each)]
+        for head, port in zip(self.heads, outputs, strict=True):
+            if port.logits is not None:
+                head.tap_into(module.get_submodule(port.logits))
         self.total = RunningMean()
         self.losing = [head for head in self.heads if head.loss is not None]
         self.measures = self._named_measures()
@@ -154,8 +140,8 @@ class Objective:
 
     def forget_shapes(self) -> None:
         """Take nothing for granted about the outputs' shapes, which were those of other data."""
-        for head in self.heads:
-            head.shape = None
+        for head, port in zip(self.heads, self.outputs, strict=True):
+            head.shape = port.shape
 
     def results(self) -> dict[str, Any]:
         """The loss and the metrics over all batches since the last reset, in one read of the device."""
@@ -215,16 +201,15 @@ class Head:
     def __init__(
         self,
         index: int,
-        name: str,
+        port: Port,
         loss: Any,
         weight: float,
         measures: list[Measure],
         weighted_measures: list[Measure],
-        shape: Sequence[int | None] | None,
     ) -> None:
-        self.index, self.name, self.loss, self.weight = index, name, loss, weight
+        self.index, self.name, self.loss, self.weight = index, port.name, loss, weight
         self.measures = measures + weighted_measures
-        self.shape = None if shape is None else tuple(shape)
+        self.shape = port.shape
         self.running = RunningMean()
         self.keeps_running = False
         self.tap: Tap | None = None

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from torchfunc.errors import CompileError, explain
-from torchfunc.tree import leaves, leaves_with_path
 
 
 def placed(module: nn.Module, device: torch.device | str | None) -> torch.device:
@@ -55,19 +52,3 @@ def is_unbuilt(module: nn.Module) -> bool:
     return any(getattr(each, "built", True) is False for each in module.modules()) or any(
         isinstance(each, waiting) for each in (*module.parameters(), *module.buffers())
     )
-
-
-def names_of_outputs(outputs: Any) -> tuple[str, ...]:
-    """Names for what a module returned: a dict's own keys, else `output`, or `output_0`, `output_1`, ..."""
-    if isinstance(outputs, Tensor):
-        return ("output",)
-    if isinstance(outputs, dict):
-        return tuple(map(str, outputs))
-    return tuple(f"output_{index}" for index, _ in enumerate(leaves(outputs)))
-
-
-def structure_keys(structure: Any) -> dict[str, str]:
-    """The outputs' names by the keys that the module returns them under."""
-    return {
-        path[-1]: name for path, name in leaves_with_path(structure) if path and isinstance(path[-1], str)
-    }

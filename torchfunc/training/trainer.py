@@ -17,10 +17,9 @@ from torchfunc.training.feed import checked_batch_size
 from torchfunc.training.loop import Logs, Loop
 from torchfunc.training.objective import Objective
 from torchfunc.training.optimization import Optimization
+from torchfunc.training.ports import Ports, Slots
 from torchfunc.training.prediction import Collected
-from torchfunc.training.preparation import structure_keys
 from torchfunc.training.run import Run, as_list, divided, validation_epochs
-from torchfunc.training.slots import Slots
 from torchfunc.training.state import random_state
 
 
@@ -40,14 +39,10 @@ class Trainer(Loop):
         loss_weights: a number for each loss, likewise.
         metrics: one or a list; for several outputs a list of lists or a dict by output name.
         weighted_metrics: likewise; these take sample weights into account.
-        input_names: what data for the inputs may be called; without them a dict's own keys.
-        output_names: what losses, targets and logs call the outputs; without them a dict's own keys,
-            or `output_0`, `output_1`, ...
-        input_specs: for each input something with `shape` (None where unknown) and `dtype`.
-        output_shapes: the shape of each output, None where unknown.
-        activated_by: by output name, the module whose `activation` (a softmax or sigmoid) made it, so
-            that its crossentropy can be taken of the logits.
-        structure: how the outputs are nested, with their names at the leaves; None for one alone.
+        ports: what the module takes and gives, where that is known before there are data.
+        input_names: instead of ports, what data for the inputs may be called; without them a dict's own keys.
+        output_names: instead of ports, what losses, targets and logs call the outputs; without them a
+            dict's own keys, or `output_0`, `output_1`, ...
         device: where to train: CUDA where there is one, or where the module already is.
         steps: an object whose `train_step(data)` or `test_step(data)` takes the place of ours: given
             (x, y) or (x, y, sample_weight), it returns the logs.
@@ -66,27 +61,20 @@ class Trainer(Loop):
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
+        ports: Ports | None = None,
         input_names: Sequence[str] | None = None,
         output_names: Sequence[str] | None = None,
-        input_specs: Sequence[Any] | None = None,
-        output_shapes: Sequence[Sequence[int | None]] | None = None,
-        activated_by: Mapping[str, nn.Module] | None = None,
-        structure: Any = None,
         device: torch.device | str | None = None,
         steps: Any = None,
     ) -> None:
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
-        self.activated_by, self.structure = activated_by, structure
         check_names(loss, metrics, weighted_metrics)
         super().__init__(
             module,
             Optimization(module, optimizer),
             self._objective_for,
-            output_names=output_names,
-            inputs=None if input_names is None else Slots("input", tuple(input_names)),
-            specs=input_specs,
-            output_shapes=output_shapes,
+            ports=ports or Ports.named(input_names, output_names),
             device=device,
             steps=steps,
         )
@@ -285,15 +273,14 @@ class Trainer(Loop):
             collected.add(self.predict_step(batch))
         return collected.joined()
 
-    def _objective_for(self, names: tuple[str, ...]) -> Objective:
+    def _objective_for(self, outputs: Slots) -> Objective:
         return Objective(
-            Slots("output", names, structure_keys(self.structure)),
+            outputs,
             loss=self.loss,
             loss_weights=self.loss_weights,
             metrics=self.metrics,
             weighted_metrics=self.weighted_metrics,
-            output_shapes=self.output_shapes,
-            activated_by=self.activated_by,
+            module=self.module,
         )
 
     @property
