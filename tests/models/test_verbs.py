@@ -153,8 +153,11 @@ def test_a_custom_train_step_is_used():
     model = Quiet(inputs, layers.Dense(3, activation="softmax")(inputs))
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
     model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
+    other = copy.deepcopy(model)
+    other.fit(X, Y, batch_size=4, verbose=0)
 
-    assert model.steps == 6
+    assert (model.steps, other.steps) == (6, 9)
+    assert (model.trainer.step.count, other.trainer.step.count) == (6, 9)
 
 
 @pytest.mark.parametrize(

@@ -229,9 +229,9 @@ def test_steps_limit_an_epoch_of_arrays_and_of_batches() -> None:
     trainer = Trainer(mlp(), optimizer="sgd", loss=LOGITS)
 
     trainer.fit(x, y, batch_size=10, steps_per_epoch=2, validation_data=(x, y), validation_steps=1, verbose=0)
-    assert trainer.step == 2
+    assert trainer.step.count == 2
     trainer.fit(list(batches(x, y)), steps_per_epoch=7, verbose=0)
-    assert trainer.step == 9
+    assert trainer.step.count == 9
     assert len(trainer.predict(x, batch_size=10, steps=2, verbose=0)) == 20
 
 
@@ -365,7 +365,7 @@ def test_data_that_do_not_fit_are_refused_before_the_first_step(x: Any, y: Any, 
     with pytest.raises(DataError, match=words):
         trainer.fit(x, y, verbose=0)
 
-    assert trainer.step == 0 and same_weights(module, mlp())
+    assert trainer.step.count == 0 and same_weights(module, mlp())
 
 
 def test_class_indices_in_a_batch_that_are_out_of_range_are_told_too() -> None:

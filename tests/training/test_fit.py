@@ -26,6 +26,7 @@ from torchfunc import activations, losses, metrics, optimizers
 from torchfunc.callbacks import LambdaCallback
 from torchfunc.errors import CompileError, SavingError
 from torchfunc.training import Trainer
+from torchfunc.training.batches import Batch
 from torchfunc.training.objective import Tap
 from torchfunc.training.ports import Port, Ports
 
@@ -148,7 +149,7 @@ def test_a_training_that_goes_on_equals_one_that_did_not_stop() -> None:
     three.fit(x, y, epochs=4, initial_epoch=2, batch_size=16, verbose=0)
 
     assert same_weights(whole, second)
-    assert three.step == one.step == 16
+    assert three.step.count == one.step.count == 16
     assert three.epoch == 4
 
 
@@ -179,7 +180,7 @@ def test_unfreezing_between_two_calls_of_fit_keeps_what_the_optimizer_remembers(
     momentum = trainer.optimizer.torch_optimizer.state[module[2].weight]["momentum_buffer"].clone()
 
     module[0].requires_grad_()
-    trainer._optimization.ready()
+    trainer.step.optimization.ready()
 
     kept = trainer.optimizer.torch_optimizer.state[module[2].weight]["momentum_buffer"]
     assert torch.equal(kept, momentum)
@@ -445,20 +446,72 @@ def test_a_step_of_ones_own_takes_the_place_of_ours() -> None:
     x, y = classification(20)
     module = mlp()
 
-    class Steps:
-        def train_step(self, data: Any) -> dict[str, Any]:
-            inputs, targets = data
-            loss = F.cross_entropy(module(inputs), targets)
+    class Own:
+        def train(self, batch: Batch) -> dict[str, Any]:
+            loss = F.cross_entropy(module(*batch.inputs), batch.targets[0])
             module.zero_grad()
             loss.backward()
             trainer.optimizer.torch_optimizer.step()
             return {"loss": loss, "mine": torch.tensor(7.0)}
 
-    trainer = Trainer(module, optimizer="sgd", steps=Steps())
+    trainer = Trainer(module, optimizer="sgd", step=Own())
     history = trainer.fit(x, y, epochs=2, verbose=0)
 
     assert history.history["mine"] == [7.0, 7.0]
     assert history.history["loss"][1] < history.history["loss"][0]
+
+
+def test_what_an_own_step_leaves_out_is_ours() -> None:
+    x, y = classification(20)
+
+    class Own:
+        def measure(self, batch: Batch) -> dict[str, Any]:
+            return {"size": batch.size}
+
+        def predict(self, batch: Batch) -> Any:
+            return -trainer.step.predict(batch)
+
+    trainer = Trainer(mlp(), optimizer="sgd", loss=LOGITS, step=Own())
+    history = trainer.fit(x, y, validation_data=(x, y), verbose=0)
+
+    assert history.history["val_size"] == [20] and history.history["loss"][0] > 0
+    assert np.array_equal(trainer.predict(x, verbose=0), -Trainer(trainer.module).predict(x, verbose=0))
+    assert trainer.step.count == 1
+
+
+def test_an_objective_is_settled_when_ports_and_loss_say_everything() -> None:
+    def settled(shape: Any, **options: Any) -> bool:
+        return Trainer(mlp(), ports=Ports(outputs=[Port("kind", shape)]), **options).step.objective.settled
+
+    assert settled((None, 3), loss=LOGITS, metrics=["accuracy", "mae"])
+    assert settled(None, loss="mse", metrics=["mae"])
+    assert not settled((None, 3), loss="crossentropy")
+    assert not settled((None, 3), loss="mse", metrics=["accuracy"])
+    assert not settled(None, loss=LOGITS, metrics=["accuracy"])
+
+
+def test_what_only_the_first_batch_tells_is_found_without_a_change_of_anything() -> None:
+    class Noisy(nn.Sequential):
+        calls = 0
+
+        def forward(self, input: Tensor) -> Tensor:
+            Noisy.calls += 1
+            return super().forward(input + torch.rand(()))
+
+    x, y = classification(20)
+    probable = nn.Softmax(-1)
+    drawn = []
+
+    for loss, own in (("sparse_categorical_crossentropy", 1), (LOGITS, 0)):
+        Noisy.calls = 0
+        module = Noisy(mlp(), nn.BatchNorm1d(3), probable)
+        trainer = Trainer(module, optimizer="sgd", loss=loss, output_names=["kind"])
+        torch.manual_seed(0)
+        trainer.fit([(x, y)], epochs=3, verbose=0)
+        drawn.append(torch.get_rng_state())
+        assert Noisy.calls == 3 + own and int(module[1].num_batches_tracked) == 3
+
+    assert torch.equal(*drawn)
 
 
 def test_train_on_batch_is_one_step_and_test_on_batch_none() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -64,11 +65,18 @@ class Training(Layer):
         if given.pop("jit_compile", False) is True:
             super().compile()
         options = {key: value for key, value in given.items() if key not in _IGNORED}
-        trainer = Trainer(self, **options, ports=self._ports())
-        for step in ("train_step", "test_step", "predict_step"):
-            if getattr(type(self), step) is not getattr(Training, step):
-                setattr(trainer, step, getattr(self, step))
-        self.__dict__["trainer"] = trainer
+        self.__dict__["trainer"] = Trainer(self, **options, ports=self._ports(), step=self._own_steps())
+
+    def _own_steps(self) -> SimpleNamespace:
+        """The steps that a subclass has overridden, under the Trainer's names for them."""
+        known = {"train": "train_step", "measure": "test_step", "predict": "predict_step"}
+        return SimpleNamespace(
+            **{
+                act: getattr(self, name)
+                for act, name in known.items()
+                if getattr(type(self), name) is not getattr(Training, name)
+            }
+        )
 
     def _refresh(self) -> None:
         """Bring the graph up to date with the submodules, for a model that has one."""
@@ -82,15 +90,15 @@ class Training(Layer):
         Returns:
             The logs, as tensors or numbers by name; None to have those of `compile`.
         """
-        return Trainer.train_step(self._trainer(), batch)
+        return self._trainer().step.train(batch)
 
     def test_step(self, batch: Any) -> Any:
         """Measure one batch; returns what `train_step` does."""
-        return Trainer.test_step(self._trainer(), batch)
+        return self._trainer().step.measure(batch)
 
     def predict_step(self, batch: Any) -> Any:
         """What the model returns for one batch."""
-        return Trainer.predict_step(self._trainer(), batch)
+        return self._trainer().step.predict(batch)
 
     def _ports(self) -> Ports | None:
         """What the Trainer has to know of the graph, if there is one."""

@@ -6,7 +6,7 @@ They look at arrays once, on the host. Shapes and single indices are named, neve
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -63,6 +63,17 @@ def whole_number(name: str, value: Any, *, least: int, fix: str = "") -> int:
         expected = f"a whole number of at least {least}"
         raise DataError(explain(name, got=repr(value), expected=expected, fix=fix))
     return int(value)
+
+
+def validation_epochs(given: Any) -> int | Container[int]:
+    """How often to validate: every so many epochs, or after these, counted from 1.
+
+    Raises:
+        DataError: neither.
+    """
+    if isinstance(given, Collection) and not isinstance(given, (str, bytes)):
+        return {whole_number("validation_freq", each, least=1) for each in given}
+    return whole_number("validation_freq", given, least=1, fix="validation_freq=1, or the epochs as a list")
 
 
 def count_of(named: dict[str, Tensor]) -> int:

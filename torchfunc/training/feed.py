@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from torchfunc.errors import DataError, explain
@@ -15,32 +16,18 @@ from torchfunc.training.batches import Arrays, Batch, Data, Stream, moved, strea
 from torchfunc.training.convert import is_number, to_tensor
 from torchfunc.training.objective import Objective
 from torchfunc.training.ports import Form, Port, Slots, as_items, taken
+from torchfunc.training.step import Step
 from torchfunc.tree import leaves
 
 
 class Feed:
-    """Makes batches for one module.
+    """Makes batches for one step: for the module that it calls, and the losses that it takes."""
 
-    Args:
-        module: what the inputs are for.
-        inputs: its inputs; None if only the data know how many there are.
-        device: where the batches go.
-        objective: says what the outputs are and what their losses take; it is given inputs to try the
-            module on, and whether they are all that there are.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        *,
-        inputs: Slots | None,
-        device: torch.device,
-        objective: Callable[[Batch, bool], Objective],
-    ) -> None:
-        self.module, self.inputs, self.device = module, inputs, device
-        self._objective = objective
+    def __init__(self, step: Step) -> None:
+        self.step, self.module, self.inputs = step, step.module, step.ports.inputs
+        self.device = step.device
         self.floating = next(
-            (p.dtype for p in module.parameters() if p.is_floating_point()), torch.get_default_dtype()
+            (p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.get_default_dtype()
         )
 
     def data(
@@ -137,12 +124,12 @@ class Feed:
                     checks.check_rows(tensor, port.name, port.table)
         if y is None and sample_weight is None and class_weight is None:
             return Batch(inputs, [], None, size, form)
-        objective = self._objective(Batch(inputs, [], None, size, form), look)
+        objective = self.step.known(Batch(inputs, [], None, size, form), shapes=look)
         targets = self._targets(y, objective, look) if y is not None else []
         weights = self._weights(sample_weight, class_weight, targets, objective)
         others = {
             f"the target of {n!r}": t
-            for n, t in zip(objective.outputs.names, targets, strict=False)
+            for n, t in zip((head.name for head in objective.heads), targets, strict=False)
             if t is not None
         }
         if len(others) == 1:
@@ -170,16 +157,9 @@ class Feed:
     @torch.no_grad()
     def _spoils(self, sample: list[Tensor], form: Form) -> bool:
         """Whether what the module returns for one sample holds NaN or infinity."""
-        modes = [(each, each.training) for each in self.module.modules()]
-        fixed = (None if self.inputs is None else self.inputs.batch_size) or 1
-        try:
-            self.module.eval()
-            outputs = form.call(
-                self.module, [each.to(self.device).repeat_interleave(fixed, 0) for each in sample]
-            )
-        finally:
-            for each, mode in modes:
-                each.training = mode
+        count = (None if self.inputs is None else self.inputs.batch_size) or 1
+        inputs = [each.repeat_interleave(count, 0) for each in sample]
+        outputs = self.step.tried(Batch(inputs, [], None, count, form), count)
         return any(isinstance(each, Tensor) and not bool(each.isfinite().all()) for each in leaves(outputs))
 
     def _inputs(self, x: Any) -> tuple[dict[str, Tensor], Form]:
@@ -196,7 +176,7 @@ class Feed:
         return tensors, form
 
     def _targets(self, y: Any, objective: Objective, look: bool) -> list[Tensor | None]:
-        slots = objective.outputs
+        slots: Any = objective.outputs
         values = slots.arrange(as_items(y, len(slots)), "y", DataError, partial=True)
         found: list[Tensor | None] = []
         for value, head in zip(values, objective.heads, strict=True):
@@ -221,7 +201,7 @@ class Feed:
     ) -> list[Tensor | None] | None:
         if sample_weight is None and class_weight is None:
             return None
-        slots = objective.outputs
+        slots: Any = objective.outputs
         if isinstance(sample_weight, (list, tuple, dict)) and not _numbers(sample_weight):
             given = slots.arrange(
                 as_items(sample_weight, len(slots)), "sample_weight", DataError, partial=True
@@ -315,3 +295,28 @@ def limited(data: Arrays, steps: int | None, what: str) -> Arrays:
         raise DataError(explain(what, got=f"{steps} steps", expected=expected))
     data.limit = steps
     return data
+
+
+def divided(data: Data, fraction: float, batch_size: int | None, steps: int | None) -> tuple[Arrays, Arrays]:
+    """Arrays as those to train on and, from their end, those to validate on.
+
+    Raises:
+        DataError: no arrays, or a fraction that leaves nothing on one side.
+    """
+    where = f"validation_split={fraction}"
+    if not isinstance(data, Arrays):
+        why = "only arrays can be divided"
+        raise DataError(explain(where, got="data that come in batches", why=why, fix="give validation_data"))
+    if not is_number(fraction) or not 0 < fraction < 1:
+        raise DataError(
+            explain("validation_split", got=f"{fraction!r}", expected="a fraction between 0 and 1")
+        )
+    count = data.whole.size
+    border = math.floor(count * (1 - fraction))
+    if border in (0, count):
+        side = "train" if border == 0 else "validate"
+        raise DataError(explain(where, got=f"{count} samples", why=f"nothing is left to {side} on"))
+    train = Arrays(data.part(0, border), data.batch_size, seed=data.seed, device=data.device)
+    train.limit = data.limit
+    validation = Arrays(data.part(border, count), batch_size or data.batch_size, device=data.device)
+    return train, limited(validation, steps, "validation_steps")

@@ -40,42 +40,62 @@ class Objective:
     """What a module is trained towards and measured by.
 
     Args:
-        outputs: the module's outputs.
         loss: one for every output, a list with one for each, or a dict by name; None for no loss.
         loss_weights: a number for each loss, as a list or a dict.
         metrics: for one output a metric or a list of them; for several a list of those or a dict by name.
         weighted_metrics: likewise; these take sample weights into account.
-        module: what the ports of outputs name the submodules of. Where the `activation` of one made an
-            output, a softmax or sigmoid, its crossentropy is taken of what the activation was given.
-
-    Raises:
-        CompileError: names or numbers that do not fit the outputs.
-        UnknownNameError: a loss or metric of that name does not exist.
+    Attributes:
+        outputs: the module's outputs; None until they are known.
+        settled: whether nothing is left that only a batch can tell.
     """
 
     def __init__(
         self,
-        outputs: Slots,
-        *,
         loss: Any = None,
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
-        module: nn.Module,
     ) -> None:
+        self.loss_given, self.loss_weights = loss, loss_weights
+        self.metrics, self.weighted_metrics = metrics, weighted_metrics
+        self.outputs: Slots | None = None
+        self.heads: list[Head] = []
+        self.losing: list[Head] = []
+        self.measures: dict[str, Measure] = {}
+        self.total = RunningMean()
+        self.settled = False
+
+    def take(self, outputs: Slots, module: nn.Module) -> None:
+        """Match losses, weights and metrics to the outputs of a module.
+
+        Args:
+            outputs: what is known of them.
+            module: whose submodules the outputs name. Where the `activation` of one made an output, a
+                softmax or sigmoid, its crossentropy is taken of what the activation was given.
+
+        Raises:
+            CompileError: names or numbers that do not fit the outputs.
+            UnknownNameError: a loss or metric of that name does not exist.
+        """
         self.outputs = outputs
-        weights = _arranged_weights(outputs, loss_weights)
-        measured = _arranged_metrics(outputs, metrics, "metrics")
-        weighted = _arranged_metrics(outputs, weighted_metrics, "weighted_metrics")
-        each = zip(outputs, _arranged_losses(outputs, loss), weights, measured, weighted, strict=True)
+        each = zip(
+            outputs,
+            _arranged_losses(outputs, self.loss_given),
+            _arranged_weights(outputs, self.loss_weights),
+            _arranged_metrics(outputs, self.metrics, "metrics"),
+            _arranged_metrics(outputs, self.weighted_metrics, "weighted_metrics"),
+            strict=True,
+        )
         self.heads = [Head(index, *of_this) for index, of_this in enumerate(each)]
         for head, port in zip(self.heads, outputs, strict=True):
             if port.logits is not None:
                 head.tap_into(module.get_submodule(port.logits))
-        self.total = RunningMean()
         self.losing = [head for head in self.heads if head.loss is not None]
+        for head in self.heads:
+            head.keeps_running = len(self.losing) > 1
+            head.settle_by_ports()
         self.measures = self._named_measures()
-        self._bound = False
+        self.settled = not any(head.asks_batch for head in self.heads)
 
     def _named_measures(self) -> dict[str, Measure]:
         """Every metric under its name in the logs: `accuracy`, with several outputs `department_accuracy`.
@@ -95,11 +115,6 @@ class Objective:
                     named[_free(name, named)] = measure
         return named
 
-    @property
-    def has_loss(self) -> bool:
-        """Whether any output has a loss."""
-        return bool(self.losing)
-
     def loss(self, outputs: Sequence[Tensor], batch: Batch, extra: Sequence[Tensor] = ()) -> Tensor | None:
         """The loss of a batch: the weighted sum over the outputs, and what the module itself adds.
 
@@ -108,8 +123,6 @@ class Objective:
         Raises:
             DataError: an output with a loss has no target.
         """
-        if not self._bound:
-            self._bind(outputs, batch)
         parts = [head.value(outputs[head.index], batch) for head in self.losing]
         parts += extra
         if not parts:
@@ -140,7 +153,7 @@ class Objective:
 
     def forget_shapes(self) -> None:
         """Take nothing for granted about the outputs' shapes, which were those of other data."""
-        for head, port in zip(self.heads, self.outputs, strict=True):
+        for head, port in zip(self.heads, self.outputs or (), strict=True):
             head.shape = port.shape
 
     def results(self) -> dict[str, Any]:
@@ -162,13 +175,31 @@ class Objective:
         losing = [f"{head.name}_loss" for head in self.losing]
         return ["loss", *(losing if len(losing) > 1 else []), *self.measures]
 
-    def _bind(self, outputs: Sequence[Tensor], batch: Batch) -> None:
-        """Choose what the shapes of the first batch decide."""
+    @property
+    def asks_outputs(self) -> bool:
+        """Whether the outputs of the first batch have to be seen for it."""
+        return any(head.asks_output for head in self.heads)
+
+    def settle(self, outputs: Sequence[Tensor] | None, batch: Batch) -> None:
+        """Choose what only a batch can tell: the kinds of accuracy and of crossentropy by its shapes.
+
+        Args:
+            outputs: what the module returns for the batch; None where nothing asks for them.
+            batch: the first one.
+
+        Raises:
+            CompileError: an output that cannot be the probabilities that its loss takes it for.
+            DataError: an output with a loss has no target.
+        """
         for head in self.heads:
-            if head.loss is not None or head.measures:
-                head.bind(outputs[head.index], batch)
-            head.keeps_running = len(self.losing) > 1
-        self._bound = True
+            if head.asks_batch:
+                head.settle(None if outputs is None else outputs[head.index], batch)
+        self.settled = True
+
+    def to(self, device: torch.device) -> None:
+        """Have the tensors of the losses on the device."""
+        for head in self.losing:
+            head.loss = head.loss if isinstance(head.loss, str) else head.loss.to(device)
 
     @contextmanager
     def tapped(self) -> Iterator[None]:
@@ -234,26 +265,49 @@ class Head:
             self._of_logits = copy.copy(self.loss)
             self._of_logits.from_logits = True
 
-    def bind(self, output: Tensor, batch: Batch) -> None:
-        """Choose what depends on the shapes of output and target: the kind of accuracy, of crossentropy."""
-        target = self._target(batch)
-        shapes = tuple(output.shape), tuple(target.shape)
-        if isinstance(self.loss, str):
-            self.loss = losses.resolve(self.loss, *shapes)
-        if self.loss is not None:
-            self.loss = self.loss.to(output.device)
-            self._check_probabilities(output.detach())
+    @property
+    def _takes_probabilities(self) -> bool:
+        probable = isinstance(self.loss, _OF_PROBABILITIES) and not self.loss.from_logits
+        return probable and self.tap is None
+
+    @property
+    def asks_batch(self) -> bool:
+        """Whether there is something that only a batch can tell."""
+        by_shape = isinstance(self.loss, str) or any(each.metric is None for each in self.measures)
+        return by_shape or self._takes_probabilities
+
+    @property
+    def asks_output(self) -> bool:
+        """Whether what the module returns for it has to be seen too."""
+        unknown = self.shape is None or self.shape[-1:] == (None,)
+        return self.asks_batch and (unknown or isinstance(self.loss, str) or self._takes_probabilities)
+
+    def settle_by_ports(self) -> None:
+        """Choose what the loss and the shape of the output decide: a crossentropy says what targets are like."""
+        known = self.shape is not None and self.shape[-1:] != (None,)
         for each in self.measures:
-            chosen = isinstance(each.identifier, str)
-            each.metric = metrics.resolve(each.identifier, *shapes, self.loss) if chosen else each.identifier
+            if not isinstance(each.identifier, str):
+                each.metric = each.identifier
+            elif known and isinstance(self.loss, _OF_PROBABILITIES):
+                each.metric = metrics.resolve(each.identifier, self.shape or (), None, self.loss)
+
+    def settle(self, output: Tensor | None, batch: Batch) -> None:
+        """Choose what depends on the shapes of output and target, and look at the output once."""
+        target = self._target(batch)
+        shape: Any = self.shape if output is None else tuple(output.shape)
+        if isinstance(self.loss, str):
+            self.loss = losses.resolve(self.loss, shape, tuple(target.shape))
+        if output is not None and self._takes_probabilities:
+            self._check_probabilities(output)
+        for each in self.measures:
+            if each.metric is None:
+                each.metric = metrics.resolve(each.identifier, shape, tuple(target.shape), self.loss)
 
     def _check_probabilities(self, output: Tensor) -> None:
         """Refuse what cannot be probabilities where the loss takes them for such: it would be clipped, unlearnable.
 
-        One look at the first batch of all; what is no probability in a linear output shows there.
+        What is no probability in a linear output shows in the first batch.
         """
-        if self.tap is not None or not isinstance(self.loss, _OF_PROBABILITIES) or self.loss.from_logits:
-            return
         low, high = (each.item() for each in torch.aminmax(output))
         # the categorical ones divide by the sum, so that numbers above 1 are fine there
         binary = isinstance(self.loss, _BINARY)
