@@ -51,7 +51,76 @@ def test_outputs_and_hooks_see_probabilities_all_the_same():
 
     assert all(torch.allclose(each, torch.ones_like(each)) for each in seen)
     np.testing.assert_allclose(model.predict(X, verbose=0).sum(-1), 1.0, rtol=1e-5)
-    assert model.label.activation is tf.activations.softmax
+
+
+def image_classifier(*head):
+    torch.manual_seed(0)
+    x = inputs = tf.Input((4, 4, 2))
+    for layer in head:
+        x = layer(x)
+    return tf.Model(inputs, x)
+
+
+@pytest.mark.parametrize(
+    ("head", "loss"),
+    [
+        ([layers.Dense(3, activation="softmax")], "sparse_categorical_crossentropy"),
+        ([layers.Dense(1, activation="sigmoid")], "binary_crossentropy"),
+        ([layers.Dense(3), layers.Activation("softmax")], "sparse_categorical_crossentropy"),
+        ([layers.Dense(3), layers.Softmax()], "sparse_categorical_crossentropy"),
+        ([layers.Conv2D(3, 1, activation="softmax")], "sparse_categorical_crossentropy"),
+        ([layers.Conv2D(1, 1, activation="sigmoid")], "binary_crossentropy"),
+        ([layers.Conv2DTranspose(3, 1, activation="softmax")], "sparse_categorical_crossentropy"),
+        ([layers.SeparableConv2D(3, 1, activation="softmax")], "sparse_categorical_crossentropy"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+def test_every_layer_that_activates_tells_its_logits(head, loss):
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 2)).astype("float32") * 1000
+    y = np.zeros((2, 4, 4, 1))
+    model = image_classifier(*[type(each).from_config(each.get_config()) for each in head])
+    plain = copy.deepcopy(model)
+    last = plain.layers[-1]
+    if isinstance(last, layers.Softmax):
+        setattr(plain, last.name, layers.Activation("linear"))
+    else:
+        last.activation = tf.activations.linear
+    logits = plain(torch.from_numpy(x))
+    expected = (
+        nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(y).float())
+        if logits.shape[-1] == 1
+        else nn.functional.cross_entropy(logits.reshape(-1, 3), torch.zeros(32, dtype=torch.long))
+    ).item()
+
+    for compiled in (False, True):
+        if compiled:
+            torch.nn.Module.compile(model, backend="eager")
+            model(torch.from_numpy(x))  # traced before anybody asks
+        model.compile(tf.optimizers.SGD(0.0), loss)
+        assert expected > 20
+        for measured in (model.evaluate(x, y, verbose=0), model.train_on_batch(x, y)):
+            assert measured == pytest.approx(expected, rel=1e-5)
+    assert not any("before_activation" in vars(each) for each in model.modules())
+
+
+@pytest.mark.parametrize("change", ["hook", "subclass", "activation", "replaced"])
+def test_what_changes_the_output_of_the_last_layer_wins_over_its_logits(change):
+    class Flat(layers.Dense):
+        def forward(self, inputs):
+            return torch.full_like(super().forward(inputs), 1 / 3)
+
+    inputs = tf.Input((4,))
+    kind = Flat if change == "subclass" else layers.Dense
+    model = tf.Model(inputs, kind(3, activation="softmax", name="label")(inputs))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    if change == "hook":
+        model.label.register_forward_hook(lambda layer, args, output: torch.full_like(output, 1 / 3))
+    elif change == "activation":
+        model.label.activation = lambda x: torch.full_like(x, 1 / 3)
+    elif change == "replaced":
+        model.label = Flat(3, activation="softmax")
+
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(np.log(3))
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")

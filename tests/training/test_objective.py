@@ -300,7 +300,7 @@ def test_a_softmax_that_would_be_applied_twice_is_warned_of_when_compiling() -> 
     module = Activated(8, 3, activations.softmax)
 
     with pytest.warns(UserWarning, match="The output 'kind' is a softmax already, .*applied twice"):
-        Trainer(module, loss=KIND, ports=Ports(outputs=[Port("kind", logits="")]))
+        Trainer(module, loss=KIND, ports=Ports(outputs=[Port("kind", logits="activation")]))
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", 3.5])

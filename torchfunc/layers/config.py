@@ -91,7 +91,6 @@ def plain(value: Any, owner: str, name: str) -> Any:
     Raises:
         SavingError: it is none, and no registry has a name for it.
     """
-    value = getattr(value, "stands_for", value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, torch.dtype):

@@ -43,6 +43,7 @@ class Layer(Weights):
     given_name: str | None
     graph_name: str | None
     dtype: torch.dtype | None
+    activation: Any
     activity_regularizer: Any
     built: bool
     built_for: Any
@@ -53,8 +54,11 @@ class Layer(Weights):
     _hook_key: int | None
     _nodes: _Nodes
     supports_masking: ClassVar[bool] = False
-    # whether the output is what `self.activation` returns, so that a crossentropy may take its argument
+    # whether the output is what `self.activation` returns
     activates_output: ClassVar[bool] = False
+    # while a training asks for it, the list into which such a layer lays what `activation` was given and what
+    # it made of that, so that a crossentropy can be taken of the former
+    before_activation: list[tuple[Tensor, Tensor] | None] | None = None
     # `torch.fx.symbolic_trace` shows a layer as one node, as it does a module of torch.nn
     is_leaf_in_fx: ClassVar[bool] = True
     _config_arguments: dict[str, Any]
@@ -201,6 +205,13 @@ class Layer(Weights):
                 )
             )
         self._nodes.add(symbol.node)
+        return outputs
+
+    def activated(self, logits: Tensor) -> Tensor:
+        """What `activation` makes of `logits`, told to whoever asks for what came before it."""
+        outputs: Tensor = self.activation(logits)
+        if self.before_activation is not None:
+            self.before_activation[0] = (logits, outputs)
         return outputs
 
     # a layer that can say its output's shape without being tried has this as a method (shape) -> shape

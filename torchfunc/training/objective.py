@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import copy
 import itertools
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torchfunc import activations, losses, metrics
+from torchfunc import losses, metrics
 from torchfunc.errors import CompileError, DataError, explain, shorten
 from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
 from torchfunc.training.figures import RunningMean, read
+from torchfunc.training.logits import Logits, logits_of
 from torchfunc.training.ports import Port, Slots
 
 LOSSES_BY_SHAPE = ("crossentropy", "ce")
@@ -88,8 +88,7 @@ class Objective:
         )
         self.heads = [Head(index, *of_this) for index, of_this in enumerate(each)]
         for head, port in zip(self.heads, outputs, strict=True):
-            if port.logits is not None:
-                head.tap_into(module.get_submodule(port.logits))
+            head.logits = logits_of(port, module, head.loss)
         self.losing = [head for head in self.heads if head.loss is not None]
         for head in self.heads:
             head.keeps_running = len(self.losing) > 1
@@ -202,18 +201,13 @@ class Objective:
             head.loss = head.loss if isinstance(head.loss, str) else head.loss.to(device)
 
     @contextmanager
-    def tapped(self) -> Iterator[None]:
-        """Within it, crossentropies of a softmax or sigmoid are taken of its logits."""
-        taps: list[Any] = [head.tap for head in self.heads if head.tap is not None]
-        before = [tap.module.activation for tap in taps]
-        for tap in taps:
-            tap.module.activation = tap
-        try:
+    def asking(self, module: nn.Module) -> Iterator[None]:
+        """Within it the layers of the module tell the logits that losses take."""
+        with ExitStack() as asked:
+            for head in self.heads:
+                if head.logits is not None:
+                    asked.enter_context(head.logits.asked(module))
             yield
-        finally:
-            for tap, function in zip(taps, before, strict=True):
-                tap.module.activation = function
-                tap.forget()
 
 
 @dataclass
@@ -243,32 +237,12 @@ class Head:
         self.shape = port.shape
         self.running = RunningMean()
         self.keeps_running = False
-        self.tap: Tap | None = None
-        self._of_logits: Any = None
-
-    def tap_into(self, module: nn.Module) -> None:
-        """Take the loss of what `module.activation` is given, if the two make one exact function."""
-        function: Any = vars(module).get("activation")
-        fits = {
-            activations.softmax: (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy),
-            activations.sigmoid: (losses.BinaryCrossentropy,),
-        }.get(function, ())
-        if isinstance(self.loss, fits) and self.loss.from_logits:
-            warnings.warn(
-                f"The output {self.name!r} is a {function.__name__} already, and its loss {self.loss.name!r} has "
-                "from_logits=True: it is applied twice. Fix: leave out one of the two.",
-                stacklevel=2,
-            )
-        plain = isinstance(self.loss, fits) and not self.loss.from_logits and self.loss.axis == -1
-        if plain and not isinstance(function, Tap):
-            self.tap = Tap(module, function)
-            self._of_logits = copy.copy(self.loss)
-            self._of_logits.from_logits = True
+        self.logits: Logits | None = None
 
     @property
     def _takes_probabilities(self) -> bool:
         probable = isinstance(self.loss, _OF_PROBABILITIES) and not self.loss.from_logits
-        return probable and self.tap is None
+        return probable and self.logits is None
 
     @property
     def asks_batch(self) -> bool:
@@ -335,16 +309,16 @@ class Head:
     def value(self, output: Tensor, batch: Batch) -> Tensor:
         """What this output adds to the loss."""
         weight = batch.weights[self.index] if batch.weights else None
-        logits = None if self.tap is None else self.tap.taken(output)
-        if logits is not None:
-            value = self._of_logits(self._target(batch), logits, weight)
+        taken = None if self.logits is None else self.logits.taken(output)
+        if self.logits is not None and taken is not None:
+            value: Tensor = self.logits.loss(self._target(batch), taken, weight)
         else:
             value = self.loss(self._target(batch), output, weight)
         if value.ndim:
             value = value.mean()
         if self.keeps_running:
             self.running.add(value, batch.size)
-        return value if self.weight == 1 else value * self.weight  # type: ignore[no-any-return]
+        return value if self.weight == 1 else value * self.weight
 
     def measure(self, output: Tensor, batch: Batch) -> None:
         """Take a batch into the metrics of this output."""
@@ -358,34 +332,6 @@ class Head:
         for each in self.measures:
             if each.metric is not None:
                 each.metric.reset_state()
-
-
-class Tap:
-    """Stands for an activation while a module is trained: computes the same, and remembers its argument.
-
-    The loss takes the argument only if the output is the very tensor that came from here: a hook
-    that changed it is honoured.
-    """
-
-    def __init__(self, module: nn.Module, function: Any) -> None:
-        self.module, self.function = module, function
-        # what a config says of a layer while it is being trained
-        self.stands_for = function
-        self._seen: tuple[Tensor, Tensor] | None = None
-
-    def __call__(self, logits: Tensor) -> Tensor:
-        activated: Tensor = self.function(logits)
-        self._seen = (logits, activated)
-        return activated
-
-    def taken(self, output: Tensor) -> Tensor | None:
-        """The argument that became `output`, once; None if another tensor did."""
-        seen, self._seen = self._seen, None
-        return seen[0] if seen is not None and seen[1] is output else None
-
-    def forget(self) -> None:
-        """Let go of the last batch."""
-        self._seen = None
 
 
 def is_identifier(value: Any) -> bool:

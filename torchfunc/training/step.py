@@ -176,7 +176,7 @@ class Step:
     @contextmanager
     def session(self) -> Iterator[None]:
         """Within it the module is trained or measured; whatever happens, it is afterwards as before."""
-        with modes_kept(self.module), self.objective.tapped():
+        with modes_kept(self.module), self.objective.asking(self.module):
             yield
 
 
