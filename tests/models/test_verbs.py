@@ -1,8 +1,10 @@
 """compile, fit, evaluate and predict of a Model: what it says to its Trainer."""
 
 import copy
+import inspect
 import pickle
 
+import keras
 import numpy as np
 import pytest
 import torch
@@ -132,6 +134,56 @@ def test_compile_with_torch_keywords_is_nn_modules():
     plain = classifier()
     plain.compile()
     assert plain.trainer is None
+
+
+VERBS = ["fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_of_a_model_has_the_signature_of_the_trainers_and_kerass_order(verb):
+    ours, theirs = getattr(tf.Model, verb), getattr(keras.Model, verb)
+    parameters = inspect.signature(ours).parameters
+
+    assert inspect.signature(ours) == inspect.signature(getattr(tf.Trainer, verb))
+    assert ours.__doc__ == getattr(tf.Trainer, verb).__doc__ and ours.__name__ == verb
+    expected = [each for each in inspect.signature(theirs).parameters if each not in ("kwargs", "args")]
+    assert list(parameters) == expected
+    assert {each.kind for each in parameters.values()} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+
+
+def test_compile_takes_the_arguments_of_keras_in_their_order():
+    ours, theirs = (list(inspect.signature(kind.compile).parameters) for kind in (tf.Model, keras.Model))
+
+    assert ours == [*theirs, "device", "torch_options"]
+
+
+def test_arguments_are_taken_by_place():
+    one, other = classifier(), classifier()
+    one.compile("sgd", "sparse_categorical_crossentropy", None, ["acc"])
+    other.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["acc"])
+    for each in (one, other):
+        torch.manual_seed(0)
+        each.first = (
+            each.fit(X, Y, 5, 2, 0) if each is one else each.fit(x=X, y=Y, batch_size=5, epochs=2, verbose=0)
+        )
+
+    assert one.first.history == other.first.history and torch.equal(one.label.weight, other.label.weight)
+    assert one.evaluate(X, Y, 4, 0) == other.evaluate(X, Y, batch_size=4, verbose=0)
+    assert np.array_equal(one.predict(X, 4, 0), other.predict(x=X, batch_size=4, verbose=0))
+    assert one.train_on_batch(X, Y, np.ones(12)) == other.train_on_batch(X, Y, sample_weight=np.ones(12))
+
+
+def test_a_compiled_forward_takes_options_of_torch_beside_those_of_training():
+    model = classifier()
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True, backend="eager")
+    assert model._compiled_call_impl is not None and model.trainer is not None
+    assert np.isfinite(model.fit(X, Y, verbose=0).history["loss"][0])
+
+    with pytest.raises(CompileError, match=r"mode: got an argument of torch.compile .*give jit_compile=True"):
+        classifier().compile("sgd", "mse", mode="default")
+    model = classifier()
+    model.compile(optimizer="rmsprop")  # without a loss, for a step of one's own
+    assert model.trainer is not None and model._compiled_call_impl is None
 
 
 def test_the_trainer_is_no_submodule():

@@ -89,7 +89,6 @@ class Trainer:
         self,
         x: Any = None,
         y: Any = None,
-        *,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: str | int = "auto",
@@ -171,7 +170,6 @@ class Trainer:
         self,
         x: Any = None,
         y: Any = None,
-        *,
         batch_size: int | None = None,
         verbose: str | int = "auto",
         sample_weight: Any = None,
@@ -201,7 +199,6 @@ class Trainer:
     def predict(
         self,
         x: Any,
-        *,
         batch_size: int | None = None,
         verbose: str | int = "auto",
         steps: int | None = None,
@@ -243,7 +240,6 @@ class Trainer:
         self,
         x: Any,
         y: Any = None,
-        *,
         sample_weight: Any = None,
         class_weight: Mapping[Any, float] | None = None,
         return_dict: bool = False,
@@ -257,7 +253,7 @@ class Trainer:
         return logs if return_dict else _as_list(logs)
 
     def test_on_batch(
-        self, x: Any, y: Any = None, *, sample_weight: Any = None, return_dict: bool = False
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """The loss, or a list of the loss and the metrics, of one batch in inference mode."""
         batch = self._begin().batch(x, y, sample_weight)
