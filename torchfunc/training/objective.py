@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,9 +44,13 @@ class Objective:
         loss_weights: a number for each loss, as a list or a dict.
         metrics: for one output a metric or a list of them; for several a list of those or a dict by name.
         weighted_metrics: likewise; these take sample weights into account.
+
     Attributes:
         outputs: the module's outputs; None until they are known.
         settled: whether nothing is left that only a batch can tell.
+
+    Raises:
+        UnknownNameError: a loss or metric of that name does not exist.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Objective:
         metrics: Any = None,
         weighted_metrics: Any = None,
     ) -> None:
+        _check_names(loss, metrics, weighted_metrics)
         self.loss_given, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
         self.outputs: Slots | None = None
@@ -75,7 +80,6 @@ class Objective:
 
         Raises:
             CompileError: names or numbers that do not fit the outputs.
-            UnknownNameError: a loss or metric of that name does not exist.
         """
         self.outputs = outputs
         each = zip(
@@ -390,3 +394,18 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
     """A name, with a number if it is taken."""
     names = itertools.chain([name], (f"{name}_{count}" for count in itertools.count(1)))
     return next(each for each in names if each not in taken)
+
+
+def _check_names(loss: Any, *measured: Any) -> None:
+    """Look every name up, so that a misspelled one is told at once."""
+    _check(loss, losses.get, LOSSES_BY_SHAPE)
+    for given in measured:
+        _check(given, metrics.get, METRICS_BY_SHAPE)
+
+
+def _check(given: Any, look_up: Callable[[Any], Any], chosen_later: Sequence[str]) -> None:
+    if isinstance(given, (list, tuple)) or (isinstance(given, dict) and not is_identifier(given)):
+        for each in given.values() if isinstance(given, dict) else given:
+            _check(each, look_up, chosen_later)
+    elif not isinstance(given, str) or given not in chosen_later:
+        look_up(given)

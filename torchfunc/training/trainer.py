@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from torchfunc import losses, metrics, optimizers, registry
 from torchfunc.callbacks import CallbackList, History
-from torchfunc.errors import CompileError, explain
+from torchfunc.errors import CompileError, SavingError, explain, shorten
 from torchfunc.training.batches import Arrays, Data, drawn_seed
 from torchfunc.training.checks import validation_epochs, whole_number
-from torchfunc.training.config import check_names, compile_config
 from torchfunc.training.convert import Collected
 from torchfunc.training.feed import Feed, checked_batch_size, divided
 from torchfunc.training.loop import Plan, measure, over_batches, over_epochs
-from torchfunc.training.objective import Objective
+from torchfunc.training.objective import Objective, is_identifier
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display, display_of
 from torchfunc.training.state import is_seeded, random_state, restore_random_state
@@ -73,7 +73,6 @@ class Trainer:
     ) -> None:
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
-        check_names(loss, metrics, weighted_metrics)
         self.step = Step(
             module,
             ports or Ports.named(input_names, output_names),
@@ -364,12 +363,53 @@ class Trainer:
         Raises:
             SavingError: a function or an object among them that no file can name.
         """
-        return compile_config(
-            self.optimizer, self.loss, self.loss_weights, self.metrics, self.weighted_metrics
-        )
+        loss = _named(losses.serialize, registry.losses, losses.get)
+        metric = _named(metrics.serialize, registry.metrics, metrics.get)
+        return {
+            "optimizer": optimizers.serialize(self.optimizer),
+            "loss": _written(self.loss, loss),
+            "loss_weights": _written(self.loss_weights, float),
+            "metrics": _written(self.metrics, metric),
+            "weighted_metrics": _written(self.weighted_metrics, metric),
+        }
 
 
 def _as_list(logs: Mapping[str, Any]) -> Any:
     """The values of the logs in their order; a single one as it is."""
     values = list(logs.values())
     return values[0] if len(values) == 1 else values
+
+
+def _named(
+    write: Callable[[Any], Any], known: registry.Registry, look_up: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """`write`, for what its name does not take for something else.
+
+    Raises:
+        SavingError: a function of yours under a name of ours, which would come back as ours.
+    """
+
+    def written(given: Any) -> Any:
+        name = write(given)
+        if isinstance(name, str) and name in known and type(look_up(name)) is not type(look_up(given)):
+            raise SavingError(
+                explain(
+                    f"The {known.kind} {shorten(given)}",
+                    got=f"the name {name!r}",
+                    expected="another one",
+                    why=f"in a file it stands for the {known.kind} of torchfunc",
+                    fix="rename the function",
+                )
+            )
+        return name
+
+    return written
+
+
+def _written(given: Any, write: Callable[[Any], Any]) -> Any:
+    """Lists and dicts of what was given, with each object in them written."""
+    if isinstance(given, dict) and not is_identifier(given):
+        return {name: _written(each, write) for name, each in given.items()}
+    if isinstance(given, (list, tuple)):
+        return [_written(each, write) for each in given]
+    return given if given is None or isinstance(given, (str, dict)) else write(given)
