@@ -281,6 +281,19 @@ def test_a_custom_train_step_is_used():
     assert (model.trainer.step.count, other.trainer.step.count) == (6, 9)
 
 
+def test_a_custom_train_step_needs_no_loss():
+    class Alone(tf.Model):
+        def train_step(self, batch):
+            return {"size": batch.size}
+
+    inputs = tf.Input((4,), name="x")
+    model = Alone(inputs, layers.Dense(3)(inputs))
+    model.compile(optimizer="sgd")
+
+    assert model.fit(X, batch_size=4, verbose=0).history == {"size": [4]}
+    assert model.trainer.step.count == 3
+
+
 @pytest.mark.parametrize(
     ("embedding", "dtype", "words", "got"),
     [

@@ -1,4 +1,4 @@
-"""Extras: regularizers, losses of layers and constraints of weights take part in every step."""
+"""Step: regularizers, losses of layers and constraints of weights take part in every batch."""
 
 from __future__ import annotations
 
