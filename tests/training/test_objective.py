@@ -193,7 +193,8 @@ def test_a_dict_of_outputs_is_named_by_its_keys_or_by_the_structure() -> None:
     )
     named = by_name.evaluate(x, {"s": y["score"], "kind": y["kind"]}, verbose=0, return_dict=True)
 
-    assert list(unnamed) == ["loss", "s_loss", "k_loss"]
+    assert Trainer(Named(), loss="mse").metrics_names == []
+    assert list(unnamed) == ["loss", "s_loss", "k_loss"] == by_key.metrics_names
     assert list(named) == ["loss", "score_loss", "kind_loss"]
     assert list(unnamed.values()) == list(named.values())
 

@@ -174,7 +174,9 @@ class Objective:
 
     @property
     def names(self) -> list[str]:
-        """The names in the logs, in their order."""
+        """The names in the logs, in their order; none while the outputs are unknown."""
+        if self.outputs is None:
+            return []
         losing = [f"{head.name}_loss" for head in self.losing]
         return ["loss", *(losing if len(losing) > 1 else []), *self.measures]
 
