@@ -105,6 +105,21 @@ def test_every_layer_that_activates_tells_its_logits(head, loss):
     assert not any("before_activation" in vars(each) for each in model.modules())
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_that_is_made_during_fit_tells_nobody(copied):
+    model, copies = classifier(), []
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    keep = tf.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: copies.append(copied(model)))
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=keep)
+    first, last = copies
+    first(torch.from_numpy(X))
+
+    assert copied(first).label.before_activation is None
+    assert last.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+    first.fit(X, Y, verbose=0, shuffle=False)
+    assert torch.equal(first.label.weight, last.label.weight)
+
+
 @pytest.mark.parametrize("change", ["hook", "subclass", "activation", "replaced"])
 def test_what_changes_the_output_of_the_last_layer_wins_over_its_logits(change):
     class Flat(layers.Dense):

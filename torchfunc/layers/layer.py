@@ -56,9 +56,9 @@ class Layer(Weights):
     supports_masking: ClassVar[bool] = False
     # whether the output is what `self.activation` returns
     activates_output: ClassVar[bool] = False
-    # while a training asks for it, the list into which such a layer lays what `activation` was given and what
-    # it made of that, so that a crossentropy can be taken of the former
-    before_activation: list[tuple[Tensor, Tensor] | None] | None = None
+    # while a training asks for it, an object whose `pair` becomes what `activation` was given and what it made
+    # of that, so that a crossentropy can be taken of the former
+    before_activation: Any = None
     # `torch.fx.symbolic_trace` shows a layer as one node, as it does a module of torch.nn
     is_leaf_in_fx: ClassVar[bool] = True
     _config_arguments: dict[str, Any]
@@ -211,7 +211,7 @@ class Layer(Weights):
         """What `activation` makes of `logits`, told to whoever asks for what came before it."""
         outputs: Tensor = self.activation(logits)
         if self.before_activation is not None:
-            self.before_activation[0] = (logits, outputs)
+            self.before_activation.pair = (logits, outputs)
         return outputs
 
     # a layer that can say its output's shape without being tried has this as a method (shape) -> shape

@@ -19,19 +19,29 @@ _EXACT: dict[Any, Any] = {
 }
 
 
+class Told:
+    """Where a layer lays what its activation was given, and what that made of it; a copy of the layer has none."""
+
+    pair: tuple[Tensor, Tensor] | None = None
+
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        return type(None), ()
+
+
 class Logits:
     """The crossentropy of one output, taken of what the activation of its layer was given.
 
-    A layer that activates has a `before_activation`: into a list that stands there it lays what its
-    `activation` was given, and what that made of it. The loss takes the former only if the output is the
-    very tensor that the activation made: a hook that changed it is honoured, and a forward of one's own.
+    A layer that activates lays what its `activation` was given into its `before_activation`, where there is
+    one. The loss takes it only if the output is the very tensor that the activation made of it: a hook that
+    changed the output is honoured, and a forward of one's own.
     """
+
+    told: Told | None = None
 
     def __init__(self, layer: str, activation: Any, loss: Any) -> None:
         self.layer, self.activation = layer, activation
         self.loss = copy.copy(loss)
         self.loss.from_logits = True
-        self.told: list[tuple[Tensor, Tensor] | None] = [None]
 
     @contextmanager
     def asked(self, module: nn.Module) -> Iterator[None]:
@@ -40,21 +50,24 @@ class Logits:
         if getattr(layer, "activation", None) is not self.activation:
             yield
             return
-        told = vars(layer)
-        before = told.get("before_activation")
-        told["before_activation"] = self.told
+        told = self.told = self.told or Told()
+        attributes = vars(layer)
+        before = attributes.get("before_activation")
+        attributes["before_activation"] = told
         try:
             yield
         finally:
-            told.pop("before_activation")
+            attributes.pop("before_activation")
             if before is not None:
-                told["before_activation"] = before
-            self.told[0] = None
+                attributes["before_activation"] = before
+            told.pair = None
 
     def taken(self, output: Tensor) -> Tensor | None:
         """The logits of `output`, once; None if it is another tensor than the activation made."""
-        told, self.told[0] = self.told[0], None
-        return told[0] if told is not None and told[1] is output else None
+        if self.told is None or self.told.pair is None:
+            return None
+        (logits, activated), self.told.pair = self.told.pair, None
+        return logits if activated is output else None
 
 
 def logits_of(port: Port, module: nn.Module, loss: Any) -> Logits | None:
