@@ -134,8 +134,7 @@ def described(value: Any, name: str, owner: str = "") -> Any:
             return _module(each, name)
         if isinstance(each, Configurable):
             return serialize(each, type(each)._registry)
-        function = getattr(each, "stands_for", each)
-        known = registry.activations.name_of(function) or custom_name_of(function)
+        known = registry.activations.name_of(each) or custom_name_of(each)
         if known is None:
             raise SavingError(
                 explain(

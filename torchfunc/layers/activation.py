@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -168,9 +169,16 @@ class Softmax(_Elementwise):
         kwargs: those of every Layer.
     """
 
+    activates_output: ClassVar[bool] = True
+
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = axis if isinstance(axis, int) else tuple(axis)
+
+    @property
+    def activation(self) -> Any:
+        """The function, along the axis of the layer."""
+        return activations.softmax if self.axis == -1 else partial(activations.softmax, axis=self.axis)
 
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0])
@@ -178,7 +186,7 @@ class Softmax(_Elementwise):
 
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
-            return activations.softmax(inputs, self.axis)
+            return self.activated(inputs)
         kept = mask if mask.dtype is torch.bool else mask > 0.5
         # the lowest number and not -inf: where all are masked, -inf would give nan
         lowest = torch.finfo(inputs.dtype).min / 2

@@ -105,6 +105,8 @@ class Dense(Layer):
         activation = self.activation
         if activation is _linear:
             return outputs
+        if self.before_activation is not None:
+            return self.activated(outputs)
         # a result of more than two dimensions is a view, on which in-place work costs more than it saves
         return (_in_place(activation) if self._is_flat else activation)(outputs)
 
@@ -130,7 +132,7 @@ class Activation(Layer):
         return tuple if keeps_shape(self.activation) else None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.activation(inputs)
+        return self.activated(inputs)
 
 
 _INDEX_TYPES = (torch.int64, torch.int32)

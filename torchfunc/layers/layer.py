@@ -44,6 +44,7 @@ class Layer(Weights):
     given_name: str | None
     graph_name: str | None
     dtype: torch.dtype | None
+    activation: Any
     activity_regularizer: Any
     built: bool
     built_for: Any
@@ -55,8 +56,11 @@ class Layer(Weights):
     _nodes: _Weakly
     _models: _Weakly
     supports_masking: ClassVar[bool] = False
-    # whether the output is what `self.activation` returns, so that a crossentropy may take its argument
+    # whether the output is what `self.activation` returns
     activates_output: ClassVar[bool] = False
+    # while a training asks for it, an object whose `pair` becomes what `activation` was given and what it made
+    # of that, so that a crossentropy can be taken of the former
+    before_activation: Any = None
     # `torch.fx.symbolic_trace` shows a layer as one node, as it does a module of torch.nn
     is_leaf_in_fx: ClassVar[bool] = True
     # what a constructor hands on with `**`, so that a config has it after the constructor's own arguments
@@ -206,6 +210,13 @@ class Layer(Weights):
                 )
             )
         self._nodes.add(symbol.node)
+        return outputs
+
+    def activated(self, logits: Tensor) -> Tensor:
+        """What `activation` makes of `logits`, told to whoever asks for what came before it."""
+        outputs: Tensor = self.activation(logits)
+        if self.before_activation is not None:
+            self.before_activation.pair = (logits, outputs)
         return outputs
 
     # a layer that can say its output's shape without being tried has this as a method (shape) -> shape

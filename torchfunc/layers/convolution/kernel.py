@@ -24,12 +24,12 @@ class Convolution(Spatial):
     """A kernel that slides over space, and the activation of what it makes."""
 
     supports_masking: ClassVar[bool] = False
+    activates_output: ClassVar[bool] = True
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
     kernel_size: tuple[int, ...]
     strides: tuple[int, ...]
     dilation_rate: tuple[int, ...]
     filters: int
-    activation: Any
 
     def place_kernel(
         self, kernel_size: Any, strides: Any, padding: Any, data_format: Any, dilation_rate: Any
@@ -85,12 +85,12 @@ class Convolution(Spatial):
         are put back; one that does not (a softmax) wants them in order.
         """
         activation = self.activation
-        twin = _in_place(activation) if self._fresh else activation
+        twin = _in_place(activation) if self._fresh and self.before_activation is None else activation
         if twin is not activation:
             outputs = twin(outputs)
         if self._outward is not None:
             outputs = outputs.permute(self._outward)
-        return outputs if activation is _linear or twin is not activation else activation(outputs)
+        return outputs if activation is _linear or twin is not activation else self.activated(outputs)
 
     def make_weight(self, word: str, shape: tuple[int, ...], layout: tuple[int, ...] | None = None) -> Any:
         """A weight with the initializer, regularizer and constraint that the constructor was given for it."""
