@@ -188,7 +188,7 @@ def test_the_check_sees_what_it_is_for() -> None:
     found = [name for _, name in imports(ast.parse(code))]
     assert found == ["pickle", "torch.load", "torchfunc.errors"]
     assert [dotted(n.func) for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Call)] == ["eval"]
-    assert file_of("torchfunc.errors.ShapeError") == PACKAGE / "errors.py"
+    assert file_of("torchfunc.errors.ShapeError") == PACKAGE / "errors/__init__.py"
 
 
 IMPORT = """
