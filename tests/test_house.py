@@ -16,7 +16,7 @@ PACKAGE = ROOT / "torchfunc"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
-    {"errors", "tree"},
+    {"errors", "signatures", "tree"},
     {"registry", "functions"},
     {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},

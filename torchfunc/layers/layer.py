@@ -6,13 +6,14 @@ import inspect
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import Never
 
-from torchfunc import regularizers
+from torchfunc import regularizers, signatures
 from torchfunc.errors import GraphError, ShapeError, TorchfuncError, explain
 from torchfunc.graph import blame, symbolic
 from torchfunc.graph.probing.building import building
@@ -23,6 +24,21 @@ from torchfunc.layers.weights import WeightInfo, Weights
 from torchfunc.tree import leaves, map_leaves
 
 Shape = tuple[int | None, ...]
+
+
+class CommonButActivity(TypedDict, total=False):
+    """The arguments that every layer takes after its own; see `Layer`."""
+
+    name: str | None
+    trainable: bool
+    dtype: torch.dtype | str | None
+    input_shape: Sequence[int | None] | None
+
+
+class Common(CommonButActivity, total=False):
+    """Those, and the activity regularizer, which some layers have among their own."""
+
+    activity_regularizer: Any
 
 
 class Layer(Weights):
@@ -58,6 +74,7 @@ class Layer(Weights):
     # `torch.fx.symbolic_trace` shows a layer as one node, as it does a module of torch.nn
     is_leaf_in_fx: ClassVar[bool] = True
     _config_arguments: dict[str, Any]
+    __signature__ = signatures.WrittenOut()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls)
@@ -80,7 +97,7 @@ class Layer(Weights):
         dtype: torch.dtype | str | None = None,
         activity_regularizer: Any = None,
         input_shape: Sequence[int | None] | None = None,
-        **unknown: Any,
+        **unknown: Never,
     ) -> None:
         super().__init__()
         if unknown:
