@@ -92,10 +92,8 @@ def resolve(place: str) -> Any:
 
 def shown(value: Any) -> str:
     """The arguments as text: names and defaults, `self` left out; nothing for what has no signature."""
-    made_by = getattr(value, "__init__", None) if isinstance(value, type) else None
     try:
-        # not by __new__, which Layer has, and which takes anything
-        signature = inspect.signature(made_by if inspect.isfunction(made_by) else value)
+        signature = inspect.signature(value)
     except ValueError:
         return ""
     parameters = [each for name, each in signature.parameters.items() if name != "self"]

@@ -102,7 +102,7 @@ class PReLU(_Elementwise):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
-        self.describe_weight("alpha", alpha_initializer, alpha_regularizer, alpha_constraint)
+        self._describe_weight("alpha", alpha_initializer, alpha_regularizer, alpha_constraint)
         self.shared_axes = (
             [shared_axes]
             if isinstance(shared_axes, int)
@@ -117,7 +117,7 @@ class PReLU(_Elementwise):
             1 if axis in shared else known(self, input_shape, axis, "features")
             for axis in range(1, len(input_shape))
         ]
-        self.weight = self.make_weight("alpha", shape)
+        self.weight = self._make_weight("alpha", shape)
 
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0], 2, "(batch, ..., features)")

@@ -61,14 +61,14 @@ class Dense(Layer):
         self.units = count("Dense", "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        self.describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self._describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         features = known(self, input_shape, -1, "features")
         self._is_flat = len(input_shape) == 2
-        self.weight = self.make_weight("kernel", (features, self.units), layout=(1, 0))
-        self.bias = self.make_weight("bias", (self.units,)) if self.use_bias else None
+        self.weight = self._make_weight("kernel", (features, self.units), layout=(1, 0))
+        self.bias = self._make_weight("bias", (self.units,)) if self.use_bias else None
 
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0], 2, "(batch, ..., features)")
@@ -158,14 +158,14 @@ class Embedding(Layer):
         super().__init__(**common)
         self.input_dim = count("Embedding", "input_dim", input_dim)
         self.output_dim = count("Embedding", "output_dim", output_dim)
-        self.describe_weight(
+        self._describe_weight(
             "embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint
         )
         self.mask_zero = mask_zero
         self._table = weights if weights is None or isinstance(weights, list) else [weights]
 
     def build(self, input_shape: Any) -> None:
-        self.weight = self.make_weight("embeddings", (self.input_dim, self.output_dim))
+        self.weight = self._make_weight("embeddings", (self.input_dim, self.output_dim))
         if self._table is not None:
             self.set_weights(self._table)
             self._table = None

@@ -47,8 +47,8 @@ class _Normalization(Layer):
         return floating(self, dtype) if self.dtype is None else dtype
 
     def _gamma_and_beta(self, sizes: tuple[int, ...]) -> None:
-        self.weight = self.make_weight("gamma", sizes) if self.scale else None
-        self.bias = self.make_weight("beta", sizes) if self.center else None
+        self.weight = self._make_weight("gamma", sizes) if self.scale else None
+        self.bias = self._make_weight("beta", sizes) if self.center else None
 
 
 def _order(
@@ -98,8 +98,8 @@ class BatchNormalization(_Normalization):
     ) -> None:
         super().__init__(**common)
         self.center, self.scale, self.epsilon = center, scale, epsilon
-        self.describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
-        self.describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
+        self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
+        self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = int(axis)
         self.momentum = float(momentum)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
@@ -186,8 +186,8 @@ class LayerNormalization(_Normalization):
     ) -> None:
         super().__init__(**common)
         self.center, self.scale, self.epsilon = center, scale, epsilon
-        self.describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
-        self.describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
+        self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
+        self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = axis if isinstance(axis, int) else list(axis)
 
     def build(self, input_shape: Any) -> None:
@@ -268,8 +268,8 @@ class GroupNormalization(_Normalization):
     ) -> None:
         super().__init__(**common)
         self.center, self.scale, self.epsilon = center, scale, epsilon
-        self.describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
-        self.describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
+        self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
+        self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = int(axis)
         self.groups = groups
         if not isinstance(groups, int) or isinstance(groups, bool) or (groups < 1 and groups != -1):

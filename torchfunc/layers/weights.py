@@ -154,14 +154,14 @@ class Weights(nn.Module):
         self._new_weights.append((weight, name, info))
         return weight
 
-    def describe_weight(self, word: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
+    def _describe_weight(self, word: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
         """Keep how a weight begins, what it adds to the loss and what constrains it: `kernel_initializer`, ..."""
         setattr(self, f"{word}_initializer", initializers.get(initializer))
         setattr(self, f"{word}_regularizer", regularizers.get(regularizer))
         setattr(self, f"{word}_constraint", constraints.get(constraint))
 
-    def make_weight(self, word: str, shape: Sequence[int | None], **layout: Unpack[Layout]) -> Tensor:
-        """`add_weight` for a weight that `describe_weight` described."""
+    def _make_weight(self, word: str, shape: Sequence[int | None], **layout: Unpack[Layout]) -> Tensor:
+        """`add_weight` for a weight that `_describe_weight` described."""
         return self.add_weight(
             shape,
             getattr(self, f"{word}_initializer"),

@@ -12,7 +12,6 @@ from torchfunc.losses.crossentropy import categorical_focal_crossentropy as cate
 from torchfunc.losses.crossentropy import sparse_categorical_crossentropy as sparse_categorical_crossentropy
 from torchfunc.losses.lookup import deserialize as deserialize
 from torchfunc.losses.lookup import get as get
-from torchfunc.losses.lookup import kind_of_target as kind_of_target
 from torchfunc.losses.lookup import resolve as resolve
 from torchfunc.losses.lookup import serialize as serialize
 from torchfunc.losses.loss import FunctionLoss as FunctionLoss

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from torchfunc import config, losses, registry
-from torchfunc.losses import kind_of_target
+from torchfunc.losses.lookup import kind_of_target
 from torchfunc.metrics.accuracy import (
     BinaryAccuracy,
     CategoricalAccuracy,

@@ -76,8 +76,8 @@ class _DepthwiseConv(_Depthwise):
         **common: Unpack[CommonButActivity],
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **common)
-        self.describe_weight("depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
-        self.describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self._describe_weight("depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.depth_multiplier = count(type(self).__name__, "depth_multiplier", depth_multiplier)
         self.place_kernel(kernel_size, strides, padding, data_format, dilation_rate)
         self.activation = activations.get(activation)
@@ -86,7 +86,7 @@ class _DepthwiseConv(_Depthwise):
     def build(self, input_shape: Any) -> None:
         channels = known(self, input_shape, self._channels, "channels")
         self.weight = self._depthwise_weight(channels)
-        self.bias = self.make_weight("bias", (channels * self.depth_multiplier,)) if self.use_bias else None
+        self.bias = self._make_weight("bias", (channels * self.depth_multiplier,)) if self.use_bias else None
 
     def output_channels(self) -> int:
         return self.weight.shape[0]
@@ -153,9 +153,9 @@ class _SeparableConv(_Depthwise):
         **common: Unpack[CommonButActivity],
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **common)
-        self.describe_weight("depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
-        self.describe_weight("pointwise", pointwise_initializer, pointwise_regularizer, pointwise_constraint)
-        self.describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self._describe_weight("depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        self._describe_weight("pointwise", pointwise_initializer, pointwise_regularizer, pointwise_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.filters = count(type(self).__name__, "filters", filters)
         self.depth_multiplier = count(type(self).__name__, "depth_multiplier", depth_multiplier)
         self.place_kernel(kernel_size, strides, padding, data_format, dilation_rate)
@@ -169,7 +169,7 @@ class _SeparableConv(_Depthwise):
         layout = (*range(2, self.rank + 2), 1, 0)
         self.depthwise_weight = self._depthwise_weight(channels)
         self.pointwise_weight = self.make_kernel("pointwise", (*self._ones, between, self.filters), layout)
-        self.bias = self.make_weight("bias", (self.filters,)) if self.use_bias else None
+        self.bias = self._make_weight("bias", (self.filters,)) if self.use_bias else None
 
     def forward(self, inputs: Tensor) -> Tensor:
         x, padding = self.padded(inputs)

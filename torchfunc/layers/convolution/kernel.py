@@ -94,7 +94,7 @@ class Convolution(Spatial):
 
     def make_kernel(self, word: str, shape: tuple[int, ...], layout: tuple[int, ...]) -> Tensor:
         """A weight that slides over space, with the strides that the kernels of PyTorch like."""
-        weight = self.make_weight(word, shape, layout=layout, memory_format=self._memory_format)
+        weight = self._make_weight(word, shape, layout=layout, memory_format=self._memory_format)
         if self.rank == 1 and self.data_format == "channels_last":
             # there is no channels_last of three dimensions by name, but there are strides like it
             weight.data = weight.data.transpose(1, 2).contiguous().transpose(1, 2)

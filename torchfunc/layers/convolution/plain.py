@@ -61,8 +61,8 @@ class _Conv(Convolution):
         **common: Unpack[CommonButActivity],
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **common)
-        self.describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        self.describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self._describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.filters = count(type(self).__name__, "filters", filters)
         self.groups = count(type(self).__name__, "groups", groups)
         self.place_kernel(kernel_size, strides, padding, data_format, dilation_rate)
@@ -81,7 +81,7 @@ class _Conv(Convolution):
         channels = known(self, input_shape, self._channels, "channels") // self.groups
         layout = (*range(2, self.rank + 2), 1, 0)
         self.weight = self.make_kernel("kernel", (*self.kernel_size, channels, self.filters), layout)
-        self.bias = self.make_weight("bias", (self.filters,)) if self.use_bias else None
+        self.bias = self._make_weight("bias", (self.filters,)) if self.use_bias else None
 
     def check_input(self, *shapes: Any) -> None:
         super().check_input(*shapes)
@@ -187,8 +187,8 @@ class _ConvTranspose(Convolution):
         **common: Unpack[CommonButActivity],
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **common)
-        self.describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        self.describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self._describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.filters = count(type(self).__name__, "filters", filters)
         self.place_kernel(kernel_size, strides, padding, data_format, dilation_rate)
         self.output_padding = self._checked_output_padding(output_padding)
@@ -230,7 +230,7 @@ class _ConvTranspose(Convolution):
         channels = known(self, input_shape, self._channels, "channels")
         layout = (*range(2, self.rank + 2), 1, 0)
         self.weight = self.make_kernel("kernel", (*self.kernel_size, self.filters, channels), layout)
-        self.bias = self.make_weight("bias", (self.filters,)) if self.use_bias else None
+        self.bias = self._make_weight("bias", (self.filters,)) if self.use_bias else None
 
     def check_input(self, *shapes: Any) -> None:
         Spatial.check_input(self, *shapes)

@@ -69,9 +69,9 @@ class RecurrentCell(Layer):
         self.units = count(owner, "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        self.describe_weight("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
-        self.describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self._describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._describe_weight("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.dropout = fraction(owner, "dropout", dropout)
         self.recurrent_dropout = fraction(owner, "recurrent_dropout", recurrent_dropout)
         self.seed = seed
@@ -92,11 +92,11 @@ class RecurrentCell(Layer):
         layout: Layout = {"layout": (1, 0), "blocks": self.blocks}
         width = self.gates * self.units
         features = known(self, input_shape, -1, "features")
-        self.weight_ih = self.make_weight("kernel", (features, width), **layout)
-        self.weight_hh = self.make_weight("recurrent", (self.units, width), **layout)
+        self.weight_ih = self._make_weight("kernel", (features, width), **layout)
+        self.weight_hh = self._make_weight("recurrent", (self.units, width), **layout)
         self.bias = None
         if self.use_bias:
-            self.bias = self.make_weight("bias", self.bias_shape(), blocks=self.blocks)
+            self.bias = self._make_weight("bias", self.bias_shape(), blocks=self.blocks)
 
     def bias_shape(self) -> tuple[int, ...]:
         """The shape of the bias, in Keras's layout."""

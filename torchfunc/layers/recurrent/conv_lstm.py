@@ -107,10 +107,10 @@ class ConvLSTMCell(GatedCell):
         channels = known(self, input_shape, self.feature_axis(), "channels")
         layout, width = (*range(2, self.rank + 2), 1, 0), 4 * self.filters
         shape = (*self.kernel_size, channels, width)
-        self.weight_ih = self.make_weight("kernel", shape, layout=layout)
+        self.weight_ih = self._make_weight("kernel", shape, layout=layout)
         shape = (*self.kernel_size, self.filters, width)
-        self.weight_hh = self.make_weight("recurrent", shape, layout=layout)
-        self.bias = self.make_weight("bias", (width,)) if self.use_bias else None
+        self.weight_hh = self._make_weight("recurrent", shape, layout=layout)
+        self.bias = self._make_weight("bias", (width,)) if self.use_bias else None
 
     def state_shapes(self, shape: tuple[int, ...]) -> Shapes:
         """The shape of both states for sequences (batch, time, *image)."""

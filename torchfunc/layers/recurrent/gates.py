@@ -148,9 +148,9 @@ class GatedCell(RecurrentCell):
     bias_initializer: Any
     unit_forget_bias: bool
 
-    def make_weight(self, word: str, shape: Sequence[int | None], **layout: Unpack[Layout]) -> Tensor:
+    def _make_weight(self, word: str, shape: Sequence[int | None], **layout: Unpack[Layout]) -> Tensor:
         if word != "bias" or not self.unit_forget_bias:
-            return super().make_weight(word, shape, **layout)
+            return super()._make_weight(word, shape, **layout)
         given: Any = {"regularizer": self.bias_regularizer, "constraint": self.bias_constraint}
         return self.add_weight(shape, self._begin_bias, **given, **layout)
 
