@@ -11,10 +11,10 @@ from types import ModuleType
 from typing import Any, get_origin
 
 import pytest
-from typing_extensions import Never, Unpack, get_type_hints
+from typing_extensions import Never, Self, Unpack, get_type_hints
 
 from torchfunc import Model, Sequential, layers, optimizers
-from torchfunc.callbacks import LambdaCallback
+from torchfunc.callbacks import Callback, LambdaCallback
 from torchfunc.errors import CompileError, GraphError, UnknownNameError
 
 NAMESPACES = (
@@ -152,6 +152,16 @@ def test_a_signature_is_written_out_to_the_end() -> None:
         "rate, noise_shape=None, seed=None, name=None, trainable=True, dtype=None, activity_regularizer=None, "
         "input_shape=None"
     )
+
+
+def test_an_editor_looks_at_the_constructor_of_a_layer() -> None:
+    """By the typing rules for constructors `__init__` counts only where `__new__` returns an object of the class."""
+    assert get_type_hints(layers.Layer.__new__)["return"] is Self
+
+
+def test_a_lambda_callback_shows_every_event() -> None:
+    events = {name for name in dir(Callback) if name.startswith("on_")}
+    assert set(inspect.signature(LambdaCallback).parameters) == events
 
 
 def test_a_class_of_the_users_shows_what_it_says_itself() -> None:

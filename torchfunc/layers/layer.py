@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 import torch
 from torch import Tensor, nn
-from typing_extensions import Never
+from typing_extensions import Never, Self
 
 from torchfunc import regularizers, signatures
 from torchfunc.errors import GraphError, ShapeError, TorchfuncError, explain
@@ -76,7 +76,8 @@ class Layer(Weights):
     _config_arguments: dict[str, Any]
     __signature__ = signatures.WrittenOut()
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    # with Self, not Any, for which an editor would not look at __init__
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         given = config.bound_arguments(cls, args, kwargs)
         # symbols would keep their whole graph alive, and are no constructor argument that a config can hold

@@ -226,12 +226,9 @@ class CellLayer(RNN):
     A subclass names the class of its cell: `class LSTM(CellLayer, cell=LSTMCell)`.
     """
 
-    cell_class: ClassVar[type[RecurrentCell]]
-
     def __init_subclass__(cls, cell: type[RecurrentCell] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cell is not None:
-            cls.cell_class = cell
             for name in inspect.signature(cell.__init__).parameters:
                 if name not in ("self", "common"):
                     setattr(cls, name, property(attrgetter(f"cell.{name}")))
