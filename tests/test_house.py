@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
     {"errors", "signatures", "tree"},
-    {"registry", "functions"},
+    {"registry", "functions", "native"},
     {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},
     {"losses", "optimizers", "callbacks"},

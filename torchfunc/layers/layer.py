@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import weakref
 from collections.abc import Callable, Sequence
@@ -13,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Never, Self
 
-from torchfunc import regularizers, signatures
-from torchfunc.errors import GraphError, ShapeError, TorchfuncError, explain
+from torchfunc import registry, regularizers, signatures
+from torchfunc.config import argument_names, bound_arguments, described, parameters
+from torchfunc.errors import GraphError, SavingError, ShapeError, TorchfuncError, explain
 from torchfunc.graph import blame, symbolic
 from torchfunc.graph.probing.building import building
 from torchfunc.graph.spec import Spec
 from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor, dtype_of, has_symbol
-from torchfunc.layers import config
 from torchfunc.layers.weights import WeightInfo, Weights
 from torchfunc.tree import leaves, map_leaves
 
@@ -73,13 +74,15 @@ class Layer(Weights):
     activates_output: ClassVar[bool] = False
     # `torch.fx.symbolic_trace` shows a layer as one node, as it does a module of torch.nn
     is_leaf_in_fx: ClassVar[bool] = True
+    # what a constructor hands on with `**`, so that a config has it after the constructor's own arguments
+    _common_arguments: ClassVar[tuple[str, ...]] = ("name", "trainable", "dtype", "activity_regularizer")
     _config_arguments: dict[str, Any]
     __signature__ = signatures.WrittenOut()
 
     # with Self, not Any, for which an editor would not look at __init__
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        given = config.bound_arguments(cls, args, kwargs)
+        given = bound_arguments(cls, args, kwargs)
         # symbols would keep their whole graph alive, and are no constructor argument that a config can hold
         kept = {key: value for key, value in given.items() if not has_symbol(value)}
         object.__setattr__(self, "_config_arguments", kept)
@@ -102,7 +105,7 @@ class Layer(Weights):
     ) -> None:
         super().__init__()
         if unknown:
-            raise config.unknown_argument(type(self), next(iter(unknown)))
+            raise _unknown_argument(type(self), next(iter(unknown)))
         if name is not None and (not isinstance(name, str) or not name):
             raise GraphError(
                 explain(type(self).__name__, got=f"name={name!r}", expected="a non-empty string")
@@ -335,7 +338,35 @@ class Layer(Weights):
         Raises:
             SavingError: an argument is no plain data, and the class has no `get_config` of its own.
         """
-        return config.derived(self)
+        owner = f"{type(self).__name__} {self.name!r}"
+        names = argument_names(type(self))
+        # what the constructor handed on with `**` to a parent that kept it
+        names += [name for name in self._config_arguments if name not in names and name in self.__dict__]
+        values = {name: self._argument(name) for name in names}
+        if values.get("activity_regularizer", self) is None:
+            del values["activity_regularizer"]
+        return {name: described(value, name, owner) for name, value in values.items()}
+
+    def _argument(self, name: str) -> Any:
+        """The value of a constructor argument: the attribute of that name, else what was passed, else the default."""
+        if name == "name":
+            return self.given_name or self.graph_name
+        of_class = getattr(type(self), name, None)
+        if name in self.__dict__ or name in self._modules or isinstance(of_class, property):
+            return getattr(self, name)
+        if name in self._config_arguments:
+            return self._config_arguments[name]
+        default = parameters(type(self))[name].default
+        if default is inspect.Parameter.empty:
+            raise SavingError(
+                explain(
+                    f"{type(self).__name__} {self.name!r}",
+                    got=f"no record of its argument {name!r}",
+                    expected="constructor arguments kept as attributes of the same name",
+                    fix=f"set self.{name} = {name}, or write get_config",
+                )
+            )
+        return default
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -343,7 +374,15 @@ class Layer(Weights):
         return cls(**config)
 
     def extra_repr(self) -> str:
-        return config.shown(self)
+        """The constructor arguments that were given, and differ from their defaults."""
+        parts = []
+        for name, parameter in parameters(type(self)).items():
+            if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name in self._modules:
+                continue
+            original = self._config_arguments.get(name, parameter.default)
+            if original is not parameter.default or parameter.default is inspect.Parameter.empty:
+                parts.append(f"{name}={_brief(getattr(self, name, original))}")
+        return ", ".join(parts)
 
     def __dir__(self) -> list[str]:
         # torch.jit and inspect.getmembers read every name that is listed, and stumble where one raises
@@ -433,6 +472,20 @@ def _forward_from(call: Callable[..., Any]) -> Callable[..., Any]:
 
     forward.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]
     return forward
+
+
+def _unknown_argument(kind: type[Layer], name: str) -> GraphError:
+    """The error for a constructor argument that a layer does not have."""
+    known = argument_names(kind)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(known)}."
+    return GraphError(f"{kind.__name__} has no argument {name!r}. {hint}")
+
+
+def _brief(value: Any) -> str:
+    """An argument as a repr shows it: a function by its name."""
+    name = getattr(value, "__name__", None) if callable(value) else None
+    return repr(name or registry.activations.name_of(value) or value)
 
 
 def _without(kwargs: dict[str, Any], name: str) -> dict[str, Any]:

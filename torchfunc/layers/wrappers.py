@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
+from torchfunc.config import made
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers import config
 from torchfunc.layers.arguments import choice
 from torchfunc.layers.layer import Common, Layer
 from torchfunc.layers.recurrent.rnn import CellLayer
@@ -329,7 +329,7 @@ def _module_from(value: Any, owner: str, expected: str, fix: str, attribute: str
     Raises:
         GraphError: anything else.
     """
-    found = config.layer_from(value, f"{owner}.layer") if isinstance(value, dict) else value
+    found: Any = made(value, f"{owner}.layer") if isinstance(value, dict) else value
     if not isinstance(found, nn.Module) or not hasattr(found, attribute):
         what = f"the class {found.__name__}" if isinstance(found, type) else type(found).__name__
         raise GraphError(explain(owner, got=what, expected=expected, fix=fix))

@@ -84,8 +84,6 @@ def serialize(loss: Any) -> Any:
     Raises:
         SavingError: something that no file can name, such as a lambda or a module of PyTorch.
     """
-    if isinstance(loss, (FunctionLoss, TorchLoss)):
-        loss = loss.function
     return config.serialize(loss, registry.losses)
 
 

@@ -96,8 +96,6 @@ def serialize(metric: Any) -> Any:
     Raises:
         SavingError: something that no file can name, such as a lambda or a torchmetrics object.
     """
-    if isinstance(metric, TorchMetric):
-        metric = metric.metric
     return config.serialize(metric, registry.metrics)
 
 

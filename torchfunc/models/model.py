@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
+from torchfunc.config import described, made
 from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import Drawn, Graph
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
-from torchfunc.layers.config import class_name
 from torchfunc.layers.layer import Common, Layer
 from torchfunc.models import loading
 from torchfunc.models.cloning import called_anew, respecified
@@ -29,7 +29,6 @@ from torchfunc.models.live import Symbols
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.verbs import Training
 from torchfunc.saving import graph_json as saved
-from torchfunc.saving import native
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import summary
 
@@ -451,9 +450,12 @@ class Model(Training):
         ensure_ascii: bool = True,
     ) -> str:
         """`get_config` as JSON text, in which the arguments have the meaning that they have for `json.dumps`."""
-        described = {"class_name": class_name(self), "config": self.get_config()}
         return json.dumps(
-            described, indent=indent, separators=separators, sort_keys=sort_keys, ensure_ascii=ensure_ascii
+            described(self, self.name),
+            indent=indent,
+            separators=separators,
+            sort_keys=sort_keys,
+            ensure_ascii=ensure_ascii,
         )
 
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:
@@ -593,4 +595,4 @@ def clone_model(
 
 
 def _same_config(module: nn.Module) -> nn.Module:
-    return native.restored(native.described(module, type(module).__name__), "layer", "clone_model")
+    return made(described(module, type(module).__name__), "clone_model", "layer")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
+from torchfunc.config import described, made, plain
 from torchfunc.errors import GraphError, NameTakenError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
@@ -18,7 +19,6 @@ from torchfunc.graph.symbolic import Input, SymbolicTensor
 from torchfunc.layers.layer import Common
 from torchfunc.models.model import Model
 from torchfunc.models.operations import InputLayer
-from torchfunc.saving import native
 
 
 @registry.layers.register("Sequential")
@@ -165,11 +165,11 @@ class Sequential(Model):
             shape, dtype, name = self._entry
             config["input"] = {
                 "shape": list(shape),
-                "dtype": str(symbolic.dtype_of(dtype)).removeprefix("torch."),
+                "dtype": plain(symbolic.dtype_of(dtype)),
                 "name": name,
             }
         names = {id(module): name for name, module in self._modules.items()}
-        config["layers"] = [native.described(layer, names[id(layer)]) for layer in self._chain]
+        config["layers"] = [described(layer, names[id(layer)]) for layer in self._chain]
         return config
 
     @classmethod
@@ -181,9 +181,6 @@ class Sequential(Model):
                 if entry is None
                 else [Input(batch_shape=entry["shape"], dtype=entry["dtype"], name=entry["name"])]
             )
-            chain = [
-                native.restored(each, "layer", f"$.layers[{index}]")
-                for index, each in enumerate(config["layers"])
-            ]
+            chain = [made(each, f"$.layers[{index}]", "layer") for index, each in enumerate(config["layers"])]
             base = getattr(cls, "_base", cls)
             return base([*inputs, *chain], name=config.get("name"), trainable=config.get("trainable", True))

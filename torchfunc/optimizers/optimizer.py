@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypedDict
 from torch import Tensor
 from typing_extensions import Never
 
-from torchfunc import schedules, signatures
+from torchfunc import registry, schedules, signatures
 from torchfunc.config import Configurable, Self, argument_names
 from torchfunc.errors import CompileError, TorchfuncError, explain
 from torchfunc.optimizers.stepper import Stepper, Update
@@ -67,6 +67,7 @@ class Optimizer(Configurable):
             not exist, with the one that was meant.
     """
 
+    _registry = registry.optimizers
     hyperparameters: ClassVar[tuple[str, ...]] = ()
     flat: ClassVar[tuple[str, ...]] = ()
     __signature__ = signatures.WrittenOut()

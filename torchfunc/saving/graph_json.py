@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import functions, registry
+from torchfunc.config import described, made, plain
 from torchfunc.errors import ConfigError, SavingError, UnknownNameError, explain, shorten
 from torchfunc.graph import symbolic
 from torchfunc.graph.graph import Call, Drawn, Graph, Ref, StateRef
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import SYMBOLS, Attribute, Method
-from torchfunc.saving import native
 from torchfunc.tree import at, map_leaves
 
 _KEYS = {"name", "trainable", "layers", "tensors", "calls", "inputs", "outputs"}
@@ -48,7 +48,7 @@ def to_json(
     return {
         "name": name,
         "trainable": trainable,
-        "layers": {each: native.described(modules[each], each) for each in used},
+        "layers": {each: described(modules[each], each) for each in used},
         "tensors": {key: _tensor_config(value) for key, value in state.items()},
         "calls": [_call_config(call, graph) for call in graph.calls],
         "inputs": encode(graph.inputs, graph, "inputs"),
@@ -59,7 +59,7 @@ def to_json(
 def _tensor_config(tensor: Tensor) -> dict[str, Any]:
     return {
         "shape": list(tensor.shape),
-        "dtype": _dtype_name(tensor.dtype),
+        "dtype": plain(tensor.dtype),
         "kind": "parameter" if isinstance(tensor, nn.Parameter) else "buffer",
         "trainable": tensor.requires_grad,
     }
@@ -67,7 +67,7 @@ def _tensor_config(tensor: Tensor) -> dict[str, Any]:
 
 def _call_config(call: Call, graph: Graph) -> dict[str, Any]:
     if call.kind == "input":
-        return {"name": call.name, "input": list(call.specs.shape), "dtype": _dtype_name(call.specs.dtype)}
+        return {"name": call.name, "input": list(call.specs.shape), "dtype": plain(call.specs.dtype)}
     found: dict[str, Any] = {"name": call.name, call.kind: _target_name(call)}
     if call.args:
         found["args"] = [encode(arg, graph, call.name) for arg in call.args]
@@ -116,7 +116,7 @@ def encode(value: Any, graph: Graph, owner: str) -> Any:
     if value is Ellipsis:
         return {"ellipsis": True}
     if isinstance(value, torch.dtype):
-        return {"dtype": _dtype_name(value)}
+        return {"dtype": plain(value)}
     if isinstance(value, torch.memory_format):
         return {"memory_format": str(value).removeprefix("torch.")}
     if isinstance(value, torch.device):
@@ -130,10 +130,6 @@ def encode(value: Any, graph: Graph, owner: str) -> Any:
             fix="put the call inside a Layer",
         )
     )
-
-
-def _dtype_name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 @dataclass(frozen=True)
@@ -164,7 +160,7 @@ def from_json(config: Any, place: str = "$") -> Restored:
             f"{place}: expected a name and `trainable`, got {shorten(name)} and {shorten(trainable)}."
         )
     modules = {
-        key: native.restored(value, key, f"{place}.layers.{key}")
+        key: made(value, f"{place}.layers.{key}", key)
         for key, value in _items(config["layers"], f"{place}.layers")
     }
     state = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torchfunc import losses, metrics, optimizers, registry
-from torchfunc.errors import SavingError, explain, shorten
+from torchfunc import losses, metrics, optimizers
+from torchfunc.config import plain
 from torchfunc.training.objective import LOSSES_BY_SHAPE, METRICS_BY_SHAPE, is_identifier
+from torchfunc.tree import map_leaves
 
 
 def compile_config(
@@ -20,48 +21,11 @@ def compile_config(
     """
     return {
         "optimizer": optimizers.serialize(optimizer),
-        "loss": _written(loss, _named(losses.serialize, registry.losses, losses.get)),
-        "loss_weights": _written(loss_weights, float),
-        "metrics": _written(measured, _named(metrics.serialize, registry.metrics, metrics.get)),
-        "weighted_metrics": _written(
-            weighted_measured, _named(metrics.serialize, registry.metrics, metrics.get)
-        ),
+        "loss": plain(loss, lambda each, name: losses.serialize(each)),
+        "loss_weights": None if loss_weights is None else plain(map_leaves(float, loss_weights)),
+        "metrics": plain(measured, lambda each, name: metrics.serialize(each)),
+        "weighted_metrics": plain(weighted_measured, lambda each, name: metrics.serialize(each)),
     }
-
-
-def _named(
-    write: Callable[[Any], Any], known: registry.Registry, look_up: Callable[[Any], Any]
-) -> Callable[[Any], Any]:
-    """`write`, for what its name does not take for something else.
-
-    Raises:
-        SavingError: a function of yours under a name of ours, which would come back as ours.
-    """
-
-    def written(given: Any) -> Any:
-        name = write(given)
-        if isinstance(name, str) and name in known and type(look_up(name)) is not type(look_up(given)):
-            raise SavingError(
-                explain(
-                    f"The {known.kind} {shorten(given)}",
-                    got=f"the name {name!r}",
-                    expected="another one",
-                    why=f"in a file it stands for the {known.kind} of torchfunc",
-                    fix="rename the function",
-                )
-            )
-        return name
-
-    return written
-
-
-def _written(given: Any, write: Callable[[Any], Any]) -> Any:
-    """Lists and dicts of what was given, with each object in them written."""
-    if isinstance(given, dict) and not is_identifier(given):
-        return {name: _written(each, write) for name, each in given.items()}
-    if isinstance(given, (list, tuple)):
-        return [_written(each, write) for each in given]
-    return given if given is None or isinstance(given, (str, dict)) else write(given)
 
 
 def check_names(loss: Any, *measured: Any) -> None:

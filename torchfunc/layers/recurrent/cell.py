@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from typing_extensions import Unpack
 
 from torchfunc import activations, registry
+from torchfunc.config import described, made
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers import config
 from torchfunc.layers.arguments import count, fraction, known, one_shape
 from torchfunc.layers.layer import Common, Layer
 from torchfunc.layers.weights import Layout
@@ -262,7 +262,7 @@ class StackedRNNCells(Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data, each cell with its own."""
         base = {"name": self.given_name or self.graph_name, "trainable": self.trainable}
-        return {**base, "cells": config.plain(list(self.cells), "StackedRNNCells", "cells")}
+        return {**base, "cells": described(list(self.cells), "cells")}
 
 
 def cell_from(cell: Any, owner: str) -> Any:
@@ -273,7 +273,7 @@ def cell_from(cell: Any, owner: str) -> Any:
     """
     if isinstance(cell, (list, tuple)):
         return StackedRNNCells(cell)
-    found = config.layer_from(cell, f"{owner}.cell") if isinstance(cell, dict) else cell
+    found: Any = made(cell, f"{owner}.cell") if isinstance(cell, dict) else cell
     if not isinstance(found, nn.Module) or not hasattr(found, "state_size"):
         raise GraphError(
             explain(
