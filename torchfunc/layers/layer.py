@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, ClassVar, TypedDict
 
@@ -68,7 +68,8 @@ class Layer(Weights):
     _new_weights: list[tuple[Tensor, str | None, WeightInfo]]
     _losses: list[Tensor]
     _hook_key: int | None
-    _nodes: _Nodes
+    _nodes: _Weakly
+    _models: _Weakly
     supports_masking: ClassVar[bool] = False
     # whether the output is what `self.activation` returns, so that a crossentropy may take its argument
     activates_output: ClassVar[bool] = False
@@ -124,7 +125,8 @@ class Layer(Weights):
             _new_weights=[],
             _losses=[],
             _hook_key=None,
-            _nodes=_Nodes(),
+            _nodes=_Weakly(),
+            _models=_Weakly(),
         )
         if type(self).build is not Layer.build or self.activity_regularizer is not None:
             self._watch_first_call()
@@ -297,7 +299,7 @@ class Layer(Weights):
         Raises:
             GraphError: the layer was called more than once, or never; `get_output_at` gives each.
         """
-        nodes = self._nodes.alive()
+        nodes = self._calls()
         if len(nodes) != 1:
             way = "use `layer.get_output_at(index)`" if nodes else "call it on an Input"
             raise GraphError(
@@ -308,7 +310,7 @@ class Layer(Weights):
     @property
     def input(self) -> Any:
         """What the layer was called on in its graph."""
-        nodes = self._nodes.alive()
+        nodes = self._calls()
         if len(nodes) != 1:
             way = "use `layer.get_input_at(index)`" if nodes else "call it on an Input"
             raise GraphError(
@@ -324,8 +326,16 @@ class Layer(Weights):
         """What the call number `index` of a shared layer was made on, in the order of the calls."""
         return _input_of(self._call_at(index))
 
+    def _calls(self) -> list[Any]:
+        """Its calls in the first living model that has any; without one, those that are part of some graph."""
+        for model in self._models:
+            if calls := model._calls_of(self):
+                found: list[Any] = calls
+                return found
+        return list(self._nodes)
+
     def _call_at(self, index: int) -> Any:
-        nodes = self._nodes.alive()
+        nodes = self._calls()
         if not -len(nodes) <= index < len(nodes):
             raise GraphError(
                 f"{type(self).__name__} {self.name!r} has {len(nodes)} calls, so there is no call {index}."
@@ -387,7 +397,7 @@ class Layer(Weights):
     def __dir__(self) -> list[str]:
         # torch.jit and inspect.getmembers read every name that is listed, and stumble where one raises
         names = set(super().__dir__())  # type: ignore[no-untyped-call]
-        return sorted(names if len(self._nodes.alive()) == 1 else names - {"input", "output"})
+        return sorted(names if len(self._calls()) == 1 else names - {"input", "output"})
 
 
 def _input_of(node: Any) -> Any:
@@ -395,43 +405,29 @@ def _input_of(node: Any) -> Any:
     return node.args[0] if len(node.args) == 1 else node.args
 
 
-class _Nodes:
-    """The calls of a layer that are still part of some graph: held weakly, and never copied.
-
-    A layer of a model that came from a copy, a config or a file has no calls until the model's symbols
-    are made, which the model does when it is asked for them.
-    """
+class _Weakly:
+    """Things in the order in which they came, as long as somebody else keeps them: neither copied nor pickled."""
 
     def __init__(self) -> None:
         self._references: list[weakref.ref[Any]] = []
-        self._model: weakref.ref[Any] | None = None
 
-    def belong_to(self, model: Any) -> None:
-        """Ask this model for the calls where there are none, unless another that is alive was told so before."""
-        if self._model is None or self._model() is None:
-            self._model = weakref.ref(model)
-
-    def add(self, node: Any) -> None:
-        self._references = [each for each in self._references if each() is not None]
-        self._references.append(weakref.ref(node))
-
-    def alive(self) -> list[Any]:
-        model = None if self._model is None else self._model()
-        if model is not None and not self._held():
-            model._live()
-        return self._held()
-
-    def _held(self) -> list[Any]:
-        return [node for node in (each() for each in self._references) if node is not None]
+    def add(self, thing: Any) -> None:
+        count = len(self._references)
+        if count & (count - 1) == 0:  # now and then, so that many calls of one layer cost no more each
+            self._references = [each for each in self._references if each() is not None]
+        self._references.append(weakref.ref(thing))
 
     def clear(self) -> None:
         self._references = []
 
-    def __deepcopy__(self, memo: Any) -> _Nodes:
-        return _Nodes()
+    def __iter__(self) -> Iterator[Any]:
+        return (thing for each in self._references if (thing := each()) is not None)
+
+    def __deepcopy__(self, memo: Any) -> _Weakly:
+        return _Weakly()
 
     def __reduce__(self) -> Any:
-        return _Nodes, ()
+        return _Weakly, ()
 
 
 def _build_first(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

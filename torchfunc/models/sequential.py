@@ -112,7 +112,7 @@ class Sequential(Model):
     def _draw(self) -> None:
         """Draw the graph anew where the input's shape is known; else only hold the layers under their names."""
         self.__class__ = self.config_class
-        self.graph = None
+        self._live = None
         self._modules.clear()
         self.built = False
         if self._entry is not None and self._chain:
@@ -122,7 +122,6 @@ class Sequential(Model):
             for layer in self._chain:
                 outputs = symbolic_call(layer, (outputs,), {})
             self._assemble(between(inputs, outputs, reserved=MODULE_ATTRIBUTES))
-            self._symbols.keep(inputs, outputs)
             return
         names = Names()
         for layer in self._chain:

@@ -51,7 +51,6 @@ def plot_model(
         TorchfuncError: Graphviz is not installed; a format that is none of these.
         UnknownNameError: an option that does not exist, with the one that was meant.
     """
-    model._refresh()
     return plot.plot(
         model.graph, modules_of(model), name=model.name, to_file=to_file,
         show_shapes=show_shapes, show_dtype=show_dtype, show_layer_names=show_layer_names,
@@ -80,7 +79,6 @@ def model_to_dot(
         MissingExtraError: pydot is not installed.
         UnknownNameError: an option that does not exist, with the one that was meant.
     """
-    model._refresh()
     return plot.model_to_dot(
         model.graph, modules_of(model), name=model.name,
         show_shapes=show_shapes, show_dtype=show_dtype, show_layer_names=show_layer_names,
