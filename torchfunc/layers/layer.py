@@ -7,13 +7,14 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import Never, Self
 
-from torchfunc import registry, regularizers
+from torchfunc import registry, regularizers, signatures
 from torchfunc.config import argument_names, bound_arguments, described, parameters
 from torchfunc.errors import GraphError, SavingError, ShapeError, TorchfuncError, explain
 from torchfunc.graph import blame, symbolic
@@ -24,6 +25,21 @@ from torchfunc.layers.weights import WeightInfo, Weights
 from torchfunc.tree import leaves, map_leaves
 
 Shape = tuple[int | None, ...]
+
+
+class CommonButActivity(TypedDict, total=False):
+    """The arguments that every layer takes after its own; see `Layer`."""
+
+    name: str | None
+    trainable: bool
+    dtype: torch.dtype | str | None
+    input_shape: Sequence[int | None] | None
+
+
+class Common(CommonButActivity, total=False):
+    """Those, and the activity regularizer, which some layers have among their own."""
+
+    activity_regularizer: Any
 
 
 class Layer(Weights):
@@ -66,8 +82,10 @@ class Layer(Weights):
     # what a constructor hands on with `**`, so that a config has it after the constructor's own arguments
     _common_arguments: ClassVar[tuple[str, ...]] = ("name", "trainable", "dtype", "activity_regularizer")
     _config_arguments: dict[str, Any]
+    __signature__ = signatures.WrittenOut()
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    # with Self, not Any, for which an editor would not look at __init__
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         given = bound_arguments(cls, args, kwargs)
         # symbols would keep their whole graph alive, and are no constructor argument that a config can hold
@@ -88,7 +106,7 @@ class Layer(Weights):
         dtype: torch.dtype | str | None = None,
         activity_regularizer: Any = None,
         input_shape: Sequence[int | None] | None = None,
-        **unknown: Any,
+        **unknown: Never,
     ) -> None:
         super().__init__()
         if unknown:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.config import described
@@ -21,7 +22,7 @@ from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import Call, Drawn, Graph
 from torchfunc.graph.run import picked
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, Layer
 from torchfunc.models import loading
 from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.live import Live
@@ -67,12 +68,9 @@ class Model(Training):
         self,
         inputs: Any = None,
         outputs: Any = None,
-        *,
-        name: str | None = None,
-        trainable: bool = True,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, trainable=trainable, **kwargs)
+        super().__init__(**common)
         if inputs is None and outputs is None:
             self._watch_first_call()
             return
@@ -410,9 +408,22 @@ class Model(Training):
         """The class that a file names: the one whose constructor made the model."""
         return getattr(type(self), "_base", type(self))
 
-    def to_json(self, **options: Any) -> str:
-        """`get_config` as JSON text; `options` are those of `json.dumps`."""
-        return json.dumps(described(self, self.name), **options)
+    def to_json(
+        self,
+        *,
+        indent: int | str | None = None,
+        separators: tuple[str, str] | None = None,
+        sort_keys: bool = False,
+        ensure_ascii: bool = True,
+    ) -> str:
+        """`get_config` as JSON text, in which the arguments have the meaning that they have for `json.dumps`."""
+        return json.dumps(
+            described(self, self.name),
+            indent=indent,
+            separators=separators,
+            sort_keys=sort_keys,
+            ensure_ascii=ensure_ascii,
+        )
 
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write the model to one `.safetensors` file, or to a directory with `config.json` and weights.

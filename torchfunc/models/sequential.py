@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.config import described, made, plain
@@ -15,6 +16,7 @@ from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.graph import Names
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import Input, SymbolicTensor
+from torchfunc.layers.layer import Common
 from torchfunc.models.model import Model
 from torchfunc.models.operations import InputLayer
 
@@ -42,12 +44,9 @@ class Sequential(Model):
     def __init__(
         self,
         layers: Sequence[Any] | None = None,
-        *,
-        name: str | None = None,
-        trainable: bool = True,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, trainable=trainable, **kwargs)
+        super().__init__(**common)
         self._entry: tuple[tuple[int | None, ...], Any, str | None] | None = None
         self._chain: list[nn.Module] = []
         if layers is not None and not isinstance(layers, Iterable):
