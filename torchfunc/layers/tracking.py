@@ -7,6 +7,7 @@ is, and what is appended later is found too. Their names are those that `nn.Modu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -35,6 +36,12 @@ def forget(layer: nn.Module, name: str) -> None:
     """Show the modules of this attribute no more, because it is about to become another."""
     if isinstance(layer._modules.get(name), Held):
         del layer._modules[name]
+
+
+def children_of(module: nn.Module) -> Iterator[nn.Module]:
+    """The modules right inside; those in a list or a dict one by one."""
+    for each in module.children():
+        yield from children_of(each) if isinstance(each, Held) else (each,)
 
 
 def _found(value: Any, skip: set[int]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from torchfunc.graph.probing.building import building
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.config import class_name
 from torchfunc.layers.layer import Layer, in_mode, map_shapes
-from torchfunc.layers.tracking import Held
+from torchfunc.layers.tracking import children_of
 from torchfunc.models import loading
 from torchfunc.models.cloning import called_anew, respecified
 from torchfunc.models.keras_order import modules_in_keras_order
@@ -254,14 +254,7 @@ class Model(Training):
         of the model under its name.
         """
         if self.graph is None:
-            found = [*self.children()]
-            while any(isinstance(each, Held) for each in found):
-                found = [
-                    inner
-                    for each in found
-                    for inner in (each.children() if isinstance(each, Held) else [each])
-                ]
-            return [module for module in found if isinstance(module, Layer)]
+            return [module for module in children_of(self) if isinstance(module, Layer)]
         self._live()
         found: dict[str, Any] = {}
         for row, call in enumerate(self.graph.calls):
