@@ -19,7 +19,7 @@ class ModelCheckpoint(MonitorCallback):
         filepath: where to; may have fields such as `{epoch:02d}` and `{val_loss:.2f}`.
         monitor: the value that `save_best_only` goes by.
         verbose: 1 prints a line when it saves.
-        save_best_only: whether only an epoch that improves on all before it is saved.
+        save_best_only: whether only an epoch that improves on all before it is saved; NaN never does.
         save_weights_only: whether `model.save_weights` is called instead of `model.save`.
         mode: whether smaller ("min") or larger ("max") is better; "auto" goes by the name.
         save_freq: "epoch", or a number of batches.

@@ -9,7 +9,7 @@ from torchfunc.callbacks.monitor import Direction, MonitorCallback, copied_state
 
 
 class EarlyStopping(MonitorCallback):
-    """Stops when a value has not improved for more than `patience` epochs.
+    """Stops when a value has not improved for more than `patience` epochs; NaN is no improvement.
 
     Args:
         monitor: the name of the value in the logs.
@@ -54,7 +54,8 @@ class EarlyStopping(MonitorCallback):
         if value is None or epoch < self.start_from_epoch:
             return
         self.wait += 1
-        if self.improves(value, self.best):
+        # the first epoch has nothing to improve on: it is the best so far, NaN or not
+        if self.improves(value, self.best) or self.best is None:
             self._keep(epoch, value)
         elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch

@@ -45,6 +45,8 @@ class LearningRateScheduler(Callback):
 class ReduceLROnPlateau(MonitorCallback):
     """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs.
 
+    NaN is no improvement.
+
     Args:
         monitor: the name of the value in the logs.
         factor: what the rate is multiplied by, below 1.
@@ -90,7 +92,8 @@ class ReduceLROnPlateau(MonitorCallback):
         if self.cooldown_counter > 0:
             self.cooldown_counter -= 1
             self.wait = 0
-        if self.improves(value, self.best):
+        # the first epoch has nothing to improve on
+        if self.improves(value, self.best) or self.best is None:
             self.best, self.wait = value, 0
         elif self.cooldown_counter == 0:
             self.wait += 1

@@ -69,12 +69,15 @@ class MonitorCallback(Callback):
     def improves(self, value: float, reference: float | None) -> bool:
         """Whether `value` is better than `reference` by more than `min_delta`.
 
+        NaN is better than nothing, and any number is better than NaN or than none.
+
         Raises:
             TorchfuncError: the mode is "auto", and the name does not tell what is better.
         """
-        if reference is None or math.isnan(reference):
-            return True
-        return (reference - value if self._falls() else value - reference) > self.min_delta
+        falls = self._falls()
+        if math.isnan(value) or reference is None or math.isnan(reference):
+            return not math.isnan(value)
+        return (reference - value if falls else value - reference) > self.min_delta
 
     def monitored(self, logs: Logs) -> float | None:
         """The watched value; None in an epoch that was not validated (`validation_freq`).
