@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torchfunc.callbacks.callback import Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback
-from torchfunc.errors import SavingError, TorchfuncError, UnknownNameError, explain
+from torchfunc.errors import SavingError, TorchfuncError, UnknownNameError, explain, shorten
 
 _OTHER_FORMATS = {".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".pkl", ".onnx"}
 
@@ -59,6 +59,15 @@ class ModelCheckpoint(MonitorCallback):
             raise TorchfuncError(
                 explain(who, got=f"save_freq={self.save_freq!r}", expected="'epoch' or a number of batches")
             )
+        if self.save_best_only and self.save_freq != "epoch" and self.monitor.startswith("val_"):
+            raise TorchfuncError(
+                explain(
+                    who,
+                    got=f"monitor={self.monitor!r} with save_freq={self.save_freq}",
+                    why="validation comes at the end of an epoch, so that no batch would ever be saved",
+                    fix=f"monitor={self.monitor.removeprefix('val_')!r}, or save_freq='epoch'",
+                )
+            )
         if suffix.lower() in _OTHER_FORMATS:
             stem = self.filepath.removesuffix(suffix).removesuffix(".weights")
             raise SavingError(
@@ -99,7 +108,8 @@ class ModelCheckpoint(MonitorCallback):
             return
         path = Path(self._formatted(logs))
         path.parent.mkdir(parents=True, exist_ok=True)
-        save = self.model.save_weights if self.save_weights_only else self.model.save
+        model = self.known_model()
+        save = model.save_weights if self.save_weights_only else model.save
         save(str(path), overwrite=True)
         self.say(self._epoch, f"saved to {path}")
 
@@ -121,3 +131,12 @@ class ModelCheckpoint(MonitorCallback):
             return self.filepath.format(**fields)
         except KeyError as error:
             raise UnknownNameError("field of ModelCheckpoint's filepath", error.args[0], fields) from None
+        except (IndexError, TypeError, ValueError) as error:
+            raise SavingError(
+                explain(
+                    "ModelCheckpoint",
+                    got=f"filepath={self.filepath!r} and the logs {shorten(fields)}",
+                    why=str(error),
+                    fix="fields by name, such as '{epoch:02d}-{loss:.3f}'",
+                )
+            ) from None

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torchfunc.callbacks.callback import Callback
+from torchfunc.callbacks.callback import EVENTS, Callback
 from torchfunc.errors import UnknownNameError
-
-_EVENTS = [name for name in dir(Callback) if name.startswith("on_")]
 
 
 class LambdaCallback(Callback):
@@ -27,7 +25,7 @@ class LambdaCallback(Callback):
 
     def __init__(self, **functions: Callable[..., Any] | None) -> None:
         for event, function in functions.items():
-            if event not in _EVENTS:
-                raise UnknownNameError("callback event", event, _EVENTS)
+            if event not in EVENTS:
+                raise UnknownNameError("callback event", event, EVENTS)
             if function is not None:
                 setattr(self, event, function)

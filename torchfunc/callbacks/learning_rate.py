@@ -24,7 +24,7 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         self.schedule, self.verbose = schedule, verbose
-        self._takes_rate = len(inspect.signature(schedule).parameters) > 1
+        self._takes_rate = _takes_two(schedule)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         before = self.trainer.learning_rate
@@ -40,6 +40,15 @@ class LearningRateScheduler(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if isinstance(logs, dict):
             logs["learning_rate"] = self.trainer.learning_rate
+
+
+def _takes_two(schedule: Callable[..., float]) -> bool:
+    """Whether a function can be called with two arguments, the epoch and the rate."""
+    try:
+        inspect.signature(schedule).bind(0, 0.1)
+    except TypeError:
+        return False
+    return True
 
 
 class ReduceLROnPlateau(MonitorCallback):

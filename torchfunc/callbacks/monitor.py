@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from typing import Any, Literal
 
 from torchfunc.callbacks.callback import Callback, Logs
-from torchfunc.errors import TorchfuncError, UnknownNameError, explain
+from torchfunc.errors import TorchfuncError, UnknownNameError, explain, shorten
 
 Direction = Literal["auto", "min", "max"]
 
@@ -84,14 +85,28 @@ class MonitorCallback(Callback):
 
         Raises:
             UnknownNameError: nothing of that name is logged.
+            TorchfuncError: it is no single number.
         """
         logs = logs or {}
         if self.monitor in logs:
-            return float(logs[self.monitor])
+            return self._number(logs[self.monitor])
         validated = any(name.startswith("val_") for name in logs)
-        if self.monitor.startswith("val_") and not validated and self.params.get("validated"):
+        if self.monitor.startswith("val_") and not validated and self.params.get("validated", True):
+            if "validated" not in self.params:  # a loop of the user's own, of which nothing is known
+                warnings.warn(
+                    f"{type(self).__name__} passes over an epoch whose logs have no {self.monitor!r}.",
+                    stacklevel=3,
+                )
             return None
         raise UnknownNameError(f"{type(self).__name__} monitor", self.monitor, logs, self._way_out(validated))
+
+    def _number(self, value: Any) -> float:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            who, got = type(self).__name__, f"{self.monitor}={shorten(value)}"
+            fix = "monitor='loss', or a metric with average='macro'"
+            raise TorchfuncError(explain(who, got=got, expected="a single number", fix=fix)) from None
 
     def _way_out(self, validated: bool) -> str:
         if self.monitor.startswith("val_") and not validated:
