@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torchfunc import losses, metrics, registry
 from torchfunc.config import plain
 from torchfunc.errors import DataError, SavingError, TorchfuncError, UnknownNameError
+from torchfunc.metrics.metric import expanded, figures
 from torchfunc.registry import custom_object_scope
 
 CLASSES = 6
@@ -289,6 +290,62 @@ def test_an_object_with_update_compute_and_reset_is_taken_as_it_is():
         metric.update_state(torch.zeros(2), torch.zeros(2), torch.ones(2))
     with pytest.raises(SavingError):
         metrics.serialize(metric)
+
+
+class WeightedPeak(Peak):
+    def update(self, preds, target, weights=1.0):
+        super().update(preds * weights, target * weights)
+
+
+def test_weights_are_passed_on_to_an_update_that_takes_them():
+    metric = metrics.get(WeightedPeak())
+    metric.update_state([1.0, 2.0], [4.0, 3.0], [0.5, 4.0])
+    assert float(metric.result()) == 4.0
+
+
+class Collection(nn.ModuleDict):
+    """As torchmetrics has it: metrics that are modules, by name, with the interface of one."""
+
+    def __init__(self, members):
+        super().__init__()
+        for name, metric in members.items():
+            self[name] = metric
+
+    def update(self, preds, target): ...
+
+    def compute(self): ...
+
+    def reset(self): ...
+
+
+class PeakModule(nn.Module, WeightedPeak):
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.reset()
+
+
+def test_a_collection_is_its_metrics_each_under_its_name():
+    collection = Collection({"val_peak": PeakModule(), "other": PeakModule()})
+    found = expanded(collection)
+    assert [(type(each), each.name) for each in found] == [
+        (metrics.TorchMetric, "val_peak"),
+        (metrics.TorchMetric, "other"),
+    ]
+    assert found[0].metric is collection["val_peak"]
+    assert metrics.get(found[0]) is found[0]
+    for alone in ("mse", None, metrics.MeanSquaredError(), Peak(), nn.ModuleDict()):
+        assert expanded(alone) == [alone]
+
+
+def test_a_result_of_several_figures_is_each_of_them_under_its_own_name():
+    class Bounds(Peak):
+        def compute(self):
+            return {"low": 1.0, "high": self.peak}
+
+    metric, plain_metric = metrics.get(Bounds()), metrics.get(Peak())
+    assert figures("bounds", metric) == {"low": 1.0, "high": 0.0}
+    assert figures("age_weighted_bounds_1", metric) == {"age_weighted_low_1": 1.0, "age_weighted_high_1": 0.0}
+    assert figures("weighted_peak", plain_metric) == {"weighted_peak": 0.0}
 
 
 @pytest.mark.parametrize("typed", ["accuracy", "acc"])

@@ -272,7 +272,7 @@ def test_an_epoch_that_is_not_validated_is_passed_over() -> None:
     [
         ("loss", True), ("val_mse", True), ("mean_absolute_error", True), ("kl_divergence", True),
         ("false_positives", True), ("val_kind_accuracy", False), ("auc", False), ("val_acc", False),
-        ("f1_score", False), ("r2_score", False),
+        ("f1_score", False), ("r2_score", False), ("val_MulticlassF1Score", False), ("MSE", True),
     ],
 )  # fmt: skip
 def test_the_direction_follows_from_the_name(name: str, falls: bool) -> None:

@@ -53,7 +53,7 @@ class MonitorCallback(Callback):
         """Whether smaller is better."""
         if self.mode != "auto":
             return self.mode == "min"
-        name = self.monitor.removeprefix("val_")
+        name = self.monitor.removeprefix("val_").lower()
         if any(part in name for part in _FALLING) or _FALLING_WORDS & set(re.split(r"[^a-z0-9]+", name)):
             return True
         if any(part in name for part in _RISING):

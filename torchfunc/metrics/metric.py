@@ -6,12 +6,13 @@ Python numbers.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchfunc import registry
 from torchfunc.config import Configurable, Self, deserialize, serialize, snake_case
@@ -19,6 +20,9 @@ from torchfunc.errors import DataError, explain
 from torchfunc.losses.loss import align, as_tensor, divide, fit_weights
 
 Number = Tensor | float
+
+# what an `update` of others may call the weights of samples
+_WEIGHTS = ("sample_weight", "sample_weights", "weight", "weights")
 
 
 class Metric(Configurable):
@@ -167,12 +171,21 @@ class TorchMetric(Metric):
         self.metric = metric
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Pass the batch on.
+        """Pass the batch on, and its weights to an `update` that has an argument for them.
 
         Raises:
-            DataError: sample weights, which such a metric does not take.
+            DataError: sample weights for a metric that does not take them.
         """
+        y_pred, weights = as_tensor(y_pred).detach(), {}
         if sample_weight is not None:
+            weights = {self._argument_of_weights(): as_tensor(sample_weight)}
+        if hasattr(self.metric, "to"):
+            self.metric = self.metric.to(y_pred.device)
+        self.metric.update(y_pred, as_tensor(y_true), **weights)
+
+    def _argument_of_weights(self) -> str:
+        names = [name for name in inspect.signature(self.metric.update).parameters if name in _WEIGHTS]
+        if not names:
             raise DataError(
                 explain(
                     f"Metric {self.name!r}",
@@ -182,10 +195,7 @@ class TorchMetric(Metric):
                     fix="list it in metrics= instead of weighted_metrics=",
                 )
             )
-        y_pred = as_tensor(y_pred).detach()
-        if hasattr(self.metric, "to"):
-            self.metric = self.metric.to(y_pred.device)
-        self.metric.update(y_pred, as_tensor(y_true))
+        return names[0]
 
     def result(self) -> Number:
         result: Number = self.metric.compute()
@@ -193,6 +203,25 @@ class TorchMetric(Metric):
 
     def reset_state(self) -> None:
         self.metric.reset()
+
+
+def expanded(identifier: Any) -> list[Any]:
+    """The metrics of a collection of torchmetrics, each under its name there; anything else alone."""
+    if isinstance(identifier, nn.ModuleDict) and hasattr(identifier, "compute"):
+        return [TorchMetric(metric, name) for name, metric in identifier.items()]
+    return [identifier]
+
+
+def figures(name: str, metric: Metric) -> dict[str, Number]:
+    """The result of a metric that is logged as `name`; where it is several by name, each under its own.
+
+    What the logs put before or after the metric's name stands before or after those.
+    """
+    result: Any = metric.result()
+    if not isinstance(result, Mapping):
+        return {name: result}
+    before, _, after = name.rpartition(metric.name)
+    return {f"{before}{key}{after}": value for key, value in result.items()}
 
 
 def _single(value: Number) -> Number:
