@@ -131,6 +131,111 @@ def test_the_lower_case_function_returns_the_values_of_keras(name, arguments, ta
     torch.testing.assert_close(ours, getattr(losses, name)(**arguments).per_sample(y_true, y_pred))
 
 
+KINDS = {
+    "numbers": (lambda labels, logits: logits.sigmoid() + 0.1, lambda logits: logits),
+    "positive": (lambda labels, logits: logits.sigmoid(), torch.exp),
+    "bits": (lambda labels, logits: (labels % 2)[..., None].expand(logits.shape), torch.sigmoid),
+    "bits_logits": (
+        lambda labels, logits: (labels % 2)[..., None].expand(logits.shape),
+        lambda logits: logits,
+    ),
+    "shares": (lambda labels, logits: logits.flip(-1).softmax(-1), lambda logits: logits.softmax(-1)),
+    "one_hot": (lambda labels, logits: torch.eye(3)[labels], lambda logits: logits.softmax(-1)),
+    "one_hot_logits": (lambda labels, logits: torch.eye(3)[labels], lambda logits: logits),
+    "labels": (lambda labels, logits: labels, lambda logits: logits.softmax(-1)),
+    "column": (lambda labels, logits: labels.unsqueeze(-1), lambda logits: logits.softmax(-1)),
+    "labels_logits": (lambda labels, logits: labels, lambda logits: logits),
+}
+OF_EVERY_RANK = ("numbers", "positive", "bits", "bits_logits")
+
+
+def case(kind: str, axes: int, samples: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    """Targets and outputs of 1 to 3 axes: (n,), (n, 3) or (n, 4, 3)."""
+    lead = (samples, 4) if axes == 3 else (samples,)
+    logits, labels = torch.randn(*lead, 3) * 2, torch.randint(0, 3, lead)
+    target, output = KINDS[kind]
+    y_true, y_pred = target(labels, logits), output(logits)
+    return (y_true[:, 0], y_pred[:, 0]) if axes == 1 else (y_true, y_pred)
+
+
+def shaped_for_keras(y_true, y_pred, weights):
+    """What the three mean, spelled out for Keras: numbers as (n, 1), a weight for each value of a sample."""
+    lead = y_pred.shape[:-1] if y_pred.ndim == 3 else y_pred.shape[:1]
+    if weights is not None:
+        weights = (weights.reshape(len(weights), -1) if len(lead) > 1 else weights.flatten()).expand(lead)
+        weights = weights.contiguous()  # Keras writes into it
+    return (y_true[:, None], y_pred[:, None], weights) if y_pred.ndim == 1 else (y_true, y_pred, weights)
+
+
+BY_VALUES = [
+    ("MeanSquaredError", {}, "numbers"),
+    ("MeanAbsoluteError", {}, "numbers"),
+    ("MeanAbsolutePercentageError", {}, "numbers"),
+    ("MeanSquaredLogarithmicError", {}, "positive"),
+    ("Huber", {"delta": 0.4}, "numbers"),
+    ("LogCosh", {}, "numbers"),
+    ("Poisson", {}, "positive"),
+    ("KLDivergence", {}, "shares"),
+    ("CosineSimilarity", {}, "numbers"),
+    ("Hinge", {}, "bits_logits"),
+    ("SquaredHinge", {}, "bits_logits"),
+    ("CategoricalHinge", {}, "one_hot_logits"),
+    ("Dice", {"axis": -1}, "bits"),
+    ("Tversky", {"alpha": 0.3, "axis": -1}, "bits"),
+    ("BinaryCrossentropy", {}, "bits"),
+    ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, "bits_logits"),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.2}, "one_hot"),
+    ("CategoricalCrossentropy", {"from_logits": True}, "one_hot_logits"),
+    ("SparseCategoricalCrossentropy", {}, "labels"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, "labels"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, "column"),
+    ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 1}, "labels_logits"),
+    ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": -1}, "labels_logits"),
+    ("BinaryFocalCrossentropy", {"apply_class_balancing": True}, "bits"),
+    ("CategoricalFocalCrossentropy", {"label_smoothing": 0.1}, "one_hot"),
+]
+WEIGHTS = [None, (6,), (6, 1), (6, 4), (6, 4, 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "kind", "axes"),
+    [(*row, axes) for row in BY_VALUES for axes in ((1, 2, 3) if row[2] in OF_EVERY_RANK else (2, 3))],
+    ids=str,
+)
+def test_a_loss_equals_keras_for_every_rank_weight_and_reduction(name, arguments, kind, axes):
+    y_true, y_pred = case(kind, axes)
+    for shape in WEIGHTS if axes == 3 else WEIGHTS[:3]:
+        weights = None if shape is None else torch.rand(shape) + 0.1
+        for reduction in ("sum_over_batch_size", "sum", "none", "mean_with_sample_weight"):
+            options = {**arguments, "reduction": reduction}
+            ours = getattr(losses, name)(**options)(y_true, y_pred, weights)
+            theirs = getattr(keras.losses, name)(**options)(*shaped_for_keras(y_true, y_pred, weights))
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=f"{shape}, {reduction}")
+
+
+@pytest.mark.parametrize(("name", "arguments", "kind"), BY_VALUES, ids=str)
+def test_the_loss_of_no_samples_is_zero_and_moves_nothing(name, arguments, kind):
+    for axes in (1, 2, 3) if kind in OF_EVERY_RANK else (2, 3):
+        y_true, y_pred = case(kind, axes, samples=0)
+        weight = torch.ones((), requires_grad=True)
+        value = getattr(losses, name)(**arguments)(y_true, y_pred * weight)
+        (gradient,) = torch.autograd.grad(value, weight)
+        assert (value.item(), gradient.item()) == (0.0, 0.0)
+
+
+def test_labels_in_bytes_are_ignored_by_their_number():
+    logits, labels = torch.randn(3, 256), torch.tensor([255, 1, 2])
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    torch.testing.assert_close(loss(labels.to(torch.uint8), logits), F.cross_entropy(logits, labels))
+
+
+def test_weights_for_a_loss_of_the_whole_batch_are_told_with_the_way_out():
+    y_true, y_pred = case("bits", 2)
+    with pytest.raises(DataError, match=r"Loss 'dice': .*one number for the whole batch.*Dice.*axis=-1"):
+        losses.Dice()(y_true, y_pred, torch.ones(6))
+    assert float(losses.Dice(axis=-1)(y_true, y_pred, torch.ones(6)).detach()) > 0
+
+
 def test_a_loss_over_time_steps_equals_keras_with_weights_for_each_step():
     logits, labels = torch.randn(4, 6, 5), torch.randint(0, 5, (4, 6))
     for y_true in (labels, labels.unsqueeze(-1)):

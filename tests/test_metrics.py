@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tests.test_losses import OF_EVERY_RANK, WEIGHTS, case, shaped_for_keras
 from torchfunc import losses, metrics, registry
 from torchfunc.config import plain
 from torchfunc.errors import DataError, SavingError, TorchfuncError, UnknownNameError
@@ -220,12 +221,99 @@ def test_counts_of_accuracy_stay_exact_integers():
     assert float(metric.result()) == 0.5
 
 
-def test_an_ignored_class_does_not_count_in_the_crossentropy():
-    logits, labels = torch.randn(2, 5, 3), torch.tensor([[0, 1, -1, 2, -1], [0, -1, -1, -1, 2]])
-    metric = metrics.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
-    metric.update_state(labels, logits)
-    kept = labels != -1
-    torch.testing.assert_close(metric.result(), F.cross_entropy(logits[kept], labels[kept]))
+BY_VALUES = [
+    ("Accuracy", {}, "bits"),
+    ("BinaryAccuracy", {}, "bits"),
+    ("CategoricalAccuracy", {}, "one_hot"),
+    ("SparseCategoricalAccuracy", {}, "labels"),
+    ("SparseCategoricalAccuracy", {}, "column"),
+    ("TopKCategoricalAccuracy", {"k": 2}, "one_hot"),
+    ("SparseTopKCategoricalAccuracy", {"k": 2}, "column"),
+    ("MeanSquaredError", {}, "numbers"),
+    ("RootMeanSquaredError", {}, "numbers"),
+    ("MeanAbsoluteError", {}, "numbers"),
+    ("MeanAbsolutePercentageError", {}, "numbers"),
+    ("MeanSquaredLogarithmicError", {}, "positive"),
+    ("LogCoshError", {}, "numbers"),
+    ("CosineSimilarity", {}, "numbers"),
+    ("KLDivergence", {}, "shares"),
+    ("Poisson", {}, "positive"),
+    ("Hinge", {}, "bits_logits"),
+    ("SquaredHinge", {}, "bits_logits"),
+    ("CategoricalHinge", {}, "one_hot_logits"),
+    ("BinaryCrossentropy", {}, "bits"),
+    ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.1}, "bits_logits"),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.1}, "one_hot"),
+    ("CategoricalCrossentropy", {"from_logits": True}, "one_hot_logits"),
+    ("SparseCategoricalCrossentropy", {}, "labels"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, "labels"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, "column"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": -1, "from_logits": True}, "labels_logits"),
+    ("TruePositives", {}, "bits"),
+    ("FalseNegatives", {"thresholds": [0.2, 0.7]}, "bits"),
+    ("Precision", {}, "bits"),
+    ("Recall", {}, "bits"),
+    ("Recall", {"class_id": 1}, "one_hot"),
+    ("Precision", {"top_k": 2}, "one_hot"),
+    ("AUC", {}, "bits"),
+    ("AUC", {"curve": "PR"}, "bits"),
+    ("SensitivityAtSpecificity", {"specificity": 0.4}, "bits"),
+    ("PrecisionAtRecall", {"recall": 0.4}, "bits"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "kind", "axes"),
+    [(*row, axes) for row in BY_VALUES for axes in ((1, 2, 3) if row[2] in OF_EVERY_RANK else (2, 3))],
+    ids=str,
+)
+def test_a_metric_equals_keras_for_every_rank_and_weight_and_passes_over_an_empty_batch(
+    name, arguments, kind, axes
+):
+    for shape in WEIGHTS if axes == 3 else WEIGHTS[:3]:
+        ours, theirs = getattr(metrics, name)(**arguments), getattr(keras.metrics, name)(**arguments)
+        for samples in (6, 0, 6):
+            y_true, y_pred = case(kind, axes, samples)
+            weights = None if shape is None else torch.rand(samples, *shape[1:]) + 0.1
+            ours.update_state(y_true, y_pred, weights)
+            if samples:
+                theirs.update_state(*shaped_for_keras(y_true, y_pred, weights))
+        torch.testing.assert_close(ours.result(), theirs.result(), rtol=1e-4, atol=1e-5, msg=f"{shape}")
+
+
+@pytest.mark.parametrize(("name", "arguments", "kind"), BY_VALUES, ids=str)
+def test_the_figure_of_an_empty_batch_is_zero(name, arguments, kind):
+    metric = getattr(metrics, name)(**arguments)
+    metric.update_state(*case(kind, 2, samples=0))
+    assert torch.as_tensor(metric.result()).abs().max() == 0
+
+
+def test_an_ignored_class_counts_as_keras_counts_it():
+    # Keras's own values: ignored samples are zeros in the mean, and are left out of a weighted one
+    y_true = torch.tensor([0, 1, 2])
+    y_pred = torch.tensor([[0.8, 0.1, 0.1], [0.05, 0.95, 0.0], [0.1, 0.8, 0.1]])
+    loss = losses.SparseCategoricalCrossentropy(ignore_class=0)
+    for make in (lambda: metrics.SparseCategoricalCrossentropy(ignore_class=0), lambda: metrics.get(loss)):
+        plain_metric, weighted = make(), make()
+        plain_metric.update_state(y_true, y_pred)
+        weighted.update_state(y_true, y_pred, torch.tensor([0.5, 1.5, 2.0]))
+        assert float(plain_metric.result()) == pytest.approx(0.7846262)
+        assert float(weighted.result()) == pytest.approx(1.3377457)
+    assert float(loss(y_true, y_pred)) == pytest.approx(1.1769392)
+
+
+def test_weights_of_a_confusion_matrix_count_cells_sample_by_sample():
+    # Keras makes whole numbers of them; the truth is NumPy's
+    for axes, shape in ((1, (6,)), (2, (6,)), (3, (6, 1)), (3, (6, 4)), (3, (6, 4, 1))):
+        lead = {1: (6,), 2: (6, 3), 3: (6, 4, 3)}[axes]
+        y_true, y_pred, weights = torch.randint(0, 3, lead), torch.randint(0, 3, lead), torch.rand(shape)
+        each = weights.reshape(*shape, *[1] * (axes - len(shape))).expand(lead)
+        cells = np.zeros((3, 3))
+        np.add.at(cells, (y_true.numpy(), y_pred.numpy()), each.numpy())
+        union = cells.sum(0) + cells.sum(1) - cells.diagonal()
+        metric = metrics.MeanIoU(3)
+        metric.update_state(y_true, y_pred, weights)
+        assert float(metric.result()) == pytest.approx((cells.diagonal() / union)[union > 0].mean(), rel=1e-4)
 
 
 def test_a_function_is_averaged_over_samples():
@@ -422,6 +510,15 @@ def test_wrong_names_and_arguments_are_told(make, words):
             r"Metric 'precision': expected equal shapes, "
             r"got targets of shape \(4,\) for outputs of shape \(4, 3\)",
         ),
+        (
+            {"class_name": "Recall", "config": {"class_id": 1}},
+            (4,),
+            (4,),
+            r"Metric 'recall': expected a last axis of at least 2 classes, by top_k=None, class_id=1, "
+            r"got outputs of shape \(4,\)",
+        ),
+        ({"class_name": "Precision", "config": {"class_id": 3}}, (4, 3), (4, 3), "at least 4 classes"),
+        ({"class_name": "Precision", "config": {"top_k": 5}}, (4, 3), (4, 3), "at least 5 classes"),
         ("f1_score", (4, 2), (4, 3), r"Metric 'f1_score': expected two shapes \(samples, outputs\)"),
     ],
 )

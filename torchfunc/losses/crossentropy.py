@@ -292,7 +292,8 @@ class SparseCategoricalCrossentropy(Loss):
         return _sparse(labels, y_pred, self.from_logits, None, "mean")
 
     def mask(self, y_true: Tensor) -> Tensor | None:
-        return None if self.ignore_class is None else y_true != self.ignore_class
+        # as int64: in uint8, -1 would be 255
+        return None if self.ignore_class is None else y_true.long() != self.ignore_class
 
 
 @registry.losses.register("BinaryFocalCrossentropy", "binary_focal_crossentropy")

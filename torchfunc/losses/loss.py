@@ -81,13 +81,16 @@ class Loss(Configurable):
         """
         y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
         mask = self.mask(y_true)
-        if sample_weight is None and mask is None and self.reduction in MEANS:
+        # the mean of no values is 0 here, and NaN in PyTorch's kernels
+        if sample_weight is None and mask is None and self.reduction in MEANS and y_pred.numel():
             return self.mean(y_true, y_pred)
         return self._reduce(self.per_sample(y_true, y_pred), sample_weight, mask)
 
     def _reduce(self, values: Tensor, sample_weight: Any, mask: Tensor | None) -> Tensor:
         weights = None
         if sample_weight is not None:
+            if values.ndim == 0:
+                raise _already_reduced(self.name)
             weights = fit_weights(f"Loss {self.name!r}", as_tensor(sample_weight), values)
             values = values * weights
         if self.reduction in MEANS:
@@ -137,11 +140,6 @@ class FunctionLoss(Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.function(*align(y_true, y_pred))
-
-    def _reduce(self, values: Tensor, sample_weight: Any, mask: Tensor | None) -> Tensor:
-        if sample_weight is not None and values.ndim == 0:
-            raise _already_reduced(self.name)
-        return super()._reduce(values, sample_weight, mask)
 
 
 class TorchLoss(Loss):
@@ -256,7 +254,7 @@ def divide(total: Tensor, count: Tensor | float) -> Tensor:
     """`total / count`, and 0 where nothing was counted."""
     if isinstance(count, Tensor):
         return torch.where(count == 0, torch.zeros_like(total), total / count)
-    return total / count if count else torch.zeros_like(total)
+    return total / count if count else total * 0  # which has a gradient, of zeros
 
 
 def _already_reduced(name: str) -> DataError:
@@ -265,6 +263,7 @@ def _already_reduced(name: str) -> DataError:
             f"Loss {name!r}",
             got="sample weights for a loss that returns one number for the whole batch",
             expected="one value a sample",
-            fix="return the values before their mean, or leave out sample_weight and class_weight",
+            fix="return the values before their mean (Dice and Tversky: axis=-1), or leave out sample_weight "
+            "and class_weight",
         )
     )

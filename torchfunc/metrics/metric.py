@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchfunc import registry
 from torchfunc.config import Configurable, Self, deserialize, serialize, snake_case
 from torchfunc.errors import DataError, explain
-from torchfunc.losses.loss import align, as_tensor, divide, fit_weights
+from torchfunc.losses.loss import Loss, align, as_tensor, divide, fit_weights
 
 Number = Tensor | float
 
@@ -117,8 +117,30 @@ class Mean(Metric):
         return _single(divide(torch.as_tensor(self.total("total")), self.total("count")))
 
 
+class PairMetric(Mean):
+    """A metric of ours: the mean of `values(y_true, y_pred)`, one value a sample or more."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The values to average."""
+        raise NotImplementedError
+
+    def mask(self, y_true: Tensor) -> Tensor | None:
+        """Which values count where values are weighted; None if all do."""
+        return None
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        """Take targets and predictions into account."""
+        y_true = as_tensor(y_true)
+        values = self.values(y_true, as_tensor(y_pred).detach())
+        mask = None if sample_weight is None else self.mask(y_true)
+        if mask is not None:
+            weights = fit_weights(f"Metric {self.name!r}", as_tensor(sample_weight), values)
+            sample_weight = weights * mask.view_as(values)
+        Mean.update_state(self, values, sample_weight)
+
+
 @registry.metrics.register("MeanMetricWrapper")
-class MeanMetricWrapper(Mean):
+class MeanMetricWrapper(PairMetric):
     """The mean of what a function `f(y_true, y_pred)` returns for each sample.
 
     Args:
@@ -146,21 +168,12 @@ class MeanMetricWrapper(Mean):
         wrapper: Self = build(found().values if isinstance(found, type) else found, **arguments)
         return wrapper
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        y_true, y_pred = align(as_tensor(y_true), as_tensor(y_pred).detach())
-        Mean.update_state(self, self._function(y_true, y_pred), sample_weight)
-
-
-class PairMetric(Mean):
-    """A metric of ours: the mean of `values(y_true, y_pred)`, one value a sample or more."""
-
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """The values to average."""
-        raise NotImplementedError
+        return self._function(*align(y_true, y_pred))  # type: ignore[no-any-return]
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        """Take targets and predictions into account."""
-        Mean.update_state(self, self.values(as_tensor(y_true), as_tensor(y_pred).detach()), sample_weight)
+    def mask(self, y_true: Tensor) -> Tensor | None:
+        loss = getattr(self.fn, "__self__", None)
+        return loss.mask(y_true) if isinstance(loss, Loss) else None
 
 
 class TorchMetric(Metric):
