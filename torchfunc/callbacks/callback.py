@@ -57,7 +57,7 @@ class Callback:
         if getattr(self._trainer, "module", model) is not model:
             self._trainer = None  # that of another run
 
-    def known_model(self) -> Any:
+    def _known_model(self) -> Any:
         """The model.
 
         Raises:

@@ -108,7 +108,7 @@ class ModelCheckpoint(MonitorCallback):
             return
         path = Path(self._formatted(logs))
         path.parent.mkdir(parents=True, exist_ok=True)
-        model = self.known_model()
+        model = self._known_model()
         save = model.save_weights if self.save_weights_only else model.save
         save(str(path), overwrite=True)
         self.say(self._epoch, f"saved to {path}")

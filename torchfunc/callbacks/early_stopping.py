@@ -59,13 +59,13 @@ class EarlyStopping(MonitorCallback):
             self._keep(epoch, value)
         elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
-            self.known_model().stop_training = True
+            self._known_model().stop_training = True
 
     def _keep(self, epoch: int, value: float) -> None:
         """Take this epoch as the best; the waiting begins anew only if the baseline is beaten too."""
         self.best, self.best_epoch = value, epoch
         if self.restore_best_weights:
-            self.best_weights = copied_state(self.known_model())
+            self.best_weights = copied_state(self._known_model())
         if self.baseline is None or self.improves(value, self.baseline):
             self.wait = 0
 
@@ -74,5 +74,5 @@ class EarlyStopping(MonitorCallback):
             self.say(self.stopped_epoch, "early stopping")
         if self.best_weights is not None:
             self.say(self.best_epoch, "restoring the weights of this epoch, the best")
-            self.known_model().load_state_dict(self.best_weights)
+            self._known_model().load_state_dict(self.best_weights)
             self.best_weights = None

@@ -27,4 +27,4 @@ class TerminateOnNaN(Callback):
                     explain(f"Batch {batch}", got=f"the loss {loss}", expected="a number", fix=fix)
                 )
             print(f"Batch {batch}: the loss is {loss}, terminating training")
-            self.known_model().stop_training = True
+            self._known_model().stop_training = True

@@ -208,6 +208,7 @@ class BinaryCrossentropy(PairLoss):
     """
 
     function = staticmethod(binary_crossentropy)
+    _of_probabilities = True
 
     def __init__(
         self,
@@ -239,6 +240,8 @@ class CategoricalCrossentropy(Loss):
         reduction: See `Loss`.
         name: Its name in messages.
     """
+
+    _of_probabilities = True
 
     def __init__(
         self,
@@ -272,6 +275,8 @@ class SparseCategoricalCrossentropy(Loss):
         axis: The axis of classes.
         name: Its name in messages.
     """
+
+    _of_probabilities = True
 
     def __init__(
         self,
@@ -312,6 +317,7 @@ class BinaryFocalCrossentropy(PairLoss):
     """
 
     function = staticmethod(binary_focal_crossentropy)
+    _of_probabilities = True
 
     def __init__(
         self,
@@ -354,6 +360,8 @@ class CategoricalFocalCrossentropy(Loss):
         reduction: See `Loss`.
         name: Its name in messages.
     """
+
+    _of_probabilities = True
 
     def __init__(
         self,

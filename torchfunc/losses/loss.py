@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from torchfunc.config import Configurable, snake_case
 from torchfunc.errors import CompileError, DataError, explain
+from torchfunc.losses import torch_losses
 
 EPSILON = 1e-7
 
@@ -38,6 +39,7 @@ class Loss(Configurable):
     """
 
     from_logits: bool = False
+    _of_probabilities: ClassVar[bool] = False
 
     def __init__(self, name: str | None = None, reduction: Reduction = "sum_over_batch_size") -> None:
         if reduction not in REDUCTIONS:
@@ -55,6 +57,13 @@ class Loss(Configurable):
     def per_sample(self, y_true: Any, y_pred: Any) -> Tensor:
         """The values before weights and reduction, one a sample (or a step of a sample)."""
         return self.call(as_tensor(y_true), as_tensor(y_pred))
+
+    @property
+    def takes(self) -> torch_losses.Takes | None:
+        """What the outputs have to be: logits, log-probabilities or probabilities; None for any numbers."""
+        if self.from_logits:
+            return "logits"
+        return "probabilities" if self._of_probabilities else None
 
     def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The mean of all values; a loss for which PyTorch has one kernel takes that."""
@@ -145,7 +154,8 @@ class FunctionLoss(Loss):
 class TorchLoss(Loss):
     """A loss of PyTorch, a module or a function of `torch.nn.functional`: `f(input, target)`.
 
-    It is called as it is; only where samples are weighted it is asked for unreduced values.
+    It is called as it is, with targets in the dtype that it wants; only where samples are weighted it is
+    asked for unreduced values, which are reduced as it would.
     """
 
     def __init__(
@@ -156,20 +166,36 @@ class TorchLoss(Loss):
     ) -> None:
         unwrapped = function.func if isinstance(function, partial) else function
         own_name = getattr(unwrapped, "__name__", snake_case(type(unwrapped).__name__))
-        super().__init__(name or own_name, reduction)
+        own_reduction = torch_losses.setting(function, "reduction", "mean")
+        super().__init__(name or own_name, own_reduction if own_reduction in ("sum", "none") else reduction)
         self.function = function
+        self._per_batch = own_reduction == "batchmean"
+        self._known = torch_losses.signature(function)
+
+    @property
+    def takes(self) -> torch_losses.Takes | None:
+        return None if self._known is None else self._known.outputs
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
-        y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        y_true, y_pred = self._fitted(as_tensor(y_true), as_tensor(y_pred))
+        if not y_pred.numel():
+            nothing: Tensor = y_pred.sum()
+            return nothing  # 0, where the mean of PyTorch is NaN
         if sample_weight is None:
-            return self.function(*reversed(align(y_true, y_pred)))
-        return self._reduce(self.per_sample(y_true, y_pred), sample_weight, None)
+            return self.function(y_pred, y_true)
+        mask = torch_losses.counted(self._known, self.function, y_true)
+        loss = self._reduce(self.per_sample(y_true, y_pred), sample_weight, mask)
+        return loss * y_pred[0].numel() if self._per_batch else loss
+
+    def _fitted(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        y_true, y_pred = align(y_true, y_pred)
+        return torch_losses.fitted(self.name, self._known, y_true, y_pred), y_pred
 
     def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self(y_true, y_pred)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        values = self._unreduced()(*reversed(align(y_true, y_pred)))
+        values = self._unreduced()(*reversed(self._fitted(y_true, y_pred)))
         if values.ndim == 0 and y_pred.ndim > 0:
             raise _already_reduced(self.name)
         return values
