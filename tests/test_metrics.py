@@ -302,6 +302,33 @@ def test_an_ignored_class_counts_as_keras_counts_it():
     assert float(loss(y_true, y_pred)) == pytest.approx(1.1769392)
 
 
+@pytest.mark.parametrize(
+    "weights", [None, torch.linspace(0.1, 2, 24).view(6, 4), torch.arange(24).view(6, 4) % 3 > 0]
+)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("CategoricalCrossentropy", {"from_logits": True}),
+        ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.1}),
+        ("SparseCategoricalCrossentropy", {"from_logits": True}),
+        ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 1}),
+    ],
+    ids=str,
+)
+def test_classes_on_another_axis_are_classes_on_the_last(name, arguments, weights):
+    # Keras smooths labels by the length of the last axis whatever the axis is, so it sees the last one
+    logits, labels = torch.randn(6, 4, 3), torch.randint(0, 3, (6, 4))
+    sparse = name.startswith("Sparse")
+    y_true = labels if sparse else torch.eye(3)[labels]
+    moved = labels if sparse else y_true.movedim(-1, 1)
+    ours, theirs = getattr(metrics, name)(**arguments, axis=1), getattr(keras.metrics, name)(**arguments)
+    ours.update_state(moved, logits.movedim(-1, 1), weights)
+    theirs.update_state(y_true, logits, weights)
+    torch.testing.assert_close(ours.result(), theirs.result())
+    loss, twin = getattr(losses, name)(**arguments, axis=1), getattr(keras.losses, name)(**arguments)
+    torch.testing.assert_close(loss(moved, logits.movedim(-1, 1), weights), twin(y_true, logits, weights))
+
+
 def test_weights_of_a_confusion_matrix_count_cells_sample_by_sample():
     # Keras makes whole numbers of them; the truth is NumPy's
     for axes, shape in ((1, (6,)), (2, (6,)), (3, (6, 1)), (3, (6, 4)), (3, (6, 4, 1))):
