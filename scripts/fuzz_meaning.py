@@ -11,7 +11,6 @@ import sys
 from collections import Counter
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,7 +22,9 @@ def compared(arguments: tuple[int, bool]) -> tuple[int, str, str, str]:
     from tests import meaning
 
     seed, everything = arguments
-    recipe = meaning.recipe(seed, () if everything else meaning.NOT_YET)
+    if everything:
+        meaning.NOT_YET.clear()
+    recipe = meaning.recipe(seed)
     try:
         meaning.check(recipe)
     except meaning.Unfit as error:
@@ -36,8 +37,9 @@ def compared(arguments: tuple[int, bool]) -> tuple[int, str, str, str]:
 def smallest(seed: int, kind: str, everything: bool) -> str:
     from tests import meaning
 
-    recipe: dict[str, Any] = meaning.recipe(seed, () if everything else meaning.NOT_YET)
-    return meaning.written(meaning.shrunk(recipe, kind))
+    if everything:
+        meaning.NOT_YET.clear()
+    return meaning.written(meaning.shrunk(meaning.recipe(seed), kind))
 
 
 def main() -> int:

@@ -33,6 +33,7 @@ NOT_YET: dict[str, str] = {
     "mask into Minimum": "the same",
     "mask into a model": "the mask of what a nested model is called on does not reach the layers in it",
     "frozen regularizer": "the regularizers of weights that are not trained count in the loss",
+    "constraint without a gradient": "constraints are applied to weights too that nothing was learned about",
     "frozen constraint": "the constraints of weights that are not trained are applied to them",
     "masked output": "the mask of an output does not weigh its loss and its metrics",
 }
@@ -98,6 +99,7 @@ def call(kind: str, *args: Any, **kwargs: Any) -> Raw:
 ACTIVATIONS = """relu sigmoid tanh elu selu gelu softplus softsign silu leaky_relu hard_sigmoid hard_silu relu6 mish
  log_sigmoid celu hard_tanh tanh_shrink linear softmax log_softmax squareplus sparse_plus""".split()
 SMOOTH = "tanh sigmoid softsign relu hard_sigmoid elu".split()
+# with epsilons that keep gradients of rounding errors small; Ftrl and Lion make full steps of them
 OPTIMIZERS = [
     "SGD({lr})",
     "SGD({lr}, momentum=0.9)",
@@ -116,7 +118,6 @@ OPTIMIZERS = [
     "RMSprop({lr}, epsilon=0.001, momentum=0.5, centered=True)",
     "Adagrad({lr})",
     "Adadelta(0.5, epsilon=0.001)",
-    "Ftrl({lr})",
 ]
 
 
@@ -212,6 +213,8 @@ class Drawing:
         for line in reversed(self.lines):
             targets, _, rest = line.partition(" = ")
             if needed & set(targets.split(", ")):
+                if not needed.issuperset(targets.split(", ")) and "_constraint=" in "".join(self.lines):
+                    self.features.add("constraint without a gradient")
                 needed |= set(re.findall(r"\b[a-z]+\d+\b", rest))
                 kept.append(line)
         self.lines = kept[::-1]
@@ -987,8 +990,11 @@ def written(drawn: dict[str, Any], library: str = "torchfunc") -> str:
 
 
 def building_lines(drawn: dict[str, Any]) -> list[str]:
-    # what may be a variance is positive, and all weights are of the size of those that are learned
-    weights = "[rng.uniform(-0.5 if w.ndim > 1 else 0.1, 0.6, size=w.shape) for w in model.get_weights()]"
+    # what may be a variance is positive; kernels keep the size of what they are multiplied with
+    weights = (
+        "[rng.normal(size=w.shape) / np.prod(w.shape[:-1]) ** 0.5 if w.ndim > 1 "
+        "else rng.uniform(0.1, 0.6, size=w.shape) for w in model.get_weights()]"
+    )
     seeded = [f"rng = np.random.default_rng({drawn['data_seed']})", f"model.set_weights({weights})"]
     return [*drawn["lines"], *seeded, *drawn["data"], f"x = {drawn['x']}"]
 
@@ -1062,6 +1068,11 @@ def check(drawn: dict[str, Any]) -> None:
             not np.all(np.isfinite(n)) or np.abs(n).max(initial=0) > 1e3 for n in map(np.asarray, numbers)
         ):
             raise Unfit("large numbers")
+        of_probabilities = drawn["compile"] and re.search(
+            "crossentropy|kl_|poisson", drawn["compile"]["loss"].lower()
+        )
+        if of_probabilities and any(0 <= p.min() < 1e-6 for p in theirs["prediction"] if p.size):
+            raise Unfit("probabilities that Keras clips")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

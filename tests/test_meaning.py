@@ -8,7 +8,7 @@ import pytest
 
 from tests import meaning
 
-RECIPES, PARTS = 300, 20
+RECIPES, PARTS = 240, 20
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -27,7 +27,7 @@ def test_random_models_mean_what_they_mean_in_keras(part: int) -> None:
 
 
 def test_the_recipes_have_all_families_and_forms() -> None:
-    text = "\n".join(meaning.written(meaning.recipe(seed)) for seed in range(RECIPES))
+    text = "\n".join(meaning.written(meaning.recipe(seed)) for seed in range(RECIPES // 2))
     words = """Conv1D( Conv2D( Conv3D( Conv1DTranspose( Conv2DTranspose( DepthwiseConv SeparableConv MaxPooling
         AveragePooling GlobalAveragePooling BatchNormalization GroupNormalization LSTM( GRU( SimpleRNN( RNN([ Bidirectional(
         TimeDistributed( ConvLSTM Embedding( mask_zero=True Masking( Concatenate( Dot( Multiply( K.Sequential( float64
