@@ -340,7 +340,7 @@ class Drawing:
             [self.plain] * 9
             + [self.merge] * 3
             + [self.share] * 2
-            + [self.nest, self.operate, self.sequential, self.states]
+            + [self.nest, self.operate, self.sequential, self.states, self.states]
         )
         for _ in range(20):
             before = len(self.values)
@@ -589,8 +589,13 @@ class Drawing:
         if kind in ("LayerNormalization",):
             arguments = self.without("center", "scale")
         if kind == "GroupNormalization":
+            # PyTorch's kernel leaves rounding errors, not zeros, of the gradient through a group of one value
+            smallest = 2 if rank == 1 else 1
+            groups = [
+                g for g in range(1, channels + 1) if channels % g == 0 and channels // g >= smallest
+            ] or [1]
             arguments = {
-                "groups": self.one(*[g for g in range(1, channels + 1) if channels % g == 0], -1),
+                "groups": self.one(*groups),
                 **self.without("center", "scale"),
             }
         return call(kind, **arguments, **self.common())
@@ -773,6 +778,8 @@ class Drawing:
 
     def heads(self) -> list[dict[str, Any]]:
         """The outputs: the last value and perhaps others, each with a layer before it that suits its loss."""
+        if not self.values:
+            raise Unfit("no values")
         chosen = [self.values[-1]]
         for _ in range(self.one(0, 0, 0, 1, 2)):
             chosen.append(self.any())
