@@ -8,7 +8,7 @@ import pytest
 
 from tests import meaning
 
-RECIPES, PARTS = 240, 20
+RECIPES, PARTS = 300, 20
 
 
 @pytest.mark.parametrize("part", range(PARTS))
