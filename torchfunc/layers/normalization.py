@@ -125,7 +125,8 @@ class BatchNormalization(_Normalization):
         elif mask is None:
             outputs = self._over_batch(x)
         else:
-            outputs = self._over_mask(x, mask)
+            steps = mask.bool().view(*mask.shape, *(1,) * (inputs.ndim - mask.ndim)).expand_as(inputs)
+            outputs = self._over_mask(x, steps if self._inward is None else steps.permute(self._inward))
         return outputs if self._outward is None else outputs.permute(self._outward)
 
     def _over_batch(self, x: Tensor) -> Tensor:
@@ -136,9 +137,8 @@ class BatchNormalization(_Normalization):
         self._move(mean, inverse.pow(-2).sub_(self.epsilon))
         return outputs
 
-    def _over_mask(self, x: Tensor, mask: Tensor) -> Tensor:
-        """As `_over_batch`, where masked steps count neither for the mean nor for the variance."""
-        kept = mask.bool().unsqueeze(1)
+    def _over_mask(self, x: Tensor, kept: Tensor) -> Tensor:
+        """As `_over_batch`, where masked elements count neither for the mean nor for the variance."""
         axes = [0, *range(2, x.ndim)]
         number = kept.sum(axes, keepdim=True, dtype=x.dtype).clamp(min=1)
         mean = x.masked_fill(~kept, 0).sum(axes, keepdim=True) / number
@@ -298,10 +298,17 @@ class GroupNormalization(_Normalization):
 
     def forward(self, inputs: Tensor) -> Tensor:
         x = inputs if self._inward is None else inputs.permute(self._inward)
+        if (
+            not x.requires_grad
+        ):  # PyTorch's backward crashes the process where such an input lies channels last
+            x = x.contiguous()
+        # not F.group_norm, which refuses groups of one value: their mean is the value, so the output is the shift
         if self.weight is None and self.bias is not None:  # its backward fails with a shift and no factor
-            outputs = F.group_norm(x, self._groups, None, None, self.epsilon) + self.bias.view(self._spread)
+            outputs = torch.group_norm(x, self._groups, None, None, self.epsilon) + self.bias.view(
+                self._spread
+            )
         else:
-            outputs = F.group_norm(x, self._groups, self.weight, self.bias, self.epsilon)
+            outputs = torch.group_norm(x, self._groups, self.weight, self.bias, self.epsilon)
         return outputs if self._outward is None else outputs.permute(self._outward)
 
 
