@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from torchfunc import losses, metrics
 from torchfunc.errors import CompileError, DataError, explain, shorten
+from torchfunc.metrics.metric import expanded, figures
 from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
 from torchfunc.training.figures import RunningMean, read
-from torchfunc.training.logits import Logits, logits_of
+from torchfunc.training.logits import Logits, logits_of, warn_of_misfit
 from torchfunc.training.ports import Port, Slots
 
 LOSSES_BY_SHAPE = ("crossentropy", "ce")
@@ -69,6 +70,7 @@ class Objective:
         self.measures: dict[str, Measure] = {}
         self.total = RunningMean()
         self.settled = False
+        self._figures: dict[str, list[str]] = {}  # by metric, which may have several
 
     def take(self, outputs: Slots, module: nn.Module) -> None:
         """Match losses, weights and metrics to the outputs of a module.
@@ -93,6 +95,8 @@ class Objective:
         self.heads = [Head(index, *of_this) for index, of_this in enumerate(each)]
         for head, port in zip(self.heads, outputs, strict=True):
             head.logits = logits_of(port, module, head.loss)
+            if isinstance(head.loss, losses.Loss):
+                warn_of_misfit(port, module, head.loss)
         self.losing = [head for head in self.heads if head.loss is not None]
         for head in self.heads:
             head.keeps_running = len(self.losing) > 1
@@ -170,7 +174,12 @@ class Objective:
             running |= {
                 f"{head.name}_loss": head.running.result() for head in self.losing if head.running.count
             }
-        return running | {name: each.metric.result() for name, each in self.measures.items() if each.metric}
+        for name, each in self.measures.items():
+            if each.metric:
+                found = figures(name, each.metric)
+                self._figures[name] = list(found)
+                running |= found
+        return running
 
     @property
     def names(self) -> list[str]:
@@ -178,7 +187,8 @@ class Objective:
         if self.outputs is None:
             return []
         losing = [f"{head.name}_loss" for head in self.losing]
-        return ["loss", *(losing if len(losing) > 1 else []), *self.measures]
+        measured = [each for name in self.measures for each in self._figures.get(name, [name])]
+        return ["loss", *(losing if len(losing) > 1 else []), *measured]
 
     @property
     def asks_outputs(self) -> bool:
@@ -382,7 +392,10 @@ def _arranged_metrics(outputs: Slots, given: Any, what: str) -> list[list[Measur
         raise CompileError(explain(what, got=shorten(given), expected=expected))
     lists = [each if isinstance(each, (list, tuple)) else [each] for each in arranged]
     weighted = what == "weighted_metrics"
-    return [[_measure(each, weighted) for each in items if each is not None] for items in lists]
+    return [
+        [_measure(one, weighted) for each in items if each is not None for one in expanded(each)]
+        for items in lists
+    ]
 
 
 def _measure(identifier: Any, weighted: bool) -> Measure:
