@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,10 @@ from torch.nn import functional as F
 
 import torchfunc as tf
 from torchfunc import activations, layers, losses
+from torchfunc.errors import DataError
 from torchfunc.training.trainer import Trainer
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:(keras|torch)")
 
 RANDOM = np.random.default_rng(0)
 
@@ -156,3 +160,126 @@ def test_the_learning_rate_can_be_read_and_set_before_the_first_step(optimizer: 
     restored.learning_rate = 0.25
     restored.train_on_batch(np.ones((2, 2), "float32"), np.ones((2, 1), "float32"))
     assert restored.learning_rate == 0.25
+
+
+CLASS_WEIGHT = {0: 0.5, 1: 3.0, 2: 10.0}
+
+
+def softmax_model(library: Any, shape: tuple[int, ...]) -> Any:
+    inputs = library.Input(shape)
+    return library.Model(inputs, library.layers.Dense(3, activation="softmax")(inputs))
+
+
+def weights_of(labels: Any) -> Any:
+    return np.vectorize(CLASS_WEIGHT.get)(labels)
+
+
+def log_probability(p: Any, labels: Any) -> Any:
+    return np.log(np.take_along_axis(p.astype(np.float64), labels[..., None], -1))[..., 0]
+
+
+@pytest.mark.parametrize("given", [None, "a sample", "a label"])
+@pytest.mark.parametrize(
+    "form", ["indices", "column", "one-hot", "indices of PyTorch", "probabilities of PyTorch"]
+)
+@pytest.mark.parametrize("shape", [(4,), (5, 4), (2, 3, 4)], ids=["a sample", "a step", "a pixel"])
+def test_each_label_has_the_weight_of_its_class(shape: tuple[int, ...], form: str, given: str | None) -> None:
+    model = softmax_model(tf, shape)
+    x = RANDOM.normal(size=(6, *shape)).astype("float32")
+    labels = RANDOM.integers(0, 3, (6, *shape[:-1]))
+    one_hot = np.eye(3, dtype="float32")[labels]
+    loss: Any = {"one-hot": "categorical_crossentropy"}.get(form, "sparse_categorical_crossentropy")
+    y = {"column": labels[..., None], "one-hot": one_hot}.get(form, labels)
+    if "PyTorch" in form:
+        log_model = tf.Model(model.input, model.output.log().movedim(-1, 1).contiguous())
+        loss, y = nn.NLLLoss(), labels
+        if form == "probabilities of PyTorch":
+            loss, y = nn.CrossEntropyLoss(), np.moveaxis(one_hot, -1, 1)
+        model_trained = log_model
+    else:
+        model_trained = model
+    own = {None: np.ones(6), "a sample": RANDOM.random(6), "a label": RANDOM.random(labels.shape)}[given]
+    values = -log_probability(model.predict(x, verbose=0), labels)
+    weights = weights_of(labels) * own.reshape(own.shape + (1,) * (labels.ndim - own.ndim))
+    expected = (values * weights).mean()
+
+    options = {} if given is None else {"sample_weight": own}
+    model_trained.compile("sgd", loss)
+    before = [each.copy() for each in model_trained.get_weights()]
+    found = model_trained.fit(x, y, batch_size=6, class_weight=CLASS_WEIGHT, verbose=0, **options).history
+    model_trained.set_weights(before)
+    on_batch = model_trained.train_on_batch(x, y, class_weight=CLASS_WEIGHT, **options)
+
+    np.testing.assert_allclose([found["loss"][0], on_batch], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "loss", "y"),
+    [
+        (3, "softmax", "sparse_categorical_crossentropy", RANDOM.integers(0, 3, 8)),
+        (3, "softmax", "categorical_crossentropy", np.eye(3)[RANDOM.integers(0, 3, 8)]),
+        (3, None, "mse", np.eye(3)[RANDOM.integers(0, 3, 8)]),
+        (3, "sigmoid", "binary_crossentropy", np.eye(3)[RANDOM.integers(0, 3, 8)]),
+        (1, "sigmoid", "binary_crossentropy", RANDOM.integers(0, 2, (8, 1))),
+        (1, "sigmoid", "binary_crossentropy", RANDOM.integers(0, 2, 8)),
+        (1, None, "mse", RANDOM.integers(0, 3, (8, 1)).astype("float32")),
+        (1, "tanh", "hinge", RANDOM.integers(0, 2, (8, 1)) + 1e-3),
+    ],
+    ids=["indices", "one-hot", "one-hot numbers", "one-hot bits", "a column", "bits", "numbers", "rounded"],
+)
+def test_class_weights_are_those_of_keras_where_it_takes_them(
+    units: int, activation: Any, loss: str, y: Any
+) -> None:
+    x = RANDOM.normal(size=(8, 4)).astype("float32")
+    models = []
+    for library in (keras, tf):
+        inputs = library.Input((4,))
+        model = library.Model(inputs, library.layers.Dense(units, activation=activation)(inputs))
+        model.compile("sgd", loss, weighted_metrics=["mae"] if y.ndim > 1 else [])
+        models.append(model)
+    models[1].set_weights(models[0].get_weights())
+    options = {"batch_size": 4, "verbose": 0, "shuffle": False}
+    theirs, ours = (
+        model.fit(
+            x,
+            y,
+            class_weight=CLASS_WEIGHT,
+            validation_data=(x, y),
+            epochs=2,
+            **options,
+        ).history
+        for model in models
+    )
+    assert sorted(ours) == sorted(theirs)
+    for name, values in theirs.items():
+        np.testing.assert_allclose(ours[name], values, rtol=2e-5, err_msg=name)
+
+
+def test_class_weights_are_of_the_training_alone() -> None:
+    model = softmax_model(tf, (4,))
+    model.compile("sgd", "sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
+    x, y, own = RANDOM.normal(size=(40, 4)).astype("float32"), RANDOM.integers(0, 3, 40), RANDOM.random(40)
+    found = model.fit(x, y, sample_weight=own, class_weight=CLASS_WEIGHT, validation_split=0.25, verbose=0)
+    right = model.evaluate(x[30:], y[30:], sample_weight=own[30:], verbose=0)
+    np.testing.assert_allclose([found.history[f"val_{n}"][0] for n in ("loss", "accuracy")], right, rtol=1e-6)
+
+
+def test_a_label_that_the_loss_ignores_needs_no_weight() -> None:
+    x, labels = RANDOM.normal(size=(6, 5, 4)).astype("float32"), RANDOM.integers(0, 3, (6, 5))
+    labels[:, 3:] = -1
+    model = softmax_model(tf, (5, 4))
+    p, counted = model.predict(x, verbose=0), labels >= 0
+    model.compile("sgd", losses.SparseCategoricalCrossentropy(ignore_class=-1))
+    found = model.train_on_batch(x, labels, class_weight=CLASS_WEIGHT)
+    expected = -(log_probability(p, labels) * np.where(counted, weights_of(np.abs(labels)), 0)).sum()
+    np.testing.assert_allclose(found, expected / counted.sum(), rtol=1e-5)
+
+
+def test_class_weights_for_several_labels_a_sample_are_refused() -> None:
+    inputs = tf.Input((4,))
+    model = tf.Model(inputs, layers.Dense(3, activation="sigmoid")(inputs))
+    model.compile("sgd", "binary_crossentropy")
+    with pytest.raises(
+        DataError, match="class_weight: expected one class a sample, .* Fix: use sample_weight"
+    ):
+        model.fit(np.ones((4, 4)), np.array([[1, 1, 0]] * 4), class_weight=CLASS_WEIGHT, verbose=0)

@@ -177,11 +177,11 @@ class TorchLoss(Loss):
         super().__init__(name or own_name, own_reduction if own_reduction in ("sum", "none") else reduction)
         self.function = function
         self._per_batch = own_reduction == "batchmean"
-        self._known = torch_losses.signature(function)
+        self.signature = torch_losses.signature(function)
 
     @property
     def takes(self) -> torch_losses.Takes | None:
-        return None if self._known is None else self._known.outputs
+        return None if self.signature is None else self.signature.outputs
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         y_true, y_pred = self._fitted(as_tensor(y_true), as_tensor(y_pred))
@@ -190,13 +190,13 @@ class TorchLoss(Loss):
             return nothing  # 0, where the mean of PyTorch is NaN
         if sample_weight is None:
             return self.function(y_pred, y_true)
-        mask = torch_losses.counted(self._known, self.function, y_true)
+        mask = torch_losses.counted(self.signature, self.function, y_true)
         loss = self._reduce(self.per_sample(y_true, y_pred), sample_weight, mask)
         return loss * y_pred[0].numel() if self._per_batch else loss
 
     def _fitted(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         y_true, y_pred = align(y_true, y_pred)
-        return torch_losses.fitted(self.name, self._known, y_true, y_pred), y_pred
+        return torch_losses.fitted(self.name, self.signature, y_true, y_pred), y_pred
 
     def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self(y_true, y_pred)

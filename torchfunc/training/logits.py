@@ -111,7 +111,7 @@ def warn_of_misfit(port: Port, module: nn.Module, loss: Any) -> None:
 
 def activation_of(made_by: Any) -> str | None:
     """What made an output, if it is a softmax, a sigmoid or the log of one: a module, a function or a method's name."""
-    while isinstance(made_by, nn.Sequential) and len(made_by):
+    while isinstance(made_by, nn.Sequential) and type(made_by).forward is nn.Sequential.forward and made_by:
         made_by = made_by[-1]
     if isinstance(made_by, nn.Module):
         if getattr(made_by, "activates_output", False):
