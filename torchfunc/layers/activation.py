@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torchfunc.layers.layer import Layer
 class _Elementwise(Layer):
     """A layer whose output has the shape of its input."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
 
     def check_input(self, *shapes: Any) -> None:
         one_shape(self, shapes[0])
@@ -172,6 +172,8 @@ class Softmax(_Elementwise):
         super().__init__(**kwargs)
         self.axis = axis if isinstance(axis, int) else tuple(axis)
 
+    _wants_mask = False  # it masks elements, and not steps
+
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0])
         axes_of(f"Softmax {self.name!r}", self.axis, len(shape))
@@ -179,6 +181,10 @@ class Softmax(_Elementwise):
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
             return activations.softmax(inputs, self.axis)
+        sizes = zip(mask.shape[::-1], inputs.shape[::-1], strict=False)
+        if mask.ndim > inputs.ndim or any(each not in (1, size) for each, size in sizes):
+            fix = "mask.unsqueeze(-1) masks whole steps"
+            raise self.wrong(tuple(mask.shape), f"a mask that broadcasts to {tuple(inputs.shape)}", fix=fix)
         kept = mask if mask.dtype is torch.bool else mask > 0.5
         # the lowest number and not -inf: where all are masked, -inf would give nan
         lowest = torch.finfo(inputs.dtype).min / 2

@@ -39,7 +39,7 @@ class Dense(Layer):
         GraphError: `units` is no positive integer.
     """
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
     activates_output: ClassVar[bool] = True
 
     def __init__(
@@ -118,7 +118,7 @@ class Activation(Layer):
         kwargs: those of every Layer.
     """
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
     activates_output: ClassVar[bool] = True
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
@@ -171,7 +171,7 @@ class Embedding(Layer):
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
-        self.mask_zero = mask_zero
+        self.mask_zero = self.supports_masking = mask_zero
         self._table = weights if weights is None or isinstance(weights, list) else [weights]
 
     def build(self, input_shape: Any) -> None:
@@ -207,7 +207,7 @@ class Embedding(Layer):
 class Identity(Layer):
     """Gives back what it is called on."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
 
     def forward(self, inputs: Any) -> Any:
         return inputs
@@ -271,6 +271,7 @@ class Lambda(Layer):
             raise GraphError(explain("Lambda", got=f"function={function!r}", expected="a function"))
         self.output_shape = None if output_shape is None else tuple(output_shape)
         self.mask = registry.activations.lookup(mask) if isinstance(mask, str) else mask
+        self.supports_masking = mask is not None
         self.arguments = dict(arguments or {})
         self._wants = {name: _takes(self.function, name) for name in ("mask", "training")}
 
@@ -281,6 +282,9 @@ class Lambda(Layer):
 
     def _stated_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (shape[0], *(self.output_shape or ()))
+
+    def _takes_mask(self, argument: str = "mask") -> bool:
+        return argument == "mask" and self._wants["mask"]
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
