@@ -17,7 +17,7 @@ from torchfunc import registry
 from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
-from torchfunc.graph.graph import Drawn, Graph
+from torchfunc.graph.graph import Drawn, Graph, mask_rows
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.config import class_name
 from torchfunc.layers.layer import Layer
@@ -231,6 +231,8 @@ class Model(Training):
     def layers(self) -> list[Any]:
         """Every layer once, in the order of the first calls; what is no Layer comes as an Operation.
 
+        Calls that only make masks for layers are left out, as in Keras.
+
         Each has `name`, `output` and `input`. A native module is `operation.module`, and an attribute
         of the model under its name.
         """
@@ -238,9 +240,10 @@ class Model(Training):
             return [module for module in self.children() if isinstance(module, Layer)]
         self._live()
         found: dict[str, Any] = {}
+        hidden = mask_rows(self.graph, self._modules)
         for row, call in enumerate(self.graph.calls):
             key = call.target if call.kind == "module" else call.name
-            if call.kind != "size" and key not in found:
+            if call.kind != "size" and row not in hidden and key not in found:
                 found[key] = self._layer_at(row)
         return list(found.values())
 
