@@ -148,6 +148,7 @@ class Graph:
             nodes.append(node)
             if hasattr(target, "_nodes"):
                 target._nodes.add(node)
+                target._hand_on_mask(node.outputs, node.args, node.kwargs)
         return map_leaves(symbol, self.inputs), map_leaves(symbol, self.outputs)
 
 

@@ -25,6 +25,7 @@ from torchfunc.models import loading
 from torchfunc.models.cloning import called_anew, respecified
 from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.live import Symbols
+from torchfunc.models.masks import Pattern, Variants, masks_for, takers, taking_masks
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.verbs import Training
 from torchfunc.saving import graph_json as saved
@@ -74,6 +75,7 @@ class Model(Training):
     ) -> None:
         super().__init__(name=name, trainable=trainable, **kwargs)
         self._symbols = Symbols()
+        self._masked = Variants()
         if inputs is None and outputs is None:
             self._watch_first_call()
             return
@@ -95,6 +97,8 @@ class Model(Training):
             if isinstance(module, Layer) and module.graph_name is None:
                 module.graph_name = name
         self._own_calls()
+        for name in takers(drawn.graph):
+            self._modules[name]._take_masks()  # type: ignore[operator,union-attr]
         self._symbols.note(self)
         for name, tensor in drawn.state.items():
             if isinstance(tensor, nn.Parameter):
@@ -191,12 +195,12 @@ class Model(Training):
         first = next((each for each in (*self.parameters(), *self.buffers())), None)
         return torch.device("cpu") if first is None else first.device
 
-    def _in_mode(self, training: bool, *inputs: Any) -> Any:
+    def _in_mode(self, training: bool, *inputs: Any, **masks: Any) -> Any:
         """One call in training or inference mode, whatever the mode of the model is."""
         modes = [(module, module.training) for module in self.modules()]
         self.train(training)
         try:
-            return self.forward(*inputs)
+            return self.forward(*inputs, **masks)
         finally:
             for module, mode in modes:
                 module.training = mode
@@ -213,6 +217,64 @@ class Model(Training):
             expected = self.graph.spec(ref).shape
             if isinstance(shape, tuple) and not _fits(shape, expected):
                 raise self.wrong(shape, f"shape {expected} for its input {name!r}")
+
+    def output_masks(self) -> tuple[bool, ...]:
+        """Which of the outputs have a mask; `model(x, masks=[None])` returns (outputs, [these masks]) from then on.
+
+        `masks` has one mask, or None, for each input.
+        """
+        graph = self._require_graph("output masks")
+        pattern = (False,) * len(graph.input_names)
+        places = self._masked.at(self, pattern).places if self._may_make_masks() else ()
+        if places:
+            self._take_masks()
+        return tuple(place in places for place, _ in enumerate(leaves(graph.outputs)))
+
+    def _may_make_masks(self) -> bool:
+        return any(
+            isinstance(each, Layer) and each._makes_mask and each.supports_masking for each in self.modules()
+        )
+
+    def _take_masks(self) -> None:
+        """Have the forward take masks too."""
+        if self.graph is not None:
+            self.__class__ = functional_class(type(self), self.graph, takes_masks=True)
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        outputs = super().symbolic_call(*args, **kwargs)
+        masks = next(leaves(outputs)).node.kwargs.get("masks")
+        if masks is None or "masks" in kwargs:
+            return outputs
+        outputs, made = outputs
+        flat = list(leaves(outputs))
+        for place, mask in zip(self._masked.at(self, _given(masks)).places, made, strict=True):
+            flat[place].mask = mask
+        return outputs
+
+    @property
+    def _uses_up_mask(self) -> bool:
+        return self.graph is not None and not any(each.loses for each in self._masked.known.values())
+
+    def _with_masks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if self.graph is None or _writes_forward(self.config_class):
+            return super()._with_masks(args, kwargs)
+        given = kwargs.get("masks", kwargs.get("mask"))
+        masks = masks_for(self.graph.input_names, args, given)
+        kwargs = {key: value for key, value in kwargs.items() if key not in ("mask", "masks")}
+        if not self._asks_for(_given(masks)) and given is None:
+            return kwargs
+        self._take_masks()
+        return {**kwargs, "masks": masks}
+
+    def _asks_for(self, pattern: Pattern) -> bool:
+        """Whether a call with masks at these inputs differs from one without."""
+        fits = len(pattern) == len(self._require_graph("inputs").input_names)
+        known = fits and (any(pattern) or self._may_make_masks())
+        return known and self._masked.at(self, pattern).is_asked
+
+    def _hand_on_mask(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.graph is None:
+            super()._hand_on_mask(outputs, args, kwargs)
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._refresh()
@@ -487,6 +549,8 @@ class Model(Training):
         if self.graph is not None:
             self._own_calls()
             self._symbols.note(self)
+            if self._masked.known:
+                self._take_masks()
 
     def __dir__(self) -> list[str]:
         names = {*object.__dir__(self), *self._modules, *self._parameters, *self._buffers}
@@ -522,7 +586,11 @@ def _revived(base: type[Model], graph: Graph) -> Model:
 _classes: weakref.WeakValueDictionary[Any, type] = weakref.WeakValueDictionary()
 
 
-def functional_class(base: type, graph: Graph) -> type:
+def _given(masks: Sequence[Any]) -> Pattern:
+    return tuple(mask is not None for mask in masks)
+
+
+def functional_class(base: type, graph: Graph, *, takes_masks: bool = False) -> type:
     """The subclass of `base` with the graph's emitted forward: one for all models with equal code.
 
     So equal models share one code object, and `torch.compile` compiles it once.
@@ -531,12 +599,13 @@ def functional_class(base: type, graph: Graph) -> type:
     if _writes_forward(base):
         return base
     code = emit(graph)
-    key = (base, code.running, tuple((name, id(value)) for name, value in code.globals.items()))
+    key = (base, takes_masks, code.running, tuple((name, id(value)) for name, value in code.globals.items()))
     found = _classes.get(key)
     if found is None:
         name = "Functional" if base is Model else base.__name__
+        forward = code.compile(base.__name__)
         members = {
-            "forward": code.compile(base.__name__),
+            "forward": taking_masks(forward) if takes_masks else forward,
             "_base": base,
             "__module__": base.__module__,
             "__doc__": base.__doc__,

@@ -21,7 +21,7 @@ from torchfunc.graph.graph import Call, Drawn, Graph, Ref, StateRef
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import SYMBOLS, Attribute, Method
 from torchfunc.saving import native
-from torchfunc.tree import at, map_leaves
+from torchfunc.tree import at, leaves, map_leaves
 
 _KEYS = {"name", "trainable", "layers", "tensors", "calls", "inputs", "outputs"}
 _DTYPES = (
@@ -241,6 +241,9 @@ class _Reader:
         live_args, live_kwargs = map_leaves(self._symbol, args), map_leaves(self._symbol, kwargs)
         if isinstance(target, nn.Module):
             result = symbolic_call(target, live_args, live_kwargs)
+            for leaf in leaves(result):
+                if isinstance(leaf, symbolic.SymbolicTensor):
+                    leaf.node.masks.clear()  # the masks that layers take stand in the file
         elif target is symbolic.size:
             result = self._size(live_args, place)
         else:
