@@ -106,10 +106,13 @@ class _MaskedMerge(_Merge):
 
     def forward(self, inputs: Sequence[Tensor], mask: Sequence[Tensor | None] | None = None) -> Tensor:
         _several(self, inputs)
-        # Keras forgets the masks of tensors that it brings to one number of dimensions
-        if mask is None or len({each.ndim for each in inputs}) > 1:
+        if mask is None:
             return super().forward(inputs)
-        return self.merge_masked(inputs, [_widened(*pair) for pair in zip(mask, inputs, strict=True)])
+        rank = max(each.ndim for each in inputs)
+        # Keras forgets the mask of a tensor that it gives more dimensions
+        kept = [None if x.ndim < rank else each for x, each in zip(inputs, mask, strict=True)]
+        aligned = _aligned(inputs)
+        return self.merge_masked(aligned, [_widened(*pair) for pair in zip(kept, aligned, strict=True)])
 
 
 def _widened(mask: Tensor | None, x: Tensor) -> Tensor | None:

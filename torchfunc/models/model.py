@@ -223,12 +223,12 @@ class Model(Training):
 
         `masks` has one mask, or None, for each input.
         """
-        graph = self._require_graph("output masks")
-        pattern = (False,) * len(graph.input_names)
-        places = self._masked.at(self, pattern).places if self._may_make_masks() else ()
-        if places:
+        if not self._may_make_masks():
+            return (False,) * len(self.output_names)
+        found = tuple(symbol.mask is not None for symbol in self.outputs)
+        if any(found):
             self._take_masks()
-        return tuple(place in places for place, _ in enumerate(leaves(graph.outputs)))
+        return found
 
     def _may_make_masks(self) -> bool:
         return any(
@@ -242,14 +242,8 @@ class Model(Training):
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         outputs = super().symbolic_call(*args, **kwargs)
-        masks = next(leaves(outputs)).node.kwargs.get("masks")
-        if masks is None or "masks" in kwargs:
-            return outputs
-        outputs, made = outputs
-        flat = list(leaves(outputs))
-        for place, mask in zip(self._masked.at(self, _given(masks)).places, made, strict=True):
-            flat[place].mask = mask
-        return outputs
+        was_added = "masks" in next(leaves(outputs)).node.kwargs and "masks" not in kwargs
+        return outputs[0] if was_added else outputs
 
     @property
     def _uses_up_mask(self) -> bool:
@@ -268,13 +262,20 @@ class Model(Training):
 
     def _asks_for(self, pattern: Pattern) -> bool:
         """Whether a call with masks at these inputs differs from one without."""
+        if not any(pattern):
+            return any(self.output_masks())
         fits = len(pattern) == len(self._require_graph("inputs").input_names)
-        known = fits and (any(pattern) or self._may_make_masks())
-        return known and self._masked.at(self, pattern).is_asked
+        return fits and self._masked.at(self, pattern).is_asked
 
     def _hand_on_mask(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.graph is None:
             super()._hand_on_mask(outputs, args, kwargs)
+        elif "masks" in kwargs:
+            flat = list(leaves(outputs[0]))
+            for place, mask in zip(
+                self._masked.at(self, _given(kwargs["masks"])).places, outputs[1], strict=True
+            ):
+                flat[place].mask = mask
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._refresh()
