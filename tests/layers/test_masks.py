@@ -385,12 +385,39 @@ def test_a_function_that_is_needed_beside_masks_is_still_shown() -> None:
     assert "ne" in [each.name for each in tf.Model(source, [x, kept]).layers]
 
 
-def test_a_sequential_shows_its_layers_alone(capsys: Any) -> None:
+@pytest.mark.parametrize("sizes", [(3,), (3, 2), (3, 2, 4)], ids=str)
+def test_the_states_of_cells_of_ones_own_are_tensors(sizes: tuple[int, ...]) -> None:
+    def outputs(K: Any) -> Any:
+        class Cell(K.layers.Layer):  # type: ignore[misc]
+            def __init__(self, units: int) -> None:
+                super().__init__()
+                self.units = self.state_size = self.output_size = units
+
+            def build(self, shape: Any) -> None:
+                self.kernel = self.add_weight(
+                    shape=(shape[-1], self.units), initializer="ones", name="kernel"
+                )
+
+            def call(self, inputs: Any, states: Any) -> Any:
+                output = torch.tanh(inputs @ self.kernel * 0.1 + states[0])
+                return output, [output]
+
+        layer = K.layers.RNN([Cell(units) for units in sizes], return_state=True)
+        first = layer(torch.ones(2, 3, 4))
+        return first, layer(torch.ones(2, 3, 4), initial_state=list(first[1:]))
+
+    close(list(outputs(tf)), list(outputs(keras)))
+    assert all(torch.is_tensor(each) for each in outputs(tf)[0])
+
+
+def test_a_sequential_shows_its_layers_alone(capsys: Any, tmp_path: Path) -> None:
     model = tf.Sequential([tf.Input((5, 3)), layers.Masking(), layers.LSTM(2), layers.Dense(1)])
     assert [type(each).__name__ for each in model.layers] == ["Masking", "LSTM", "Dense"]
     assert model.get_layer(index=1).name == "lstm"
     model.summary()
     assert "operator" not in capsys.readouterr().out
+    tf.utils.plot_model(model, tmp_path / "model.dot")
+    assert "operator" not in (tmp_path / "model.dot").read_text()
 
 
 def nested_in(K: Any) -> Any:
@@ -460,6 +487,7 @@ def test_a_nested_model_with_masks_compiles_into_one_graph(build: Callable[[Any]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = build(tf)
+    assert "masks=[" in model.code
     for each in (model, copy.deepcopy(model)):
         close(torch.compile(each, fullgraph=True, backend="eager")(A), each(A))
 
@@ -474,6 +502,19 @@ def test_a_nested_model_takes_a_mask_by_hand() -> None:
     close(inner(values, mask=mask), inner.get_layer("gru")(values, mask=mask))
     with torch.no_grad():
         close(inner(values, mask=mask, training=True), inner(values, mask=mask, training=False))
+
+
+def test_a_nested_model_with_masks_shows_its_outputs_alone(capsys: Any) -> None:
+    inner = tf.Sequential([layers.GRU(2, return_sequences=True)])
+    y = inner(embedded(tf, source := ids(tf)))
+    assert inner.get_output_at(0).shape == y.shape == (None, 5, 2)
+    model = tf.Model(source, layers.GRU(2)(y))
+    model.summary()
+    assert "sequential (Sequential)         (None, 5, 2) " in capsys.readouterr().out
+    model.compile(loss="mse")
+    model.fit(A, torch.zeros(4, 2), verbose=0)
+    inner.compile(loss="mse")
+    inner.fit(torch.ones(4, 5, 3), torch.zeros(4, 5, 2), verbose=0)
 
 
 def test_a_mask_that_ends_in_a_nested_model_is_told() -> None:

@@ -149,13 +149,8 @@ def taking_masks(forward: Callable[..., Any]) -> Callable[..., Any]:
             pair = run(self, *values, *[each for each in given if each is not None])
         return pair[0] if masks is None else pair
 
-    signature = inspect.signature(forward)
-    extra = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ("mask", "masks")
-    ]
-    with_masks.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*signature.parameters.values(), *extra]
-    )
+    # masks are no inputs, and who asks for them knows of them
+    with_masks.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
     return with_masks
 
 

@@ -245,6 +245,10 @@ class Model(Training):
         was_added = "masks" in next(leaves(outputs)).node.kwargs and "masks" not in kwargs
         return outputs[0] if was_added else outputs
 
+    def get_output_at(self, index: int) -> Any:
+        node = self._call_at(index)
+        return node.outputs[0] if "masks" in node.kwargs else node.outputs
+
     @property
     def _uses_up_mask(self) -> bool:
         return self.graph is not None and not any(each.loses for each in self._masked.known.values())

@@ -149,7 +149,8 @@ class _Gathering:
             calls,
             takes=takes,
             taken=tuple(self._taken(links) for links in takes),
-            specs=tuple(call.specs for call in calls),
+            # a model that is called with masks returns those of its outputs beside them
+            specs=tuple(call.specs[0] if "masks" in call.kwargs else call.specs for call in calls),
             tensors=tuple(weights_of(module)) if module is not None else (),
         )
 
