@@ -524,6 +524,27 @@ def test_a_mask_that_ends_in_a_nested_model_is_told() -> None:
         layers.LSTM(2)(y)
 
 
+def test_a_mask_that_ends_in_a_model_with_a_forward_of_its_own_is_told() -> None:
+    class Doubles(tf.Model):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs * 2
+
+    y = Doubles(x := tf.Input((5, 3)), layers.Dense(3)(x))(embedded(tf, ids(tf)))
+    with pytest.warns(UserWarning, match="ends at Doubles 'doubles'"):
+        layers.LSTM(2)(y)
+
+
+def test_the_layers_of_a_nested_model_may_be_replaced_and_added_to() -> None:
+    inner = tf.Sequential([layers.Dense(3), layers.GRU(3, return_sequences=True)])
+    x = embedded(tf, source := ids(tf))
+    model = tf.Model(source, layers.GRU(2)(inner(x)))
+    before = model(A)
+    inner.get_layer("dense").set_weights([np.eye(3), np.ones(3)])
+    assert not torch.equal(model(A), before)
+    inner.add(layers.Dense(7))
+    assert tf.Model(source, inner(x))(A).shape == (4, 5, 7)
+
+
 def test_a_graph_is_asked_for_the_masks_of_its_outputs() -> None:
     source = ids(tf)
     x = embedded(tf, source)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchfunc.graph.drawing import between
 from torchfunc.graph.emit import emit
 from torchfunc.graph.graph import Graph, StateRef
-from torchfunc.graph.symbolic import Input
+from torchfunc.graph.symbolic import Input, SymbolicTensor
 from torchfunc.layers import lost
 from torchfunc.models.cloning import called_anew
 from torchfunc.tree import leaves, map_leaves
@@ -50,7 +50,8 @@ def masked(
     inputs, masks = _inputs(graph, pattern)
     given, outputs = called_anew(graph, modules, state, inputs)
     flat = list(leaves(outputs))
-    found = {place: symbol.mask for place, symbol in enumerate(flat) if symbol.mask is not None}
+    # a constant that a Lambda was given for a mask is no value of the graph
+    found = {at: each.mask for at, each in enumerate(flat) if isinstance(each.mask, SymbolicTensor)}
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"

@@ -225,7 +225,7 @@ class Model(Training):
         """
         if not self._may_make_masks():
             return (False,) * len(self.output_names)
-        found = tuple(symbol.mask is not None for symbol in self.outputs)
+        found = tuple(isinstance(symbol.mask, SymbolicTensor) for symbol in self.outputs)
         if any(found):
             self._take_masks()
         return found
@@ -251,7 +251,9 @@ class Model(Training):
 
     @property
     def _uses_up_mask(self) -> bool:
-        return self.graph is not None and not any(each.loses for each in self._masked.known.values())
+        if self.graph is None or _writes_forward(self.config_class):
+            return super()._uses_up_mask
+        return not any(each.loses for each in self._masked.known.values())
 
     def _with_masks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         if self.graph is None or _writes_forward(self.config_class):
