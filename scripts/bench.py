@@ -1,60 +1,136 @@
-"""Measures torchfunc against hand-written PyTorch: interleaved rounds in one process, medians and ratios.
+"""Measures torchfunc against hand-written PyTorch, or against another checkout of itself: medians and ratios.
 
 python scripts/bench.py                 everything
 python scripts/bench.py forward fit     some of it
 python scripts/bench.py --rounds 3 --threads 2 --device cpu
+python scripts/bench.py forward save --against ../other
+
+Rounds are interleaved, and a ratio is of times of one round. Twins written by hand run in this process;
+another checkout has a fresh process each round, as this one has then, and both run the workloads of this
+file. So it keeps to public names, which older commits have too.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import copy
 import inspect
+import json
+import os
 import pickle
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import timeit
 from collections.abc import Callable
 from pathlib import Path
 
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import torchfunc as tf
 from torchfunc import layers
-from torchfunc.graph.emit import emit
 
-Entry = dict[str, Callable[[], float]]
+HERE = Path(__file__).resolve().parent.parent
+
+Entry = dict[str, Callable[[], float]]  # contenders by name; the first is torchfunc
+Times = dict[str, list[float]]  # contenders by name, a time for each round
 
 
 def main() -> None:
     options = parse_options()
     torch.set_num_threads(options.threads)
+    if options.child:
+        print(json.dumps(first_of_each(options)))
+        return
     print(f"torch {torch.__version__}, {options.device}, {options.threads} threads, {options.rounds} rounds")
     for name in options.what or MEASURES:
-        print(f"\n{name}: {inspect.cleandoc(MEASURES[name].__doc__ or '')}")
-        for title, entry in MEASURES[name](options.device).items():
-            report(title, entry, options.rounds)
+        if options.against:
+            print(f"\n{name}: torchfunc of {HERE} and of {options.against}")
+            for title, times in beside(name, options).items():
+                report(title, times)
+        else:
+            print(f"\n{name}: {inspect.cleandoc(MEASURES[name].__doc__ or '')}")
+            for title, entry in MEASURES[name](options.device).items():
+                report(title, in_turn(entry, options.rounds))
 
 
-def report(title: str, entry: Entry, rounds: int) -> None:
-    """Run each contender once a round, in turn, and print medians; ratios are to the last one, round by round."""
+def in_turn(entry: Entry, rounds: int) -> Times:
+    """Run each contender once to warm up, and once a round."""
     for run in entry.values():
         run()
-    times: dict[str, list[float]] = {name: [] for name in entry}
-    for index in range(rounds):
-        order = list(entry) if index % 2 == 0 else list(entry)[::-1]
+    times: Times = {name: [] for name in entry}
+    for order in orders(list(entry), rounds):
         for name in order:
             times[name].append(entry[name]())
+    return times
+
+
+def orders(names: list[str], rounds: int) -> list[list[str]]:
+    """Who runs when: the other way round every other round, so that nobody is always the first."""
+    return [names if index % 2 == 0 else names[::-1] for index in range(rounds)]
+
+
+def report(title: str, times: Times) -> None:
+    """Print medians, and the ratios of the first contender to the others, round by round: median and range."""
     print(f"  {title}")
     for name, values in times.items():
         line = f"    {name:28} {statistics.median(values) * 1e6:14,.3f} us"
         for other in list(times)[1:] if name == next(iter(times)) else []:
-            ratio = statistics.median(a / b for a, b in zip(values, times[other], strict=True))
-            line += f"   {ratio:.3f}x of {other}"
-        print(line)
+            ratios = [a / b for a, b in zip(values, times[other], strict=True)]
+            line += f"   {statistics.median(ratios):.3f}x of {other} ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(line, flush=True)
+
+
+def beside(name: str, options: argparse.Namespace) -> dict[str, Times]:
+    """The times of one measure in this checkout and in the other, each round in a fresh process."""
+    roots = {"here": HERE, "there": options.against}
+    found: dict[str, Times] = {}
+    for order in orders(list(roots), options.rounds):
+        for each in order:
+            for title, time_taken in child(name, roots[each], options).items():
+                found.setdefault(title, {root: [] for root in roots})[each].append(time_taken)
+    return found
+
+
+def child(name: str, root: Path, options: argparse.Namespace) -> dict[str, float]:
+    """The times of one measure by the package of a checkout, and by the workloads of this file."""
+    command = [sys.executable, __file__, name, "--child", str(root)]
+    command += ["--threads", str(options.threads), "--device", options.device]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"bench.py: the measure {name!r} failed with the package of {root}.")
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def first_of_each(options: argparse.Namespace) -> dict[str, float]:
+    """What a child does: the first contender of each entry, warm."""
+    package = Path(tf.__file__).resolve().parent
+    if package.parent != options.child:
+        raise SystemExit(f"bench.py: torchfunc was imported from {package}, and not from {options.child}.")
+    found: dict[str, float] = {}
+    for measure in options.what:
+        for title, entry in MEASURES[measure](options.device).items():
+            name, run = next(iter(entry.items()))
+            found[title if name == "torchfunc" else f"{title}, {name}"] = best(run)
+    return found
+
+
+def best(run: Callable[[], float]) -> float:
+    """The best of ten runs, or of those that a second has time for, after one to warm up."""
+    run()
+    times, end = [run()], time.perf_counter() + 1
+    while len(times) < 10 and time.perf_counter() < end:
+        times.append(run())
+    return min(times)
 
 
 def seconds(call: Callable[[], object], number: int, device: str) -> Callable[[], float]:
@@ -254,7 +330,7 @@ def fit(device: str) -> dict[str, Entry]:
         data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=64, shuffle=True)
         loop(loaded, optimizers[1], data, device)
 
-    runs = {"torchfunc fit": ours, "loop, indexed tensors": by_index, "loop, DataLoader": by_loader}
+    runs = {"torchfunc": ours, "loop, indexed tensors": by_index, "loop, DataLoader": by_loader}
     return {"an epoch": {name: timed(run, device) for name, run in runs.items()}}
 
 
@@ -315,8 +391,76 @@ def build(device: str) -> dict[str, Entry]:
     }
 
 
+def save(device: str) -> dict[str, Entry]:
+    """Saving a model to one file, against writing the state of its hand-written twin."""
+    return {
+        title: {"torchfunc": timed(ours, "cpu"), "safetensors alone": timed(hand, "cpu")}
+        for title, (ours, hand, _, _) in files().items()
+    }
+
+
+def load(device: str) -> dict[str, Entry]:
+    """Loading a model from one file, against reading a state into a hand-written twin that is there."""
+    return {
+        title: {"torchfunc": timed(ours, "cpu"), "safetensors alone": timed(hand, "cpu")}
+        for title, (_, _, ours, hand) in files().items()
+    }
+
+
+def files() -> dict[str, tuple[Callable[[], None], ...]]:
+    """How each model and its twin are saved, and how they are loaded; both are saved once, to be loaded."""
+    folder = scratch()
+    found: dict[str, tuple[Callable[[], None], ...]] = {}
+    for title, ours, hand in (
+        ("MLP", mlp(), HandMLP()),
+        ("chain of 100 Dense(64)", chain(), HandChain()),
+        ("toy ResNet", resnet(), HandResNet()),
+    ):
+        found[title] = both_ways(ours, hand, folder / f"{title}.safetensors")
+        for save_one in found[title][:2]:
+            save_one()
+    return found
+
+
+def both_ways(ours: tf.Model, hand: nn.Module, path: Path) -> tuple[Callable[[], None], ...]:
+    state = path.with_suffix(".state.safetensors")
+
+    def load_ours() -> None:
+        tf.load_model(path)
+
+    def load_hand() -> None:
+        hand.load_state_dict(safetensors.torch.load_file(state))
+
+    def save_hand() -> None:
+        safetensors.torch.save_file(hand.state_dict(), state)
+
+    return lambda: ours.save(path), save_hand, load_ours, load_hand
+
+
+def scratch() -> Path:
+    """A folder that is gone when this process is."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    return Path(folder)
+
+
+def importing(device: str) -> dict[str, Entry]:
+    """Importing torchfunc in a fresh interpreter, torch and all, against importing torch alone."""
+
+    def run(package: str) -> Callable[[], float]:
+        code = (
+            f"import time; start = time.perf_counter(); import {package}; print(time.perf_counter() - start)"
+        )
+        return lambda: float(
+            subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+        )
+
+    return {"an import": {"torchfunc": run("torchfunc"), "torch alone": run("torch")}}
+
+
 def interception(device: str) -> dict[str, Entry]:
-    """A call of nn.Identity with the recording of module calls on and off."""
+    """A call of nn.Identity on a tensor, after an Input: with the recording of module calls on and off."""
+    tf.Input((1,))
     module, x = nn.Identity(), torch.ones(1)
 
     def call(enabled: bool) -> Callable[[], float]:
@@ -334,7 +478,7 @@ def interception(device: str) -> dict[str, Entry]:
 
 def scale(device: str) -> dict[str, Entry]:
     """What is done with a chain of Dense(8) layers, at 100, 1,000 and 10,000 calls."""
-    folder = Path(tempfile.mkdtemp())
+    folder = scratch()
 
     def chained(count: int) -> tf.Model:
         inputs = tf.Input((8,))
@@ -348,7 +492,7 @@ def scale(device: str) -> dict[str, Entry]:
         model.save(folder / f"{count}.safetensors")
     works: dict[str, Callable[[int], object]] = {
         "build": chained,
-        "emit": lambda count: emit(made[count].graph),
+        "emit": lambda count: made[count].code,
         "copy": lambda count: copy.deepcopy(made[count]),
         "pickle": lambda count: pickle.loads(pickle.dumps(made[count])),
         "save": lambda count: made[count].save(folder / f"{count}.safetensors"),
@@ -366,8 +510,11 @@ MEASURES: dict[str, Callable[[str], dict[str, Entry]]] = {
     "step": step,
     "fit": fit,
     "build": build,
-    "scale": scale,
+    "save": save,
+    "load": load,
+    "import": importing,
     "interception": interception,
+    "scale": scale,
 }
 
 
@@ -378,10 +525,21 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "what", nargs="*", choices=[*MEASURES, []], help="what to measure; everything by default"
     )
+    parser.add_argument(
+        "--against",
+        type=lambda text: Path(text).resolve(),
+        help="another checkout, to be measured beside this",
+    )
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.against and not (options.against / "torchfunc").is_dir():
+        parser.error(
+            f"{options.against} has no folder 'torchfunc'. Fix: --against is a checkout of torchfunc."
+        )
+    return options
 
 
 if __name__ == "__main__":

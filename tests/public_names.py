@@ -1,6 +1,6 @@
 """The public face as text: every public name of torchfunc, with what it takes.
 
-    python -m tests.public_names > tests/golden/public_names.txt
+    python -m tests.public_names  # adds to tests/golden/public_names.txt what is new
 
 A line is a name as users write it: of a class or function with its arguments and their defaults, of a method
 or property of the classes that users derive from, or of a module. A name belongs to a namespace that lists it
@@ -21,6 +21,7 @@ from typing import Any
 
 import torchfunc
 
+LIST = Path(__file__).parent / "golden" / "public_names.txt"
 ROOMS = ("training", "vis")  # namespaces that the face does not name
 # the classes whose methods users call or override
 BASES = (
@@ -92,10 +93,8 @@ def resolve(place: str) -> Any:
 
 def shown(value: Any) -> str:
     """The arguments as text: names and defaults, `self` left out; nothing for what has no signature."""
-    made_by = getattr(value, "__init__", None) if isinstance(value, type) else None
     try:
-        # not by __new__, which Layer has, and which takes anything
-        signature = inspect.signature(made_by if inspect.isfunction(made_by) else value)
+        signature = inspect.signature(value)
     except ValueError:
         return ""
     parameters = [each for name, each in signature.parameters.items() if name != "self"]
@@ -144,5 +143,12 @@ def unpacked(value: Any, name: str) -> list[str]:
     return list(typing.get_type_hints(getattr(module, found[1]))) if found else []
 
 
+def added() -> list[str]:
+    """The list as it is kept, and what is new; what was listed stays as it was."""
+    kept = LIST.read_text(encoding="utf-8").splitlines()
+    names = {line.split("(")[0] for line in kept}
+    return sorted([*kept, *(line for line in listing() if line.split("(")[0] not in names)])
+
+
 if __name__ == "__main__":
-    print("\n".join(listing()))
+    LIST.write_text("\n".join(added()) + "\n", encoding="utf-8")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from itertools import combinations, takewhile
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,8 @@ PACKAGE = ROOT / "torchfunc"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
-    {"errors", "tree"},
-    {"registry", "functions"},
+    {"errors", "signatures", "tree"},
+    {"registry", "functions", "native"},
     {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},
     {"losses", "optimizers", "callbacks"},
@@ -180,6 +182,40 @@ def test_a_file_opens_with_a_sentence(path: Path) -> None:
     assert docstring.split("\n\n")[0].endswith((".", ":")), docstring
 
 
+def test_no_file_name_stands_twice() -> None:
+    names = Counter(path.stem for path in FILES if path.name != "__init__.py")
+    assert [name for name, number in names.items() if number > 1] == []
+
+
+def sound_alike(one: str, other: str) -> bool:
+    """Whether two names begin alike for four fifths of the shorter; those with a number are proper names."""
+    one, other = one.replace("_", ""), other.replace("_", "")
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    return same >= 0.8 * min(len(one), len(other)) and not (one[same - 1 :] + other[same - 1 :]).isdigit()
+
+
+def test_no_two_files_of_a_folder_sound_alike() -> None:
+    for folder in {path.parent for path in FILES}:
+        here = [each.stem for each in folder.iterdir() if each.is_dir() or each.suffix == ".py"]
+        names = [name for name in here if not name.startswith("__")]
+        assert [pair for pair in combinations(names, 2) if sound_alike(*pair)] == [], folder.name
+
+
+@pytest.mark.parametrize(
+    "pair",
+    "cell cells, _convolution convolutional, run running, configurable config, recurrence recurrent".split(
+        ", "
+    ),
+)
+def test_names_that_sound_alike_are_heard(pair: str) -> None:
+    assert sound_alike(*pair.split()) and not sound_alike("cifar10", "cifar100")
+
+
+def test_no_folder_holds_more_than_fourteen_files() -> None:
+    folders = Counter(path.parent for path in FILES if path.name != "__init__.py" and path.parent != PACKAGE)
+    assert {folder.name: number for folder, number in folders.items() if number > 14} == {}
+
+
 def test_the_check_sees_what_it_is_for() -> None:
     """The rules above read syntax trees: here is what they must see."""
     code = (
@@ -188,7 +224,7 @@ def test_the_check_sees_what_it_is_for() -> None:
     found = [name for _, name in imports(ast.parse(code))]
     assert found == ["pickle", "torch.load", "torchfunc.errors"]
     assert [dotted(n.func) for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Call)] == ["eval"]
-    assert file_of("torchfunc.errors.ShapeError") == PACKAGE / "errors.py"
+    assert file_of("torchfunc.errors.ShapeError") == PACKAGE / "errors/__init__.py"
 
 
 IMPORT = """

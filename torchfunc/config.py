@@ -1,26 +1,43 @@
-"""Objects that are what their constructor was given: config, repr and lookup by name follow from it."""
+"""Objects as plain data, and back: by the registries, the table of PyTorch's classes, and nothing else.
+
+An object is what its constructor was given. It is written as `{"class_name": ..., "config": {...}}`, a
+function as its name. Nothing is imported or evaluated because a config says so.
+"""
 
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, ClassVar, TypeVar
 
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from torchfunc import native, registry
 from torchfunc.errors import ConfigError, SavingError, TorchfuncError, explain, shorten
 from torchfunc.registry import Registry, custom_name_of
 
 Self = TypeVar("Self", bound="Configurable")
 
-VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
 
 class Configurable:
-    """Keeps its constructor's arguments under their own names; its config is those."""
+    """Keeps its constructor's arguments under their own names; its config is those.
+
+    Attributes:
+        _registry: the registry of its kind, from which a file may name it.
+        _wraps: the attribute that holds a function or a foreign object, where it is only made around that; a
+            file names what is wrapped.
+    """
+
+    _registry: ClassVar[Registry]
+    _wraps: ClassVar[str | None] = None
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data."""
-        return {name: plain(getattr(self, name)) for name in argument_names(type(self))}
+        owner = type(self).__name__
+        return {name: described(getattr(self, name), name, owner) for name in argument_names(type(self))}
 
     @classmethod
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
@@ -28,69 +45,291 @@ class Configurable:
         return cls(**config)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={shorten(value, 60)}" for name, value in self.get_config().items())
+        given = {name: plain(getattr(self, name)) for name in argument_names(type(self))}
+        arguments = ", ".join(f"{name}={shorten(value, 60)}" for name, value in given.items())
         return f"{type(self).__name__}({arguments})"
 
 
-def argument_names(cls: type) -> list[str]:
-    """What the constructor takes, its parents' arguments included where it passes `**` on."""
+@cache
+def _signature(kind: Any) -> inspect.Signature:
+    return inspect.signature(kind.__init__)
+
+
+def parameters(kind: Any) -> dict[str, inspect.Parameter]:
+    """What the constructor of a class states, by name, without `self`."""
+    return dict(list(_signature(kind).parameters.items())[1:])
+
+
+def argument_names(kind: type) -> list[str]:
+    """What the constructor takes, and where it passes `**` on what all of its kind or its parents take.
+
+    A class says in `_common_arguments` what all of its kind take, whatever their parents do.
+    """
     names: list[str] = []
-    for base in cls.__mro__:
+    for base in kind.__mro__:
         if "__init__" not in vars(base):
             continue
-        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-        names += [p.name for p in parameters if p.kind not in VARIADIC and p.name not in names]
-        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        stated = parameters(base).values()
+        names += [p.name for p in stated if p.kind in _NAMED and p.name not in names]
+        if not any(p.kind is p.VAR_KEYWORD for p in stated):
             break
+        if (common := getattr(kind, "_common_arguments", None)) is not None:
+            return names + [name for name in common if name not in names]
     return names
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON holds it: arrays and tuples become lists, array scalars numbers."""
-    if hasattr(value, "tolist"):
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def bound_arguments(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor call by name, as far as they fit; the call itself judges them."""
+    try:
+        bound = _signature(kind).bind_partial(None, *args, **kwargs)
+    except TypeError:
+        return {}
+    given = dict(list(bound.arguments.items())[1:])
+    for parameter in parameters(kind).values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            given.update(given.pop(parameter.name, {}))
+        elif parameter.kind is parameter.VAR_POSITIONAL and parameter.name in given:
+            return {}
+    return given
+
+
+def plain(value: Any, leaf: Callable[[Any, str], Any] | None = None, name: str = "") -> Any:
+    """A value as JSON holds it: arrays and tuples become lists, array scalars numbers, dtypes their names.
+
+    Args:
+        value: anything, nested or not.
+        leaf: what is made of a value that JSON does not hold, and of its name; by default it stays.
+        name: what the value is called; an item of a dict has the key behind a dot.
+    """
+    if isinstance(value, (Tensor, np.ndarray, np.generic)):
         return value.tolist()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    return value
+        return [plain(each, leaf, name) for each in value]
+    if isinstance(value, Mapping) and (leaf is None or all(isinstance(key, str) for key in value)):
+        return {key: plain(each, leaf, f"{name}.{key}") for key, each in value.items()}
+    return value if leaf is None else leaf(value, name)
 
 
-def snake_case(name: str) -> str:
-    """Keras's spelling of a class name in lower case: `TruePositives` is `true_positives`."""
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+def described(value: Any, name: str, owner: str = "") -> Any:
+    """Plain data as it is, and an object in it by its registered name and its config.
+
+    Args:
+        value: a module, another object, or data with such in it.
+        name: what it is called in the model, or as an argument.
+        owner: whose argument it is, for messages.
+
+    Raises:
+        SavingError: something that no registry has a name for.
+    """
+
+    def written(each: Any, name: str) -> Any:
+        if isinstance(each, nn.Module):
+            return _module(each, name)
+        if isinstance(each, Configurable):
+            return serialize(each, type(each)._registry)
+        known = registry.activations.name_of(each) or custom_name_of(each)
+        if known is None:
+            raise SavingError(
+                explain(
+                    owner,
+                    got=f"{type(each).__name__} as the argument {name!r}",
+                    expected="plain data, or an object that a registry knows",
+                    why="a file holds data and never code",
+                    fix=f"register it, or write get_config for {owner.partition(' ')[0]}",
+                )
+            )
+        return known
+
+    return plain(value, written, name)
 
 
-def serialize(thing: Any, registry: Registry) -> Any:
+def _module(module: nn.Module, name: str) -> dict[str, Any]:
+    """A module of torch.nn by the table, another by its own `get_config`."""
+    kind = type(module)
+    where = f"{kind.__name__} {name!r}"
+    if (full := native.name_of(kind)) is not None:
+        config = {
+            key: described(value, name if key == "modules" else key, where)
+            for key, value in native.arguments_of(module).items()
+        }
+        _check_makes_another(module, config, where)
+        return {"class_name": full, "config": config}
+    if hasattr(module, "get_config"):
+        own: Any = module.get_config
+        kind = getattr(module, "config_class", kind)
+        return {"class_name": written_name(kind, registry.layers, where), "config": own()}
+    raise SavingError(
+        explain(
+            where,
+            got=f"a module of the class {kind.__qualname__}",
+            expected="a class that a file can name, with its constructor's arguments",
+            why="a file holds data and never code",
+            fix=f"give {kind.__name__} a get_config and decorate it with @torchfunc.register(), "
+            "or keep the weights alone with save_weights",
+        )
+    )
+
+
+def _check_makes_another(module: nn.Module, config: dict[str, Any], where: str) -> None:
+    """Refuse a module whose arguments do not make one with the same weights."""
+    try:
+        with torch.device("meta"):
+            other = constructed(type(module), config, where)
+        same = _shapes(other) == _shapes(module)
+    except Exception as error:
+        raise SavingError(f"{where} cannot be written as data: {error}") from error
+    if not same:
+        raise SavingError(
+            explain(
+                where,
+                got="other weights than its constructor makes",
+                expected="the module as torch.nn makes it",
+                why="it was changed after it was made (parametrized, pruned, quantized)",
+                fix="keep the weights alone with save_weights",
+            )
+        )
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in module.state_dict().items()}
+
+
+def serialize(thing: Any, known: Registry) -> Any:
     """An object as `{"class_name": ..., "config": {...}}`, a function as its name.
 
     Raises:
-        SavingError: something that has neither a config nor a name.
+        SavingError: something that has neither a config nor a name, or the name of something of ours.
     """
+    wraps = type(thing)._wraps if isinstance(thing, Configurable) else None
+    if wraps is not None:
+        thing = getattr(thing, wraps)
     if thing is None:
         return None
     if not isinstance(thing, type) and hasattr(thing, "get_config"):
-        return {"class_name": _written_name(type(thing), registry), "config": plain(thing.get_config())}
-    return _written_name(thing, registry)
+        return {"class_name": written_name(type(thing), known), "config": plain(thing.get_config())}
+    return written_name(thing, known)
 
 
-def _written_name(thing: Any, registry: Registry) -> str:
-    """The name under which a file may mention `thing`."""
-    name = registry.name_of(thing) or custom_name_of(thing) or getattr(thing, "__name__", None)
+def written_name(target: Any, known: Registry, where: str = "") -> str:
+    """The name under which a file may mention a class or function: the registered one, else its own.
+
+    Raises:
+        SavingError: it has none, or that of something of ours, as which it would come back.
+    """
+    ours = known.name_of(target)
+    name = ours or custom_name_of(target) or getattr(target, "__name__", None)
     if name is None or name == "<lambda>":
         raise SavingError(
             explain(
-                f"The {registry.kind} {shorten(thing)}",
+                f"The {known.kind} {shorten(target)}",
                 got="something without a name",
-                expected=f"a {registry.kind} that a file can name",
+                expected=f"a {known.kind} that a file can name",
                 fix="write it as a named function and pass custom_objects={name: function} when loading",
+            )
+        )
+    # the function of a class has its name too: `losses.hinge` is `losses.Hinge`
+    here = str(getattr(target, "__module__", "")).partition(".")[0] == __name__.partition(".")[0]
+    if ours is None and not here and name in list(known):
+        fix = f"rename the {'class' if isinstance(target, type) else 'function'}"
+        raise SavingError(
+            explain(
+                where or f"The {known.kind} {shorten(target)}",
+                got=f"the name {name!r}",
+                expected="another one",
+                why=f"in a file it stands for the {known.kind} of torchfunc",
+                fix=fix if known is not registry.layers else f"{fix}, or @torchfunc.register('My{name}')",
             )
         )
     return str(name)
 
 
-def deserialize(config: Any, registry: Registry) -> Any:
+def made(config: Any, place: str, name: str | None = None) -> nn.Module:
+    """A layer or module from `{"class_name": ..., "config": {...}}`, with new weights.
+
+    Args:
+        config: what `described` gave for it.
+        place: where the config stands, for messages.
+        name: what the module is called in its model, where it was given no name.
+
+    Raises:
+        ConfigError: the config is of another form, or the class refuses its arguments.
+        UnknownNameError: no registry has that class.
+    """
+    if (
+        not isinstance(config, dict)
+        or set(config) - {"class_name", "config"}
+        or not isinstance(config.get("class_name"), str)
+    ):
+        raise ConfigError(f"{place}: expected {{'class_name': ..., 'config': ...}}, got {shorten(config)}.")
+    written = config["class_name"]
+    kind = native.classes().get(written) or registry.layers.lookup(
+        written, f"For a class of your own pass custom_objects={{{written!r}: ...}}."
+    )
+    where = f"{place}: {written} cannot be made from its config"
+    module: Any = constructed(kind, config.get("config", {}), place, where)
+    if name is not None and getattr(module, "given_name", name) is None:
+        module.graph_name = name
+    return module  # type: ignore[no-any-return]
+
+
+def constructed(kind: Any, arguments: Any, place: str, where: str | None = None) -> Any:
+    """An object of a class: every argument of every class that a file names passes here.
+
+    Args:
+        kind: the class, or a function that the caller gave for one.
+        arguments: the constructor's arguments as plain data, by name.
+        place: where the object stands in the config; an argument is at `place.config.name`.
+        where: how a message begins; with the place by default.
+
+    Raises:
+        ConfigError: the arguments are no dict, or the class refuses them.
+    """
+    where = where or place
+    if not isinstance(arguments, Mapping):
+        raise ConfigError(explain(where, got=shorten(arguments), expected="a dict of arguments"))
+    try:
+        if isinstance(kind, type) and native.name_of(kind) is not None:
+            return native.made(kind, _native_arguments(kind, arguments, place, where))
+        build = getattr(kind, "from_config", None)
+        return build(dict(arguments)) if build else kind(**arguments)
+    except TorchfuncError:
+        raise
+    except _REFUSALS as error:
+        why = str(error) if str(error).isprintable() else shorten(str(error))
+        raise ConfigError(explain(where, got=shorten(dict(arguments)), why=why)) from error
+
+
+_REFUSALS = (TypeError, ValueError, AttributeError, KeyError, ZeroDivisionError, RuntimeError, OverflowError)
+
+
+def _native_arguments(kind: type, arguments: Mapping[str, Any], place: str, where: str) -> dict[str, Any]:
+    """The arguments of a class of PyTorch: lists as tuples, and the modules in them made."""
+    known = native.argument_names(kind)
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        raise ConfigError(explain(where, got=shorten(unknown[0]), expected=f"arguments among {known}"))
+    if kind not in native.CONTAINERS:
+        return {name: _native_argument(value, f"{place}.config.{name}") for name, value in arguments.items()}
+    children = arguments.get("modules")
+    if not isinstance(children, dict):
+        raise ConfigError(f"{where}: expected the modules of a {kind.__name__}, got {shorten(children)}.")
+    return {"modules": {name: made(each, f"{place}.modules.{name}", name) for name, each in children.items()}}
+
+
+def _native_argument(value: Any, place: str) -> Any:
+    if isinstance(value, dict):
+        return made(value, place, "module")
+    return tuple(_native_argument(each, place) for each in value) if isinstance(value, list) else value
+
+
+def deserialize(config: Any, known: Registry) -> Any:
     """What `serialize` wrote: a name, or a dict with `class_name` and `config`.
 
     Keras's own dicts are understood too (`{"class_name": "function", "config": "relu"}`).
@@ -100,46 +339,40 @@ def deserialize(config: Any, registry: Registry) -> Any:
         UnknownNameError: a name that no registry holds.
     """
     if isinstance(config, str):
-        return registry.lookup(config)
+        return known.lookup(config)
     if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
         raise ConfigError(
-            explain(registry.kind, got=shorten(config), expected="a name or a dict with 'class_name'")
+            explain(known.kind, got=shorten(config), expected="a name or a dict with 'class_name'")
         )
     if config["class_name"] == "function":
-        return registry.lookup(str(config.get("config")))
-    return _construct(registry.lookup(config["class_name"]), config.get("config") or {}, registry)
+        return known.lookup(str(config.get("config")))
+    name = config["class_name"]
+    if known is registry.activations and name not in known and _is_module(name):
+        return made(dict(config), known.kind)
+    kind = known.lookup(name)
+    if not isinstance(kind, type):
+        return kind
+    return constructed(kind, config.get("config") or {}, f"{known.kind} {kind.__name__!r}")
 
 
-def _construct(target: Any, arguments: Any, registry: Registry) -> Any:
-    """`target.from_config(arguments)`, its failures told as errors of the config."""
-    if not isinstance(target, type):
-        return target
-    where = f"{registry.kind} {target.__name__!r}"
-    if not isinstance(arguments, Mapping):
-        raise ConfigError(explain(where, got=shorten(arguments), expected="a dict of arguments"))
-    try:
-        build = getattr(target, "from_config", None)
-        return build(dict(arguments)) if build else target(**arguments)
-    except TorchfuncError:
-        raise
-    except (TypeError, ValueError, KeyError) as error:
-        raise ConfigError(explain(where, got=shorten(dict(arguments)), why=str(error))) from error
+def _is_module(name: str) -> bool:
+    return name in native.classes() or name in registry.layers
 
 
-def find(identifier: Any, registry: Registry) -> Any:
+def find(identifier: Any, known: Registry) -> Any:
     """What a name, a config, a class or an object stands for; classes are called without arguments.
 
     Raises:
         UnknownNameError: a name that the registry does not hold.
         TorchfuncError: something that is none of these.
     """
-    found = deserialize(identifier, registry) if isinstance(identifier, (str, Mapping)) else identifier
+    found = deserialize(identifier, known) if isinstance(identifier, (str, Mapping)) else identifier
     if isinstance(found, type):
         return found()
     if found is identifier and not callable(found):
         raise TorchfuncError(
             explain(
-                registry.kind,
+                known.kind,
                 got=f"{shorten(identifier)} of type {type(identifier).__name__}",
                 expected="a name, a config, a class, an object or a function",
             )

@@ -145,7 +145,7 @@ def test_setting_stop_training_ends_the_training_after_this_batch() -> None:
 
     history = trainer.fit(X, Y, batch_size=10, epochs=3, verbose=0, callbacks=Stop())
 
-    assert trainer.step == 2 and len(history.history["loss"]) == 1
+    assert trainer.step.count == 2 and len(history.history["loss"]) == 1
     assert len(trainer.fit(X, Y, epochs=2, verbose=0).epoch) == 2
 
 
@@ -154,7 +154,7 @@ def feed(callback: Any, values: list[float], name: str = "val_loss") -> int:
     module = mlp()
     trainer = Trainer(module, optimizer="sgd", loss=LOGITS)
     callback.trainer = trainer
-    trainer._optimization.ready()
+    trainer.step.optimization.ready()
     callback.set_params({"validated": True})
     callback.set_model(module)
     module.stop_training = False  # type: ignore[assignment]
@@ -379,7 +379,7 @@ def test_what_is_no_callback_is_told_before_the_training(given: Any, words: str)
 
     with pytest.raises(CompileError, match=words):
         trainer.fit(X, Y, verbose=0, callbacks=given)
-    assert trainer.step == 0
+    assert trainer.step.count == 0
 
 
 def test_a_field_of_the_path_that_is_not_logged_lists_those_that_are() -> None:
@@ -430,7 +430,7 @@ def test_a_loss_that_is_no_number_ends_the_training(capsys: pytest.CaptureFixtur
 
     trainer.fit(batches, epochs=3, verbose=0, callbacks=callbacks.TerminateOnNaN())
 
-    assert trainer.step == 3
+    assert trainer.step.count == 3
     assert capsys.readouterr().out == "Batch 2: the loss is nan, terminating training\n"
 
 

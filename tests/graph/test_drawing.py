@@ -17,6 +17,7 @@ from torchfunc.errors import DisconnectedError, GraphError, NameTakenError
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import between
 from torchfunc.graph.graph import Call, Graph, Names, Ref, StateRef
+from torchfunc.graph.run import inputs_like, restated, run
 from torchfunc.graph.spec import Number, Spec
 from torchfunc.layers import Layer
 
@@ -266,9 +267,10 @@ def test_a_table_comes_alive_again() -> None:
     linear, weight = nn.Linear(3, 3), torch.eye(3)
     values, indices = linear(x).topk(2)
     drawn = between({"img": x}, [values @ weight[:2], indices[:, : x.shape[1] // 2], x.mT.real])
-    inputs, outputs = drawn.graph.symbols(drawn.modules, drawn.state)
-    assert inputs["img"].name == "img" and outputs[0].shape == (None, None, 3)
-    again = between(inputs, outputs)
+    given = inputs_like(drawn.graph)
+    outputs = run(drawn.graph, given, drawn.modules, drawn.state, restated)
+    assert given["img"].name == "img" and outputs[0].shape == (None, None, 3)
+    again = between(given, outputs)
     assert again.graph == drawn.graph and again.modules["linear"] is linear
 
 
@@ -298,4 +300,4 @@ def test_a_deep_graph_needs_no_recursion() -> None:
     graph = between(x, y).graph
     assert len(graph.calls) == 5_001 and graph.is_chain
     assert copy.deepcopy(graph) == graph
-    assert len(graph.symbols({}, {})[1].shape) == 2
+    assert len(run(graph, inputs_like(graph), {}, {}, restated).shape) == 2

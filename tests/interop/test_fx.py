@@ -569,6 +569,12 @@ def test_to_fx_and_back() -> None:
     assert set(dict(back.named_children())) == set(dict(from_module(net, (3, 12, 12)).named_children()))
 
 
+def test_inputs_without_names_do_not_take_each_others_place_in_torch_fx() -> None:
+    a, b = torchfunc.Input((2,)), torchfunc.Input((2,))
+    values = torch.rand(3, 2), torch.rand(3, 2)
+    assert torch.equal(to_fx(torchfunc.Model([a, b], a - b))(*values), values[0] - values[1])
+
+
 def test_to_fx_needs_a_graph() -> None:
     class Own(torchfunc.Model):
         def call(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from torchfunc import layers
-from torchfunc.layers.config import class_name, layer_from
+from torchfunc.config import described, made
 from torchfunc.tree import leaves, map_leaves
 
 TOLERANCE = 1e-5
@@ -101,8 +101,8 @@ def check_symbol(symbol: Any, output: Any) -> None:
 
 def check_copy(layer: Any, inputs: Tensor, keywords: dict[str, Any]) -> None:
     """A layer made from its config, through JSON, and given its weights returns the same."""
-    written = json.loads(json.dumps({"class_name": class_name(layer), "config": layer.get_config()}))
-    twin = layer_from(written).eval()
+    written = json.loads(json.dumps(described(layer, layer.name)))
+    twin = made(written, "layer").eval()
     twin(inputs)
     assert [each.shape for each in twin.get_weights()] == [each.shape for each in layer.get_weights()]
     twin.set_weights(layer.get_weights())

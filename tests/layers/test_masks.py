@@ -243,7 +243,7 @@ def made(L: Any, name: str) -> Any:
 
 KINDS = [
     name
-    for name in layers.__all__
+    for name in dir(layers)
     if inspect.isclass(getattr(layers, name)) and hasattr(keras.layers, name) and name not in ("Layer", "InputLayer")
 ]  # fmt: skip
 

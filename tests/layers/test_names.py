@@ -15,13 +15,13 @@ from torchfunc import layers, registry
 # renormalization, what only TensorFlow can do, and deprecated ways to say something.
 LEFT_OUT = {
     "lora_rank", "lora_alpha", "quantization_config", "renorm", "renorm_clipping", "renorm_momentum",
-    "synchronized", "weights", "rms_scaling", "name", "dtype", "kwargs", "args",
+    "synchronized", "weights", "rms_scaling", "name", "dtype", "kwargs", "args", "common",
 }  # fmt: skip
 # the base class, and what tests of its own compare
 OTHERS = {"Layer", "Input", "Bidirectional", "TimeDistributed"}
 NAMES = sorted(
     name
-    for name in set(layers.__all__) - OTHERS
+    for name in set(vars(layers)) - OTHERS
     if inspect.isclass(getattr(layers, name))
     and hasattr(keras.layers, name)
     and not re.search("RNN|LSTM|GRU", name)
@@ -70,6 +70,11 @@ def test_every_class_is_known_to_files_by_its_own_name() -> None:
         assert registry.layers.lookup(getattr(layers, name).__name__) is getattr(layers, name)
 
 
-def test_all_is_sorted_and_whole() -> None:
-    assert all(hasattr(layers, name) for name in layers.__all__)
-    assert len(set(layers.__all__)) == len(layers.__all__)
+def test_every_layer_that_a_file_may_name_is_a_name_of_layers() -> None:
+    ours = [
+        name
+        for name in registry.layers
+        if registry.layers.lookup(name).__module__.startswith(layers.__name__)
+    ]
+    assert [name for name in ours if not hasattr(layers, name)] == []
+    assert len(ours) > 80

@@ -107,7 +107,7 @@ class TestStructure:
         for _ in range(50):
             shared(tf.Input((4,)))
 
-        assert len(shared._nodes.alive()) <= 1
+        assert len(list(shared._nodes)) <= 1
 
     def test_a_layer_may_be_called_like_a_property_of_ours(self):
         inputs = tf.Input((4,))

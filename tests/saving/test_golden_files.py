@@ -176,7 +176,7 @@ def test_a_model_loaded_without_its_training_is_not_compiled() -> None:
 
 
 def test_training_by_fit_knows_its_epoch() -> None:
-    assert (load("trained_by_fit").trainer.epoch, load("trained_by_fit").trainer.step) == (2, 4)
+    assert (load("trained_by_fit").trainer.epoch, load("trained_by_fit").trainer.step.count) == (2, 4)
 
 
 def test_there_is_a_file_for_every_case_and_a_case_for_every_file() -> None:

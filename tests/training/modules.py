@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from torchfunc import layers
+
 Array = np.ndarray[Any, Any]
 
 
@@ -40,13 +42,13 @@ class TwoHeads(nn.Module):
 
 
 class Activated(nn.Module):
-    """A linear layer whose output goes through `activation`, a plain attribute."""
+    """A linear layer, and a layer that activates what it makes."""
 
     def __init__(self, features: int, units: int, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         torch.manual_seed(3)
         self.linear = nn.Linear(features, units)
-        self.activation = activation
+        self.activation = layers.Activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.linear(x))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from tests.training.modules import TwoHeads, classification, mlp, same_weights, two_heads_data
 from torchfunc.errors import DataError
 from torchfunc.training import Trainer
+from torchfunc.training.ports import Port, Ports
 
 LOGITS = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
-
-
-@dataclass
-class Spec:
-    shape: tuple[int | None, ...]
-    dtype: torch.dtype = torch.float32
 
 
 class Frame:
@@ -235,9 +229,9 @@ def test_steps_limit_an_epoch_of_arrays_and_of_batches() -> None:
     trainer = Trainer(mlp(), optimizer="sgd", loss=LOGITS)
 
     trainer.fit(x, y, batch_size=10, steps_per_epoch=2, validation_data=(x, y), validation_steps=1, verbose=0)
-    assert trainer.step == 2
+    assert trainer.step.count == 2
     trainer.fit(list(batches(x, y)), steps_per_epoch=7, verbose=0)
-    assert trainer.step == 9
+    assert trainer.step.count == 9
     assert len(trainer.predict(x, batch_size=10, steps=2, verbose=0)) == 20
 
 
@@ -302,7 +296,7 @@ def test_inputs_are_cast_to_what_the_model_says_and_fitted_by_one_axis() -> None
     module = nn.Sequential(nn.Linear(1, 2))
     seen: list[Tensor] = []
     module.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    trainer = Trainer(module, input_names=["age"], input_specs=[Spec((None, 1))])
+    trainer = Trainer(module, ports=Ports(inputs=[Port("age", (None, 1), torch.float32)]))
 
     trainer.predict(np.arange(5), verbose=0)
 
@@ -315,7 +309,7 @@ IMAGES = np.zeros((4, 28, 28))
 
 
 def spec_trainer(shape: tuple[int | None, ...], dtype: torch.dtype = torch.float32) -> Trainer:
-    return Trainer(nn.Flatten(), input_names=["img"], input_specs=[Spec(shape, dtype)])
+    return Trainer(nn.Flatten(), ports=Ports(inputs=[Port("img", shape, dtype)]))
 
 
 @pytest.mark.parametrize(
@@ -371,11 +365,11 @@ def test_data_that_do_not_fit_are_refused_before_the_first_step(x: Any, y: Any, 
     with pytest.raises(DataError, match=words):
         trainer.fit(x, y, verbose=0)
 
-    assert trainer.step == 0 and same_weights(module, mlp())
+    assert trainer.step.count == 0 and same_weights(module, mlp())
 
 
 def test_class_indices_in_a_batch_that_are_out_of_range_are_told_too() -> None:
-    trainer = Trainer(mlp(), loss=LOGITS, output_names=["kind"], output_shapes=[(None, 3)])
+    trainer = Trainer(mlp(), loss=LOGITS, ports=Ports(outputs=[Port("kind", (None, 3))]))
 
     with pytest.raises(
         DataError, match=r"output 'kind': expected classes 0..2 \(3 units\), got label 5 at index 0"

@@ -26,8 +26,10 @@ from torchfunc import activations, losses, metrics, optimizers
 from torchfunc.callbacks import LambdaCallback
 from torchfunc.errors import CompileError, SavingError
 from torchfunc.training import Trainer
-from torchfunc.training.objective import Tap
+from torchfunc.training.batches import Batch
+from torchfunc.training.ports import Port, Ports
 
+ACTIVATED = Ports(outputs=[Port("output", logits="activation")])
 LOGITS = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 
 
@@ -146,7 +148,7 @@ def test_a_training_that_goes_on_equals_one_that_did_not_stop() -> None:
     three.fit(x, y, epochs=4, initial_epoch=2, batch_size=16, verbose=0)
 
     assert same_weights(whole, second)
-    assert three.step == one.step == 16
+    assert three.step.count == one.step.count == 16
     assert three.epoch == 4
 
 
@@ -177,7 +179,7 @@ def test_unfreezing_between_two_calls_of_fit_keeps_what_the_optimizer_remembers(
     momentum = trainer.optimizer.torch_optimizer.state[module[2].weight]["momentum_buffer"].clone()
 
     module[0].requires_grad_()
-    trainer._optimization.ready()
+    trainer.step.optimization.ready()
 
     kept = trainer.optimizer.torch_optimizer.state[module[2].weight]["momentum_buffer"]
     assert torch.equal(kept, momentum)
@@ -258,8 +260,7 @@ def test_a_crossentropy_of_a_softmax_has_the_exact_gradient_of_its_logits() -> N
     trainer = Trainer(
         module,
         loss="sparse_categorical_crossentropy",
-        output_names=["output"],
-        activated_by={"output": module},
+        ports=ACTIVATED,
         **options,
     )
     seen: list[Tensor] = []
@@ -273,8 +274,8 @@ def test_a_crossentropy_of_a_softmax_has_the_exact_gradient_of_its_logits() -> N
     assert loss == pytest.approx(expected.item()) and loss > 100
     assert twin.weight.grad is not None
     assert torch.allclose(module.linear.weight, twin.weight - 0.1 * twin.weight.grad)
-    assert all(torch.allclose(each.sum(-1), torch.ones(4)) for each in seen)
-    assert module.activation is activations.softmax
+    assert all(torch.allclose(each.sum(-1), torch.ones(len(each))) for each in seen)
+    assert is_as_before(module)
 
 
 def test_a_binary_crossentropy_of_a_sigmoid_is_taken_of_its_logits_in_evaluation_too() -> None:
@@ -285,11 +286,15 @@ def test_a_binary_crossentropy_of_a_sigmoid_is_taken_of_its_logits_in_evaluation
         module.linear.weight.fill_(2.0)
         module.linear.bias.zero_()
 
-    tapped = Trainer(module, loss="bce", output_names=["output"], activated_by={"output": module})
+    tapped = Trainer(module, loss="bce", ports=ACTIVATED)
     clipped = Trainer(module, loss="bce")
 
     assert tapped.evaluate(x, y, verbose=0) == pytest.approx(100.0)
     assert clipped.evaluate(x, y, verbose=0) == pytest.approx(16.118, abs=0.5)
+
+
+def is_as_before(module: nn.Module) -> bool:
+    return "before_activation" not in vars(module.get_submodule("activation"))
 
 
 def test_a_callback_may_evaluate_and_predict_while_the_module_is_trained() -> None:
@@ -302,8 +307,7 @@ def test_a_callback_may_evaluate_and_predict_while_the_module_is_trained() -> No
             Trainer(
                 module,
                 loss="sparse_categorical_crossentropy",
-                output_names=["output"],
-                activated_by={"output": module},
+                ports=ACTIVATED,
             )
         )
         return module, trainers[-1].fit(x, y, callbacks=callback, **options).history
@@ -311,14 +315,14 @@ def test_a_callback_may_evaluate_and_predict_while_the_module_is_trained() -> No
     def measure(epoch: int, logs: Any) -> None:
         trainers[-1].evaluate(x[:3], y[:3], verbose=0)
         trainers[-1].predict(x[:3], verbose=0)
-        assert isinstance(trainers[-1].module.activation, Tap)
+        assert not is_as_before(trainers[-1].module)
 
     trainers: list[Trainer] = []
     alone, history = fitted(None)
     watched, other = fitted(LambdaCallback(on_epoch_end=measure))
 
     assert same_weights(alone, watched) and history == other
-    assert watched.activation is activations.softmax
+    assert is_as_before(watched)
 
 
 def test_a_trainer_can_be_copied_and_pickled_with_its_module() -> None:
@@ -342,8 +346,7 @@ def test_a_hook_that_changes_the_output_is_honoured_by_the_loss() -> None:
     trainer = Trainer(
         module,
         loss="sparse_categorical_crossentropy",
-        output_names=["output"],
-        activated_by={"output": module},
+        ports=ACTIVATED,
     )
 
     assert trainer.evaluate(x, y, verbose=0) == pytest.approx(np.log(3))
@@ -446,20 +449,72 @@ def test_a_step_of_ones_own_takes_the_place_of_ours() -> None:
     x, y = classification(20)
     module = mlp()
 
-    class Steps:
-        def train_step(self, data: Any) -> dict[str, Any]:
-            inputs, targets = data
-            loss = F.cross_entropy(module(inputs), targets)
+    class Own:
+        def train(self, batch: Batch) -> dict[str, Any]:
+            loss = F.cross_entropy(module(*batch.inputs), batch.targets[0])
             module.zero_grad()
             loss.backward()
             trainer.optimizer.torch_optimizer.step()
             return {"loss": loss, "mine": torch.tensor(7.0)}
 
-    trainer = Trainer(module, optimizer="sgd", steps=Steps())
+    trainer = Trainer(module, optimizer="sgd", step=Own())
     history = trainer.fit(x, y, epochs=2, verbose=0)
 
     assert history.history["mine"] == [7.0, 7.0]
     assert history.history["loss"][1] < history.history["loss"][0]
+
+
+def test_what_an_own_step_leaves_out_is_ours() -> None:
+    x, y = classification(20)
+
+    class Own:
+        def measure(self, batch: Batch) -> dict[str, Any]:
+            return {"size": batch.size}
+
+        def predict(self, batch: Batch) -> Any:
+            return -trainer.step.predict(batch)
+
+    trainer = Trainer(mlp(), optimizer="sgd", loss=LOGITS, step=Own())
+    history = trainer.fit(x, y, validation_data=(x, y), verbose=0)
+
+    assert history.history["val_size"] == [20] and history.history["loss"][0] > 0
+    assert np.array_equal(trainer.predict(x, verbose=0), -Trainer(trainer.module).predict(x, verbose=0))
+    assert trainer.step.count == 1
+
+
+def test_an_objective_is_settled_when_ports_and_loss_say_everything() -> None:
+    def settled(shape: Any, **options: Any) -> bool:
+        return Trainer(mlp(), ports=Ports(outputs=[Port("kind", shape)]), **options).step.objective.settled
+
+    assert settled((None, 3), loss=LOGITS, metrics=["accuracy", "mae"])
+    assert settled(None, loss="mse", metrics=["mae"])
+    assert not settled((None, 3), loss="crossentropy")
+    assert not settled((None, 3), loss="mse", metrics=["accuracy"])
+    assert not settled(None, loss=LOGITS, metrics=["accuracy"])
+
+
+def test_what_only_the_first_batch_tells_is_found_without_a_change_of_anything() -> None:
+    class Noisy(nn.Sequential):
+        calls = 0
+
+        def forward(self, input: Tensor) -> Tensor:
+            Noisy.calls += 1
+            return super().forward(input + torch.rand(()))
+
+    x, y = classification(20)
+    probable = nn.Softmax(-1)
+    drawn = []
+
+    for loss, own in (("sparse_categorical_crossentropy", 1), (LOGITS, 0)):
+        Noisy.calls = 0
+        module = Noisy(mlp(), nn.BatchNorm1d(3), probable)
+        trainer = Trainer(module, optimizer="sgd", loss=loss, output_names=["kind"])
+        torch.manual_seed(0)
+        trainer.fit([(x, y)], epochs=3, verbose=0)
+        drawn.append(torch.get_rng_state())
+        assert Noisy.calls == 3 + own and int(module[1].num_batches_tracked) == 3
+
+    assert torch.equal(*drawn)
 
 
 def test_train_on_batch_is_one_step_and_test_on_batch_none() -> None:

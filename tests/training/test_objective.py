@@ -16,6 +16,7 @@ from torchfunc import activations, losses
 from torchfunc.errors import CompileError, UnknownNameError
 from torchfunc.training import Trainer
 from torchfunc.training.figures import RunningMean
+from torchfunc.training.ports import Port, Ports
 
 KIND = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 NAMES: dict[str, Any] = {"input_names": ["left", "right"], "output_names": ["score", "kind"]}
@@ -178,7 +179,13 @@ def test_a_dict_of_outputs_is_named_by_its_keys_or_by_the_structure() -> None:
     x, y = two_heads_data()
     by_key = Trainer(Named(), loss={"k": KIND, "s": "mse"})
     by_name = Trainer(
-        Named(), loss={"kind": KIND, "s": "mse"}, structure={"s": "score", "k": "kind"}, **NAMES
+        Named(),
+        loss={"kind": KIND, "s": "mse"},
+        ports=Ports(
+            inputs=[Port("left"), Port("right")],
+            outputs=[Port("score"), Port("kind")],
+            nesting={"s": "score", "k": "kind"},
+        ),
     )
 
     unnamed = by_key.evaluate(
@@ -186,7 +193,8 @@ def test_a_dict_of_outputs_is_named_by_its_keys_or_by_the_structure() -> None:
     )
     named = by_name.evaluate(x, {"s": y["score"], "kind": y["kind"]}, verbose=0, return_dict=True)
 
-    assert list(unnamed) == ["loss", "s_loss", "k_loss"]
+    assert Trainer(Named(), loss="mse").metrics_names == []
+    assert list(unnamed) == ["loss", "s_loss", "k_loss"] == by_key.metrics_names
     assert list(named) == ["loss", "score_loss", "kind_loss"]
     assert list(unnamed.values()) == list(named.values())
 
@@ -293,7 +301,7 @@ def test_a_softmax_that_would_be_applied_twice_is_warned_of_when_compiling() -> 
     module = Activated(8, 3, activations.softmax)
 
     with pytest.warns(UserWarning, match="The output 'kind' is a softmax already, .*applied twice"):
-        Trainer(module, loss=KIND, output_names=["kind"], activated_by={"kind": module})
+        Trainer(module, loss=KIND, ports=Ports(outputs=[Port("kind", logits="activation")]))
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", 3.5])

@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
+from typing_extensions import Unpack
+
+from torchfunc import signatures
 from torchfunc.callbacks.callback import Callback
 from torchfunc.errors import UnknownNameError
 
-_EVENTS = [name for name in dir(Callback) if name.startswith("on_")]
+Function = Callable[..., Any] | None
+
+
+class Events(TypedDict, total=False):
+    """What happens in a run, and what is called then; see the methods of Callback."""
+
+    on_train_begin: Function
+    on_train_end: Function
+    on_epoch_begin: Function
+    on_epoch_end: Function
+    on_batch_begin: Function
+    on_batch_end: Function
+    on_train_batch_begin: Function
+    on_train_batch_end: Function
+    on_test_begin: Function
+    on_test_end: Function
+    on_test_batch_begin: Function
+    on_test_batch_end: Function
+    on_predict_begin: Function
+    on_predict_end: Function
+    on_predict_batch_begin: Function
+    on_predict_batch_end: Function
 
 
 class LambdaCallback(Callback):
@@ -25,9 +49,11 @@ class LambdaCallback(Callback):
         UnknownNameError: an event that does not exist.
     """
 
-    def __init__(self, **functions: Callable[..., Any] | None) -> None:
+    __signature__ = signatures.WrittenOut()
+
+    def __init__(self, **functions: Unpack[Events]) -> None:
         for event, function in functions.items():
-            if event not in _EVENTS:
-                raise UnknownNameError("callback event", event, _EVENTS)
+            if event not in Events.__annotations__:
+                raise UnknownNameError("callback event", event, Events.__annotations__)
             if function is not None:
                 setattr(self, event, function)

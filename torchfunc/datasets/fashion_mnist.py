@@ -1,23 +1,8 @@
-"""Fashion-MNIST: 70,000 pictures of clothes of 28x28 pixels in 10 classes."""
+"""Fashion-MNIST: 70,000 pictures of clothes in 10 classes.
 
-from __future__ import annotations
+Images (60000, 28, 28) and labels (60000,) to train on, and 10,000 to test.
+"""
 
-import os
+from torchfunc.datasets.images import Images
 
-from torchfunc.datasets.images import Split, load
-
-
-def load_data(
-    data_dir: str | os.PathLike[str] | None = None, *, download: bool = True
-) -> tuple[Split, Split]:
-    """`(x_train, y_train), (x_test, y_test)`: images (60000, 28, 28) and labels (60000,) in uint8.
-
-    Args:
-        data_dir: the folder that holds the files; `~/.torchfunc/datasets` by default.
-        download: whether to download what is not there.
-
-    Raises:
-        DataError: the files are not there, are damaged, or cannot be downloaded.
-        MissingExtraError: torchvision is not installed.
-    """
-    return load("FashionMNIST", data_dir, download)
+load_data = Images("FashionMNIST").load_data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +17,45 @@ Split = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 DEFAULT_FOLDER = Path("~/.torchfunc/datasets")
 
 
-def load(kind: str, data_dir: str | os.PathLike[str] | None, download: bool) -> tuple[Split, Split]:
-    """The training and the test images and labels of a dataset class of torchvision, as unsigned bytes.
+@dataclass(frozen=True)
+class Images:
+    """An image dataset.
 
-    Args:
-        kind: the name of the class, "MNIST".
-        data_dir: the folder that holds the files; `~/.torchfunc/datasets` by default.
-        download: whether to download what is not there.
-
-    Raises:
-        DataError: the files are not there, are damaged, or cannot be downloaded.
-        MissingExtraError: torchvision is not installed.
+    Attributes:
+        kind: the name of torchvision's class, "MNIST".
+        is_column: whether the labels are a column, (n, 1), as Keras has them for CIFAR.
     """
-    folder = Path(data_dir or DEFAULT_FOLDER).expanduser()
-    datasets = torchvision.load().datasets
-    dataset = getattr(datasets, kind)
-    # To "download" packed files that are there already is to unpack them.
-    packed = all(datasets.utils.check_integrity(path, md5) for path, md5 in _packed(dataset, folder))
-    try:
-        train, test = (dataset(folder, train=train, download=download or packed) for train in (True, False))
-    except (RuntimeError, OSError) as error:
-        raise DataError(_missing(dataset, folder, download, error)) from error
-    return _arrays(train), _arrays(test)
 
+    kind: str
+    is_column: bool = False
 
-def _arrays(split: Any) -> Split:
-    return np.asarray(split.data, dtype=np.uint8), np.asarray(split.targets, dtype=np.uint8)
+    def load_data(
+        self, data_dir: str | os.PathLike[str] | None = None, *, download: bool = True
+    ) -> tuple[Split, Split]:
+        """`(x_train, y_train), (x_test, y_test)`: images (n, height, width) or (n, height, width, 3), in uint8.
+
+        Args:
+            data_dir: the folder that holds the files; `~/.torchfunc/datasets` by default.
+            download: whether to download what is not there.
+
+        Raises:
+            DataError: the files are not there, are damaged, or cannot be downloaded.
+            MissingExtraError: torchvision is not installed.
+        """
+        folder = Path(data_dir or DEFAULT_FOLDER).expanduser()
+        datasets = torchvision.load().datasets
+        dataset = getattr(datasets, self.kind)
+        # To "download" packed files that are there already is to unpack them.
+        packed = all(datasets.utils.check_integrity(path, md5) for path, md5 in _packed(dataset, folder))
+        try:
+            train, test = (dataset(folder, train=each, download=download or packed) for each in (True, False))
+        except (RuntimeError, OSError) as error:
+            raise DataError(_missing(dataset, folder, download, error)) from error
+        return self._arrays(train), self._arrays(test)
+
+    def _arrays(self, split: Any) -> Split:
+        x, y = np.asarray(split.data, dtype=np.uint8), np.asarray(split.targets, dtype=np.uint8)
+        return x, y.reshape(-1, 1) if self.is_column else y
 
 
 def _missing(dataset: Any, folder: Path, download: bool, error: Exception) -> str:

@@ -161,6 +161,7 @@ class _Table:
 
     def drawn(self, inputs: Any, outputs: Any) -> Drawn:
         calls: list[Call] = []
+        rows: list[Any] = list(self.given)
         for symbol in self.given:
             self._rows[symbol.key] = Ref(len(calls))
             # the result of a call that is an input here leaves its name to the call
@@ -174,8 +175,9 @@ class _Table:
                 if isinstance(leaf, (Spec, Number)):
                     self._rows.setdefault((id(node), path), Ref(len(calls), path))
             calls.append(self._row(node))
+            rows.append(node.outputs)
         tables = (map_leaves(lambda symbol: self._rows[symbol.key], tree) for tree in (inputs, outputs))
-        return Drawn(Graph(tuple(calls), *tables), self.modules, self.state)
+        return Drawn(Graph(tuple(calls), *tables), self.modules, self.state, rows)
 
     def _is_known_size(self, node: Node, row: int) -> bool:
         """Whether an earlier row is the same dimension of the same tensor; it stands for this one then."""

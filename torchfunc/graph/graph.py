@@ -6,7 +6,6 @@ deep.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,9 +14,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from torchfunc import functions
-from torchfunc.graph import symbolic
-from torchfunc.graph.symbolic import Attribute, Method, Node
-from torchfunc.tree import Path, at, leaves, leaves_with_path, map_leaves
+from torchfunc.tree import Path, at, leaves, leaves_with_path
 
 Kind = Literal["input", "module", "function", "method", "attribute", "size"]
 
@@ -102,6 +99,11 @@ class Graph:
             found.append(names.new("_".join(keys) or self.calls[ref.row].name))
         return found
 
+    @cached_property
+    def module_names(self) -> tuple[str, ...]:
+        """The names of the modules, each once, in the order of their first calls."""
+        return tuple(dict.fromkeys(call.target for call in self.calls if call.kind == "module"))
+
     def spec(self, ref: Ref) -> Any:
         """The spec of what a Ref refers to."""
         return at(self.calls[ref.row].specs, ref.path)
@@ -131,34 +133,6 @@ class Graph:
         )
         return Graph(calls, self.inputs, self.outputs)
 
-    def symbols(self, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> tuple[Any, Any]:
-        """The graph's inputs and outputs as symbolic tensors, to go on building from."""
-        nodes: list[Node] = []
-
-        def symbol(leaf: Any) -> Any:
-            if isinstance(leaf, Ref):
-                return nodes[leaf.row].output_at(leaf.path)
-            return state[leaf.name] if isinstance(leaf, StateRef) else leaf
-
-        for call in self.calls:
-            target = _LIVE[call.kind](call.target, modules)
-            kwargs = {"given": True} if call.kind == "input" else map_leaves(symbol, call.kwargs)
-            node = Node(target, map_leaves(symbol, call.args), kwargs, _chosen_name(call, target))
-            node.returns(call.specs)
-            nodes.append(node)
-            if hasattr(target, "_nodes"):
-                target._nodes.add(node)
-                target._hand_on_mask(node.outputs, node.args, node.kwargs)
-        return map_leaves(symbol, self.inputs), map_leaves(symbol, self.outputs)
-
-
-def _chosen_name(call: Call, target: Any) -> str:
-    """The name of a call where somebody chose it; none where it was made from what is called."""
-    if call.kind != "module":
-        return call.name if target is None else ""
-    made = symbolic.name_of(target)
-    return "" if re.fullmatch(rf"{re.escape(made)}(_\d+)?", call.target) else call.target
-
 
 def mask_rows(graph: Graph, modules: Mapping[str, Any]) -> set[int]:
     """The rows that only make masks for layers, which Keras does not count among the layers.
@@ -178,16 +152,6 @@ def mask_rows(graph: Graph, modules: Mapping[str, Any]) -> set[int]:
         if only and row not in wanted and graph.calls[row].kind not in ("input", "module"):
             found.add(row)
     return found
-
-
-_LIVE: dict[str, Any] = {
-    "input": lambda target, modules: None,
-    "module": lambda target, modules: modules[target],
-    "function": lambda target, modules: target,
-    "method": lambda target, modules: Method(target),
-    "attribute": lambda target, modules: Attribute(target),
-    "size": lambda target, modules: symbolic.size,
-}
 
 
 class Names:
@@ -211,8 +175,9 @@ class Names:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A graph with what its names stand for."""
+    """A graph with what its names stand for, and the symbols from which it was drawn, by row."""
 
     graph: Graph
     modules: dict[str, nn.Module]
     state: dict[str, Tensor]
+    rows: list[Any] | None = None

@@ -439,15 +439,17 @@ def Input(
         GraphError: a shape that is none.
         DTypeError: an unknown dtype.
     """
-    for each in before_input:
-        each()
     if name is not None and (not isinstance(name, str) or not name):
         raise GraphError(explain("Input", got=f"name={name!r}", expected="a non-empty string"))
-    node = Node(None, name=name or "input")
-    node.kwargs = {"given": name is not None}
-    found: SymbolicTensor = node.returns(
-        Spec.of(whole_shape(shape, batch_size, batch_shape), dtype_of(dtype))
-    )
+    spec = Spec.of(whole_shape(shape, batch_size, batch_shape), dtype_of(dtype))
+    return placeholder(spec, name or "input", given=name is not None)
+
+
+def placeholder(spec: Spec, name: str, *, given: bool = True) -> SymbolicTensor:
+    """An Input of this spec; `given` is whether somebody chose its name."""
+    for each in before_input:
+        each()
+    found: SymbolicTensor = Node(None, (), {"given": given}, name).returns(spec)
     return found
 
 

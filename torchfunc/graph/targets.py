@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+import re
 from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
@@ -51,14 +52,9 @@ def name_of(target: Any) -> str:
 
 
 def snake_case(name: str) -> str:
-    """`MaxPooling2D` as `max_pooling2d`, by Keras's rule."""
-    out = []
-    for index, char in enumerate(name):
-        before, after = name[index - 1 : index], name[index + 1 : index + 2]
-        if char.isupper() and before and (after.islower() or before.islower()):
-            out.append("_")
-        out.append(char.lower())
-    return "".join(out).lstrip("_").replace("__", "_") or "layer"
+    """`MaxPooling2D` as `max_pooling2d`, by Keras's rule; no name here begins with an underscore."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().lstrip("_") or "layer"
 
 
 _OPERATORS = (

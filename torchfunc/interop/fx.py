@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import operator
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -14,8 +13,9 @@ from torch import Tensor, fx, nn
 
 from torchfunc.errors import GraphError, explain, shorten
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
-from torchfunc.graph.graph import Call, Drawn, Graph, Names, Ref, StateRef
+from torchfunc.graph.graph import Call, Drawn, Graph, Names, StateRef
 from torchfunc.graph.interception import symbolic_call
+from torchfunc.graph.run import run
 from torchfunc.graph.symbolic import SYMBOLS, Input, Method, SymbolicTensor, record, snake_case
 from torchfunc.interop.tracing import IsLeaf, is_own_leaf, traced
 from torchfunc.interop.walking import Walk, identifier
@@ -84,11 +84,8 @@ def apply(module: nn.Module, args: Any, kwargs: Any = None, *, leaf: Leaf = None
 
 def assembled(inputs: Any, outputs: Any, paths: Paths, *, name: str) -> Any:
     """A Model whose own parameters and buffers are named after their paths in the module that was traced."""
-    model = Model._from_parts(
-        _with_names(between(inputs, outputs, reserved=MODULE_ATTRIBUTES), paths), name, trainable=True
-    )
-    model._symbols.keep(inputs, outputs)
-    return model
+    drawn = between(inputs, outputs, reserved=MODULE_ATTRIBUTES)
+    return Model._from_parts(_with_names(drawn, paths), name, trainable=True)
 
 
 def _arguments(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -208,7 +205,7 @@ def _with_names(drawn: Drawn, paths: Paths) -> Drawn:
         for call in drawn.graph.calls
     )
     state = {new[old]: tensor for old, tensor in drawn.state.items()}
-    return Drawn(Graph(calls, drawn.graph.inputs, drawn.graph.outputs), drawn.modules, state)
+    return replace(drawn, graph=replace(drawn.graph, calls=calls), state=state)
 
 
 def _state_name(path: str) -> str:
@@ -225,48 +222,33 @@ def to_fx(model: Any) -> fx.GraphModule:
         GraphError: a model without a graph.
     """
     graph: Graph = model._require_graph("torch.fx graph")
-    writer = _Writer()
-    for call in graph.calls:
-        writer.add(call)
-    writer.graph.output(map_leaves(writer.argument, graph.outputs))
-    state = model._state_by_name()
-    root = {**model._modules, **{name: state[name] for name in writer.state}}
-    made = fx.GraphModule(root, writer.graph, class_name=identifier(model.name))
-    made.training = model.training
-    return made
+    made = fx.Graph()
+    tracer = fx.proxy.GraphAppendingTracer(made)
+
+    def make(call: Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Proxy:
+        if call.kind in ("attribute", "size"):
+            return target(*args)  # type: ignore[no-any-return]
+        args, kwargs = map_leaves(_node, (args, kwargs))
+        return tracer.proxy(
+            made.create_node(f"call_{call.kind}", call.target, args, kwargs, identifier(call.name))
+        )
+
+    inputs = [made.placeholder(identifier(name)) for name in graph.input_names]
+    for each in inputs:
+        # torch.fx leaves `input` to Python and takes `input_1`, which may be the next one's argument
+        each.target = each.name
+    arguments = leaves([(call.args, call.kwargs) for call in graph.calls])
+    state = dict.fromkeys(leaf.name for leaf in arguments if isinstance(leaf, StateRef))
+    tensors = {name: tracer.proxy(made.get_attr(name)) for name in state}
+    outputs = run(graph, [tracer.proxy(each) for each in inputs], model._modules, tensors, make)
+    made.output(map_leaves(_node, outputs))
+    own = model._state_by_name()
+    root = {**model._modules, **{name: own[name] for name in state}}
+    module = fx.GraphModule(root, made, class_name=identifier(model.name))
+    module.training = model.training
+    return module
 
 
-class _Writer:
-    """A torch.fx graph while it is being written."""
-
-    def __init__(self) -> None:
-        self.graph = fx.Graph()
-        self.nodes: list[fx.Node] = []
-        self.state: dict[str, fx.Node] = {}
-
-    def add(self, call: Call) -> None:
-        """One call as one node; a size is read from the shape."""
-        args, kwargs = map_leaves(self.argument, call.args), map_leaves(self.argument, call.kwargs)
-        name = identifier(call.name)
-        if call.kind == "input":
-            self.nodes.append(self.graph.create_node("placeholder", name, name=name))
-        elif call.kind == "size":
-            shape = self.graph.call_function(getattr, (args[0], "shape"))
-            self.nodes.append(self.graph.call_function(operator.getitem, (shape, args[1])))
-        elif call.kind == "attribute":
-            self.nodes.append(self.graph.call_function(getattr, (args[0], call.target)))
-        else:
-            self.nodes.append(self.graph.create_node(f"call_{call.kind}", call.target, args, kwargs, name))
-
-    def argument(self, leaf: Any) -> Any:
-        """A node for what a call takes from another one or from the model's weights."""
-        if isinstance(leaf, Ref):
-            node = self.nodes[leaf.row]
-            for key in leaf.path:
-                node = self.graph.call_function(operator.getitem, (node, key))
-            return node
-        if isinstance(leaf, StateRef):
-            if leaf.name not in self.state:
-                self.state[leaf.name] = self.graph.get_attr(leaf.name)
-            return self.state[leaf.name]
-        return leaf
+def _node(leaf: Any) -> Any:
+    """What stands in a torch.fx graph for a leaf of the arguments."""
+    return leaf.node if isinstance(leaf, fx.Proxy) else leaf

@@ -1,96 +1,99 @@
 """Layers by Keras's names, with Keras's arguments, defaults and mathematics."""
 
-from __future__ import annotations
-
-from torchfunc.graph.symbolic import Input
-from torchfunc.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
-from torchfunc.layers.arguments import image_data_format, set_image_data_format
-from torchfunc.layers.convolution.depthwise import (
-    DepthwiseConv1D,
-    DepthwiseConv2D,
-    SeparableConv1D,
-    SeparableConv2D,
-)
-from torchfunc.layers.convolution.plain import (
-    Conv1D,
-    Conv1DTranspose,
-    Conv2D,
-    Conv2DTranspose,
-    Conv3D,
-    Conv3DTranspose,
-)
-from torchfunc.layers.core import Activation, Dense, Embedding, Identity, Lambda, Masking
-from torchfunc.layers.layer import Layer
-from torchfunc.layers.merging import (
-    Add,
-    Average,
-    Concatenate,
-    Dot,
-    Maximum,
-    Minimum,
-    Multiply,
-    Subtract,
-    add,
-    average,
-    concatenate,
-    dot,
-    maximum,
-    minimum,
-    multiply,
-    subtract,
-)
-from torchfunc.layers.normalization import (
-    BatchNormalization,
-    GroupNormalization,
-    LayerNormalization,
-    Rescaling,
-    RMSNormalization,
-    UnitNormalization,
-)
-from torchfunc.layers.pooling import (
-    AveragePooling1D,
-    AveragePooling2D,
-    AveragePooling3D,
-    GlobalAveragePooling1D,
-    GlobalAveragePooling2D,
-    GlobalAveragePooling3D,
-    GlobalMaxPooling1D,
-    GlobalMaxPooling2D,
-    GlobalMaxPooling3D,
-    MaxPooling1D,
-    MaxPooling2D,
-    MaxPooling3D,
-)
-from torchfunc.layers.recurrent.cell import StackedRNNCells
-from torchfunc.layers.recurrent.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
-from torchfunc.layers.recurrent.gates import GRUCell, LSTMCell, SimpleRNNCell
-from torchfunc.layers.recurrent.rnn import GRU, LSTM, RNN, SimpleRNN
-from torchfunc.layers.regularization import (
-    ActivityRegularization,
-    AlphaDropout,
-    Dropout,
-    GaussianDropout,
-    GaussianNoise,
-    SpatialDropout1D,
-    SpatialDropout2D,
-    SpatialDropout3D,
-)
-from torchfunc.layers.reshaping import (
-    Cropping1D,
-    Cropping2D,
-    Cropping3D,
-    Flatten,
-    Permute,
-    RepeatVector,
-    Reshape,
-    UpSampling1D,
-    UpSampling2D,
-    UpSampling3D,
-    ZeroPadding1D,
-    ZeroPadding2D,
-    ZeroPadding3D,
-)
-from torchfunc.layers.wrappers import Bidirectional, TimeDistributed, Torch
+from torchfunc.graph.symbolic import Input as Input
+from torchfunc.layers.activation import ELU as ELU
+from torchfunc.layers.activation import LeakyReLU as LeakyReLU
+from torchfunc.layers.activation import PReLU as PReLU
+from torchfunc.layers.activation import ReLU as ReLU
+from torchfunc.layers.activation import Softmax as Softmax
+from torchfunc.layers.arguments import image_data_format as image_data_format
+from torchfunc.layers.arguments import set_image_data_format as set_image_data_format
+from torchfunc.layers.convolution.depthwise import DepthwiseConv1D as DepthwiseConv1D
+from torchfunc.layers.convolution.depthwise import DepthwiseConv2D as DepthwiseConv2D
+from torchfunc.layers.convolution.depthwise import SeparableConv1D as SeparableConv1D
+from torchfunc.layers.convolution.depthwise import SeparableConv2D as SeparableConv2D
+from torchfunc.layers.convolution.plain import Conv1D as Conv1D
+from torchfunc.layers.convolution.plain import Conv1DTranspose as Conv1DTranspose
+from torchfunc.layers.convolution.plain import Conv2D as Conv2D
+from torchfunc.layers.convolution.plain import Conv2DTranspose as Conv2DTranspose
+from torchfunc.layers.convolution.plain import Conv3D as Conv3D
+from torchfunc.layers.convolution.plain import Conv3DTranspose as Conv3DTranspose
+from torchfunc.layers.core import Activation as Activation
+from torchfunc.layers.core import Dense as Dense
+from torchfunc.layers.core import Embedding as Embedding
+from torchfunc.layers.core import Identity as Identity
+from torchfunc.layers.core import Lambda as Lambda
+from torchfunc.layers.core import Masking as Masking
+from torchfunc.layers.layer import Layer as Layer
+from torchfunc.layers.merging import Add as Add
+from torchfunc.layers.merging import Average as Average
+from torchfunc.layers.merging import Concatenate as Concatenate
+from torchfunc.layers.merging import Dot as Dot
+from torchfunc.layers.merging import Maximum as Maximum
+from torchfunc.layers.merging import Minimum as Minimum
+from torchfunc.layers.merging import Multiply as Multiply
+from torchfunc.layers.merging import Subtract as Subtract
+from torchfunc.layers.merging import add as add
+from torchfunc.layers.merging import average as average
+from torchfunc.layers.merging import concatenate as concatenate
+from torchfunc.layers.merging import dot as dot
+from torchfunc.layers.merging import maximum as maximum
+from torchfunc.layers.merging import minimum as minimum
+from torchfunc.layers.merging import multiply as multiply
+from torchfunc.layers.merging import subtract as subtract
+from torchfunc.layers.normalization import BatchNormalization as BatchNormalization
+from torchfunc.layers.normalization import GroupNormalization as GroupNormalization
+from torchfunc.layers.normalization import LayerNormalization as LayerNormalization
+from torchfunc.layers.normalization import Rescaling as Rescaling
+from torchfunc.layers.normalization import RMSNormalization as RMSNormalization
+from torchfunc.layers.normalization import UnitNormalization as UnitNormalization
+from torchfunc.layers.pooling import AveragePooling1D as AveragePooling1D
+from torchfunc.layers.pooling import AveragePooling2D as AveragePooling2D
+from torchfunc.layers.pooling import AveragePooling3D as AveragePooling3D
+from torchfunc.layers.pooling import GlobalAveragePooling1D as GlobalAveragePooling1D
+from torchfunc.layers.pooling import GlobalAveragePooling2D as GlobalAveragePooling2D
+from torchfunc.layers.pooling import GlobalAveragePooling3D as GlobalAveragePooling3D
+from torchfunc.layers.pooling import GlobalMaxPooling1D as GlobalMaxPooling1D
+from torchfunc.layers.pooling import GlobalMaxPooling2D as GlobalMaxPooling2D
+from torchfunc.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
+from torchfunc.layers.pooling import MaxPooling1D as MaxPooling1D
+from torchfunc.layers.pooling import MaxPooling2D as MaxPooling2D
+from torchfunc.layers.pooling import MaxPooling3D as MaxPooling3D
+from torchfunc.layers.recurrent.cell import StackedRNNCells as StackedRNNCells
+from torchfunc.layers.recurrent.conv_lstm import ConvLSTM1D as ConvLSTM1D
+from torchfunc.layers.recurrent.conv_lstm import ConvLSTM2D as ConvLSTM2D
+from torchfunc.layers.recurrent.conv_lstm import ConvLSTM3D as ConvLSTM3D
+from torchfunc.layers.recurrent.gates import GRUCell as GRUCell
+from torchfunc.layers.recurrent.gates import LSTMCell as LSTMCell
+from torchfunc.layers.recurrent.gates import SimpleRNNCell as SimpleRNNCell
+from torchfunc.layers.recurrent.rnn import GRU as GRU
+from torchfunc.layers.recurrent.rnn import LSTM as LSTM
+from torchfunc.layers.recurrent.rnn import RNN as RNN
+from torchfunc.layers.recurrent.rnn import SimpleRNN as SimpleRNN
+from torchfunc.layers.regularization import ActivityRegularization as ActivityRegularization
+from torchfunc.layers.regularization import AlphaDropout as AlphaDropout
+from torchfunc.layers.regularization import Dropout as Dropout
+from torchfunc.layers.regularization import GaussianDropout as GaussianDropout
+from torchfunc.layers.regularization import GaussianNoise as GaussianNoise
+from torchfunc.layers.regularization import SpatialDropout1D as SpatialDropout1D
+from torchfunc.layers.regularization import SpatialDropout2D as SpatialDropout2D
+from torchfunc.layers.regularization import SpatialDropout3D as SpatialDropout3D
+from torchfunc.layers.reshaping import Cropping1D as Cropping1D
+from torchfunc.layers.reshaping import Cropping2D as Cropping2D
+from torchfunc.layers.reshaping import Cropping3D as Cropping3D
+from torchfunc.layers.reshaping import Flatten as Flatten
+from torchfunc.layers.reshaping import Permute as Permute
+from torchfunc.layers.reshaping import RepeatVector as RepeatVector
+from torchfunc.layers.reshaping import Reshape as Reshape
+from torchfunc.layers.reshaping import UpSampling1D as UpSampling1D
+from torchfunc.layers.reshaping import UpSampling2D as UpSampling2D
+from torchfunc.layers.reshaping import UpSampling3D as UpSampling3D
+from torchfunc.layers.reshaping import ZeroPadding1D as ZeroPadding1D
+from torchfunc.layers.reshaping import ZeroPadding2D as ZeroPadding2D
+from torchfunc.layers.reshaping import ZeroPadding3D as ZeroPadding3D
+from torchfunc.layers.wrappers import Bidirectional as Bidirectional
+from torchfunc.layers.wrappers import TimeDistributed as TimeDistributed
+from torchfunc.layers.wrappers import Torch as Torch
 
 AvgPool1D = AveragePooling1D
 AvgPool2D = AveragePooling2D
@@ -112,120 +115,3 @@ MaxPool2D = MaxPooling2D
 MaxPool3D = MaxPooling3D
 SeparableConvolution1D = SeparableConv1D
 SeparableConvolution2D = SeparableConv2D
-
-__all__ = [
-    "ELU",
-    "GRU",
-    "LSTM",
-    "RNN",
-    "Activation",
-    "ActivityRegularization",
-    "Add",
-    "AlphaDropout",
-    "Average",
-    "AveragePooling1D",
-    "AveragePooling2D",
-    "AveragePooling3D",
-    "AvgPool1D",
-    "AvgPool2D",
-    "AvgPool3D",
-    "BatchNormalization",
-    "Bidirectional",
-    "Concatenate",
-    "Conv1D",
-    "Conv1DTranspose",
-    "Conv2D",
-    "Conv2DTranspose",
-    "Conv3D",
-    "Conv3DTranspose",
-    "ConvLSTM1D",
-    "ConvLSTM2D",
-    "ConvLSTM3D",
-    "Convolution1D",
-    "Convolution1DTranspose",
-    "Convolution2D",
-    "Convolution2DTranspose",
-    "Convolution3D",
-    "Convolution3DTranspose",
-    "Cropping1D",
-    "Cropping2D",
-    "Cropping3D",
-    "Dense",
-    "DepthwiseConv1D",
-    "DepthwiseConv2D",
-    "Dot",
-    "Dropout",
-    "Embedding",
-    "Flatten",
-    "GRUCell",
-    "GaussianDropout",
-    "GaussianNoise",
-    "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D",
-    "GlobalAveragePooling3D",
-    "GlobalAvgPool1D",
-    "GlobalAvgPool2D",
-    "GlobalAvgPool3D",
-    "GlobalMaxPool1D",
-    "GlobalMaxPool2D",
-    "GlobalMaxPool3D",
-    "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D",
-    "GlobalMaxPooling3D",
-    "GroupNormalization",
-    "Identity",
-    "Input",
-    "LSTMCell",
-    "Lambda",
-    "Layer",
-    "LayerNormalization",
-    "LeakyReLU",
-    "Masking",
-    "MaxPool1D",
-    "MaxPool2D",
-    "MaxPool3D",
-    "MaxPooling1D",
-    "MaxPooling2D",
-    "MaxPooling3D",
-    "Maximum",
-    "Minimum",
-    "Multiply",
-    "PReLU",
-    "Permute",
-    "RMSNormalization",
-    "ReLU",
-    "RepeatVector",
-    "Rescaling",
-    "Reshape",
-    "SeparableConv1D",
-    "SeparableConv2D",
-    "SeparableConvolution1D",
-    "SeparableConvolution2D",
-    "SimpleRNN",
-    "SimpleRNNCell",
-    "Softmax",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "SpatialDropout3D",
-    "StackedRNNCells",
-    "Subtract",
-    "TimeDistributed",
-    "Torch",
-    "UnitNormalization",
-    "UpSampling1D",
-    "UpSampling2D",
-    "UpSampling3D",
-    "ZeroPadding1D",
-    "ZeroPadding2D",
-    "ZeroPadding3D",
-    "add",
-    "average",
-    "concatenate",
-    "dot",
-    "image_data_format",
-    "maximum",
-    "minimum",
-    "multiply",
-    "set_image_data_format",
-    "subtract",
-]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
-from torchfunc import activations, constraints, initializers, registry, regularizers
+from torchfunc import activations, registry
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import axes_of, known, one_shape
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, Layer
 
 
 class _Elementwise(Layer):
@@ -41,7 +43,7 @@ class ReLU(_Elementwise):
         max_value: the limit; None for none.
         negative_slope: the slope below the threshold.
         threshold: where the slope begins.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     def __init__(
@@ -49,9 +51,9 @@ class ReLU(_Elementwise):
         max_value: float | None = None,
         negative_slope: float = 0.0,
         threshold: float = 0.0,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**common)
         self.max_value = None if max_value is None else _at_least_zero("ReLU", "max_value", max_value)
         self.negative_slope = _at_least_zero("ReLU", "negative_slope", negative_slope)
         self.threshold = _at_least_zero("ReLU", "threshold", threshold)
@@ -69,11 +71,11 @@ class LeakyReLU(_Elementwise):
 
     Args:
         negative_slope: 0.3 by default, as in Keras's layer (its activation has 0.2, PyTorch 0.01).
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, negative_slope: float = 0.3, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.negative_slope = _at_least_zero("LeakyReLU", "negative_slope", negative_slope)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -89,7 +91,7 @@ class PReLU(_Elementwise):
         alpha_regularizer: what it adds to the loss.
         alpha_constraint: what it is put through after each step.
         shared_axes: the axes along which one alpha serves, (1, 2) for one a channel of an image.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     def __init__(
@@ -98,12 +100,10 @@ class PReLU(_Elementwise):
         alpha_regularizer: Any = None,
         alpha_constraint: Any = None,
         shared_axes: int | Sequence[int] | None = None,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(**kwargs)
-        self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
+        super().__init__(**common)
+        self._describe_weight("alpha", alpha_initializer, alpha_regularizer, alpha_constraint)
         self.shared_axes = (
             [shared_axes]
             if isinstance(shared_axes, int)
@@ -118,12 +118,7 @@ class PReLU(_Elementwise):
             1 if axis in shared else known(self, input_shape, axis, "features")
             for axis in range(1, len(input_shape))
         ]
-        self.weight = self.add_weight(
-            shape,
-            self.alpha_initializer,
-            regularizer=self.alpha_regularizer,
-            constraint=self.alpha_constraint,
-        )
+        self.weight = self._make_weight("alpha", shape)
 
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0], 2, "(batch, ..., features)")
@@ -148,11 +143,11 @@ class ELU(_Elementwise):
 
     Args:
         alpha: how far it falls below zero.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, alpha: float = 1.0, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.alpha = alpha
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -165,14 +160,21 @@ class Softmax(_Elementwise):
 
     Args:
         axis: the axis or axes whose elements add up to 1.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    activates_output: ClassVar[bool] = True
+
+    def __init__(self, axis: int | Sequence[int] = -1, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.axis = axis if isinstance(axis, int) else tuple(axis)
 
     _wants_mask = False  # it masks elements, and not steps
+
+    @property
+    def activation(self) -> Any:
+        """The function, along the axis of the layer."""
+        return activations.softmax if self.axis == -1 else partial(activations.softmax, axis=self.axis)
 
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0])
@@ -180,7 +182,7 @@ class Softmax(_Elementwise):
 
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
-            return activations.softmax(inputs, self.axis)
+            return self.activated(inputs)
         sizes = zip(mask.shape[::-1], inputs.shape[::-1], strict=False)
         if mask.ndim > inputs.ndim or any(each not in (1, size) for each, size in sizes):
             fix = "mask.unsqueeze(-1) masks whole steps"

@@ -201,5 +201,5 @@ def floating(layer: Layer, dtype: torch.dtype) -> torch.dtype:
 
 def keeps_shape(activation: Any) -> bool:
     """Whether the result of an activation has the shape and dtype of its argument for certain."""
-    ours = getattr(activation, "__module__", None) == activations.__name__
+    ours = (getattr(activation, "__module__", None) or "").startswith(f"{activations.__name__}.")
     return ours and activation is not activations.glu

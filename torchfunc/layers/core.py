@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
-from torchfunc import activations, constraints, initializers, registry, regularizers
+from torchfunc import activations, registry
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import count, floating, keeps_shape, known, one_shape, same_width
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, CommonButActivity, Layer
 
 _linear = activations.linear
 _in_place = activations.in_place
@@ -33,7 +34,7 @@ class Dense(Layer):
         kernel_regularizer, bias_regularizer: what the weights add to the loss.
         activity_regularizer: what the output adds to the loss.
         kernel_constraint, bias_constraint: what the weights are put through after each step.
-        kwargs: those of every Layer: name, trainable, dtype.
+        common: those of every Layer: name, trainable, dtype.
 
     Raises:
         GraphError: `units` is no positive integer.
@@ -54,37 +55,20 @@ class Dense(Layer):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
-        **kwargs: Any,
+        **common: Unpack[CommonButActivity],
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(activity_regularizer=activity_regularizer, **common)
         self.units = count("Dense", "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self._describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         features = known(self, input_shape, -1, "features")
         self._is_flat = len(input_shape) == 2
-        self.weight = self.add_weight(
-            (features, self.units),
-            self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-            layout=(1, 0),
-        )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                (self.units,),
-                self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+        self.weight = self._make_weight("kernel", (features, self.units), layout=(1, 0))
+        self.bias = self._make_weight("bias", (self.units,)) if self.use_bias else None
 
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0], 2, "(batch, ..., features)")
@@ -105,6 +89,8 @@ class Dense(Layer):
         activation = self.activation
         if activation is _linear:
             return outputs
+        if self.before_activation is not None:
+            return self.activated(outputs)
         # a result of more than two dimensions is a view, on which in-place work costs more than it saves
         return (_in_place(activation) if self._is_flat else activation)(outputs)
 
@@ -115,14 +101,14 @@ class Activation(Layer):
 
     Args:
         activation: a name or a function of one tensor.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     supports_masking: bool = True
     activates_output: ClassVar[bool] = True
 
-    def __init__(self, activation: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, activation: Any, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.activation = activations.get(activation)
 
     @property
@@ -130,10 +116,16 @@ class Activation(Layer):
         return tuple if keeps_shape(self.activation) else None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.activation(inputs)
+        return self.activated(inputs)
 
 
 _INDEX_TYPES = (torch.int64, torch.int32)
+
+
+class WithTable(Common, total=False):
+    """What an Embedding takes after its own arguments; no config holds a table."""
+
+    weights: Any
 
 
 @registry.layers.register()
@@ -150,7 +142,7 @@ class Embedding(Layer):
         embeddings_regularizer: what it adds to the loss.
         embeddings_constraint: what it is put through after each step.
         mask_zero: whether 0 means "nothing here": layers that follow are told to pass over it.
-        kwargs: those of every Layer; and `weights`, a table to begin with, (input_dim, output_dim), or a list
+        common: those of every Layer; and `weights`, a table to begin with, (input_dim, output_dim), or a list
             of that one. A config does not hold it: tables are saved as weights.
     """
 
@@ -162,25 +154,20 @@ class Embedding(Layer):
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
         mask_zero: bool = False,
-        **kwargs: Any,
+        **common: Unpack[WithTable],
     ) -> None:
-        weights = kwargs.pop("weights", None)
-        super().__init__(**kwargs)
+        weights = common.pop("weights", None)
+        super().__init__(**common)
         self.input_dim = count("Embedding", "input_dim", input_dim)
         self.output_dim = count("Embedding", "output_dim", output_dim)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self._describe_weight(
+            "embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint
+        )
         self.mask_zero = self.supports_masking = mask_zero
         self._table = weights if weights is None or isinstance(weights, list) else [weights]
 
     def build(self, input_shape: Any) -> None:
-        self.weight = self.add_weight(
-            (self.input_dim, self.output_dim),
-            self.embeddings_initializer,
-            regularizer=self.embeddings_regularizer,
-            constraint=self.embeddings_constraint,
-        )
+        self.weight = self._make_weight("embeddings", (self.input_dim, self.output_dim))
         if self._table is not None:
             self.set_weights(self._table)
             self._table = None
@@ -221,11 +208,11 @@ class Masking(Layer):
 
     Args:
         mask_value: the value that means "nothing here".
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, mask_value: float = 0.0, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.mask_value = mask_value
 
     def check_input(self, *shapes: Any) -> None:
@@ -254,7 +241,7 @@ class Lambda(Layer):
         output_shape: the shape of one sample of the result; found by trying the function if None.
         mask: a function (inputs, mask) -> mask, or None.
         arguments: further keyword arguments for the function.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     def __init__(
@@ -263,9 +250,9 @@ class Lambda(Layer):
         output_shape: Any = None,
         mask: Any = None,
         arguments: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**common)
         self.function = registry.activations.lookup(function) if isinstance(function, str) else function
         if not callable(self.function):
             raise GraphError(explain("Lambda", got=f"function={function!r}", expected="a function"))

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import Never, Self
 
-from torchfunc import regularizers
-from torchfunc.errors import GraphError, ShapeError, TorchfuncError, explain
+from torchfunc import registry, regularizers, signatures
+from torchfunc.config import argument_names, bound_arguments, described, parameters
+from torchfunc.errors import GraphError, SavingError, ShapeError, TorchfuncError, explain
 from torchfunc.graph import blame, symbolic
 from torchfunc.graph.probing.building import building
 from torchfunc.graph.spec import Spec
 from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor, dtype_of, has_symbol
-from torchfunc.layers import config, lost
+from torchfunc.layers import lost
 from torchfunc.layers.weights import WeightInfo, Weights
 from torchfunc.tree import leaves, map_leaves
 
 Shape = tuple[int | None, ...]
+
+
+class CommonButActivity(TypedDict, total=False):
+    """The arguments that every layer takes after its own; see `Layer`."""
+
+    name: str | None
+    trainable: bool
+    dtype: torch.dtype | str | None
+    input_shape: Sequence[int | None] | None
+
+
+class Common(CommonButActivity, total=False):
+    """Those, and the activity regularizer, which some layers have among their own."""
+
+    activity_regularizer: Any
 
 
 class Layer(Weights):
@@ -43,6 +61,7 @@ class Layer(Weights):
     given_name: str | None
     graph_name: str | None
     dtype: torch.dtype | None
+    activation: Any
     activity_regularizer: Any
     built: bool
     built_for: Any
@@ -51,20 +70,28 @@ class Layer(Weights):
     _new_weights: list[tuple[Tensor, str | None, WeightInfo]]
     _losses: list[Tensor]
     _hook_key: int | None
-    _nodes: _Nodes
+    _nodes: _Weakly
+    _models: _Weakly
     # whether `compute_mask` is asked for a mask of the output; Keras asks a class that defines it, too
     supports_masking: bool = False
     # whether it may give a mask where its input has none
     _makes_mask: ClassVar[bool] = False
-    # whether the output is what `self.activation` returns, so that a crossentropy may take its argument
+    # whether the output is what `self.activation` returns
     activates_output: ClassVar[bool] = False
+    # while a training asks for it, an object whose `pair` becomes what `activation` was given and what it made
+    # of that, so that a crossentropy can be taken of the former
+    before_activation: Any = None
     # `torch.fx.symbolic_trace` shows a layer as one node, as it does a module of torch.nn
     is_leaf_in_fx: ClassVar[bool] = True
+    # what a constructor hands on with `**`, so that a config has it after the constructor's own arguments
+    _common_arguments: ClassVar[tuple[str, ...]] = ("name", "trainable", "dtype", "activity_regularizer")
     _config_arguments: dict[str, Any]
+    __signature__ = signatures.WrittenOut()
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    # with Self, not Any, for which an editor would not look at __init__
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        given = config.bound_arguments(cls, args, kwargs)
+        given = bound_arguments(cls, args, kwargs)
         # symbols would keep their whole graph alive, and are no constructor argument that a config can hold
         kept = {key: value for key, value in given.items() if not has_symbol(value)}
         object.__setattr__(self, "_config_arguments", kept)
@@ -87,11 +114,11 @@ class Layer(Weights):
         dtype: torch.dtype | str | None = None,
         activity_regularizer: Any = None,
         input_shape: Sequence[int | None] | None = None,
-        **unknown: Any,
+        **unknown: Never,
     ) -> None:
         super().__init__()
         if unknown:
-            raise config.unknown_argument(type(self), next(iter(unknown)))
+            raise _unknown_argument(type(self), next(iter(unknown)))
         if name is not None and (not isinstance(name, str) or not name):
             raise GraphError(
                 explain(type(self).__name__, got=f"name={name!r}", expected="a non-empty string")
@@ -110,7 +137,8 @@ class Layer(Weights):
             _new_weights=[],
             _losses=[],
             _hook_key=None,
-            _nodes=_Nodes(),
+            _nodes=_Weakly(),
+            _models=_Weakly(),
         )
         if type(self).build is not Layer.build or self.activity_regularizer is not None:
             self._watch_first_call()
@@ -208,6 +236,13 @@ class Layer(Weights):
                 )
             )
         self._nodes.add(symbol.node)
+        return outputs
+
+    def activated(self, logits: Tensor) -> Tensor:
+        """What `activation` makes of `logits`, told to whoever asks for what came before it."""
+        outputs: Tensor = self.activation(logits)
+        if self.before_activation is not None:
+            self.before_activation.pair = (logits, outputs)
         return outputs
 
     # a layer that can say its output's shape without being tried has this as a method (shape) -> shape
@@ -323,7 +358,7 @@ class Layer(Weights):
         Raises:
             GraphError: the layer was called more than once, or never; `get_output_at` gives each.
         """
-        nodes = self._nodes.alive()
+        nodes = self._calls()
         if len(nodes) != 1:
             way = "use `layer.get_output_at(index)`" if nodes else "call it on an Input"
             raise GraphError(
@@ -334,7 +369,7 @@ class Layer(Weights):
     @property
     def input(self) -> Any:
         """What the layer was called on in its graph."""
-        nodes = self._nodes.alive()
+        nodes = self._calls()
         if len(nodes) != 1:
             way = "use `layer.get_input_at(index)`" if nodes else "call it on an Input"
             raise GraphError(
@@ -350,8 +385,16 @@ class Layer(Weights):
         """What the call number `index` of a shared layer was made on, in the order of the calls."""
         return _input_of(self._call_at(index))
 
+    def _calls(self) -> list[Any]:
+        """Its calls in the first living model that has any; without one, those that are part of some graph."""
+        for model in self._models:
+            if calls := model._calls_of(self):
+                found: list[Any] = calls
+                return found
+        return list(self._nodes)
+
     def _call_at(self, index: int) -> Any:
-        nodes = self._nodes.alive()
+        nodes = self._calls()
         if not -len(nodes) <= index < len(nodes):
             raise GraphError(
                 f"{type(self).__name__} {self.name!r} has {len(nodes)} calls, so there is no call {index}."
@@ -364,7 +407,35 @@ class Layer(Weights):
         Raises:
             SavingError: an argument is no plain data, and the class has no `get_config` of its own.
         """
-        return config.derived(self)
+        owner = f"{type(self).__name__} {self.name!r}"
+        names = argument_names(type(self))
+        # what the constructor handed on with `**` to a parent that kept it
+        names += [name for name in self._config_arguments if name not in names and name in self.__dict__]
+        values = {name: self._argument(name) for name in names}
+        if values.get("activity_regularizer", self) is None:
+            del values["activity_regularizer"]
+        return {name: described(value, name, owner) for name, value in values.items()}
+
+    def _argument(self, name: str) -> Any:
+        """The value of a constructor argument: the attribute of that name, else what was passed, else the default."""
+        if name == "name":
+            return self.given_name or self.graph_name
+        of_class = getattr(type(self), name, None)
+        if name in self.__dict__ or name in self._modules or isinstance(of_class, property):
+            return getattr(self, name)
+        if name in self._config_arguments:
+            return self._config_arguments[name]
+        default = parameters(type(self))[name].default
+        if default is inspect.Parameter.empty:
+            raise SavingError(
+                explain(
+                    f"{type(self).__name__} {self.name!r}",
+                    got=f"no record of its argument {name!r}",
+                    expected="constructor arguments kept as attributes of the same name",
+                    fix=f"set self.{name} = {name}, or write get_config",
+                )
+            )
+        return default
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -372,12 +443,20 @@ class Layer(Weights):
         return cls(**config)
 
     def extra_repr(self) -> str:
-        return config.shown(self)
+        """The constructor arguments that were given, and differ from their defaults."""
+        parts = []
+        for name, parameter in parameters(type(self)).items():
+            if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name in self._modules:
+                continue
+            original = self._config_arguments.get(name, parameter.default)
+            if original is not parameter.default or parameter.default is inspect.Parameter.empty:
+                parts.append(f"{name}={_brief(getattr(self, name, original))}")
+        return ", ".join(parts)
 
     def __dir__(self) -> list[str]:
         # torch.jit and inspect.getmembers read every name that is listed, and stumble where one raises
         names = set(super().__dir__())  # type: ignore[no-untyped-call]
-        return sorted(names if len(self._nodes.alive()) == 1 else names - {"input", "output"})
+        return sorted(names if len(self._calls()) == 1 else names - {"input", "output"})
 
 
 def _input_of(node: Any) -> Any:
@@ -385,43 +464,29 @@ def _input_of(node: Any) -> Any:
     return node.args[0] if len(node.args) == 1 else node.args
 
 
-class _Nodes:
-    """The calls of a layer that are still part of some graph: held weakly, and never copied.
-
-    A layer of a model that came from a copy, a config or a file has no calls until the model's symbols
-    are made, which the model does when it is asked for them.
-    """
+class _Weakly:
+    """Things in the order in which they came, as long as somebody else keeps them: neither copied nor pickled."""
 
     def __init__(self) -> None:
         self._references: list[weakref.ref[Any]] = []
-        self._model: weakref.ref[Any] | None = None
 
-    def belong_to(self, model: Any) -> None:
-        """Ask this model for the calls where there are none, unless another that is alive was told so before."""
-        if self._model is None or self._model() is None:
-            self._model = weakref.ref(model)
-
-    def add(self, node: Any) -> None:
-        self._references = [each for each in self._references if each() is not None]
-        self._references.append(weakref.ref(node))
-
-    def alive(self) -> list[Any]:
-        model = None if self._model is None else self._model()
-        if model is not None and not self._held():
-            model._live()
-        return self._held()
-
-    def _held(self) -> list[Any]:
-        return [node for node in (each() for each in self._references) if node is not None]
+    def add(self, thing: Any) -> None:
+        count = len(self._references)
+        if count & (count - 1) == 0:  # now and then, so that many calls of one layer cost no more each
+            self._references = [each for each in self._references if each() is not None]
+        self._references.append(weakref.ref(thing))
 
     def clear(self) -> None:
         self._references = []
 
-    def __deepcopy__(self, memo: Any) -> _Nodes:
-        return _Nodes()
+    def __iter__(self) -> Iterator[Any]:
+        return (thing for each in self._references if (thing := each()) is not None)
+
+    def __deepcopy__(self, memo: Any) -> _Weakly:
+        return _Weakly()
 
     def __reduce__(self) -> Any:
-        return _Nodes, ()
+        return _Weakly, ()
 
 
 def _build_first(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -476,6 +541,20 @@ def _any_mask(masks: Any) -> bool:
 def _is_of_tensors(value: Any) -> bool:
     found = list(leaves(value))
     return bool(found) and all(isinstance(leaf, (SymbolicTensor, Tensor)) for leaf in found)
+
+
+def _unknown_argument(kind: type[Layer], name: str) -> GraphError:
+    """The error for a constructor argument that a layer does not have."""
+    known = argument_names(kind)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(known)}."
+    return GraphError(f"{kind.__name__} has no argument {name!r}. {hint}")
+
+
+def _brief(value: Any) -> str:
+    """An argument as a repr shows it: a function by its name."""
+    name = getattr(value, "__name__", None) if callable(value) else None
+    return repr(name or registry.activations.name_of(value) or value)
 
 
 def _without(kwargs: dict[str, Any], name: str) -> dict[str, Any]:

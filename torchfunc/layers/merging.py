@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, Layer
 
 Shape = tuple[int | None, ...]
 
@@ -211,13 +212,13 @@ class Concatenate(Layer):
 
     Args:
         axis: the dimension along which they are joined.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     _makes_mask = _uses_up_mask = False
 
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, axis: int = -1, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.axis = axis
 
     def check_input(self, *shapes: Any) -> None:
@@ -266,7 +267,7 @@ class Dot(Layer):
     Args:
         axes: the axis of both, or one for each; not 0, the batch.
         normalize: whether vectors are brought to length 1 first: their cosine is what is left.
-        kwargs: those of every Layer.
+        common: those of every Layer.
 
     Raises:
         GraphError: axes that are neither an integer nor two.
@@ -274,8 +275,8 @@ class Dot(Layer):
 
     _makes_mask = _uses_up_mask = False
 
-    def __init__(self, axes: int | Sequence[int], normalize: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, axes: int | Sequence[int], normalize: bool = False, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         pair = (axes, axes) if isinstance(axes, int) else axes
         if (
             not isinstance(pair, (list, tuple))
@@ -329,30 +330,43 @@ class Dot(Layer):
         """None: what is multiplied belongs to no one step."""
 
 
-def _function(kind: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The lower-case function of a merging layer."""
-
-    def function(inputs: Sequence[Any], **kwargs: Any) -> Any:
-        return kind(**kwargs)(inputs)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"`{kind.__name__}(**kwargs)(inputs)`."
-    return function
+def add(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
+    """`Add()(inputs)`."""
+    return Add(**common)(inputs)
 
 
-add = _function(Add, "add")
-subtract = _function(Subtract, "subtract")
-multiply = _function(Multiply, "multiply")
-average = _function(Average, "average")
-maximum = _function(Maximum, "maximum")
-minimum = _function(Minimum, "minimum")
+def subtract(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
+    """`Subtract()(inputs)`."""
+    return Subtract(**common)(inputs)
 
 
-def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
-    """`Concatenate(axis, **kwargs)(inputs)`."""
-    return Concatenate(axis, **kwargs)(inputs)
+def multiply(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
+    """`Multiply()(inputs)`."""
+    return Multiply(**common)(inputs)
 
 
-def dot(inputs: Sequence[Any], axes: int | Sequence[int] = -1, **kwargs: Any) -> Any:
-    """`Dot(axes, **kwargs)(inputs)`."""
-    return Dot(axes, **kwargs)(inputs)
+def average(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
+    """`Average()(inputs)`."""
+    return Average(**common)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
+    """`Maximum()(inputs)`."""
+    return Maximum(**common)(inputs)
+
+
+def minimum(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
+    """`Minimum()(inputs)`."""
+    return Minimum(**common)(inputs)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **common: Unpack[Common]) -> Any:
+    """`Concatenate(axis)(inputs)`."""
+    return Concatenate(axis, **common)(inputs)
+
+
+def dot(
+    inputs: Sequence[Any], axes: int | Sequence[int] = -1, normalize: bool = False, **common: Unpack[Common]
+) -> Any:
+    """`Dot(axes, normalize)(inputs)`."""
+    return Dot(axes, normalize, **common)(inputs)

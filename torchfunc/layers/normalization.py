@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
-from torchfunc import constraints, initializers, registry, regularizers
+from torchfunc import initializers, registry
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import axes_of, floating, known, one_shape
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, Layer
 
 
 class _Normalization(Layer):
@@ -45,27 +46,9 @@ class _Normalization(Layer):
     def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
         return floating(self, dtype) if self.dtype is None else dtype
 
-    def _keep_words(self, given: dict[str, Any]) -> None:
-        for word in ("beta", "gamma"):
-            setattr(self, f"{word}_initializer", initializers.get(given[f"{word}_initializer"]))
-            setattr(self, f"{word}_regularizer", regularizers.get(given[f"{word}_regularizer"]))
-            setattr(self, f"{word}_constraint", constraints.get(given[f"{word}_constraint"]))
-        self.center: bool = given["center"]
-        self.scale: bool = given["scale"]
-        self.epsilon: float = given["epsilon"]
-
     def _gamma_and_beta(self, sizes: tuple[int, ...]) -> None:
-        self.weight = self._parameter("gamma", sizes) if self.scale else None
-        self.bias = self._parameter("beta", sizes) if self.center else None
-
-    def _parameter(self, word: str, sizes: tuple[int, ...]) -> Tensor:
-        given = self.__dict__
-        return self.add_weight(
-            sizes,
-            given[f"{word}_initializer"],
-            regularizer=given[f"{word}_regularizer"],
-            constraint=given[f"{word}_constraint"],
-        )
+        self.weight = self._make_weight("gamma", sizes) if self.scale else None
+        self.bias = self._make_weight("beta", sizes) if self.center else None
 
 
 def _order(
@@ -93,7 +76,7 @@ class BatchNormalization(_Normalization):
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
         beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer,
         beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: as for Dense.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     def __init__(
@@ -111,10 +94,12 @@ class BatchNormalization(_Normalization):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(**kwargs)
-        self._keep_words(locals())
+        super().__init__(**common)
+        self.center, self.scale, self.epsilon = center, scale, epsilon
+        self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
+        self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = int(axis)
         self.momentum = float(momentum)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
@@ -185,7 +170,7 @@ class LayerNormalization(_Normalization):
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
         beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
         gamma_constraint: as for Dense.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     def __init__(
@@ -200,10 +185,12 @@ class LayerNormalization(_Normalization):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(**kwargs)
-        self._keep_words(locals())
+        super().__init__(**common)
+        self.center, self.scale, self.epsilon = center, scale, epsilon
+        self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
+        self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = axis if isinstance(axis, int) else list(axis)
 
     def build(self, input_shape: Any) -> None:
@@ -228,13 +215,15 @@ class RMSNormalization(_Normalization):
     Args:
         axis: the axis or axes.
         epsilon: what is added to the mean square.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     supports_masking: bool = False
 
-    def __init__(self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **common: Unpack[Common]
+    ) -> None:
+        super().__init__(**common)
         self.axis = axis if isinstance(axis, int) else list(axis)
         self.epsilon = epsilon
 
@@ -262,7 +251,7 @@ class GroupNormalization(_Normalization):
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
         beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
         gamma_constraint: as for Dense.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     def __init__(
@@ -278,10 +267,12 @@ class GroupNormalization(_Normalization):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(**kwargs)
-        self._keep_words(locals())
+        super().__init__(**common)
+        self.center, self.scale, self.epsilon = center, scale, epsilon
+        self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
+        self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = int(axis)
         self.groups = groups
         if not isinstance(groups, int) or isinstance(groups, bool) or (groups < 1 and groups != -1):
@@ -332,11 +323,11 @@ class UnitNormalization(_Plain):
 
     Args:
         axis: the axis or axes along which a vector lies.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, axis: int | Sequence[int] = -1, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.axis = axis if isinstance(axis, int) else list(axis)
 
     def check_input(self, *shapes: Any) -> None:
@@ -361,13 +352,13 @@ class Rescaling(_Plain):
     Args:
         scale: a number, or one for each channel.
         offset: a number, or one for each channel.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     def __init__(
-        self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0, **kwargs: Any
+        self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0, **common: Unpack[Common]
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**common)
         self.scale = _plain(scale)
         self.offset = _plain(offset)
         # buffers move to the device with the layer; a tensor made at each call would wait for it

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.layers.arguments import choice, counts
+from torchfunc.layers.layer import Common
 from torchfunc.layers.windows import Spatial, same_total, windows
 
 Sizes = int | Sequence[int]
@@ -27,7 +29,7 @@ class _Pooling(Spatial):
         strides: how far it moves at a time; the window's size if None.
         padding: "valid" or "same".
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        kwargs: those of every Layer.
+        common: those of every Layer.
 
     Raises:
         GraphError: a size that is no positive integer, an unknown padding.
@@ -39,9 +41,9 @@ class _Pooling(Spatial):
         strides: Sizes | None = None,
         padding: str = "valid",
         data_format: str | None = None,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**common)
         owner = type(self).__name__
         self.pool_size = counts(owner, "pool_size", pool_size, self.rank)
         self.strides = counts(owner, "strides", self.pool_size if strides is None else strides, self.rank)
@@ -87,80 +89,70 @@ class _Pooling(Spatial):
         return outputs if self._slices is None else outputs[self._slices]
 
 
-class _Flat(_Pooling):
-    """Pooling over one dimension as flat pooling over two, which takes channels-last strides as they are."""
-
-    rank = 1
-
-    def __init__(
-        self,
-        pool_size: Sizes = 2,
-        strides: Sizes | None = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(pool_size, strides, padding, data_format, **kwargs)
-        self._flat_sizes = (1, *self.pool_size), (1, *self.strides)
+class _Max(_Pooling):
+    kernel: ClassVar[Callable[..., Tensor]]
 
     def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
-        return self.pool_flat(x.unsqueeze(2), (0, *padding) if padding else 0, ceil_mode).squeeze(2)
+        return self.kernel(x, self.pool_size, self.strides, padding, ceil_mode=ceil_mode)
 
-    def pool_flat(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
-        """Pool a tensor (batch, channels, 1, steps)."""
-        raise NotImplementedError(f"{type(self).__name__} must say how it pools.")
+
+class _Average(_Pooling):
+    kernel: ClassVar[Callable[..., Tensor]]
+
+    def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
+        return self.kernel(x, self.pool_size, self.strides, padding, ceil_mode, count_include_pad=False)
+
+
+def _flat(kernel: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Pooling over one dimension by a kernel over two, which takes channels-last strides as they are."""
+
+    def pool(x: Tensor, size: Any, strides: Any, padding: Any, ceil_mode: bool, **options: Any) -> Tensor:
+        sizes = (1, *size), (1, *strides), (0, *padding) if padding else 0
+        return kernel(x.unsqueeze(2), *sizes, ceil_mode=ceil_mode, **options).squeeze(2)
+
+    return pool
 
 
 @registry.layers.register("MaxPooling1D", "MaxPool1D")
-class MaxPooling1D(_Flat):
+class MaxPooling1D(_Max):
     __doc__ = _Pooling.__doc__
-
-    def pool_flat(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
-        return F.max_pool2d(x, *self._flat_sizes, padding, ceil_mode=ceil_mode)
+    rank = 1
+    kernel = staticmethod(_flat(F.max_pool2d))
 
 
 @registry.layers.register("AveragePooling1D", "AvgPool1D")
-class AveragePooling1D(_Flat):
+class AveragePooling1D(_Average):
     __doc__ = _Pooling.__doc__
-
-    def pool_flat(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
-        return F.avg_pool2d(x, *self._flat_sizes, padding, ceil_mode, count_include_pad=False)
+    rank = 1
+    kernel = staticmethod(_flat(F.avg_pool2d))
 
 
 @registry.layers.register("MaxPooling2D", "MaxPool2D")
-class MaxPooling2D(_Pooling):
+class MaxPooling2D(_Max):
     __doc__ = _Pooling.__doc__
     rank = 2
-
-    def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
-        return F.max_pool2d(x, self.pool_size, self.strides, padding, ceil_mode=ceil_mode)
+    kernel = staticmethod(F.max_pool2d)
 
 
 @registry.layers.register("AveragePooling2D", "AvgPool2D")
-class AveragePooling2D(_Pooling):
+class AveragePooling2D(_Average):
     __doc__ = _Pooling.__doc__
     rank = 2
-
-    def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
-        return F.avg_pool2d(x, self.pool_size, self.strides, padding, ceil_mode, count_include_pad=False)
+    kernel = staticmethod(F.avg_pool2d)
 
 
 @registry.layers.register("MaxPooling3D", "MaxPool3D")
-class MaxPooling3D(_Pooling):
+class MaxPooling3D(_Max):
     __doc__ = _Pooling.__doc__
     rank = 3
-
-    def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
-        return F.max_pool3d(x, self.pool_size, self.strides, padding, ceil_mode=ceil_mode)
+    kernel = staticmethod(F.max_pool3d)
 
 
 @registry.layers.register("AveragePooling3D", "AvgPool3D")
-class AveragePooling3D(_Pooling):
+class AveragePooling3D(_Average):
     __doc__ = _Pooling.__doc__
     rank = 3
-
-    def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
-        return F.avg_pool3d(x, self.pool_size, self.strides, padding, ceil_mode, count_include_pad=False)
+    kernel = staticmethod(F.avg_pool3d)
 
 
 class _GlobalPooling(Spatial):
@@ -171,11 +163,13 @@ class _GlobalPooling(Spatial):
     Args:
         data_format: "channels_last" or "channels_first"; the global setting if None.
         keepdims: whether the dimensions of space stay, with length 1.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, data_format: str | None = None, keepdims: bool = False, **common: Unpack[Common]
+    ) -> None:
+        super().__init__(**common)
         self.set_data_format(data_format)
         self.keepdims = keepdims
 
@@ -222,7 +216,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
     Args:
         data_format: "channels_last" or "channels_first"; the global setting if None.
         keepdims: whether the dimension of the steps stays, with length 1.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     rank: ClassVar[int] = 1

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
 from torchfunc import registry, regularizers
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import count, fraction, one_shape
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, CommonButActivity, Layer
 from torchfunc.layers.windows import Spatial
 
 
@@ -56,8 +57,8 @@ class _Noise(Layer):
 
     supports_masking: bool = True
 
-    def __init__(self, *, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, seed: int | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.seed = None if seed is None else count(type(self).__name__, "seed", seed, minimum=0)
         self._generators = Generators(self.seed)
 
@@ -77,7 +78,7 @@ class Dropout(_Noise):
         noise_shape: the shape of the pattern, None where it is the input's: (None, 1, None) drops a feature
             at all steps or at none.
         seed: with one, every run of the same program drops the same elements.
-        kwargs: those of every Layer.
+        common: those of every Layer.
 
     Raises:
         GraphError: a rate that is not from 0 to 1, a noise_shape or seed that is none.
@@ -88,9 +89,9 @@ class Dropout(_Noise):
         rate: float,
         noise_shape: Sequence[int | None] | None = None,
         seed: int | None = None,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
+        super().__init__(seed=seed, **common)
         self.rate = fraction(type(self).__name__, "rate", rate)
         self.noise_shape = self._checked(noise_shape)
         self._keep = 1.0 - rate
@@ -147,13 +148,13 @@ class _SpatialDropout(Dropout, Spatial):
         rate: the share of channels that is dropped, from 0 to 1.
         data_format: "channels_last" or "channels_first"; the global setting if None.
         seed: with one, every run of the same program drops the same channels.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     def __init__(
-        self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any
+        self, rate: float, data_format: str | None = None, seed: int | None = None, **common: Unpack[Common]
     ) -> None:
-        super().__init__(rate, None, seed, **kwargs)
+        super().__init__(rate, None, seed, **common)
         self.set_data_format(data_format)
 
     def check_input(self, *shapes: Any) -> None:
@@ -170,13 +171,13 @@ class SpatialDropout1D(_SpatialDropout):
     Args:
         rate: the share of channels that is dropped, from 0 to 1.
         seed: with one, every run of the same program drops the same channels.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     rank = 1
 
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(rate, "channels_last", seed, **kwargs)
+    def __init__(self, rate: float, seed: int | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(rate, "channels_last", seed, **common)
 
 
 @registry.layers.register()
@@ -199,7 +200,7 @@ class AlphaDropout(Dropout):
         rate: the share of elements that is set to the negative limit of selu, from 0 to 1.
         noise_shape: as for Dropout.
         seed: as for Dropout.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     def pattern_shape(self, inputs: Tensor) -> Sequence[int]:
@@ -219,11 +220,11 @@ class GaussianNoise(_Noise):
     Args:
         stddev: the noise's standard deviation.
         seed: with one, every run of the same program draws the same noise.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(seed=seed, **kwargs)
+    def __init__(self, stddev: float, seed: int | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(seed=seed, **common)
         if not isinstance(stddev, (int, float)) or isinstance(stddev, bool) or stddev < 0:
             raise GraphError(
                 explain("GaussianNoise", got=f"stddev={stddev!r}", expected="a number of 0 or more")
@@ -246,11 +247,11 @@ class GaussianDropout(_Noise):
     Args:
         rate: which Dropout the noise is as strong as; from 0 to less than 1.
         seed: with one, every run of the same program draws the same noise.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(seed=seed, **kwargs)
+    def __init__(self, rate: float, seed: int | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(seed=seed, **common)
         self.rate = fraction("GaussianDropout", "rate", rate)
         if rate == 1:
             raise GraphError(
@@ -277,13 +278,13 @@ class ActivityRegularization(Layer):
     Args:
         l1: the weight of the absolute values.
         l2: the weight of the squares.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     supports_masking: bool = True
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **common: Unpack[CommonButActivity]) -> None:
+        super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **common)
         self.l1 = l1
         self.l2 = l2
 

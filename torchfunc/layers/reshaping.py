@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import choice, count, counts, image_data_format, one_shape
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, Layer
 from torchfunc.layers.windows import Spatial
 
 
@@ -23,11 +24,11 @@ class Flatten(Layer):
     Args:
         data_format: with "channels_first", (batch, channels, *space) is flattened in the order that
             (batch, *space, channels) has, so that a Dense behind it fits both; the global setting if None.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, data_format: str | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         chosen = image_data_format() if data_format is None else data_format
         self.data_format = choice("Flatten", "data_format", chosen, ("channels_last", "channels_first"))
         self._channels_first = self.data_format == "channels_first"
@@ -50,14 +51,14 @@ class Reshape(Layer):
 
     Args:
         target_shape: the shape of one sample, without the batch; one -1 stands for what is left.
-        kwargs: those of every Layer.
+        common: those of every Layer.
 
     Raises:
         GraphError: a target_shape that is none.
     """
 
-    def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, target_shape: Sequence[int], **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         given = [target_shape] if isinstance(target_shape, int) else target_shape
         whole = [
             each for each in given if isinstance(each, int) and not isinstance(each, bool) and each >= -1
@@ -106,14 +107,14 @@ class Permute(Layer):
 
     Args:
         dims: for each dimension of the output, which one of the input it is.
-        kwargs: those of every Layer.
+        common: those of every Layer.
 
     Raises:
         GraphError: dims that are not the numbers from 1 on in some order.
     """
 
-    def __init__(self, dims: Sequence[int], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, dims: Sequence[int], **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise GraphError(
@@ -144,11 +145,11 @@ class RepeatVector(Layer):
 
     Args:
         n: how many times.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, n: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, n: int, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.n = count("RepeatVector", "n", n)
 
     def check_input(self, *shapes: Any) -> None:
@@ -183,11 +184,11 @@ class _Cropping(Spatial):
         cropping: how much: one number for all sides, one for each dimension, or a pair (before, after)
             for each dimension.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, cropping: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, cropping: Any = 1, data_format: str | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.cropping = _sides(type(self).__name__, "cropping", cropping, self.rank)
         self.set_data_format(data_format)
         cuts = [slice(before, -after if after else None) for before, after in self.cropping]
@@ -220,11 +221,11 @@ class _ZeroPadding(Spatial):
         padding: how many: one number for all sides, one for each dimension, or a pair (before, after) for
             each dimension.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, padding: Any = 1, data_format: str | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.padding = _sides(type(self).__name__, "padding", padding, self.rank)
         self.set_data_format(data_format)
         flat = [each for sides in reversed(self.padding) for each in sides]
@@ -245,11 +246,13 @@ class _UpSampling(Spatial):
     Args:
         size: how many times along each dimension of space, or one number for all.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
-    def __init__(self, size: int | Sequence[int] = 2, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, size: int | Sequence[int] = 2, data_format: str | None = None, **common: Unpack[Common]
+    ) -> None:
+        super().__init__(**common)
         self.size = counts(type(self).__name__, "size", size, self.rank)
         self.set_data_format(data_format)
 
@@ -277,13 +280,13 @@ class Cropping1D(_Cropping):
 
     Args:
         cropping: how many: one number for both ends, or a pair (before, after).
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     rank = 1
 
-    def __init__(self, cropping: int | Sequence[int] = 1, **kwargs: Any) -> None:
-        super().__init__(cropping, "channels_last", **kwargs)
+    def __init__(self, cropping: int | Sequence[int] = 1, **common: Unpack[Common]) -> None:
+        super().__init__(cropping, "channels_last", **common)
 
 
 @registry.layers.register()
@@ -291,8 +294,8 @@ class Cropping2D(_Cropping):
     __doc__ = _Cropping.__doc__
     rank = 2
 
-    def __init__(self, cropping: Any = 0, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(cropping, data_format, **kwargs)
+    def __init__(self, cropping: Any = 0, data_format: str | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(cropping, data_format, **common)
 
 
 @registry.layers.register()
@@ -325,13 +328,13 @@ class UpSampling1D(_UpSampling):
 
     Args:
         size: how many times.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     rank = 1
 
-    def __init__(self, size: int = 2, **kwargs: Any) -> None:
-        super().__init__(size, "channels_last", **kwargs)
+    def __init__(self, size: int = 2, **common: Unpack[Common]) -> None:
+        super().__init__(size, "channels_last", **common)
 
 
 @registry.layers.register()
@@ -344,7 +347,7 @@ class UpSampling2D(_UpSampling):
         size: how many times along height and width, or one number for both.
         data_format: "channels_last" or "channels_first"; the global setting if None.
         interpolation: "nearest" (repetition), "bilinear" or "bicubic".
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     rank = 2
@@ -354,9 +357,9 @@ class UpSampling2D(_UpSampling):
         size: int | Sequence[int] = 2,
         data_format: str | None = None,
         interpolation: str = "nearest",
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(size, data_format, **kwargs)
+        super().__init__(size, data_format, **common)
         known = ("nearest", "bilinear", "bicubic")
         self.interpolation = choice("UpSampling2D", "interpolation", interpolation, known)
 

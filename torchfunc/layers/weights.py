@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from torchfunc import constraints, initializers, regularizers
 from torchfunc.errors import ShapeError, TorchfuncError, explain
@@ -53,6 +54,14 @@ def without_initializing() -> Iterator[None]:
         yield
     finally:
         _skip_initializers.reset(token)
+
+
+class Layout(TypedDict, total=False):
+    """How the numbers of a weight lie; see `Weights.add_weight`."""
+
+    layout: tuple[int, ...] | None
+    blocks: tuple[int, ...] | None
+    memory_format: torch.memory_format
 
 
 _MOST_BYTES = (
@@ -144,6 +153,22 @@ class Weights(nn.Module):
         weight = nn.Parameter(value, requires_grad=self._trainable) if trainable else nn.Buffer(value)
         self._new_weights.append((weight, name, info))
         return weight
+
+    def _describe_weight(self, word: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
+        """Keep how a weight begins, what it adds to the loss and what constrains it: `kernel_initializer`, ..."""
+        setattr(self, f"{word}_initializer", initializers.get(initializer))
+        setattr(self, f"{word}_regularizer", regularizers.get(regularizer))
+        setattr(self, f"{word}_constraint", constraints.get(constraint))
+
+    def _make_weight(self, word: str, shape: Sequence[int | None], **layout: Unpack[Layout]) -> Tensor:
+        """`add_weight` for a weight that `_describe_weight` described."""
+        return self.add_weight(
+            shape,
+            getattr(self, f"{word}_initializer"),
+            regularizer=getattr(self, f"{word}_regularizer"),
+            constraint=getattr(self, f"{word}_constraint"),
+            **layout,
+        )
 
     def _name_new_weights(self) -> None:
         """Register the weights of `add_weight` that are no attributes, and remember each by its attribute."""

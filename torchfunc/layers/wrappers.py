@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from torchfunc import registry
+from torchfunc.config import made
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers import config
 from torchfunc.layers.arguments import choice
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, Layer
 from torchfunc.layers.recurrent.rnn import CellLayer
 from torchfunc.layers.recurrent.scan import run_kernel
 from torchfunc.tree import leaves
@@ -30,14 +31,14 @@ class Torch(Layer):
 
     Args:
         module: the module; it is called with whatever the layer is called with.
-        kwargs: those of every Layer.
+        common: those of every Layer.
 
     Raises:
         GraphError: no module.
     """
 
-    def __init__(self, module: nn.Module, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, module: nn.Module, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.module = _module_from(module, "Torch", "a torch.nn.Module", "Torch(nn.Linear(4, 2))")
         if not self.trainable:
             self.trainable = False  # the module's parameters were made before
@@ -60,7 +61,7 @@ class TimeDistributed(Layer):
 
     Args:
         layer: a layer, or a module of PyTorch.
-        kwargs: those of every Layer.
+        common: those of every Layer.
 
     Raises:
         GraphError: no layer.
@@ -68,8 +69,8 @@ class TimeDistributed(Layer):
 
     supports_masking: bool = True
 
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, layer: Any, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.layer: Any = _module_from(layer, "TimeDistributed", "a layer", "TimeDistributed(Dense(8))")
         arguments = inspect.signature(type(self.layer).forward).parameters
         self._takes = [name for name in ("training", "mask") if name in arguments]
@@ -151,7 +152,7 @@ class Bidirectional(Layer):
         layer: a recurrent layer, such as LSTM, GRU, SimpleRNN or RNN.
         merge_mode: how the outputs are put together: "concat", "sum", "mul", "ave", or None for a tuple.
         backward_layer: the layer for the other direction, with another `go_backwards`.
-        kwargs: those of every Layer.
+        common: those of every Layer.
 
     Raises:
         GraphError: a layer that is not recurrent, two layers that do not fit, or an unknown `merge_mode`.
@@ -164,9 +165,14 @@ class Bidirectional(Layer):
     return_state: bool
 
     def __init__(
-        self, layer: Any, merge_mode: str | None = "concat", *, backward_layer: Any = None, **kwargs: Any
+        self,
+        layer: Any,
+        merge_mode: str | None = "concat",
+        *,
+        backward_layer: Any = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**common)
         given = _recurrent(layer)
         if merge_mode is not None:
             choice("Bidirectional", "merge_mode", merge_mode, ("concat", "sum", "mul", "ave"))
@@ -328,7 +334,7 @@ def _module_from(value: Any, owner: str, expected: str, fix: str, attribute: str
     Raises:
         GraphError: anything else.
     """
-    found = config.layer_from(value, f"{owner}.layer") if isinstance(value, dict) else value
+    found: Any = made(value, f"{owner}.layer") if isinstance(value, dict) else value
     if not isinstance(found, nn.Module) or not hasattr(found, attribute):
         what = f"the class {found.__name__}" if isinstance(found, type) else type(found).__name__
         raise GraphError(explain(owner, got=what, expected=expected, fix=fix))

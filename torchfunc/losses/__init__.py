@@ -1,179 +1,47 @@
 """Losses by Keras's names and with Keras's mathematics; PyTorch's own are taken as they are."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
-
-from torch import nn
-
-from torchfunc import config, registry
-from torchfunc.losses.crossentropy import (
-    BinaryCrossentropy,
-    BinaryFocalCrossentropy,
-    CategoricalCrossentropy,
-    CategoricalFocalCrossentropy,
-    SparseCategoricalCrossentropy,
-    binary_crossentropy,
-    binary_focal_crossentropy,
-    categorical_crossentropy,
-    categorical_focal_crossentropy,
-    sparse_categorical_crossentropy,
-)
-from torchfunc.losses.loss import FunctionLoss, Loss, TorchLoss
-from torchfunc.losses.regression import (
-    CategoricalHinge,
-    CosineSimilarity,
-    Dice,
-    Hinge,
-    Huber,
-    KLDivergence,
-    LogCosh,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-    Poisson,
-    SquaredHinge,
-    Tversky,
-    categorical_hinge,
-    cosine_similarity,
-    dice,
-    hinge,
-    huber,
-    kl_divergence,
-    log_cosh,
-    mean_absolute_error,
-    mean_absolute_percentage_error,
-    mean_squared_error,
-    mean_squared_logarithmic_error,
-    poisson,
-    squared_hinge,
-    tversky,
-)
-
-__all__ = [
-    "BinaryCrossentropy",
-    "BinaryFocalCrossentropy",
-    "CategoricalCrossentropy",
-    "CategoricalFocalCrossentropy",
-    "CategoricalHinge",
-    "CosineSimilarity",
-    "Dice",
-    "FunctionLoss",
-    "Hinge",
-    "Huber",
-    "KLDivergence",
-    "LogCosh",
-    "Loss",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Poisson",
-    "SparseCategoricalCrossentropy",
-    "SquaredHinge",
-    "TorchLoss",
-    "Tversky",
-    "binary_crossentropy",
-    "binary_focal_crossentropy",
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "categorical_hinge",
-    "cosine_similarity",
-    "deserialize",
-    "dice",
-    "get",
-    "hinge",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "poisson",
-    "resolve",
-    "serialize",
-    "sparse_categorical_crossentropy",
-    "squared_hinge",
-    "tversky",
-]
-
-
-def get(identifier: Any) -> Loss | None:
-    """The Loss for a name, a config, a class, an object or a function; None stays None.
-
-    A function `f(y_true, y_pred)` is called in Keras's order. A loss of `torch.nn` (module, class or
-    function of `torch.nn.functional`) is called in PyTorch's, `f(input, target)`, and so is any
-    module of yours.
-
-    Raises:
-        UnknownNameError: a name that is no loss, with the nearest one that is.
-    """
-    if identifier is None:
-        return None
-    found = config.find(_class_of(identifier), registry.losses)
-    if isinstance(found, Loss):
-        return found
-    if _is_torch(found):
-        return TorchLoss(found)
-    return FunctionLoss(found)
-
-
-def _class_of(identifier: Any) -> Any:
-    """The class of one of our own functions: `losses.hinge` is `losses.Hinge`."""
-    name = getattr(identifier, "__name__", "")
-    ours = getattr(identifier, "__module__", "").startswith(f"{__name__}.")
-    return registry.losses.lookup(name) if ours and name in registry.losses else identifier
-
-
-def _is_torch(function: Any) -> bool:
-    """Whether a callable takes (input, target), PyTorch's order."""
-    while isinstance(function, partial):
-        function = function.func
-    if isinstance(function, nn.Module):
-        return True
-    module = getattr(function, "__module__", None) or ""
-    return module == "torch" or module.startswith(("torch.", "torch._C"))
-
-
-def resolve(
-    identifier: Any, output_shape: Sequence[int | None], target_shape: Sequence[int | None]
-) -> Loss | None:
-    """`get`, and "crossentropy" or "ce" as the binary, sparse or categorical one that the shapes ask for."""
-    if identifier not in ("crossentropy", "ce"):
-        return get(identifier)
-    return get(
-        {
-            "binary": BinaryCrossentropy,
-            "sparse": SparseCategoricalCrossentropy,
-            "categorical": CategoricalCrossentropy,
-        }[kind_of_target(output_shape, target_shape)]
-    )
-
-
-def kind_of_target(output_shape: Sequence[int | None], target_shape: Sequence[int | None]) -> str:
-    """Whether shapes speak of "binary", "sparse" or "categorical" targets, by Keras's rule."""
-    if output_shape and output_shape[-1] == 1:
-        return "binary"
-    if len(target_shape) < len(output_shape) or (target_shape and target_shape[-1] == 1):
-        return "sparse"
-    return "categorical"
-
-
-def serialize(loss: Any) -> Any:
-    """A loss as `{"class_name": ..., "config": {...}}`, a function as its name.
-
-    Raises:
-        SavingError: something that no file can name, such as a lambda or a module of PyTorch.
-    """
-    if isinstance(loss, (FunctionLoss, TorchLoss)):
-        loss = loss.function
-    return config.serialize(loss, registry.losses)
-
-
-def deserialize(config: str | Mapping[str, Any]) -> Loss | None:
-    """What `serialize` wrote."""
-    return get(config)
+from torchfunc.losses.crossentropy import BinaryCrossentropy as BinaryCrossentropy
+from torchfunc.losses.crossentropy import BinaryFocalCrossentropy as BinaryFocalCrossentropy
+from torchfunc.losses.crossentropy import CategoricalCrossentropy as CategoricalCrossentropy
+from torchfunc.losses.crossentropy import CategoricalFocalCrossentropy as CategoricalFocalCrossentropy
+from torchfunc.losses.crossentropy import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
+from torchfunc.losses.crossentropy import binary_crossentropy as binary_crossentropy
+from torchfunc.losses.crossentropy import binary_focal_crossentropy as binary_focal_crossentropy
+from torchfunc.losses.crossentropy import categorical_crossentropy as categorical_crossentropy
+from torchfunc.losses.crossentropy import categorical_focal_crossentropy as categorical_focal_crossentropy
+from torchfunc.losses.crossentropy import sparse_categorical_crossentropy as sparse_categorical_crossentropy
+from torchfunc.losses.loss import FunctionLoss as FunctionLoss
+from torchfunc.losses.loss import Loss as Loss
+from torchfunc.losses.loss import TorchLoss as TorchLoss
+from torchfunc.losses.named_losses import deserialize as deserialize
+from torchfunc.losses.named_losses import get as get
+from torchfunc.losses.named_losses import resolve as resolve
+from torchfunc.losses.named_losses import serialize as serialize
+from torchfunc.losses.regression import CategoricalHinge as CategoricalHinge
+from torchfunc.losses.regression import CosineSimilarity as CosineSimilarity
+from torchfunc.losses.regression import Dice as Dice
+from torchfunc.losses.regression import Hinge as Hinge
+from torchfunc.losses.regression import Huber as Huber
+from torchfunc.losses.regression import KLDivergence as KLDivergence
+from torchfunc.losses.regression import LogCosh as LogCosh
+from torchfunc.losses.regression import MeanAbsoluteError as MeanAbsoluteError
+from torchfunc.losses.regression import MeanAbsolutePercentageError as MeanAbsolutePercentageError
+from torchfunc.losses.regression import MeanSquaredError as MeanSquaredError
+from torchfunc.losses.regression import MeanSquaredLogarithmicError as MeanSquaredLogarithmicError
+from torchfunc.losses.regression import Poisson as Poisson
+from torchfunc.losses.regression import SquaredHinge as SquaredHinge
+from torchfunc.losses.regression import Tversky as Tversky
+from torchfunc.losses.regression import categorical_hinge as categorical_hinge
+from torchfunc.losses.regression import cosine_similarity as cosine_similarity
+from torchfunc.losses.regression import dice as dice
+from torchfunc.losses.regression import hinge as hinge
+from torchfunc.losses.regression import huber as huber
+from torchfunc.losses.regression import kl_divergence as kl_divergence
+from torchfunc.losses.regression import log_cosh as log_cosh
+from torchfunc.losses.regression import mean_absolute_error as mean_absolute_error
+from torchfunc.losses.regression import mean_absolute_percentage_error as mean_absolute_percentage_error
+from torchfunc.losses.regression import mean_squared_error as mean_squared_error
+from torchfunc.losses.regression import mean_squared_logarithmic_error as mean_squared_logarithmic_error
+from torchfunc.losses.regression import poisson as poisson
+from torchfunc.losses.regression import squared_hinge as squared_hinge
+from torchfunc.losses.regression import tversky as tversky

@@ -11,8 +11,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from torchfunc.config import Configurable, snake_case
+from torchfunc import registry
+from torchfunc.config import Configurable
 from torchfunc.errors import CompileError, DataError, explain
+from torchfunc.graph.targets import snake_case
 
 EPSILON = 1e-7
 
@@ -37,6 +39,7 @@ class Loss(Configurable):
         CompileError: a reduction that does not exist.
     """
 
+    _registry = registry.losses
     from_logits: bool = False
 
     def __init__(self, name: str | None = None, reduction: Reduction = "sum_over_batch_size") -> None:
@@ -126,6 +129,8 @@ class PairLoss(Loss):
 class FunctionLoss(Loss):
     """A loss made of a function `f(y_true, y_pred)`, Keras's order of arguments."""
 
+    _wraps = "function"
+
     def __init__(
         self,
         function: Callable[..., Tensor],
@@ -149,6 +154,8 @@ class TorchLoss(Loss):
 
     It is called as it is; only where samples are weighted it is asked for unreduced values.
     """
+
+    _wraps = "function"
 
     def __init__(
         self,

@@ -1,197 +1,55 @@
 """Metrics by Keras's names and with Keras's mathematics; torchmetrics objects are taken as they are."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-from torch import nn
-
-from torchfunc import config, losses, registry
-from torchfunc.losses import kind_of_target
-from torchfunc.metrics.accuracy import (
-    Accuracy,
-    BinaryAccuracy,
-    CategoricalAccuracy,
-    SparseCategoricalAccuracy,
-    SparseTopKCategoricalAccuracy,
-    TopKCategoricalAccuracy,
-    accuracy,
-    binary_accuracy,
-    categorical_accuracy,
-    sparse_categorical_accuracy,
-    sparse_top_k_categorical_accuracy,
-    top_k_categorical_accuracy,
-)
-from torchfunc.metrics.confusion import (
-    AUC,
-    FalseNegatives,
-    FalsePositives,
-    Precision,
-    PrecisionAtRecall,
-    Recall,
-    RecallAtPrecision,
-    SensitivityAtSpecificity,
-    SpecificityAtSensitivity,
-    TrueNegatives,
-    TruePositives,
-)
-from torchfunc.metrics.means import (
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    CategoricalHinge,
-    CosineSimilarity,
-    Hinge,
-    KLDivergence,
-    LogCoshError,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-    Poisson,
-    RootMeanSquaredError,
-    SparseCategoricalCrossentropy,
-    SquaredHinge,
-)
-from torchfunc.metrics.metric import Mean, MeanMetricWrapper, Metric, Sum, TorchMetric
-from torchfunc.metrics.scores import BinaryIoU, F1Score, FBetaScore, IoU, MeanIoU, R2Score
-
-__all__ = [
-    "AUC",
-    "Accuracy",
-    "BinaryAccuracy",
-    "BinaryCrossentropy",
-    "BinaryIoU",
-    "CategoricalAccuracy",
-    "CategoricalCrossentropy",
-    "CategoricalHinge",
-    "CosineSimilarity",
-    "F1Score",
-    "FBetaScore",
-    "FalseNegatives",
-    "FalsePositives",
-    "Hinge",
-    "IoU",
-    "KLDivergence",
-    "LogCoshError",
-    "Mean",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanIoU",
-    "MeanMetricWrapper",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Metric",
-    "Poisson",
-    "Precision",
-    "PrecisionAtRecall",
-    "R2Score",
-    "Recall",
-    "RecallAtPrecision",
-    "RootMeanSquaredError",
-    "SensitivityAtSpecificity",
-    "SparseCategoricalAccuracy",
-    "SparseCategoricalCrossentropy",
-    "SparseTopKCategoricalAccuracy",
-    "SpecificityAtSensitivity",
-    "SquaredHinge",
-    "Sum",
-    "TopKCategoricalAccuracy",
-    "TorchMetric",
-    "TrueNegatives",
-    "TruePositives",
-    "accuracy",
-    "binary_accuracy",
-    "categorical_accuracy",
-    "deserialize",
-    "get",
-    "resolve",
-    "serialize",
-    "sparse_categorical_accuracy",
-    "sparse_top_k_categorical_accuracy",
-    "top_k_categorical_accuracy",
-]
-
-
-def get(identifier: Any) -> Metric | None:
-    """The Metric for a name, a config, a class, an object or a function; None stays None.
-
-    A name is kept as it was typed: `get("acc").name == "acc"`. A function `f(y_true, y_pred)` or a
-    loss is averaged over samples. What has `update`, `compute` and `reset` is taken for a
-    torchmetrics object.
-
-    Raises:
-        UnknownNameError: a name that is no metric, with the nearest one that is.
-    """
-    if identifier is None:
-        return None
-    if all(hasattr(identifier, name) for name in ("update", "compute", "reset")):
-        return TorchMetric(identifier)
-    found = config.find(identifier, registry.metrics)
-    if isinstance(found, (nn.Module, losses.Loss)):
-        found = losses.get(found)
-    if isinstance(found, losses.Loss):
-        found = MeanMetricWrapper(found.per_sample, found.name)
-    metric = found if isinstance(found, Metric) else MeanMetricWrapper(found)
-    if isinstance(identifier, str):
-        metric.name = identifier
-    return metric
-
-
-def resolve(
-    identifier: Any,
-    output_shape: Sequence[int | None],
-    target_shape: Sequence[int | None] | None = None,
-    loss: Any = None,
-) -> Metric | None:
-    """`get`, with "accuracy", "acc", "crossentropy" and "ce" as the kind that shapes and loss ask for.
-
-    Args:
-        identifier: What was given to `compile`.
-        output_shape: The output's, `None` where a length is unknown.
-        target_shape: The target's; if it is not known the loss decides.
-        loss: The output's loss. A crossentropy takes `from_logits` from it.
-    """
-    if identifier not in ("accuracy", "acc", "crossentropy", "ce"):
-        return get(identifier)
-    kind = _kind(output_shape, target_shape, loss)
-    if identifier in ("accuracy", "acc"):
-        return _ACCURACIES[kind](name=identifier)
-    return _CROSSENTROPIES[kind](name=identifier, from_logits=getattr(loss, "from_logits", False))
-
-
-_ACCURACIES: dict[str, Callable[..., Metric]] = {
-    "binary": BinaryAccuracy,
-    "sparse": SparseCategoricalAccuracy,
-    "categorical": CategoricalAccuracy,
-}
-_CROSSENTROPIES: dict[str, Callable[..., Metric]] = {
-    "binary": BinaryCrossentropy,
-    "sparse": SparseCategoricalCrossentropy,
-    "categorical": CategoricalCrossentropy,
-}
-
-
-def _kind(output_shape: Sequence[int | None], target_shape: Sequence[int | None] | None, loss: Any) -> str:
-    """Whether targets are "binary", "sparse" or "categorical"."""
-    if target_shape is not None:
-        return kind_of_target(output_shape, target_shape)
-    if isinstance(loss, losses.SparseCategoricalCrossentropy):
-        return "sparse"
-    return kind_of_target(output_shape, output_shape)
-
-
-def serialize(metric: Any) -> Any:
-    """A metric as `{"class_name": ..., "config": {...}}`, a function as its name.
-
-    Raises:
-        SavingError: something that no file can name, such as a lambda or a torchmetrics object.
-    """
-    if isinstance(metric, TorchMetric):
-        metric = metric.metric
-    return config.serialize(metric, registry.metrics)
-
-
-def deserialize(config: str | Mapping[str, Any]) -> Metric | None:
-    """What `serialize` wrote."""
-    return get(config)
+from torchfunc.metrics.accuracy import Accuracy as Accuracy
+from torchfunc.metrics.accuracy import BinaryAccuracy as BinaryAccuracy
+from torchfunc.metrics.accuracy import CategoricalAccuracy as CategoricalAccuracy
+from torchfunc.metrics.accuracy import SparseCategoricalAccuracy as SparseCategoricalAccuracy
+from torchfunc.metrics.accuracy import SparseTopKCategoricalAccuracy as SparseTopKCategoricalAccuracy
+from torchfunc.metrics.accuracy import TopKCategoricalAccuracy as TopKCategoricalAccuracy
+from torchfunc.metrics.accuracy import accuracy as accuracy
+from torchfunc.metrics.accuracy import binary_accuracy as binary_accuracy
+from torchfunc.metrics.accuracy import categorical_accuracy as categorical_accuracy
+from torchfunc.metrics.accuracy import sparse_categorical_accuracy as sparse_categorical_accuracy
+from torchfunc.metrics.accuracy import sparse_top_k_categorical_accuracy as sparse_top_k_categorical_accuracy
+from torchfunc.metrics.accuracy import top_k_categorical_accuracy as top_k_categorical_accuracy
+from torchfunc.metrics.confusion import AUC as AUC
+from torchfunc.metrics.confusion import FalseNegatives as FalseNegatives
+from torchfunc.metrics.confusion import FalsePositives as FalsePositives
+from torchfunc.metrics.confusion import Precision as Precision
+from torchfunc.metrics.confusion import PrecisionAtRecall as PrecisionAtRecall
+from torchfunc.metrics.confusion import Recall as Recall
+from torchfunc.metrics.confusion import RecallAtPrecision as RecallAtPrecision
+from torchfunc.metrics.confusion import SensitivityAtSpecificity as SensitivityAtSpecificity
+from torchfunc.metrics.confusion import SpecificityAtSensitivity as SpecificityAtSensitivity
+from torchfunc.metrics.confusion import TrueNegatives as TrueNegatives
+from torchfunc.metrics.confusion import TruePositives as TruePositives
+from torchfunc.metrics.means import BinaryCrossentropy as BinaryCrossentropy
+from torchfunc.metrics.means import CategoricalCrossentropy as CategoricalCrossentropy
+from torchfunc.metrics.means import CategoricalHinge as CategoricalHinge
+from torchfunc.metrics.means import CosineSimilarity as CosineSimilarity
+from torchfunc.metrics.means import Hinge as Hinge
+from torchfunc.metrics.means import KLDivergence as KLDivergence
+from torchfunc.metrics.means import LogCoshError as LogCoshError
+from torchfunc.metrics.means import MeanAbsoluteError as MeanAbsoluteError
+from torchfunc.metrics.means import MeanAbsolutePercentageError as MeanAbsolutePercentageError
+from torchfunc.metrics.means import MeanSquaredError as MeanSquaredError
+from torchfunc.metrics.means import MeanSquaredLogarithmicError as MeanSquaredLogarithmicError
+from torchfunc.metrics.means import Poisson as Poisson
+from torchfunc.metrics.means import RootMeanSquaredError as RootMeanSquaredError
+from torchfunc.metrics.means import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
+from torchfunc.metrics.means import SquaredHinge as SquaredHinge
+from torchfunc.metrics.metric import Mean as Mean
+from torchfunc.metrics.metric import MeanMetricWrapper as MeanMetricWrapper
+from torchfunc.metrics.metric import Metric as Metric
+from torchfunc.metrics.metric import Sum as Sum
+from torchfunc.metrics.metric import TorchMetric as TorchMetric
+from torchfunc.metrics.named_metrics import deserialize as deserialize
+from torchfunc.metrics.named_metrics import get as get
+from torchfunc.metrics.named_metrics import resolve as resolve
+from torchfunc.metrics.named_metrics import serialize as serialize
+from torchfunc.metrics.scores import BinaryIoU as BinaryIoU
+from torchfunc.metrics.scores import F1Score as F1Score
+from torchfunc.metrics.scores import FBetaScore as FBetaScore
+from torchfunc.metrics.scores import IoU as IoU
+from torchfunc.metrics.scores import MeanIoU as MeanIoU
+from torchfunc.metrics.scores import R2Score as R2Score

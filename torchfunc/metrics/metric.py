@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from torchfunc import registry
-from torchfunc.config import Configurable, Self, deserialize, serialize, snake_case
+from torchfunc.config import Configurable, Self, deserialize, serialize
 from torchfunc.errors import DataError, explain
+from torchfunc.graph.targets import snake_case
 from torchfunc.losses.loss import align, as_tensor, divide, fit_weights
 
 Number = Tensor | float
@@ -31,6 +32,8 @@ class Metric(Configurable):
         name: Its name in the logs.
         state: The sums by name: tensors on the device of the predictions, or Python numbers.
     """
+
+    _registry = registry.metrics
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
@@ -161,6 +164,8 @@ class PairMetric(Mean):
 
 class TorchMetric(Metric):
     """A metric of torchmetrics, or whatever has `update(preds, target)`, `compute()` and `reset()`."""
+
+    _wraps = "metric"
 
     def __init__(self, metric: Any, name: str | None = None) -> None:
         super().__init__(name or snake_case(type(metric).__name__))

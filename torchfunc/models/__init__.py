@@ -1,6 +1,6 @@
 """Models: what graphs become."""
 
+from torchfunc.models.cloning import clone_model as clone_model
 from torchfunc.models.loading import load_model as load_model
 from torchfunc.models.model import Model as Model
-from torchfunc.models.model import clone_model as clone_model
 from torchfunc.models.sequential import Sequential as Sequential

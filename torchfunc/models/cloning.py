@@ -1,116 +1,86 @@
-"""Cloning: a graph called anew, on other layers or on other inputs."""
+"""Cloning: a model's calls made anew, on other layers or on other inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from torchfunc import registry
+from torchfunc.config import described, made
 from torchfunc.errors import GraphError, explain
-from torchfunc.graph import symbolic
-from torchfunc.graph.graph import Call, Graph, Ref, StateRef
-from torchfunc.graph.interception import symbolic_call
-from torchfunc.graph.symbolic import SYMBOLS, Attribute, Input, Method, SymbolicTensor
-from torchfunc.tree import at, leaves, map_leaves
+from torchfunc.graph.graph import Graph
+from torchfunc.graph.run import inputs_like, picked, recorded, results
+from torchfunc.graph.symbolic import SymbolicTensor
+from torchfunc.layers.layer import Layer
+from torchfunc.models.model import Model
+from torchfunc.tree import leaves
 
 
-def called_anew(
-    graph: Graph, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor], inputs: Any = None
-) -> tuple[Any, Any]:
-    """The inputs and outputs of a graph whose calls are made again, one by one, with these modules.
+def clone_model(
+    model: Model,
+    input_tensors: Any = None,
+    clone_function: Callable[[Any], Any] | None = None,
+    *,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> Any:
+    """A model with the same architecture and new weights; classes of your own need no `custom_objects`.
 
     Args:
-        graph: the calls.
-        modules: what is called, by the names in the graph.
-        state: the tensors of the model itself, by their names.
-        inputs: symbolic tensors in place of the graph's own inputs; new Inputs like them by default.
+        model: any model; with the next two arguments, one that is a graph.
+        input_tensors: symbolic tensors on which the clone is built instead of new Inputs.
+        clone_function: what makes the new layer of each old one; a layer with the same config by default.
+        custom_objects: functions that the layers' configs name.
 
     Raises:
-        GraphError: another number of inputs, or something that is no symbolic tensor.
-        ShapeError: a module cannot take what the calls before it give.
+        SavingError: a layer that cannot be written as data; `copy.deepcopy` copies any model.
+        GraphError: something that is no model; input_tensors that are not those of the model in number.
     """
-    _, symbol = _results(graph, modules, state, _inputs_by_row(graph, inputs))
-    return map_leaves(symbol, graph.inputs), map_leaves(symbol, graph.outputs)
-
-
-def respecified(graph: Graph, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> Graph:
-    """The same calls with the shapes and dtypes that these modules give, which may be others than before.
-
-    Raises:
-        GraphError, ShapeError: as `called_anew`.
-    """
-    results, _ = _results(graph, modules, state, _inputs_by_row(graph, None))
-    calls = (
-        call if call.kind == "input" else replace(call, specs=map_leaves(_spec, result))
-        for call, result in zip(graph.calls, results, strict=True)
-    )
-    return replace(graph, calls=tuple(calls))
-
-
-def _spec(leaf: Any) -> Any:
-    return leaf.spec if isinstance(leaf, SYMBOLS) else leaf
-
-
-def _results(
-    graph: Graph, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor], given: Mapping[int, Any]
-) -> tuple[list[Any], Callable[[Any], Any]]:
-    """What each row returns, and how an argument of a call is found among it."""
-    results: list[Any] = []
-
-    def symbol(leaf: Any) -> Any:
-        if isinstance(leaf, Ref):
-            return at(results[leaf.row], leaf.path)
-        return _tensor(leaf.name, modules, state) if isinstance(leaf, StateRef) else leaf
-
-    for row, call in enumerate(graph.calls):
-        if call.kind == "input":
-            results.append(given[row])
-        else:
-            results.append(
-                _call(call, modules, map_leaves(symbol, call.args), map_leaves(symbol, call.kwargs))
+    if not isinstance(model, Model):
+        raise GraphError(
+            explain(
+                "clone_model",
+                got=type(model).__name__,
+                expected="a Model",
+                fix="copy.deepcopy copies any module",
             )
-    return results, symbol
+        )
+    classes = {type(module).__name__: type(module) for module in model.modules() if isinstance(module, Layer)}
+    known = {name: kind for name, kind in classes.items() if name not in set(registry.layers)}
+    with registry.custom_object_scope({**known, **(custom_objects or {})}):
+        if input_tensors is None and clone_function is None:
+            return type(model).from_config(model.get_config())
+        return _called_anew(model, input_tensors, clone_function or _same_config)
 
 
-def _tensor(name: str, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> Tensor:
-    """A tensor of the model, or of a module, whose weights may have been made by a call just before."""
-    if name in state:
-        return state[name]
-    module, _, rest = name.partition(".")
-    return {**dict(modules[module].named_parameters()), **dict(modules[module].named_buffers())}[rest]
+def _same_config(module: nn.Module) -> nn.Module:
+    return made(described(module, type(module).__name__), "clone_model", "layer")
 
 
-def _inputs_by_row(graph: Graph, inputs: Any) -> dict[int, SymbolicTensor]:
-    refs = list(leaves(graph.inputs))
-    if inputs is None:
-        calls = [graph.calls[ref.row] for ref in refs]
-        found: list[Any] = [
-            Input(batch_shape=call.specs.shape, dtype=call.specs.dtype, name=call.name) for call in calls
-        ]
-    else:
-        found = list(leaves(inputs))
-    if len(found) != len(refs) or not all(isinstance(each, SymbolicTensor) for each in found):
+def _called_anew(model: Model, inputs: Any, new: Callable[[Any], Any]) -> Model:
+    """A model of the same calls, on what `new` makes of each module."""
+    graph = model._require_graph("calls")
+    modules = {name: new(model._modules[name]) for name in graph.module_names}
+    state = {name: tensor.detach().clone() for name, tensor in model._own_state().items()}
+    for name, each in model.named_parameters(recurse=False):
+        state[name] = nn.Parameter(state[name], requires_grad=each.requires_grad)
+    given = inputs_like(graph) if inputs is None else _in_place_of(graph, inputs)
+    rows = results(graph, given, modules, state, recorded)
+    both = picked(graph.inputs, rows), picked(graph.outputs, rows)
+    return Model(*both, name=model.given_name, trainable=model._trainable)
+
+
+def _in_place_of(graph: Graph, inputs: Any) -> list[SymbolicTensor]:
+    """Symbolic tensors in place of the graph's own inputs, which must be as many."""
+    found = list(leaves(inputs))
+    if len(found) != len(graph.input_names) or not all(isinstance(each, SymbolicTensor) for each in found):
         kinds = ", ".join(type(each).__name__ for each in found)
         raise GraphError(
             explain(
                 "clone_model",
                 got=f"{len(found)} input_tensors ({kinds})",
-                expected=f"{len(refs)} symbolic tensors, for {', '.join(graph.input_names)}",
+                expected=f"{len(graph.input_names)} symbolic tensors, for {', '.join(graph.input_names)}",
             )
         )
-    return {ref.row: each for ref, each in zip(refs, found, strict=True)}
-
-
-def _call(call: Call, modules: Mapping[str, nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if call.kind == "module":
-        return symbolic_call(modules[call.target], args, kwargs)
-    if call.kind == "size":
-        return args[0].shape[args[1]]
-    target = {"method": Method, "attribute": Attribute}.get(call.kind, _itself)(call.target)
-    return symbolic.record(target, args, kwargs)
-
-
-def _itself(target: Any) -> Any:
-    return target
+    return found

@@ -1,98 +1,94 @@
-"""Symbols: those of a model's graph, and for which of its modules they and their shapes are right."""
+"""Live: a model's table as its modules make it now, and the symbols of its calls, a list by row."""
 
 from __future__ import annotations
 
-import weakref
+import operator
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from torchfunc.errors import TorchfuncError
 from torchfunc.graph.graph import Graph
-from torchfunc.graph.symbolic import Node
-from torchfunc.layers.layer import Layer
+from torchfunc.graph.run import Modules, inputs_like, rerecorded, restated, results, specs_of
+from torchfunc.graph.symbolic import SYMBOLS, Node
+from torchfunc.models.masks import Variants
 from torchfunc.tree import leaves
+
+Tensors = Mapping[str, Tensor]
+
+
+class Live:
+    """The table of a model, the modules for which the shapes in it are right, and what its rows return.
+
+    A copy or a pickle takes the table and its variants alone: the symbols are made again when somebody asks for them.
+
+    Args:
+        graph: the table.
+        modules: what its names stand for.
+        rows: what each row returns, as symbols, where they exist already.
+        variants: the same calls with masks at the inputs, where they were asked for already.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        modules: Modules,
+        rows: list[Any] | None = None,
+        variants: Variants | None = None,
+    ) -> None:
+        self.graph = graph
+        self.variants = variants or Variants()
+        self._modules = tuple(map(modules.get, graph.module_names))
+        self._nested = [(each, _graph_of(each)) for each in self._modules if hasattr(type(each), "graph")]
+        self._rows = rows
+        self._calls: dict[int, list[Node]] | None = None
+
+    def is_of(self, modules: Modules) -> bool:
+        """Whether no module was replaced since, here or in a model among them; one taken out says nothing."""
+        now = tuple(map(modules.get, self.graph.module_names))
+        return (all(map(operator.is_, now, self._modules)) or None in now) and all(
+            _graph_of(each) is graph for each, graph in self._nested
+        )
+
+    def renewed(self, modules: Modules, tensors: Tensors) -> Live:
+        """The same calls on these modules, with the shapes that they give.
+
+        While they do not fit each other, the shapes stay what they were: a second replacement may be about
+        to come, and a call says what is wrong.
+        """
+        try:
+            rows = results(self.graph, inputs_like(self.graph), modules, tensors, rerecorded)
+        except (TorchfuncError, KeyError):
+            return Live(self.graph, modules)
+        calls = (
+            call if call.kind == "input" else replace(call, specs=specs_of(row))
+            for call, row in zip(self.graph.calls, rows, strict=True)
+        )
+        return Live(replace(self.graph, calls=tuple(calls)), modules)
+
+    def rows(self, tensors: Tensors) -> list[Any]:
+        """What each row returns, as symbols; `tensors` are those of the model itself."""
+        if self._rows is None:
+            modules = dict(zip(self.graph.module_names, self._modules, strict=True))
+            self._rows = results(self.graph, inputs_like(self.graph), modules, tensors, restated)
+        return self._rows
+
+    def calls(self, module: nn.Module, tensors: Tensors) -> list[Node]:
+        """The calls of a module, in the order in which they were made."""
+        if self._calls is None:
+            self._calls = {}
+            for call, row in zip(self.graph.calls, self.rows(tensors), strict=True):
+                if call.kind == "module":
+                    node = next(leaf.node for leaf in leaves(row) if isinstance(leaf, SYMBOLS))
+                    self._calls.setdefault(id(node.target), []).append(node)
+        return self._calls.get(id(module), [])
+
+    def __reduce__(self) -> Any:
+        return Live, (self.graph, {}, None, self.variants)
 
 
 def _graph_of(module: nn.Module | None) -> Graph | None:
     graph = getattr(module, "graph", None)
     return graph if isinstance(graph, Graph) else None
-
-
-class Symbols:
-    """The symbols of a model's graph while somebody may use them: neither copied nor pickled."""
-
-    def __init__(self) -> None:
-        self._pair: tuple[Any, Any] | None = None
-        self._called: dict[str, tuple[weakref.ref[nn.Module], Any]] = {}
-
-    def note(self, model: Any) -> None:
-        """Remember the modules for which the shapes in the graph are right."""
-        assert model.graph is not None
-        names = {call.target for call in model.graph.calls if call.kind == "module"}
-        modules = ((name, model._modules.get(name)) for name in names)
-        self._called = {
-            name: (weakref.ref(each), _graph_of(each)) for name, each in modules if each is not None
-        }
-
-    def replaced(self, model: Any) -> bool:
-        """Whether a submodule is another than the one for which the shapes are right, or has another graph."""
-        now = ((model._modules.get(name), *known) for name, known in self._called.items())
-        return any(
-            each is not None and (each is not known() or _graph_of(each) is not graph)
-            for each, known, graph in now
-        )
-
-    def keep(self, inputs: Any, outputs: Any) -> None:
-        self._pair = (inputs, outputs)
-
-    def live(self, model: Any) -> tuple[Any, Any]:
-        assert model.graph is not None
-        if self._pair is not None and not self._outdated(model):
-            return self._pair
-        for module in model._modules.values():
-            if isinstance(module, Layer):
-                module._nodes.clear()
-        self._pair = model.graph.symbols(model._modules, model._state_by_name())
-        return self._pair
-
-    def _outdated(self, model: Any) -> bool:
-        """Whether a submodule was replaced since the symbols were made."""
-        assert model.graph is not None and self._pair is not None
-        nodes = self._nodes(model)
-        return any(
-            call.kind == "module"
-            and nodes.get(row) is not None
-            and nodes[row].target is not model._modules.get(call.target)
-            for row, call in enumerate(model.graph.calls)
-        )
-
-    def _nodes(self, model: Any) -> dict[int, Node]:
-        """The node of each row that the live symbols reach."""
-        assert model.graph is not None and self._pair is not None
-        nodes: dict[int, Node] = {}
-        for side, refs in zip(self._pair, (model.graph.inputs, model.graph.outputs), strict=True):
-            for symbol, ref in zip(leaves(side), leaves(refs), strict=True):
-                nodes[ref.row] = symbol.node
-        for row in range(len(model.graph.calls) - 1, -1, -1):
-            call, node = model.graph.calls[row], nodes.get(row)
-            if node is None or call.kind == "input":
-                continue
-            for ref, symbol in zip(call.refs(), node.inputs(), strict=True):
-                nodes.setdefault(ref.row, symbol.node)
-        return nodes
-
-    def at_row(self, model: Any, row: int) -> Any:
-        """What a row returns, as symbols."""
-        self.live(model)
-        assert model.graph is not None and self._pair is not None
-        if model.graph.calls[row].kind == "input":
-            for symbol, ref in zip(leaves(self._pair[0]), leaves(model.graph.inputs), strict=True):
-                if ref.row == row:
-                    return symbol
-        return self._nodes(model)[row].outputs
-
-    def __deepcopy__(self, memo: Any) -> Symbols:
-        return Symbols()
-
-    def __reduce__(self) -> Any:
-        return Symbols, ()

@@ -10,19 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import registry
+from torchfunc.config import described, made, plain
 from torchfunc.errors import CompileError, ConfigError, WeightMismatchError, explain, shorten
 from torchfunc.graph.graph import Graph
 from torchfunc.layers.layer import Layer
 from torchfunc.layers.weights import without_initializing
-from torchfunc.saving import archive, native
-from torchfunc.tree import map_leaves
+from torchfunc.saving import archive
+from torchfunc.tree import map_leaves, map_with_path
 
 OPTIMIZER = "optimizer/"
 
 
 def save_model(model: Any, filepath: str | Path, *, overwrite: bool = True) -> None:
     """Write a whole model; see `Model.save`."""
-    config: dict[str, Any] = {"model": native.described(model, model.name), "build": _build_config(model)}
+    config: dict[str, Any] = {"model": described(model, model.name), "build": _build_config(model)}
     tensors = dict(_contiguous(model.state_dict()))
     if model.trainer is not None:
         config["compile"] = model.trainer.get_config()
@@ -104,12 +105,12 @@ def _compare(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
 
 def _spec(spec: Any) -> str:
     shape, dtype = spec
-    return f"{tuple(shape)} {str(dtype).removeprefix('torch.')}"
+    return f"{tuple(shape)} {plain(dtype)}"
 
 
 def _made(config: dict[str, Any]) -> Any:
     """The model that a config says, with its weights made for the shapes that it was built for."""
-    model = native.restored(config["model"], "model", "$.model")
+    model = made(config["model"], "$.model", "model")
     if not isinstance(model, Layer) or not hasattr(model, "_build_from"):
         raise ConfigError(f"$.model: expected a model, got {type(model).__name__}.")
     build = config.get("build")
@@ -144,7 +145,7 @@ def _build_config(model: Any) -> Any:
     if model.graph is not None or model.built_for is None:
         return None
     return map_leaves(
-        lambda spec: " ".join([str(spec.dtype).removeprefix("torch."), *map(str, spec.shape)]),
+        lambda spec: " ".join([plain(spec.dtype), *map(str, spec.shape)]),
         model.built_for,
     )
 
@@ -167,21 +168,18 @@ def _restore_training(model: Any, found: archive.Archive) -> None:
         model.trainer.load_state_dict(_joined(state, slots))
 
 
-def _split(state: Any, place: str = "") -> tuple[Any, dict[str, Tensor]]:
+def _split(state: Any) -> tuple[Any, dict[str, Tensor]]:
     """Nested state as plain data, and the tensors in it by their places."""
     tensors: dict[str, Tensor] = {}
 
-    def walk(value: Any, here: str) -> Any:
-        if isinstance(value, Tensor):
-            tensors[here] = value.detach()
-            return {"tensor": here}
-        if isinstance(value, dict):
-            return {key: walk(each, f"{here}/{key}" if here else key) for key, each in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [walk(each, f"{here}/{index}") for index, each in enumerate(value)]
-        return value
+    def taken(path: tuple[Any, ...], leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        place = "/".join(map(str, path))
+        tensors[place] = leaf.detach()
+        return {"tensor": place}
 
-    return walk(state, place), tensors
+    return plain(map_with_path(taken, state)), tensors
 
 
 def _joined(state: Any, tensors: Mapping[str, Tensor]) -> Any:

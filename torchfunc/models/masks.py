@@ -7,20 +7,22 @@ whenever somebody asks, so that no file holds it and nothing is paid where nobod
 from __future__ import annotations
 
 import inspect
+import itertools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchfunc.graph.drawing import between
 from torchfunc.graph.emit import emit
-from torchfunc.graph.graph import Graph, StateRef
+from torchfunc.graph.graph import Drawn, Graph, StateRef
+from torchfunc.graph.run import Modules, inputs_like, recorded, run
 from torchfunc.graph.symbolic import Input, SymbolicTensor
 from torchfunc.layers import lost
-from torchfunc.models.cloning import called_anew
+from torchfunc.layers.layer import Layer
 from torchfunc.tree import leaves, map_leaves
 
 Pattern = tuple[bool, ...]
@@ -43,21 +45,18 @@ class Masked:
     loses: bool
 
 
-def masked(
-    graph: Graph, modules: Mapping[str, nn.Module], state: Mapping[str, Tensor], pattern: Pattern
-) -> Masked:
+def masked(graph: Graph, modules: Modules, tensors: Mapping[str, Tensor], pattern: Pattern) -> Masked:
     """The graph with a mask at each input where `pattern` says so."""
     inputs, masks = _inputs(graph, pattern)
-    given, outputs = called_anew(graph, modules, state, inputs)
+    outputs = run(graph, inputs, modules, tensors, recorded)
     flat = list(leaves(outputs))
     # a constant that a Lambda was given for a mask is no value of the graph
     found = {at: each.mask for at, each in enumerate(flat) if isinstance(each.mask, SymbolicTensor)}
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of an input that nothing needs, which was told when the model was made
-        drawn = between([*leaves(given), *masks], (outputs, list(found.values())))
-    table = _under_own_names(drawn.graph, drawn.modules, drawn.state, modules, state)
+        # of an input that nothing needs, which was told when the model was made
+        warnings.simplefilter("ignore")
+        drawn = between([*inputs, *masks], (outputs, list(found.values())))
+    table = _under_own_names(drawn, modules, tensors)
     used = {ref.row for call in table.calls for ref in call.refs()}
     first = len(inputs)
     is_asked = bool(found) or any(first + index in used for index in range(len(masks)))
@@ -66,69 +65,152 @@ def masked(
 
 
 def _inputs(graph: Graph, pattern: Pattern) -> tuple[list[Any], list[Any]]:
-    """New Inputs like those of the graph, and those for their masks."""
-    inputs, masks = [], []
-    for ref, is_masked in zip(leaves(graph.inputs), pattern, strict=True):
-        call = graph.calls[ref.row]
-        inputs.append(Input(batch_shape=call.specs.shape, dtype=call.specs.dtype, name=call.name))
-        if is_masked:
-            # a mask of steps, which is what layers take; one of another rank is tried as it comes
-            steps = call.specs.shape[: max(2, len(call.specs.shape) - 1)]
-            inputs[-1].mask = Input(batch_shape=steps, dtype=torch.bool, name=f"{call.name}_mask")
-            masks.append(inputs[-1].mask)
+    """New Inputs like those of the graph, one by one, and those for their masks."""
+    inputs, masks = list(leaves(inputs_like(graph))), []
+    for each in itertools.compress(inputs, pattern):
+        # a mask of steps, which is what layers take; one of another rank is tried as it comes
+        steps = each.spec.shape[: max(2, each.ndim - 1)]
+        each.mask = Input(batch_shape=steps, dtype=torch.bool, name=f"{each.name}_mask")
+        masks.append(each.mask)
     return inputs, masks
 
 
-def _under_own_names(
-    graph: Graph, found: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], modules: Any, state: Any
-) -> Graph:
+def _under_own_names(drawn: Drawn, modules: Modules, tensors: Mapping[str, Tensor]) -> Graph:
     """The table with the names that the model has for its modules and tensors."""
     names = {id(module): name for name, module in modules.items()}
-    owned = {id(tensor): name for name, tensor in state.items()}
-    renamed = {name: names[id(module)] for name, module in found.items()}
+    owned = {id(tensor): name for name, tensor in tensors.items()}
+    renamed = {name: names[id(module)] for name, module in drawn.modules.items()}
 
     def own(leaf: Any) -> Any:
         if not isinstance(leaf, StateRef):
             return leaf
-        if leaf.name in tensors:
-            return StateRef(owned[id(tensors[leaf.name])])
+        if leaf.name in drawn.state:
+            return StateRef(owned[id(drawn.state[leaf.name])])
         module, _, rest = leaf.name.partition(".")
         return StateRef(f"{renamed[module]}.{rest}")
 
     calls = (
         replace(call, args=map_leaves(own, call.args), kwargs=map_leaves(own, call.kwargs))
-        for call in graph.calls
+        for call in drawn.graph.calls
     )
-    return replace(graph, calls=tuple(calls)).renamed(renamed)
+    return replace(drawn.graph, calls=tuple(calls)).renamed(renamed)
 
 
 class Variants:
-    """The graphs of a model with masks, made when they are first asked for, and their forwards."""
+    """The graphs of a table with masks, made when they are first asked for, and their forwards."""
 
-    def __init__(self, graph: Any = None, known: dict[Pattern, Masked] | None = None) -> None:
-        self.graph = graph  # the one that they belong to
-        self.known: dict[Pattern, Masked] = known or {}
-        self.forwards = {
-            pattern: emit(each.graph, is_called_on_tensors=True).compile("masked")
-            for pattern, each in self.known.items()
-        }
+    def __init__(self, known: Mapping[Pattern, Masked] | None = None) -> None:
+        self.known: dict[Pattern, Masked] = {}
+        self.forwards: dict[Pattern, Callable[..., Any]] = {}
+        for pattern, each in (known or {}).items():
+            self.add(pattern, each)
 
-    def at(self, model: Any, pattern: Pattern) -> Masked:
-        """The graph of a model with a mask at each input where `pattern` says so."""
-        model._refresh()
-        if self.graph is not model.graph:
-            self.__init__(model.graph)  # type: ignore[misc]
-        if pattern not in self.known:
-            found = masked(model.graph, model._modules, model._state_by_name(), pattern)
-            self.__init__(self.graph, {**self.known, pattern: found})  # type: ignore[misc]
-        return self.known[pattern]
-
-    def forward(self, model: Any, pattern: Pattern) -> Callable[..., Any]:
-        self.at(model, pattern)
-        return self.forwards[pattern]
+    def add(self, pattern: Pattern, variant: Masked) -> None:
+        self.known[pattern] = variant
+        self.forwards[pattern] = emit(variant.graph, is_called_on_tensors=True).compile("masked")
 
     def __reduce__(self) -> Any:
-        return Variants, (self.graph, self.known)
+        return Variants, (self.known,)
+
+
+class MaskedCalls(Layer):
+    """The calls of a model with masks, symbolic ones and those on tensors."""
+
+    _live: Any
+    _current: Any
+    _own_state: Any
+    _take_forward: Any
+    # whether the forward takes masks too, which it does once somebody asks
+    _takes_masks = False
+
+    def output_masks(self) -> tuple[bool, ...]:
+        """Which of the outputs have a mask; `model(x, masks=[None])` returns (outputs, [these masks]) from then on.
+
+        `masks` has one mask, or None, for each input.
+        """
+        outputs = list(leaves(self.output))
+        if not self._may_make_masks():
+            return (False,) * len(outputs)
+        found = tuple(isinstance(symbol.mask, SymbolicTensor) for symbol in outputs)
+        if any(found):
+            self._take_masks()
+        return found
+
+    def _may_make_masks(self) -> bool:
+        return any(
+            isinstance(each, Layer) and each._makes_mask and each.supports_masking for each in self.modules()
+        )
+
+    def _take_masks(self) -> None:
+        """Have the forward take masks too."""
+        if not self._takes_masks:
+            self._takes_masks = True
+            if self._runs_graph:
+                self._take_forward()
+
+    @property
+    def _runs_graph(self) -> bool:
+        """Whether the forward is the emitted one, and not the model's own."""
+        return hasattr(type(self), "_base")
+
+    def _variant(self, pattern: Pattern) -> Masked:
+        """The graph with a mask at each input where `pattern` says so."""
+        live = self._current()
+        if pattern not in live.variants.known:
+            live.variants.add(pattern, masked(live.graph, self._modules, self._own_state(), pattern))
+        found: Masked = live.variants.known[pattern]
+        return found
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        outputs = super().symbolic_call(*args, **kwargs)
+        was_added = (
+            self._runs_graph and "masks" in next(leaves(outputs)).node.kwargs and "masks" not in kwargs
+        )
+        return outputs[0] if was_added else outputs
+
+    def get_output_at(self, index: int) -> Any:
+        node = self._call_at(index)
+        return node.outputs[0] if self._runs_graph and "masks" in node.kwargs else node.outputs
+
+    @property
+    def _uses_up_mask(self) -> bool:
+        if not self._runs_graph:
+            return super()._uses_up_mask
+        return not any(each.loses for each in self._live.variants.known.values())
+
+    def _with_masks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if not self._runs_graph:
+            return super()._with_masks(args, kwargs)
+        given = kwargs.get("masks", kwargs.get("mask"))
+        masks = self._masks_for(args, given)
+        kwargs = {key: value for key, value in kwargs.items() if key not in ("mask", "masks")}
+        if given is None and not self._asks_for(_pattern_of(masks)):
+            return kwargs
+        self._take_masks()
+        return {**kwargs, "masks": masks}
+
+    def _masks_for(self, args: tuple[Any, ...], given: Any) -> list[Any]:
+        """One mask or None for each input: those given, or those that the arguments have."""
+        if given is not None:
+            return list(leaves(given))
+        names, first = self._live.graph.input_names, args[0] if len(args) == 1 else args
+        if isinstance(first, dict) and set(first) == set(names):
+            first = [first[name] for name in names]
+        return [getattr(leaf, "mask", None) for leaf in leaves(first)]
+
+    def _asks_for(self, pattern: Pattern) -> bool:
+        """Whether a call with masks at these inputs differs from one without."""
+        if not any(pattern):
+            return any(self.output_masks())
+        return len(pattern) == len(self._live.graph.input_names) and self._variant(pattern).is_asked
+
+    def _hand_on_mask(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self._runs_graph:
+            super()._hand_on_mask(outputs, args, kwargs)
+        elif "masks" in kwargs:
+            flat, variant = list(leaves(outputs[0])), self._variant(_pattern_of(kwargs["masks"]))
+            for place, mask in zip(variant.places, outputs[1], strict=True):
+                flat[place].mask = mask
 
 
 def taking_masks(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -145,9 +227,11 @@ def taking_masks(forward: Callable[..., Any]) -> Callable[..., Any]:
         if training is True or training is False:
             pair = self._in_mode(training, *values, masks=given)
         else:
-            pattern = tuple([each is not None for each in given])
-            run = self._masked.forwards.get(pattern) or self._masked.forward(self, pattern)
-            pair = run(self, *values, *[each for each in given if each is not None])
+            pattern = _pattern_of(given)
+            if pattern not in self._live.variants.forwards:
+                self._variant(pattern)
+            compiled = self._live.variants.forwards[pattern]
+            pair = compiled(self, *values, *[each for each in given if each is not None])
         return pair[0] if masks is None else pair
 
     # masks are no inputs, and who asks for them knows of them
@@ -155,16 +239,13 @@ def taking_masks(forward: Callable[..., Any]) -> Callable[..., Any]:
     return with_masks
 
 
-def masks_for(names: Sequence[str], args: tuple[Any, ...], given: Any) -> list[Any]:
-    """One mask or None for each input of a model that is called on symbols: those given, or their own."""
-    if given is not None:
-        return list(leaves(given))
-    first = args[0] if len(args) == 1 else args
-    if isinstance(first, dict) and set(first) == set(names):
-        first = [first[name] for name in names]
-    return [getattr(leaf, "mask", None) for leaf in leaves(first)]
+def _pattern_of(masks: Sequence[Any]) -> Pattern:
+    return tuple([mask is not None for mask in masks])
 
 
-def takers(graph: Graph) -> set[str]:
-    """The names of the modules that a graph calls with masks for their inputs."""
-    return {call.target for call in graph.calls if call.kind == "module" and "masks" in call.kwargs}
+def takers(graph: Graph, modules: Modules) -> list[MaskedCalls]:
+    """The models that a graph calls with masks for their inputs."""
+    names = dict.fromkeys(
+        call.target for call in graph.calls if call.kind == "module" and "masks" in call.kwargs
+    )
+    return [module for name in names if isinstance(module := modules.get(name), MaskedCalls)]

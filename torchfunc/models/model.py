@@ -12,30 +12,30 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
+from torchfunc.config import described
+from torchfunc.errors import DataError, GraphError, UnknownNameError
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
-from torchfunc.graph.graph import Drawn, Graph, mask_rows
+from torchfunc.graph.graph import Call, Drawn, Graph, mask_rows
+from torchfunc.graph.run import picked
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
-from torchfunc.layers.config import class_name
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, Layer
 from torchfunc.models import loading
-from torchfunc.models.cloning import called_anew, respecified
 from torchfunc.models.keras_order import modules_in_keras_order
-from torchfunc.models.live import Symbols
-from torchfunc.models.masks import Pattern, Variants, masks_for, takers, taking_masks
+from torchfunc.models.live import Live
+from torchfunc.models.masks import MaskedCalls, takers, taking_masks
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.verbs import Training
 from torchfunc.saving import graph_json as saved
-from torchfunc.saving import native
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import summary
 
 
 @registry.layers.register("Model")
-class Model(Training):
+class Model(MaskedCalls, Training):
     """A graph of layer calls, compiled to a module whose forward a person could have written.
 
     ```python
@@ -61,6 +61,7 @@ class Model(Training):
 
     is_leaf_in_fx = False
     _base: type[Model]
+    _live: Live | None = None
     # torch.jit reads every attribute of a module that it traces, and some of these have none to give
     __jit_ignored_attributes__: ClassVar[list[str]]
 
@@ -68,21 +69,15 @@ class Model(Training):
         self,
         inputs: Any = None,
         outputs: Any = None,
-        *,
-        name: str | None = None,
-        trainable: bool = True,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, trainable=trainable, **kwargs)
-        self._symbols = Symbols()
-        self._masked = Variants()
+        super().__init__(**common)
         if inputs is None and outputs is None:
             self._watch_first_call()
             return
         if inputs is None or outputs is None:
             raise GraphError("Model needs both `inputs` and `outputs`. Fix: Model(inputs, outputs).")
         self._assemble(between(inputs, outputs, reserved=MODULE_ATTRIBUTES))
-        self._symbols.keep(inputs, outputs)
 
     def _state_by_name(self) -> dict[str, Tensor]:
         """Every parameter and buffer by its dotted name, those of submodules too."""
@@ -90,16 +85,12 @@ class Model(Training):
 
     def _assemble(self, drawn: Drawn) -> None:
         """Take the modules and tensors of a graph as one's own, and its emitted forward."""
-        self.graph = drawn.graph
-        for name, module in drawn.modules.items():
-            # not add_module, which refuses the names of properties such as `output`
-            self._modules[name] = module
-            if isinstance(module, Layer) and module.graph_name is None:
-                module.graph_name = name
-        self._own_calls()
-        for name in takers(drawn.graph):
-            self._modules[name]._take_masks()  # type: ignore[operator,union-attr]
-        self._symbols.note(self)
+        # not add_module, which refuses the names of properties such as `output`
+        self._modules.update(drawn.modules)
+        self._adopt()
+        for each in takers(drawn.graph, drawn.modules):
+            each._take_masks()
+        self._live = Live(drawn.graph, drawn.modules, drawn.rows)
         for name, tensor in drawn.state.items():
             if isinstance(tensor, nn.Parameter):
                 self.register_parameter(name, tensor)
@@ -109,19 +100,47 @@ class Model(Training):
         self._watch_no_more()
         if not self._trainable:
             self.trainable = False
-        self.__class__ = functional_class(type(self), drawn.graph)
+        self._take_forward()
+
+    def _take_forward(self) -> None:
+        """Take the forward that the graph emits."""
+        assert self._live is not None
+        self.__class__ = functional_class(type(self), self._live.graph, takes_masks=self._takes_masks)
+
+    def _adopt(self) -> None:
+        """Name the layers that have no name yet, and have each ask this model for its calls."""
+        for name, module in self._modules.items():
+            if isinstance(module, Layer):
+                module.graph_name = module.graph_name or name
+                if self not in module._models:
+                    module._models.add(self)
+
+    @property
+    def graph(self) -> Graph | None:  # type: ignore[override]
+        """The table of the calls, with the shapes that the modules give; None where the forward is one's own."""
+        return None if self._live is None else self._current().graph
+
+    def _current(self) -> Live:
+        """The graph for the modules of now: worked out again where one was replaced, as by `model.head = ...`."""
+        assert self._live is not None
+        if not self._live.is_of(self._modules):
+            self._adopt()
+            self._live = self._live.renewed(self._modules, self._own_state())
+        return self._live
+
+    def _calls_of(self, module: nn.Module) -> list[Node]:
+        """The calls of a module in the graph, in their order."""
+        return [] if self._live is None else self._current().calls(module, self._own_state())
+
+    def _rows(self) -> list[Any]:
+        """What each row of the graph returns, as symbols."""
+        return self._current().rows(self._own_state())
 
     def _children_in_order(self) -> list[nn.Module]:
-        if self.graph is None:
+        if self._live is None:
             return super()._children_in_order()
-        names = dict.fromkeys((*modules_in_keras_order(self.graph), *self._modules))
+        names = dict.fromkeys((*modules_in_keras_order(self._live.graph), *self._modules))
         return [module for name in names if (module := self._modules.get(name)) is not None]
-
-    def _own_calls(self) -> None:
-        """Have each layer ask this model for its calls, when somebody wants to see its `output`."""
-        for module in self._modules.values():
-            if isinstance(module, Layer):
-                module._nodes.belong_to(self)
 
     @property
     def code(self) -> str:
@@ -133,21 +152,24 @@ class Model(Training):
         return self._drawn_graph().source
 
     def _drawn_graph(self) -> Code:
-        if self.graph is None:
+        graph = self.graph
+        if graph is None:
             raise GraphError(f"The model {self.name!r} has no graph: its forward is written by hand.")
-        return emit(self.graph)
+        return emit(graph)
 
     def _require_graph(self, what: str) -> Graph:
-        if self.graph is None:
+        graph = self.graph
+        if graph is None:
             raise GraphError(
                 f"{type(self).__name__} {self.name!r} has no graph, so it has no {what}: its forward is written by hand. "
                 "Fix: Model(inputs, outputs)."
             )
-        return self.graph
+        return graph
 
     def _arguments(self, *values: Any) -> Sequence[Any]:
         """The inputs one by one, from a list, a dict, arrays, or one by one already."""
-        graph = self._require_graph("inputs")
+        assert self._live is not None
+        graph = self._live.graph  # as it is: names and nesting stay whatever is replaced
         names = graph.input_names
         first, *others = values
         nested = _in_form_of(graph.inputs, first) if all(other is None for other in others) else None
@@ -206,92 +228,22 @@ class Model(Training):
                 module.training = mode
 
     def check_input(self, *shapes: Any) -> None:
-        if self.graph is None or (len(shapes) != 1 and len(shapes) != len(self.graph.input_names)):
+        graph = self.graph
+        if graph is None or len(shapes) != len(graph.input_names) or isinstance(shapes[0], dict):
             return
-        given = (
-            shapes if len(shapes) == len(self.graph.input_names) and not isinstance(shapes[0], dict) else None
-        )
-        for name, ref, shape in zip(
-            self.graph.input_names, leaves(self.graph.inputs), given or (), strict=False
-        ):
-            expected = self.graph.spec(ref).shape
+        for name, ref, shape in zip(graph.input_names, leaves(graph.inputs), shapes, strict=True):
+            expected = graph.spec(ref).shape
             if isinstance(shape, tuple) and not _fits(shape, expected):
                 raise self.wrong(shape, f"shape {expected} for its input {name!r}")
 
-    def output_masks(self) -> tuple[bool, ...]:
-        """Which of the outputs have a mask; `model(x, masks=[None])` returns (outputs, [these masks]) from then on.
-
-        `masks` has one mask, or None, for each input.
-        """
-        if not self._may_make_masks():
-            return (False,) * len(self.output_names)
-        found = tuple(isinstance(symbol.mask, SymbolicTensor) for symbol in self.outputs)
-        if any(found):
-            self._take_masks()
-        return found
-
-    def _may_make_masks(self) -> bool:
-        return any(
-            isinstance(each, Layer) and each._makes_mask and each.supports_masking for each in self.modules()
-        )
-
-    def _take_masks(self) -> None:
-        """Have the forward take masks too."""
-        if self.graph is not None:
-            self.__class__ = functional_class(type(self), self.graph, takes_masks=True)
-
-    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
-        outputs = super().symbolic_call(*args, **kwargs)
-        was_added = "masks" in next(leaves(outputs)).node.kwargs and "masks" not in kwargs
-        return outputs[0] if was_added else outputs
-
-    def get_output_at(self, index: int) -> Any:
-        node = self._call_at(index)
-        return node.outputs[0] if "masks" in node.kwargs else node.outputs
-
-    @property
-    def _uses_up_mask(self) -> bool:
-        if self.graph is None or _writes_forward(self.config_class):
-            return super()._uses_up_mask
-        return not any(each.loses for each in self._masked.known.values())
-
-    def _with_masks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        if self.graph is None or _writes_forward(self.config_class):
-            return super()._with_masks(args, kwargs)
-        given = kwargs.get("masks", kwargs.get("mask"))
-        masks = masks_for(self.graph.input_names, args, given)
-        kwargs = {key: value for key, value in kwargs.items() if key not in ("mask", "masks")}
-        if not self._asks_for(_given(masks)) and given is None:
-            return kwargs
-        self._take_masks()
-        return {**kwargs, "masks": masks}
-
-    def _asks_for(self, pattern: Pattern) -> bool:
-        """Whether a call with masks at these inputs differs from one without."""
-        if not any(pattern):
-            return any(self.output_masks())
-        fits = len(pattern) == len(self._require_graph("inputs").input_names)
-        return fits and self._masked.at(self, pattern).is_asked
-
-    def _hand_on_mask(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.graph is None:
-            super()._hand_on_mask(outputs, args, kwargs)
-        elif "masks" in kwargs:
-            flat = list(leaves(outputs[0]))
-            for place, mask in zip(
-                self._masked.at(self, _given(kwargs["masks"])).places, outputs[1], strict=True
-            ):
-                flat[place].mask = mask
-
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self._refresh()
-        if self.graph is not None and not kwargs.keys() - {"training"}:
+        graph = self.graph
+        if graph is not None and not kwargs.keys() - {"training"}:
             symbols = [leaf for leaf in leaves(args) if isinstance(leaf, SYMBOLS)]
-            expected = [self.graph.spec(ref) for ref in leaves(self.graph.inputs)]
-            if [symbol.spec for symbol in symbols] == expected:
+            if [symbol.spec for symbol in symbols] == [graph.spec(ref) for ref in leaves(graph.inputs)]:
                 # the inputs are what the graph was drawn for, so the outputs are too
                 node = Node(self, args, kwargs)
-                outputs = node.returns(map_leaves(self.graph.spec, self.graph.outputs))
+                outputs = node.returns(map_leaves(graph.spec, graph.outputs))
                 self._nodes.add(node)
                 return outputs
         return super()._record(args, kwargs)
@@ -305,32 +257,25 @@ class Model(Training):
         Each has `name`, `output` and `input`. A native module is `operation.module`, and an attribute
         of the model under its name.
         """
-        if self.graph is None:
+        graph = self.graph
+        if graph is None:
             return [module for module in self.children() if isinstance(module, Layer)]
-        self._live()
         found: dict[str, Any] = {}
-        hidden = mask_rows(self.graph, self._modules)
-        for row, call in enumerate(self.graph.calls):
+        hidden = mask_rows(graph, self._modules)
+        for row, call in enumerate(graph.calls):
             key = call.target if call.kind == "module" else call.name
             if call.kind != "size" and row not in hidden and key not in found:
-                found[key] = self._layer_at(row)
+                found[key] = self._layer_at(row, call)
         return list(found.values())
 
-    def _layer_at(self, row: int) -> Any:
-        assert self.graph is not None
-        call = self.graph.calls[row]
-        if call.kind == "input":
-            return InputLayer(call.name, call.specs, self._symbol_of(row))
-        module = self._modules.get(call.target) if call.kind == "module" else None
-        if isinstance(module, Layer):
-            return module
-        return Operation(
-            call.name, call.kind, module if module is not None else call.target, self._symbol_of(row)
-        )
+    def _layer_at(self, row: int, call: Call) -> Any:
+        def symbols() -> Any:
+            return self._rows()[row]
 
-    def _symbol_of(self, row: int) -> Callable[[], Any]:
-        """What a row returns, as symbols, when it is asked for."""
-        return lambda: self._symbols.at_row(self, row)
+        if call.kind == "input":
+            return InputLayer(call.name, call.specs, symbols)
+        target = self._modules.get(call.target) if call.kind == "module" else call.target
+        return target if isinstance(target, Layer) else Operation(call.name, call.kind, target, symbols)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer with this name, or at this place in `layers`.
@@ -359,53 +304,23 @@ class Model(Training):
             return super().get_submodule(target)
         return module.get_submodule(rest) if rest else module
 
-    def _refresh(self) -> None:
-        """Work the shapes out again where a submodule was replaced, as by `model.head = ...`.
-
-        While what was put in does not fit the rest, the shapes stay what they were: a second
-        replacement may be about to come, and a call says what is wrong.
-        """
-        for module in self._modules.values():
-            if isinstance(module, Model):
-                module._refresh()
-        if self.graph is None or not self._symbols.replaced(self):
-            return
-        for name, module in self._modules.items():
-            if isinstance(module, Layer) and module.graph_name is None:
-                module.graph_name = name
-        try:
-            self.graph = respecified(self.graph, self._modules, self._own_state())  # type: ignore[arg-type]
-        except TorchfuncError:
-            return
-        self._symbols.note(self)
-        self._own_calls()
-
-    def _live(self) -> tuple[Any, Any]:
-        """The graph's inputs and outputs as symbols, made again from the table where they are gone."""
-        self._refresh()
-        return self._symbols.live(self)
-
     @property
     def input(self) -> Any:
         """The symbolic inputs, nested as they were given; for a model used as a layer see `inputs` too."""
-        self._require_graph("input")
-        return self._live()[0]
+        return picked(self._require_graph("input").inputs, self._rows())
 
     @property
     def output(self) -> Any:
         """The symbolic outputs, nested as they were given."""
-        self._require_graph("output")
-        return self._live()[1]
+        return picked(self._require_graph("output").outputs, self._rows())
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
-        self._require_graph("inputs")
-        return list(leaves(self._live()[0]))
+        return list(leaves(self.input))
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
-        self._require_graph("outputs")
-        return list(leaves(self._live()[1]))
+        return list(leaves(self.output))
 
     @property
     def input_names(self) -> list[str]:
@@ -422,7 +337,6 @@ class Model(Training):
 
     @property
     def output_shape(self) -> Any:
-        self._refresh()
         graph = self._require_graph("output shape")
         return map_leaves(lambda ref: graph.spec(ref).shape, graph.outputs)
 
@@ -449,11 +363,11 @@ class Model(Training):
             "name": self.name, "line_length": line_length, "positions": positions, "expand_nested": expand_nested,
             "show_trainable": show_trainable, "layer_range": layer_range,
         }  # fmt: skip
-        self._refresh()
-        if self.graph is None:
+        graph = self.graph
+        if graph is None:
             table = summary.summarize_module(self, self.name)
         else:
-            table = summary.summarize(self.graph, {**dict(self.named_children()), "": self}, **options)  # type: ignore[arg-type]
+            table = summary.summarize(graph, {**dict(self.named_children()), "": self}, **options)  # type: ignore[arg-type]
         (print_fn or print)(str(table))
 
     def get_config(self) -> dict[str, Any]:
@@ -462,10 +376,11 @@ class Model(Training):
         Raises:
             SavingError: a layer, function or argument that cannot be written as data.
         """
-        if self.graph is None:
+        graph = self.graph
+        if graph is None:
             return super().get_config()
         return saved.to_json(
-            self.graph, self._modules, self._own_state(), name=self.name, trainable=self._trainable
+            graph, self._modules, self._own_state(), name=self.name, trainable=self._trainable
         )
 
     def _own_state(self) -> dict[str, Tensor]:
@@ -499,26 +414,27 @@ class Model(Training):
         model._assemble(drawn)
         return model
 
-    def _called_anew(self, inputs: Any, new: Callable[[Any], Any]) -> Any:
-        """A model of the same calls, on what `new` makes of each module."""
-        graph = self._require_graph("calls")
-        used = dict.fromkeys(call.target for call in graph.calls if call.kind == "module")
-        modules = {name: new(self._modules[name]) for name in used}
-        state = {name: tensor.detach().clone() for name, tensor in self._own_state().items()}
-        for name, each in self.named_parameters(recurse=False):
-            state[name] = nn.Parameter(state[name], requires_grad=each.requires_grad)
-        return Model(
-            *called_anew(graph, modules, state, inputs), name=self.given_name, trainable=self._trainable
-        )
-
     @property
     def config_class(self) -> type:
         """The class that a file names: the one whose constructor made the model."""
         return getattr(type(self), "_base", type(self))
 
-    def to_json(self, **options: Any) -> str:
-        """`get_config` as JSON text; `options` are those of `json.dumps`."""
-        return json.dumps({"class_name": class_name(self), "config": self.get_config()}, **options)
+    def to_json(
+        self,
+        *,
+        indent: int | str | None = None,
+        separators: tuple[str, str] | None = None,
+        sort_keys: bool = False,
+        ensure_ascii: bool = True,
+    ) -> str:
+        """`get_config` as JSON text, in which the arguments have the meaning that they have for `json.dumps`."""
+        return json.dumps(
+            described(self, self.name),
+            indent=indent,
+            separators=separators,
+            sort_keys=sort_keys,
+            ensure_ascii=ensure_ascii,
+        )
 
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write the model to one `.safetensors` file, or to a directory with `config.json` and weights.
@@ -546,22 +462,20 @@ class Model(Training):
         loading.load_weights(self, filepath)
 
     def __reduce__(self) -> Any:
-        self._refresh()
-        if self.graph is None:
+        graph = self.graph
+        if graph is None:
             return copyreg.__newobj__, (type(self),), self.__dict__.copy()  # type: ignore[attr-defined]
-        return _revived, (self.config_class, self.graph), self.__dict__.copy()
+        return _revived, (self.config_class, graph, self._takes_masks), self.__dict__.copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        if self.graph is not None:
-            self._own_calls()
-            self._symbols.note(self)
-            if self._masked.known:
-                self._take_masks()
+        if self._live is not None:
+            self._adopt()
+            self._live = Live(self._live.graph, self._modules, variants=self._live.variants)
 
     def __dir__(self) -> list[str]:
         names = {*object.__dir__(self), *self._modules, *self._parameters, *self._buffers}
-        return sorted(names if self.graph is not None else names - OF_A_GRAPH)
+        return sorted(names if self._live is not None else names - OF_A_GRAPH)
 
 
 # what a model without a graph has not, and so does not list
@@ -584,17 +498,13 @@ def _fits(shape: Sequence[int | None], expected: Sequence[int | None]) -> bool:
     )
 
 
-def _revived(base: type[Model], graph: Graph) -> Model:
+def _revived(base: type[Model], graph: Graph, takes_masks: bool) -> Model:
     """An empty model of the class that a graph's emitted forward belongs to."""
-    model: Model = base.__new__(functional_class(base, graph))
+    model: Model = base.__new__(functional_class(base, graph, takes_masks=takes_masks))
     return model
 
 
 _classes: weakref.WeakValueDictionary[Any, type] = weakref.WeakValueDictionary()
-
-
-def _given(masks: Sequence[Any]) -> Pattern:
-    return tuple(mask is not None for mask in masks)
 
 
 def functional_class(base: type, graph: Graph, *, takes_masks: bool = False) -> type:
@@ -625,43 +535,3 @@ def functional_class(base: type, graph: Graph, *, takes_masks: bool = False) -> 
 def _writes_forward(base: type) -> bool:
     """Whether a subclass of Model has a forward of its own beside the graph."""
     return base.forward is not Model.forward and not getattr(base, "_takes_emitted_forward", False)  # type: ignore[attr-defined]
-
-
-def clone_model(
-    model: Model,
-    input_tensors: Any = None,
-    clone_function: Callable[[Any], Any] | None = None,
-    *,
-    custom_objects: Mapping[str, Any] | None = None,
-) -> Any:
-    """A model with the same architecture and new weights; classes of your own need no `custom_objects`.
-
-    Args:
-        model: any model; with the next two arguments, one that is a graph.
-        input_tensors: symbolic tensors on which the clone is built instead of new Inputs.
-        clone_function: what makes the new layer of each old one; a layer with the same config by default.
-        custom_objects: functions that the layers' configs name.
-
-    Raises:
-        SavingError: a layer that cannot be written as data; `copy.deepcopy` copies any model.
-        GraphError: something that is no model; input_tensors that are not those of the model in number.
-    """
-    if not isinstance(model, Model):
-        raise GraphError(
-            explain(
-                "clone_model",
-                got=type(model).__name__,
-                expected="a Model",
-                fix="copy.deepcopy copies any module",
-            )
-        )
-    classes = {type(module).__name__: type(module) for module in model.modules() if isinstance(module, Layer)}
-    known = {name: kind for name, kind in classes.items() if name not in set(registry.layers)}
-    with registry.custom_object_scope({**known, **(custom_objects or {})}):
-        if input_tensors is None and clone_function is None:
-            return type(model).from_config(model.get_config())
-        return model._called_anew(input_tensors, clone_function or _same_config)
-
-
-def _same_config(module: nn.Module) -> nn.Module:
-    return native.restored(native.described(module, type(module).__name__), "layer", "clone_model")

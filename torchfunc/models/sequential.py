@@ -6,17 +6,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from torchfunc import registry
+from torchfunc.config import described, made, plain
 from torchfunc.errors import GraphError, NameTakenError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.graph import Names
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import Input, SymbolicTensor
+from torchfunc.layers.layer import Common
 from torchfunc.models.model import Model
 from torchfunc.models.operations import InputLayer
-from torchfunc.saving import native
 
 
 @registry.layers.register("Sequential")
@@ -43,12 +45,9 @@ class Sequential(Model):
     def __init__(
         self,
         layers: Sequence[Any] | None = None,
-        *,
-        name: str | None = None,
-        trainable: bool = True,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, trainable=trainable, **kwargs)
+        super().__init__(**common)
         self._entry: tuple[tuple[int | None, ...], Any, str | None] | None = None
         self._chain: list[nn.Module] = []
         if layers is not None and not isinstance(layers, Iterable):
@@ -114,7 +113,7 @@ class Sequential(Model):
     def _draw(self) -> None:
         """Draw the graph anew where the input's shape is known; else only hold the layers under their names."""
         self.__class__ = self.config_class
-        self.graph = None
+        self._live = None
         self._modules.clear()
         self.built = False
         if self._entry is not None and self._chain:
@@ -124,7 +123,6 @@ class Sequential(Model):
             for layer in self._chain:
                 outputs = symbolic_call(layer, (outputs,), {})
             self._assemble(between(inputs, outputs, reserved=MODULE_ATTRIBUTES))
-            self._symbols.keep(inputs, outputs)
             return
         names = Names()
         for layer in self._chain:
@@ -167,11 +165,11 @@ class Sequential(Model):
             shape, dtype, name = self._entry
             config["input"] = {
                 "shape": list(shape),
-                "dtype": str(symbolic.dtype_of(dtype)).removeprefix("torch."),
+                "dtype": plain(symbolic.dtype_of(dtype)),
                 "name": name,
             }
         names = {id(module): name for name, module in self._modules.items()}
-        config["layers"] = [native.described(layer, names[id(layer)]) for layer in self._chain]
+        config["layers"] = [described(layer, names[id(layer)]) for layer in self._chain]
         return config
 
     @classmethod
@@ -183,9 +181,6 @@ class Sequential(Model):
                 if entry is None
                 else [Input(batch_shape=entry["shape"], dtype=entry["dtype"], name=entry["name"])]
             )
-            chain = [
-                native.restored(each, "layer", f"$.layers[{index}]")
-                for index, each in enumerate(config["layers"])
-            ]
+            chain = [made(each, f"$.layers[{index}]", "layer") for index, each in enumerate(config["layers"])]
             base = getattr(cls, "_base", cls)
             return base([*inputs, *chain], name=config.get("name"), trainable=config.get("trainable", True))

@@ -1,27 +1,47 @@
-"""Training: what a Model says to its Trainer."""
+"""Verbs: compile, fit, evaluate and predict: what a Model says to its Trainer."""
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
-from torch import nn
 
-from torchfunc.activations import sigmoid, softmax
-from torchfunc.callbacks import History
-from torchfunc.errors import CompileError
+from torchfunc.errors import CompileError, explain
 from torchfunc.graph.graph import Graph
 from torchfunc.graph.symbolic import Input
-from torchfunc.layers.core import Embedding
 from torchfunc.layers.layer import Layer
-from torchfunc.training.checks import InputSpec
+from torchfunc.models.graph_ports import ports_of
+from torchfunc.training.ports import Ports
 from torchfunc.training.trainer import Trainer
 from torchfunc.tree import is_branch, leaves, map_leaves
 
-_KERAS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "jit_compile", "device")
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _TORCH = inspect.signature(torch.compile).parameters.keys() - {"model"}  # they differ between versions
+
+
+def as_in(
+    method: Callable[Concatenate[Trainer, P], R], *, compiled: bool = True
+) -> Callable[Concatenate[Any, P], R]:
+    """A method of the Trainer as one of the Model, with its signature and its docstring.
+
+    Args:
+        method: what the model's trainer is told to do; its first argument is `x`.
+        compiled: whether the model must have been compiled for it.
+    """
+
+    def verb(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self._build_from(args[0] if args else kwargs.get("x"))
+        return method(self._trainer(compiled), *args, **kwargs)
+
+    functools.update_wrapper(verb, method)
+    verb.__qualname__ = f"Training.{method.__name__}"
+    return verb
 
 
 class Training(Layer):
@@ -35,7 +55,21 @@ class Training(Layer):
     trainer: Trainer | None = None
     stop_training = False
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool | None = None,
+        steps_per_execution: int | str | None = None,
+        jit_compile: bool | str | None = None,
+        auto_scale_loss: bool | None = None,
+        *,
+        device: torch.device | str | None = None,
+        **torch_options: Any,
+    ) -> None:
         """Say how the model is trained.
 
         Called with keywords of `torch.compile` alone, or with nothing, it is `nn.Module.compile`.
@@ -47,30 +81,46 @@ class Training(Layer):
             loss_weights: a number for each loss, as a list or a dict.
             metrics: names, metrics or functions; one, a list, or for several outputs a list of lists or a dict.
             weighted_metrics: metrics that take `sample_weight` and `class_weight` into account.
-            jit_compile: whether the forward is put through `torch.compile`.
+            run_eagerly, steps_per_execution, auto_scale_loss: how Keras's backends run; taken and not needed here.
+            jit_compile: True puts the forward through `torch.compile`.
             device: where to train; CUDA where there is one, else the CPU.
+            torch_options: keywords of `torch.compile`, for `jit_compile=True`.
 
         Raises:
             UnknownNameError: a loss, metric or optimizer of that name does not exist.
-            CompileError: something that does not fit the model's outputs.
+            CompileError: something that does not fit the model's outputs, or that compile does not take.
         """
-        if not args and all(key in _TORCH for key in kwargs):
-            super().compile(**kwargs)
+        ours = (optimizer, loss, loss_weights, metrics, weighted_metrics, jit_compile, device)
+        not_needed = (run_eagerly, steps_per_execution, auto_scale_loss)
+        if torch_options.keys() <= _TORCH and all(each is None for each in (*ours, *not_needed)):
+            super().compile(**torch_options)
             return
-        given = {**dict(zip(_KERAS, args, strict=False)), **kwargs}
-        unknown = [key for key in given if key not in (*_KERAS, *_IGNORED)]
-        if unknown or len(args) > len(_KERAS):
-            raise CompileError(
-                f"compile has no argument {unknown[0] if unknown else args[-1]!r}. It takes: {', '.join(_KERAS)}."
-            )
-        if given.pop("jit_compile", False) is True:
-            super().compile()
-        options = {key: value for key, value in given.items() if key not in _IGNORED}
-        trainer = Trainer(self, **options, **self._described_outputs())
-        for step in ("train_step", "test_step", "predict_step"):
-            if getattr(type(self), step) is not getattr(Training, step):
-                setattr(trainer, step, getattr(self, step))
+        _check_options(torch_options, jit_compile)
+        trainer = Trainer(
+            self,
+            optimizer="rmsprop" if optimizer is None else optimizer,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            ports=self._ports(),
+            device=device,
+            step=self._own_steps(),
+        )
+        if jit_compile is True:
+            super().compile(**torch_options)
         self.__dict__["trainer"] = trainer
+
+    def _own_steps(self) -> SimpleNamespace:
+        """The steps that a subclass has overridden, under the Trainer's names for them."""
+        known = {"train": "train_step", "measure": "test_step", "predict": "predict_step"}
+        return SimpleNamespace(
+            **{
+                act: getattr(self, name)
+                for act, name in known.items()
+                if getattr(type(self), name) is not getattr(Training, name)
+            }
+        )
 
     def _refresh(self) -> None:
         """Bring the graph up to date with the submodules, for a model that has one."""
@@ -84,103 +134,36 @@ class Training(Layer):
         Returns:
             The logs, as tensors or numbers by name; None to have those of `compile`.
         """
-        return Trainer.train_step(self._trainer(), batch)
+        return self._trainer().step.train(batch)
 
     def test_step(self, batch: Any) -> Any:
         """Measure one batch; returns what `train_step` does."""
-        return Trainer.test_step(self._trainer(), batch)
+        return self._trainer().step.measure(batch)
 
     def predict_step(self, batch: Any) -> Any:
         """What the model returns for one batch."""
-        return Trainer.predict_step(self._trainer(), batch)
+        return self._trainer().step.predict(batch)
 
-    def _described_outputs(self) -> dict[str, Any]:
-        """What the Trainer has to know of the graph: names, types and nesting of inputs and outputs."""
+    def _ports(self) -> Ports | None:
+        """What the Trainer has to know of the graph, if there is one."""
         self._refresh()
-        graph = self.graph
-        if graph is None:
-            return {}
-        return {
-            "input_names": graph.input_names,
-            "output_names": graph.output_names,
-            "input_specs": [
-                InputSpec(graph.spec(ref).shape, graph.spec(ref).dtype, self._table_of(graph, ref))
-                for ref in leaves(graph.inputs)
-            ],
-            "output_shapes": [graph.spec(ref).shape for ref in leaves(graph.outputs)],
-            "activated_by": self._activated_by(graph),
-            "structure": _structure(graph),
-        }
+        return None if self.graph is None else ports_of(self.graph, self._modules)
 
-    def _table_of(self, graph: Graph, ref: Any) -> tuple[str, int] | None:
-        """The name and the length of the table of which an input gives the rows: the shortest, if it has several."""
-        called = {call.target for call in graph.calls if call.kind == "module" and call.args[:1] == (ref,)}
-        modules = {name: self._modules.get(name) for name in called}
-        tables = [
-            (name, module.weight.shape[0])
-            for name, module in modules.items()
-            if isinstance(module, (Embedding, nn.Embedding))
-        ]
-        return min(tables, key=lambda table: table[1], default=None)
-
-    def _activated_by(self, graph: Graph) -> dict[str, nn.Module]:
-        """The layers whose softmax or sigmoid is an output, so that its crossentropy can take the logits."""
-        found: dict[str, nn.Module] = {}
-        for name, ref in zip(graph.output_names, leaves(graph.outputs), strict=True):
-            call = graph.calls[ref.row]
-            calls = [each for each in graph.calls if each.kind == "module" and each.target == call.target]
-            module = self._modules.get(call.target) if call.kind == "module" and len(calls) == 1 else None
-            activates = getattr(module, "activates_output", False)
-            if module is not None and activates and module.activation in (softmax, sigmoid):
-                found[name] = module
-        return found
-
-    def _trainer(self) -> Trainer:
-        if self.trainer is None:
+    def _trainer(self, compiled: bool = True) -> Trainer:
+        """The trainer of `compile`; what needs none of its arguments can do with a new one."""
+        if self.trainer is None and compiled:
             raise CompileError(
                 f"The model {self.name!r} was not compiled. "
                 "Fix: model.compile(optimizer='adam', loss='mse') before training it."
             )
-        return self.trainer
+        return self.trainer or Trainer(self, ports=self._ports())
 
-    def fit(self, x: Any = None, y: Any = None, **options: Any) -> History:
-        """Train on data; see `Trainer.fit` for the arguments.
-
-        Returns:
-            A History, whose `history` holds a list of values for each loss and metric.
-
-        Raises:
-            CompileError: the model was not compiled.
-            DataError: data that do not fit the model.
-        """
-        self._build_from(x)
-        return self._trainer().fit(x, y, **options)
-
-    def evaluate(self, x: Any = None, y: Any = None, **options: Any) -> Any:
-        """The loss and the metrics on data; see `Trainer.evaluate`."""
-        self._build_from(x)
-        return self._trainer().evaluate(x, y, **options)
-
-    def predict(self, x: Any, **options: Any) -> Any:
-        """What the model returns for data, as NumPy; see `Trainer.predict`."""
-        self._build_from(x)
-        trainer = self.trainer or Trainer(self, **self._described_outputs())
-        return trainer.predict(x, **options)
-
-    def train_on_batch(self, x: Any, y: Any = None, **options: Any) -> Any:
-        """One step on one batch; see `Trainer.train_on_batch`."""
-        self._build_from(x)
-        return self._trainer().train_on_batch(x, y, **options)
-
-    def test_on_batch(self, x: Any, y: Any = None, **options: Any) -> Any:
-        """The loss and the metrics on one batch."""
-        self._build_from(x)
-        return self._trainer().test_on_batch(x, y, **options)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """What the model returns for one batch, as NumPy."""
-        self._build_from(x)
-        return (self.trainer or Trainer(self, **self._described_outputs())).predict_on_batch(x)
+    fit = as_in(Trainer.fit)
+    evaluate = as_in(Trainer.evaluate)
+    predict = as_in(Trainer.predict, compiled=False)
+    train_on_batch = as_in(Trainer.train_on_batch)
+    test_on_batch = as_in(Trainer.test_on_batch)
+    predict_on_batch = as_in(Trainer.predict_on_batch, compiled=False)
 
     def _build_from(self, x: Any) -> None:
         """Build a model that has no graph yet for the shapes of its data, without computing."""
@@ -217,16 +200,17 @@ class Training(Layer):
         return [] if self.trainer is None else self.trainer.metrics_names
 
 
-# arguments of Keras's `compile` that change how its backends run, and nothing of the result
-_IGNORED: Sequence[str] = ("run_eagerly", "steps_per_execution", "auto_scale_loss")
-
-
-def _structure(graph: Graph) -> Any:
-    """How the outputs are nested, with their names at the leaves; None for one output alone."""
-    if not is_branch(graph.outputs):
-        return None
-    names = iter(graph.output_names)
-    return map_leaves(lambda ref: next(names), graph.outputs)
+def _check_options(torch_options: Mapping[str, Any], jit_compile: Any) -> None:
+    """Refuse what neither Keras's `compile` nor PyTorch's takes, and what PyTorch's would not be asked for."""
+    name = next(iter(sorted(torch_options, key=_TORCH.__contains__)), None)
+    if name is not None and name not in _TORCH:
+        known = [each for each in inspect.signature(Training.compile).parameters if each != "self"]
+        raise CompileError(f"compile has no argument {name!r}. It takes: {', '.join(known)}.")
+    if name is not None and jit_compile is not True:
+        fix = f"give jit_compile=True too, or call compile({name}=...) by itself"
+        raise CompileError(
+            explain(name, got="an argument of torch.compile beside those of training", fix=fix)
+        )
 
 
 def _input_dtype(array: Any) -> torch.dtype:

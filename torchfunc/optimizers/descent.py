@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.optimizers.optimizer import Common, LearningRate, Optimizer
 from torchfunc.optimizers.stepper import Update
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 @registry.optimizers.register("SGD", "sgd")

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypedDict
 
 from torch import Tensor
+from typing_extensions import Never
 
-from torchfunc import schedules
+from torchfunc import registry, schedules, signatures
 from torchfunc.config import Configurable, Self, argument_names
 from torchfunc.errors import CompileError, TorchfuncError, explain
 from torchfunc.optimizers.stepper import Stepper, Update
@@ -66,8 +67,10 @@ class Optimizer(Configurable):
             not exist, with the one that was meant.
     """
 
+    _registry = registry.optimizers
     hyperparameters: ClassVar[tuple[str, ...]] = ()
     flat: ClassVar[tuple[str, ...]] = ()
+    __signature__ = signatures.WrittenOut()
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Optimizer(Configurable):
         ema_momentum: float = 0.99,
         ema_overwrite_frequency: int | None = None,
         name: str | None = None,
-        **unknown: Any,
+        **unknown: Never,
     ) -> None:
         self._refuse(unknown)
         if sum(clip is not None for clip in (clipnorm, clipvalue, global_clipnorm)) > 1:

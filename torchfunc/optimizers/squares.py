@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.optimizers.optimizer import Common, LearningRate, Optimizer
 from torchfunc.optimizers.stepper import Update
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 @registry.optimizers.register("RMSprop", "rmsprop")

@@ -1,4 +1,4 @@
-"""Native: optimizers of PyTorch as data, by a literal table of those that a file may name."""
+"""Optimizers of PyTorch as data, by the table of those that a file may name."""
 
 from __future__ import annotations
 
@@ -9,29 +9,9 @@ from typing import Any
 
 from torch import optim
 
-from torchfunc.config import plain
-from torchfunc.errors import ConfigError, SavingError, UnknownNameError, explain, shorten
-
-# LBFGS is not among them: it wants a closure, which `fit` does not have.
-CLASSES: dict[str, type[optim.Optimizer]] = {
-    f"torch.optim.{each.__name__}": each
-    for each in (
-        optim.ASGD,
-        optim.Adadelta,
-        optim.Adafactor,
-        optim.Adagrad,
-        optim.Adam,
-        optim.AdamW,
-        optim.Adamax,
-        optim.NAdam,
-        optim.RAdam,
-        optim.RMSprop,
-        optim.Rprop,
-        optim.SGD,
-        optim.SparseAdam,
-    )
-}
-_NAMES = {each: name for name, each in CLASSES.items()}
+from torchfunc import native
+from torchfunc.config import constructed, plain
+from torchfunc.errors import SavingError, UnknownNameError, explain, shorten
 
 
 def described(source: Any) -> dict[str, Any] | None:
@@ -43,20 +23,22 @@ def described(source: Any) -> dict[str, Any] | None:
         SavingError: a partial whose arguments are no plain data.
     """
     kind, arguments = _parts(source)
-    if kind not in _NAMES:
+    written = native.name_of(kind)
+    if written not in native.optimizers():
         return None
-    written = plain(arguments)
-    wrong = next((key for key, value in written.items() if not _is_data(value)), None)
-    if wrong is not None:
+
+    def refused(value: Any, name: str) -> Any:
         raise SavingError(
             explain(
-                f"The optimizer {_NAMES[kind]}",
-                got=f"{wrong}={shorten(written[wrong])}",
+                f"The optimizer {written}",
+                got=f"{name}={shorten(value)}",
                 expected="arguments that are numbers, truth values or text",
                 fix="give such ones, or save the weights alone: model.save_weights(...)",
             )
         )
-    return {"class_name": _NAMES[kind], "config": written}
+
+    config = {name: plain(value, refused, name) for name, value in arguments.items()}
+    return {"class_name": written, "config": config}
 
 
 def _parts(source: Any) -> tuple[Any, dict[str, Any]]:
@@ -67,14 +49,6 @@ def _parts(source: Any) -> tuple[Any, dict[str, Any]]:
     if isinstance(source, partial) and not source.args and isinstance(source.func, type):
         return source.func, dict(source.keywords)
     return (source, {}) if isinstance(source, type) else (None, {})
-
-
-def _is_data(value: Any) -> bool:
-    return (
-        value is None
-        or isinstance(value, (bool, int, float, str))
-        or (isinstance(value, list) and all(map(_is_data, value)))
-    )
 
 
 def is_description(config: Any) -> bool:
@@ -90,14 +64,7 @@ def restored(config: Mapping[str, Any]) -> Any:
         UnknownNameError: an optimizer that the table does not hold.
         ConfigError: arguments that it does not take.
     """
-    name, arguments = config["class_name"], config.get("config") or {}
-    if name not in CLASSES:
-        raise UnknownNameError("optimizer", name, CLASSES)
-    known = [key for key in inspect.signature(CLASSES[name]).parameters if key != "params"]
-    if not isinstance(arguments, Mapping) or not set(arguments) <= set(known):
-        raise ConfigError(explain(name, got=shorten(arguments), expected=f"arguments among {known}"))
-    return partial(CLASSES[name], **{key: _as_tuple(value) for key, value in arguments.items()})
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+    name, known = config["class_name"], native.optimizers()
+    if name not in known:
+        raise UnknownNameError("optimizer", name, known)
+    return constructed(known[name], config.get("config") or {}, name)

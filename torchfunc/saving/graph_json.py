@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from torchfunc import functions, registry
+from torchfunc.config import described, made, plain
 from torchfunc.errors import ConfigError, SavingError, UnknownNameError, explain, shorten
 from torchfunc.graph import symbolic
 from torchfunc.graph.graph import Call, Drawn, Graph, Ref, StateRef
-from torchfunc.graph.interception import symbolic_call
-from torchfunc.graph.symbolic import SYMBOLS, Attribute, Method
-from torchfunc.saving import native
-from torchfunc.tree import at, leaves, map_leaves
+from torchfunc.graph.run import picked, rerecorded, result, specs_of, tensor_of
+from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor
 
 _KEYS = {"name", "trainable", "layers", "tensors", "calls", "inputs", "outputs"}
 _DTYPES = (
@@ -44,11 +43,10 @@ def to_json(
     Raises:
         SavingError: a module, function or constant that no registry knows.
     """
-    used = dict.fromkeys(call.target for call in graph.calls if call.kind == "module")
     return {
         "name": name,
         "trainable": trainable,
-        "layers": {each: native.described(modules[each], each) for each in used},
+        "layers": {each: described(modules[each], each) for each in graph.module_names},
         "tensors": {key: _tensor_config(value) for key, value in state.items()},
         "calls": [_call_config(call, graph) for call in graph.calls],
         "inputs": encode(graph.inputs, graph, "inputs"),
@@ -59,7 +57,7 @@ def to_json(
 def _tensor_config(tensor: Tensor) -> dict[str, Any]:
     return {
         "shape": list(tensor.shape),
-        "dtype": _dtype_name(tensor.dtype),
+        "dtype": plain(tensor.dtype),
         "kind": "parameter" if isinstance(tensor, nn.Parameter) else "buffer",
         "trainable": tensor.requires_grad,
     }
@@ -67,7 +65,7 @@ def _tensor_config(tensor: Tensor) -> dict[str, Any]:
 
 def _call_config(call: Call, graph: Graph) -> dict[str, Any]:
     if call.kind == "input":
-        return {"name": call.name, "input": list(call.specs.shape), "dtype": _dtype_name(call.specs.dtype)}
+        return {"name": call.name, "input": list(call.specs.shape), "dtype": plain(call.specs.dtype)}
     found: dict[str, Any] = {"name": call.name, call.kind: _target_name(call)}
     if call.args:
         found["args"] = [encode(arg, graph, call.name) for arg in call.args]
@@ -116,7 +114,7 @@ def encode(value: Any, graph: Graph, owner: str) -> Any:
     if value is Ellipsis:
         return {"ellipsis": True}
     if isinstance(value, torch.dtype):
-        return {"dtype": _dtype_name(value)}
+        return {"dtype": plain(value)}
     if isinstance(value, torch.memory_format):
         return {"memory_format": str(value).removeprefix("torch.")}
     if isinstance(value, torch.device):
@@ -130,10 +128,6 @@ def encode(value: Any, graph: Graph, owner: str) -> Any:
             fix="put the call inside a Layer",
         )
     )
-
-
-def _dtype_name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 @dataclass(frozen=True)
@@ -164,7 +158,7 @@ def from_json(config: Any, place: str = "$") -> Restored:
             f"{place}: expected a name and `trainable`, got {shorten(name)} and {shorten(trainable)}."
         )
     modules = {
-        key: native.restored(value, key, f"{place}.layers.{key}")
+        key: made(value, f"{place}.layers.{key}", key)
         for key, value in _items(config["layers"], f"{place}.layers")
     }
     state = {
@@ -194,7 +188,6 @@ class _Reader:
         self.calls: list[Call] = []
         self.results: list[Any] = []
         self.rows: dict[str, int] = {}
-        self._tensors: dict[str, Tensor] | None = None
 
     def read(self, config: Any, place: str) -> None:
         """One call: decoded, made on symbolic tensors, and added to the table."""
@@ -208,12 +201,12 @@ class _Reader:
             raise ConfigError(
                 f"{place}: expected one of input, {', '.join(_TARGETS)}, got the keys {shorten(sorted(config))}."
             )
-        call, result = (
+        call, returned = (
             self._input(config, place) if kinds[0] == "input" else self._call(config, kinds[0], place)
         )
         self.rows[name] = len(self.calls)
         self.calls.append(call)
-        self.results.append(result)
+        self.results.append(returned)
 
     def _input(self, config: dict[str, Any], place: str) -> tuple[Call, Any]:
         shape = config["input"]
@@ -238,44 +231,21 @@ class _Reader:
             for key, each in _items(config.get("kwargs", {}), f"{place}.kwargs")
         }
         target = _TARGETS[kind](self, config[kind], place)
-        live_args, live_kwargs = map_leaves(self._symbol, args), map_leaves(self._symbol, kwargs)
-        if isinstance(target, nn.Module):
-            result = symbolic_call(target, live_args, live_kwargs)
-            for leaf in leaves(result):
-                if isinstance(leaf, symbolic.SymbolicTensor):
-                    leaf.node.masks.clear()  # the masks that layers take stand in the file
-        elif target is symbolic.size:
-            result = self._size(live_args, place)
-        else:
-            result = symbolic.record(target, live_args, live_kwargs)
-        specs = map_leaves(lambda leaf: leaf.spec if isinstance(leaf, SYMBOLS) else leaf, result)
-        kept = target if kind == "function" else None if kind == "size" else config[kind]
-        return Call(config["name"], kind, kept, args, kwargs, specs), result  # type: ignore[arg-type]
+        call = Call(config["name"], kind, target, args, kwargs)  # type: ignore[arg-type]
+        if kind == "size":
+            self._check_size(args, place)
+        returned = result(call, self.results, self.modules, self.state, rerecorded)
+        return replace(call, specs=specs_of(returned)), returned
 
-    def _size(self, args: tuple[Any, ...], place: str) -> Any:
+    def _check_size(self, args: tuple[Any, ...], place: str) -> None:
+        tensor = picked(args[0], self.results) if args and isinstance(args[0], Ref) else None
         if (
             len(args) != 2
-            or not isinstance(args[0], symbolic.SymbolicTensor)
+            or not isinstance(tensor, SymbolicTensor)
             or not _is_count(args[1])
-            or args[1] >= args[0].ndim
+            or args[1] >= tensor.ndim
         ):
             raise ConfigError(f"{place}: expected a tensor and one of its dimensions.")
-        return args[0].shape[args[1]]
-
-    def _symbol(self, leaf: Any) -> Any:
-        if isinstance(leaf, Ref):
-            return at(self.results[leaf.row], leaf.path)
-        return self._tensor(leaf.name) if isinstance(leaf, StateRef) else leaf
-
-    def _tensor(self, name: str) -> Tensor:
-        if name in self.state:
-            return self.state[name]
-        module, _, rest = name.partition(".")
-        owner = self.modules.get(module)
-        found = {} if owner is None else {**dict(owner.named_parameters()), **dict(owner.named_buffers())}
-        if rest not in found:
-            raise ConfigError(f"no tensor of the model is called {shorten(name)}.")
-        return found[rest]
 
     def decode(self, value: Any, place: str, *, only_refs: bool = False) -> Any:
         """An argument from plain data: the opposite of `encode`."""
@@ -333,7 +303,7 @@ def _part(tree: Any, key: Any) -> Any:
 def _module_target(reader: _Reader, name: Any, place: str) -> Any:
     if not isinstance(name, str) or name not in reader.modules:
         raise ConfigError(f"{place}.module: {shorten(name)} is none of the layers.")
-    return reader.modules[name]
+    return name
 
 
 def _function_target(reader: _Reader, name: Any, place: str) -> Any:
@@ -346,11 +316,11 @@ def _function_target(reader: _Reader, name: Any, place: str) -> Any:
     return custom
 
 
-def _listed(kind: Any, names: frozenset[str]) -> Callable[[_Reader, Any, str], Any]:
+def _listed(kind: str, names: frozenset[str]) -> Callable[[_Reader, Any, str], Any]:
     def target(reader: _Reader, name: Any, place: str) -> Any:
         if not isinstance(name, str) or name not in names:
-            raise UnknownNameError(f"{kind.__name__.lower()} of a tensor", name, names)
-        return kind(name)
+            raise UnknownNameError(f"{kind} of a tensor", name, names)
+        return name
 
     return target
 
@@ -358,9 +328,9 @@ def _listed(kind: Any, names: frozenset[str]) -> Callable[[_Reader, Any, str], A
 _TARGETS: dict[str, Callable[[_Reader, Any, str], Any]] = {
     "module": _module_target,
     "function": _function_target,
-    "method": _listed(Method, functions.METHODS),
-    "attribute": _listed(Attribute, functions.ATTRIBUTES),
-    "size": lambda reader, name, place: symbolic.size,
+    "method": _listed("method", functions.METHODS),
+    "attribute": _listed("attribute", functions.ATTRIBUTES),
+    "size": lambda reader, name, place: None,
 }
 
 
@@ -375,9 +345,9 @@ def _state(reader: _Reader, name: Any, place: str) -> StateRef:
     if not isinstance(name, str):
         raise ConfigError(f"{place}: expected the name of a tensor, got {shorten(name)}.")
     try:
-        reader._tensor(name)
-    except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from None
+        tensor_of(name, reader.modules, reader.state)
+    except KeyError:
+        raise ConfigError(f"{place}: no tensor of the model is called {shorten(name)}.") from None
     return StateRef(name)
 
 

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from torchfunc.errors import DataError, explain
 from torchfunc.training.convert import is_array
+from torchfunc.training.ports import Form
 
 
 class Batch(NamedTuple):
@@ -26,12 +27,14 @@ class Batch(NamedTuple):
         targets: one for each output, None where it has none; empty if there are no targets at all.
         weights: sample weights, one tensor for each output or None; None if there are none at all.
         size: the number of samples.
+        form: how the module takes the inputs.
     """
 
     inputs: list[Tensor]
     targets: list[Tensor | None]
     weights: list[Tensor | None] | None
     size: int
+    form: Form = Form()
 
 
 class Data(Protocol):
@@ -87,7 +90,7 @@ class Arrays:
         """Batches in an order that depends on the seed alone."""
         home = self.whole.inputs[0].device
         order = torch.randperm(self.whole.size, generator=torch.Generator().manual_seed(seed)).to(home)
-        inputs, targets, weights, _ = self.whole
+        inputs, targets, weights, _, form = self.whole
         for index in torch.split(order, self.batch_size):
             yield self._moved(
                 Batch(
@@ -95,6 +98,7 @@ class Arrays:
                     [each if each is None else each.index_select(0, index) for each in targets],
                     weights and [each if each is None else each.index_select(0, index) for each in weights],
                     index.shape[0],
+                    form,
                 )
             )
 
@@ -113,12 +117,13 @@ class Arrays:
         return batch if self.device is None else moved(batch, self.device)
 
     def _taken(self, take: Callable[[Tensor], Tensor], size: int) -> Batch:
-        inputs, targets, weights, _ = self.whole
+        inputs, targets, weights, _, form = self.whole
         return Batch(
             [take(each) for each in inputs],
             [each if each is None else take(each) for each in targets],
             weights and [each if each is None else take(each) for each in weights],
             size,
+            form,
         )
 
 
@@ -228,6 +233,7 @@ def moved(batch: Batch, device: torch.device) -> Batch:
         batch.weights
         and [each if each is None else each.to(device, non_blocking=True) for each in batch.weights],
         batch.size,
+        batch.form,
     )
 
 

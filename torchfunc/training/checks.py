@@ -6,8 +6,7 @@ They look at arrays once, on the host. Shapes and single indices are named, neve
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -20,6 +19,7 @@ from torchfunc.errors import DataError, explain
 from torchfunc.losses.loss import PairLoss
 from torchfunc.training.convert import check_whole
 from torchfunc.training.objective import Head
+from torchfunc.training.ports import Port
 
 Shape = Sequence[int | None]
 
@@ -28,21 +28,6 @@ _ONE_HOT = (losses.CategoricalCrossentropy, losses.CategoricalFocalCrossentropy)
 _COMPARING = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 _COMPARING_FUNCTIONS = (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
 _PROBABLE = (*_ONE_HOT, losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy)
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What is known of an input before there are data.
-
-    Attributes:
-        shape: with None for an unknown dimension.
-        dtype: what the data are cast to.
-        table: the name and the number of rows of the table that its numbers are looked up in, if one is.
-    """
-
-    shape: tuple[int | None, ...]
-    dtype: torch.dtype
-    table: tuple[str, int] | None = None
 
 
 def check_rows(tensor: Tensor, name: str, table: tuple[str, int]) -> None:
@@ -78,6 +63,17 @@ def whole_number(name: str, value: Any, *, least: int, fix: str = "") -> int:
         expected = f"a whole number of at least {least}"
         raise DataError(explain(name, got=repr(value), expected=expected, fix=fix))
     return int(value)
+
+
+def validation_epochs(given: Any) -> int | Container[int]:
+    """How often to validate: every so many epochs, or after these, counted from 1.
+
+    Raises:
+        DataError: neither.
+    """
+    if isinstance(given, Collection) and not isinstance(given, (str, bytes)):
+        return {whole_number("validation_freq", each, least=1) for each in given}
+    return whole_number("validation_freq", given, least=1, fix="validation_freq=1, or the epochs as a list")
 
 
 def count_of(named: dict[str, Tensor]) -> int:
@@ -146,14 +142,14 @@ def _way_to(got: Sequence[int], expected: Shape) -> str:
     return ""
 
 
-def check_fixed_batch(shapes: Sequence[Shape], names: Sequence[str], count: int, batch_size: int) -> None:
+def check_fixed_batch(inputs: Iterable[Port], count: int, batch_size: int) -> None:
     """Refuse batches of another size than an Input of fixed batch size takes.
 
     Raises:
         DataError: another batch size, or a number of samples that leaves a smaller last batch.
     """
-    for name, shape in zip(names, shapes, strict=True):
-        fixed = shape[0] if shape else None
+    for port in inputs:
+        fixed = port.shape[0] if port.shape else None
         if fixed is not None and (batch_size != fixed or count % fixed):
             got = (
                 f"batch_size={batch_size}"
@@ -161,7 +157,7 @@ def check_fixed_batch(shapes: Sequence[Shape], names: Sequence[str], count: int,
                 else f"{count} samples, a last batch of {count % fixed}"
             )
             fix = f"batch_size={fixed}, and a number of samples that it divides"
-            raise DataError(explain(f"input {name!r}", got=got, expected=f"batches of {fixed}", fix=fix))
+            raise DataError(explain(f"input {port.name!r}", got=got, expected=f"batches of {fixed}", fix=fix))
 
 
 def fitted_target(tensor: Tensor, head: Head, *, dtype: torch.dtype, look: bool) -> Tensor:

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from torchfunc.errors import DataError, explain
 from torchfunc.training import checks
 from torchfunc.training.batches import Arrays, Batch, Data, Stream, moved, stream_source, unpacked
-from torchfunc.training.convert import is_array, is_number, to_tensor
+from torchfunc.training.convert import is_number, to_tensor
 from torchfunc.training.objective import Objective
-from torchfunc.training.slots import Slots
+from torchfunc.training.ports import Form, Port, Slots, as_items, taken
+from torchfunc.training.step import Step
 from torchfunc.tree import leaves
 
 
 class Feed:
-    """Makes batches for one module.
+    """Makes batches for one step: for the module that it calls, and the losses that it takes."""
 
-    Args:
-        module: what the inputs are for.
-        inputs: its inputs; None if only the data know how many there are.
-        specs: for each input something with `shape` (None where unknown) and `dtype`.
-        device: where the batches go.
-        objective: says what the outputs are and what their losses take; it is given inputs to try the
-            module on, and whether they are all that there are.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        *,
-        inputs: Slots | None,
-        specs: Sequence[Any] | None,
-        device: torch.device,
-        objective: Callable[[list[Tensor], bool], Objective],
-    ) -> None:
-        self.module, self.inputs, self.specs, self.device = module, inputs, specs, device
-        self._objective = objective
+    def __init__(self, step: Step) -> None:
+        self.step, self.module, self.inputs = step, step.module, step.ports.inputs
+        self.device = step.device
         self.floating = next(
-            (p.dtype for p in module.parameters() if p.is_floating_point()), torch.get_default_dtype()
+            (p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.get_default_dtype()
         )
-        self.form = Form()
 
     def data(
         self,
@@ -99,11 +82,9 @@ class Feed:
 
     def arrays(self, whole: Batch, batch_size: int | None, steps: int | None, seed: int | None) -> Arrays:
         """Batches of tensors; with a seed in another order each epoch."""
-        fixed = next((spec.shape[0] for spec in self.specs or () if spec.shape and spec.shape[0]), None)
+        fixed = None if self.inputs is None else self.inputs.batch_size
         size = batch_size or fixed or 32
-        if self.specs and self.inputs is not None:
-            shapes = [spec.shape for spec in self.specs]
-            checks.check_fixed_batch(shapes, self.inputs.names, whole.size, size)
+        checks.check_fixed_batch(self.inputs or (), whole.size, size)
         data = Arrays(whole, size, seed=seed, device=None if self._holds(whole) else self.device)
         return limited(data, steps, "steps")
 
@@ -134,83 +115,69 @@ class Feed:
         self, x: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, float] | None, *, look: bool
     ) -> Batch:
         """Checked tensors, where they are; `look` reads numbers even from another device than the host."""
-        named = self._inputs(x)
+        named, form = self._inputs(x)
         inputs = list(named.values())
         size = checks.count_of(named)
         if look:
-            self._check_rows(inputs)
+            for port, tensor in zip(self.inputs or (), inputs, strict=False):
+                if port.table is not None:
+                    checks.check_rows(tensor, port.name, port.table)
         if y is None and sample_weight is None and class_weight is None:
-            return Batch(inputs, [], None, size)
-        objective = self._objective(inputs, look)
+            return Batch(inputs, [], None, size, form)
+        objective = self.step.known(Batch(inputs, [], None, size, form), shapes=look)
         targets = self._targets(y, objective, look) if y is not None else []
         weights = self._weights(sample_weight, class_weight, targets, objective)
         others = {
             f"the target of {n!r}": t
-            for n, t in zip(objective.outputs.names, targets, strict=False)
+            for n, t in zip((head.name for head in objective.heads), targets, strict=False)
             if t is not None
         }
         if len(others) == 1:
             others = {"y": next(iter(others.values()))}
         size = checks.count_of({**named, **others})
         if look:
-            self._check_finite(inputs)
+            self._check_finite(inputs, form)
         for weight in weights or []:
             if weight is not None:
                 checks.count_of({"x": inputs[0], "sample_weight": weight})
-        return Batch(inputs, targets, weights, size)
+        return Batch(inputs, targets, weights, size, form)
 
-    def _check_rows(self, inputs: list[Tensor]) -> None:
-        names = self.form.names if self.inputs is None else self.inputs.names
-        for name, tensor, spec in zip(names, inputs, self.specs or (), strict=False):
-            if getattr(spec, "table", None) is not None:
-                checks.check_rows(tensor, name, spec.table)
-
-    def _check_finite(self, inputs: list[Tensor]) -> None:
+    def _check_finite(self, inputs: list[Tensor], form: Form) -> None:
         """Refuse NaN and infinity in the inputs, unless the module knows what to do with them.
 
         Raises:
             DataError: with the first place that makes its output no number.
         """
-        names = self.form.names if self.inputs is None else self.inputs.names
-        for name, tensor in zip(names, inputs, strict=True):
+        for name, tensor in zip(form.names, inputs, strict=True):
             place = checks.first_not_finite(tensor)
-            if place is not None and self._spoils([each[place[0] : place[0] + 1] for each in inputs]):
+            if place is not None and self._spoils([each[place[0] : place[0] + 1] for each in inputs], form):
                 why = "the model's output for this sample is no number either"
                 raise checks.not_finite(f"input {name!r}", tensor, place, why=why)
 
     @torch.no_grad()
-    def _spoils(self, sample: list[Tensor]) -> bool:
+    def _spoils(self, sample: list[Tensor], form: Form) -> bool:
         """Whether what the module returns for one sample holds NaN or infinity."""
-        modes = [(each, each.training) for each in self.module.modules()]
-        fixed = next((spec.shape[0] for spec in self.specs or () if spec.shape and spec.shape[0]), 1)
-        try:
-            self.module.eval()
-            outputs = self.form.call(
-                self.module, [each.to(self.device).repeat_interleave(fixed, 0) for each in sample]
-            )
-        finally:
-            for each, mode in modes:
-                each.training = mode
+        count = (None if self.inputs is None else self.inputs.batch_size) or 1
+        inputs = [each.repeat_interleave(count, 0) for each in sample]
+        outputs = self.step.tried(Batch(inputs, [], None, count, form), count)
         return any(isinstance(each, Tensor) and not bool(each.isfinite().all()) for each in leaves(outputs))
 
-    def _inputs(self, x: Any) -> dict[str, Tensor]:
-        """The inputs as tensors, by the names that messages give them."""
-        values, names = self.form.taken(self.module, x, self.inputs)
-        specs = self.specs or [None] * len(values)
+    def _inputs(self, x: Any) -> tuple[dict[str, Tensor], Form]:
+        """The inputs as tensors, by the names that messages give them, and how the module takes them."""
+        values, form = taken(self.module, x, self.inputs)
+        ports = map(Port, form.names) if self.inputs is None else self.inputs
         tensors = {}
-        for value, name, spec in zip(values, names, specs, strict=True):
-            where = "x" if len(values) == 1 else f"input {name!r}"
-            tensor = to_tensor(value, f"input {name!r}", dtype=spec and spec.dtype, floating=self.floating)
-            tensors[where] = tensor if spec is None or not tensor.ndim else self._fitted(tensor, spec, name)
-        return tensors
-
-    def _fitted(self, tensor: Tensor, spec: Any, name: str) -> Tensor:
-        # an empty array is told as such, whatever its other axes are
-        return checks.fitted_input(tensor, spec.shape, name) if len(tensor) else tensor
+        for value, port in zip(values, ports, strict=True):
+            where = "x" if len(values) == 1 else f"input {port.name!r}"
+            tensor = to_tensor(value, f"input {port.name!r}", dtype=port.dtype, floating=self.floating)
+            # an empty array is told as such, whatever its other axes are
+            known = port.shape is not None and tensor.ndim and len(tensor)
+            tensors[where] = checks.fitted_input(tensor, port.shape or (), port.name) if known else tensor
+        return tensors, form
 
     def _targets(self, y: Any, objective: Objective, look: bool) -> list[Tensor | None]:
-        slots = objective.outputs
-        values = slots.arrange(_as_items(y, len(slots)), "y", DataError, partial=True)
+        slots: Any = objective.outputs
+        values = slots.arrange(as_items(y, len(slots)), "y", DataError, partial=True)
         found: list[Tensor | None] = []
         for value, head in zip(values, objective.heads, strict=True):
             if value is None:
@@ -234,10 +201,10 @@ class Feed:
     ) -> list[Tensor | None] | None:
         if sample_weight is None and class_weight is None:
             return None
-        slots = objective.outputs
+        slots: Any = objective.outputs
         if isinstance(sample_weight, (list, tuple, dict)) and not _numbers(sample_weight):
             given = slots.arrange(
-                _as_items(sample_weight, len(slots)), "sample_weight", DataError, partial=True
+                as_items(sample_weight, len(slots)), "sample_weight", DataError, partial=True
             )
         else:
             given = [sample_weight] * len(slots)
@@ -281,36 +248,6 @@ class Feed:
         return table.to(labels.device)[labels]
 
 
-class Form:
-    """How a module takes its inputs: one by one, by keywords, or as the list or dict that they came in."""
-
-    def __init__(self) -> None:
-        self.names: tuple[str, ...] = ()
-        self.style = "positional"
-
-    def taken(self, module: nn.Module, x: Any, slots: Slots | None) -> tuple[list[Any], tuple[str, ...]]:
-        """The values of the inputs and their names."""
-        if slots is not None:
-            return slots.arrange(_as_items(x, len(slots)), "x", DataError), slots.names
-        if isinstance(x, dict):
-            self.names, values = tuple(x), list(x.values())
-            self.style = "keywords" if _accepts_names(module, self.names) else "dict"
-        elif isinstance(x, (list, tuple)) and _are_inputs(module, x):
-            self.names, values = tuple(f"x[{index}]" for index in range(len(x))), list(x)
-            self.style = "positional" if _accepts_count(module, len(x)) else "list"
-        else:
-            self.names, values, self.style = ("x",), [x], "positional"
-        return values, self.names
-
-    def call(self, module: nn.Module, inputs: list[Tensor]) -> Any:
-        """What the module returns for these inputs."""
-        if self.style == "positional":
-            return module(*inputs)
-        if self.style == "keywords":
-            return module(**dict(zip(self.names, inputs, strict=True)))
-        return module(inputs if self.style == "list" else dict(zip(self.names, inputs, strict=True)))
-
-
 def _check_class_weight(weights: Any) -> None:
     wrong = (
         f"a {type(weights).__name__}"
@@ -325,40 +262,6 @@ def _check_class_weight(weights: Any) -> None:
         raise DataError(
             explain("class_weight", got=wrong, expected=expected, fix="class_weight={0: 1.0, 1: 2.0}")
         )
-
-
-def _parameters(module: nn.Module) -> list[inspect.Parameter]:
-    """The parameters of a forward that stand for inputs."""
-    parameters = inspect.signature(module.forward).parameters.values()
-    return [each for each in parameters if each.name not in ("training", "mask")]
-
-
-def _accepts_names(module: nn.Module, names: Sequence[str]) -> bool:
-    parameters = _parameters(module)
-    if any(each.kind is each.VAR_KEYWORD for each in parameters):
-        return True
-    return set(names) <= {each.name for each in parameters if each.kind is not each.POSITIONAL_ONLY}
-
-
-def _are_inputs(module: nn.Module, items: Sequence[Any]) -> bool:
-    """Whether a list holds the arrays of several inputs, rather than the rows of one."""
-    arrays = bool(items) and all(map(is_array, items))
-    return arrays and (_accepts_count(module, len(items)) or all(len(each.shape) > 1 for each in items))
-
-
-def _accepts_count(module: nn.Module, count: int) -> bool:
-    parameters = _parameters(module)
-    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
-        return True
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return len([each for each in parameters if each.kind in positional]) >= count
-
-
-def _as_items(value: Any, count: int) -> Any:
-    """A list of numbers or rows, given for one slot, as one item; what has one item each, as it is."""
-    if not isinstance(value, (list, tuple)) or count != 1:
-        return value
-    return value if len(value) == 1 and is_array(value[0]) else [value]
 
 
 def _numbers(value: Any) -> bool:
@@ -392,3 +295,28 @@ def limited(data: Arrays, steps: int | None, what: str) -> Arrays:
         raise DataError(explain(what, got=f"{steps} steps", expected=expected))
     data.limit = steps
     return data
+
+
+def divided(data: Data, fraction: float, batch_size: int | None, steps: int | None) -> tuple[Arrays, Arrays]:
+    """Arrays as those to train on and, from their end, those to validate on.
+
+    Raises:
+        DataError: no arrays, or a fraction that leaves nothing on one side.
+    """
+    where = f"validation_split={fraction}"
+    if not isinstance(data, Arrays):
+        why = "only arrays can be divided"
+        raise DataError(explain(where, got="data that come in batches", why=why, fix="give validation_data"))
+    if not is_number(fraction) or not 0 < fraction < 1:
+        raise DataError(
+            explain("validation_split", got=f"{fraction!r}", expected="a fraction between 0 and 1")
+        )
+    count = data.whole.size
+    border = math.floor(count * (1 - fraction))
+    if border in (0, count):
+        side = "train" if border == 0 else "validate"
+        raise DataError(explain(where, got=f"{count} samples", why=f"nothing is left to {side} on"))
+    train = Arrays(data.part(0, border), data.batch_size, seed=data.seed, device=data.device)
+    train.limit = data.limit
+    validation = Arrays(data.part(border, count), batch_size or data.batch_size, device=data.device)
+    return train, limited(validation, steps, "validation_steps")

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import copy
 import itertools
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torchfunc import activations, losses, metrics
+from torchfunc import losses, metrics
 from torchfunc.errors import CompileError, DataError, explain, shorten
 from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
 from torchfunc.training.figures import RunningMean, read
-from torchfunc.training.slots import Slots
+from torchfunc.training.logits import Logits, logits_of
+from torchfunc.training.ports import Port, Slots
 
 LOSSES_BY_SHAPE = ("crossentropy", "ce")
 _BINARY = (losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy)
@@ -40,56 +40,65 @@ class Objective:
     """What a module is trained towards and measured by.
 
     Args:
-        outputs: the module's outputs.
         loss: one for every output, a list with one for each, or a dict by name; None for no loss.
         loss_weights: a number for each loss, as a list or a dict.
         metrics: for one output a metric or a list of them; for several a list of those or a dict by name.
         weighted_metrics: likewise; these take sample weights into account.
-        output_shapes: with None where unknown, if they are known at all.
-        activated_by: the modules whose `activation` (a softmax or sigmoid) made an output. A
-            crossentropy of that output is taken of what the activation was given.
+
+    Attributes:
+        outputs: the module's outputs; None until they are known.
+        settled: whether nothing is left that only a batch can tell.
 
     Raises:
-        CompileError: names or numbers that do not fit the outputs.
         UnknownNameError: a loss or metric of that name does not exist.
     """
 
     def __init__(
         self,
-        outputs: Slots,
-        *,
         loss: Any = None,
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
-        output_shapes: Sequence[Sequence[int | None]] | None = None,
-        activated_by: Mapping[str, nn.Module] | None = None,
     ) -> None:
-        self.outputs = outputs
-        weights = _arranged_weights(outputs, loss_weights)
-        measured = _arranged_metrics(outputs, metrics, "metrics")
-        weighted = _arranged_metrics(outputs, weighted_metrics, "weighted_metrics")
-        shapes: Sequence[Any] = output_shapes or [None] * len(outputs)
-        self.heads = [
-            Head(index, name, *of_this)
-            for index, (name, *of_this) in enumerate(
-                zip(
-                    outputs.names,
-                    _arranged_losses(outputs, loss),
-                    weights,
-                    measured,
-                    weighted,
-                    shapes,
-                    strict=True,
-                )
-            )
-        ]
-        for name, module in (activated_by or {}).items():
-            self.heads[outputs.names.index(name)].tap_into(module)
+        _check_names(loss, metrics, weighted_metrics)
+        self.loss_given, self.loss_weights = loss, loss_weights
+        self.metrics, self.weighted_metrics = metrics, weighted_metrics
+        self.outputs: Slots | None = None
+        self.heads: list[Head] = []
+        self.losing: list[Head] = []
+        self.measures: dict[str, Measure] = {}
         self.total = RunningMean()
+        self.settled = False
+
+    def take(self, outputs: Slots, module: nn.Module) -> None:
+        """Match losses, weights and metrics to the outputs of a module.
+
+        Args:
+            outputs: what is known of them.
+            module: whose submodules the outputs name. Where the `activation` of one made an output, a
+                softmax or sigmoid, its crossentropy is taken of what the activation was given.
+
+        Raises:
+            CompileError: names or numbers that do not fit the outputs.
+        """
+        self.outputs = outputs
+        each = zip(
+            outputs,
+            _arranged_losses(outputs, self.loss_given),
+            _arranged_weights(outputs, self.loss_weights),
+            _arranged_metrics(outputs, self.metrics, "metrics"),
+            _arranged_metrics(outputs, self.weighted_metrics, "weighted_metrics"),
+            strict=True,
+        )
+        self.heads = [Head(index, *of_this) for index, of_this in enumerate(each)]
+        for head, port in zip(self.heads, outputs, strict=True):
+            head.logits = logits_of(port, module, head.loss)
         self.losing = [head for head in self.heads if head.loss is not None]
+        for head in self.heads:
+            head.keeps_running = len(self.losing) > 1
+            head.settle_by_ports()
         self.measures = self._named_measures()
-        self._bound = False
+        self.settled = not any(head.asks_batch for head in self.heads)
 
     def _named_measures(self) -> dict[str, Measure]:
         """Every metric under its name in the logs: `accuracy`, with several outputs `department_accuracy`.
@@ -109,11 +118,6 @@ class Objective:
                     named[_free(name, named)] = measure
         return named
 
-    @property
-    def has_loss(self) -> bool:
-        """Whether any output has a loss."""
-        return bool(self.losing)
-
     def loss(self, outputs: Sequence[Tensor], batch: Batch, extra: Sequence[Tensor] = ()) -> Tensor | None:
         """The loss of a batch: the weighted sum over the outputs, and what the module itself adds.
 
@@ -122,8 +126,6 @@ class Objective:
         Raises:
             DataError: an output with a loss has no target.
         """
-        if not self._bound:
-            self._bind(outputs, batch)
         parts = [head.value(outputs[head.index], batch) for head in self.losing]
         parts += extra
         if not parts:
@@ -154,8 +156,8 @@ class Objective:
 
     def forget_shapes(self) -> None:
         """Take nothing for granted about the outputs' shapes, which were those of other data."""
-        for head in self.heads:
-            head.shape = None
+        for head, port in zip(self.heads, self.outputs or (), strict=True):
+            head.shape = port.shape
 
     def results(self) -> dict[str, Any]:
         """The loss and the metrics over all batches since the last reset, in one read of the device."""
@@ -172,31 +174,46 @@ class Objective:
 
     @property
     def names(self) -> list[str]:
-        """The names in the logs, in their order."""
+        """The names in the logs, in their order; none while the outputs are unknown."""
+        if self.outputs is None:
+            return []
         losing = [f"{head.name}_loss" for head in self.losing]
         return ["loss", *(losing if len(losing) > 1 else []), *self.measures]
 
-    def _bind(self, outputs: Sequence[Tensor], batch: Batch) -> None:
-        """Choose what the shapes of the first batch decide."""
+    @property
+    def asks_outputs(self) -> bool:
+        """Whether the outputs of the first batch have to be seen for it."""
+        return any(head.asks_output for head in self.heads)
+
+    def settle(self, outputs: Sequence[Tensor] | None, batch: Batch) -> None:
+        """Choose what only a batch can tell: the kinds of accuracy and of crossentropy by its shapes.
+
+        Args:
+            outputs: what the module returns for the batch; None where nothing asks for them.
+            batch: the first one.
+
+        Raises:
+            CompileError: an output that cannot be the probabilities that its loss takes it for.
+            DataError: an output with a loss has no target.
+        """
         for head in self.heads:
-            if head.loss is not None or head.measures:
-                head.bind(outputs[head.index], batch)
-            head.keeps_running = len(self.losing) > 1
-        self._bound = True
+            if head.asks_batch:
+                head.settle(None if outputs is None else outputs[head.index], batch)
+        self.settled = True
+
+    def to(self, device: torch.device) -> None:
+        """Have the tensors of the losses on the device."""
+        for head in self.losing:
+            head.loss = head.loss if isinstance(head.loss, str) else head.loss.to(device)
 
     @contextmanager
-    def tapped(self) -> Iterator[None]:
-        """Within it, crossentropies of a softmax or sigmoid are taken of its logits."""
-        taps: list[Any] = [head.tap for head in self.heads if head.tap is not None]
-        before = [tap.module.activation for tap in taps]
-        for tap in taps:
-            tap.module.activation = tap
-        try:
+    def asking(self, module: nn.Module) -> Iterator[None]:
+        """Within it the layers of the module tell the logits that losses take."""
+        with ExitStack() as asked:
+            for head in self.heads:
+                if head.logits is not None:
+                    asked.enter_context(head.logits.asked(module))
             yield
-        finally:
-            for tap, function in zip(taps, before, strict=True):
-                tap.module.activation = function
-                tap.forget()
 
 
 @dataclass
@@ -215,60 +232,62 @@ class Head:
     def __init__(
         self,
         index: int,
-        name: str,
+        port: Port,
         loss: Any,
         weight: float,
         measures: list[Measure],
         weighted_measures: list[Measure],
-        shape: Sequence[int | None] | None,
     ) -> None:
-        self.index, self.name, self.loss, self.weight = index, name, loss, weight
+        self.index, self.name, self.loss, self.weight = index, port.name, loss, weight
         self.measures = measures + weighted_measures
-        self.shape = None if shape is None else tuple(shape)
+        self.shape = port.shape
         self.running = RunningMean()
         self.keeps_running = False
-        self.tap: Tap | None = None
-        self._of_logits: Any = None
+        self.logits: Logits | None = None
 
-    def tap_into(self, module: nn.Module) -> None:
-        """Take the loss of what `module.activation` is given, if the two make one exact function."""
-        function: Any = vars(module).get("activation")
-        fits = {
-            activations.softmax: (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy),
-            activations.sigmoid: (losses.BinaryCrossentropy,),
-        }.get(function, ())
-        if isinstance(self.loss, fits) and self.loss.from_logits:
-            warnings.warn(
-                f"The output {self.name!r} is a {function.__name__} already, and its loss {self.loss.name!r} has "
-                "from_logits=True: it is applied twice. Fix: leave out one of the two.",
-                stacklevel=2,
-            )
-        plain = isinstance(self.loss, fits) and not self.loss.from_logits and self.loss.axis == -1
-        if plain and not isinstance(function, Tap):
-            self.tap = Tap(module, function)
-            self._of_logits = copy.copy(self.loss)
-            self._of_logits.from_logits = True
+    @property
+    def _takes_probabilities(self) -> bool:
+        probable = isinstance(self.loss, _OF_PROBABILITIES) and not self.loss.from_logits
+        return probable and self.logits is None
 
-    def bind(self, output: Tensor, batch: Batch) -> None:
-        """Choose what depends on the shapes of output and target: the kind of accuracy, of crossentropy."""
-        target = self._target(batch)
-        shapes = tuple(output.shape), tuple(target.shape)
-        if isinstance(self.loss, str):
-            self.loss = losses.resolve(self.loss, *shapes)
-        if self.loss is not None:
-            self.loss = self.loss.to(output.device)
-            self._check_probabilities(output.detach())
+    @property
+    def asks_batch(self) -> bool:
+        """Whether there is something that only a batch can tell."""
+        by_shape = isinstance(self.loss, str) or any(each.metric is None for each in self.measures)
+        return by_shape or self._takes_probabilities
+
+    @property
+    def asks_output(self) -> bool:
+        """Whether what the module returns for it has to be seen too."""
+        unknown = self.shape is None or self.shape[-1:] == (None,)
+        return self.asks_batch and (unknown or isinstance(self.loss, str) or self._takes_probabilities)
+
+    def settle_by_ports(self) -> None:
+        """Choose what the loss and the shape of the output decide: a crossentropy says what targets are like."""
+        known = self.shape is not None and self.shape[-1:] != (None,)
         for each in self.measures:
-            chosen = isinstance(each.identifier, str)
-            each.metric = metrics.resolve(each.identifier, *shapes, self.loss) if chosen else each.identifier
+            if not isinstance(each.identifier, str):
+                each.metric = each.identifier
+            elif known and isinstance(self.loss, _OF_PROBABILITIES):
+                each.metric = metrics.resolve(each.identifier, self.shape or (), None, self.loss)
+
+    def settle(self, output: Tensor | None, batch: Batch) -> None:
+        """Choose what depends on the shapes of output and target, and look at the output once."""
+        target = self._target(batch)
+        shape: Any = self.shape if output is None else tuple(output.shape)
+        if isinstance(self.loss, str):
+            self.loss = losses.resolve(self.loss, shape, tuple(target.shape))
+        if output is not None and self._takes_probabilities:
+            self._check_probabilities(output)
+        for each in self.measures:
+            if each.metric is None:
+                each.metric = metrics.resolve(each.identifier, shape, tuple(target.shape), self.loss)
 
     def _check_probabilities(self, output: Tensor) -> None:
         """Refuse what cannot be probabilities where the loss takes them for such: it would be clipped, unlearnable.
 
-        One look at the first batch of all; what is no probability in a linear output shows there.
+        What is no probability in a linear output shows in the first batch.
         """
-        if self.tap is not None or not isinstance(self.loss, _OF_PROBABILITIES) or self.loss.from_logits:
-            return
         low, high = (each.item() for each in torch.aminmax(output))
         # the categorical ones divide by the sum, so that numbers above 1 are fine there
         binary = isinstance(self.loss, _BINARY)
@@ -296,16 +315,16 @@ class Head:
     def value(self, output: Tensor, batch: Batch) -> Tensor:
         """What this output adds to the loss."""
         weight = batch.weights[self.index] if batch.weights else None
-        logits = None if self.tap is None else self.tap.taken(output)
-        if logits is not None:
-            value = self._of_logits(self._target(batch), logits, weight)
+        taken = None if self.logits is None else self.logits.taken(output)
+        if self.logits is not None and taken is not None:
+            value: Tensor = self.logits.loss(self._target(batch), taken, weight)
         else:
             value = self.loss(self._target(batch), output, weight)
         if value.ndim:
             value = value.mean()
         if self.keeps_running:
             self.running.add(value, batch.size)
-        return value if self.weight == 1 else value * self.weight  # type: ignore[no-any-return]
+        return value if self.weight == 1 else value * self.weight
 
     def measure(self, output: Tensor, batch: Batch) -> None:
         """Take a batch into the metrics of this output."""
@@ -319,34 +338,6 @@ class Head:
         for each in self.measures:
             if each.metric is not None:
                 each.metric.reset_state()
-
-
-class Tap:
-    """Stands for an activation while a module is trained: computes the same, and remembers its argument.
-
-    The loss takes the argument only if the output is the very tensor that came from here: a hook
-    that changed it is honoured.
-    """
-
-    def __init__(self, module: nn.Module, function: Any) -> None:
-        self.module, self.function = module, function
-        # what a config says of a layer while it is being trained
-        self.stands_for = function
-        self._seen: tuple[Tensor, Tensor] | None = None
-
-    def __call__(self, logits: Tensor) -> Tensor:
-        activated: Tensor = self.function(logits)
-        self._seen = (logits, activated)
-        return activated
-
-    def taken(self, output: Tensor) -> Tensor | None:
-        """The argument that became `output`, once; None if another tensor did."""
-        seen, self._seen = self._seen, None
-        return seen[0] if seen is not None and seen[1] is output else None
-
-    def forget(self) -> None:
-        """Let go of the last batch."""
-        self._seen = None
 
 
 def is_identifier(value: Any) -> bool:
@@ -405,3 +396,18 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
     """A name, with a number if it is taken."""
     names = itertools.chain([name], (f"{name}_{count}" for count in itertools.count(1)))
     return next(each for each in names if each not in taken)
+
+
+def _check_names(loss: Any, *measured: Any) -> None:
+    """Look every name up, so that a misspelled one is told at once."""
+    _check(loss, losses.get, LOSSES_BY_SHAPE)
+    for given in measured:
+        _check(given, metrics.get, METRICS_BY_SHAPE)
+
+
+def _check(given: Any, look_up: Callable[[Any], Any], chosen_later: Sequence[str]) -> None:
+    if isinstance(given, (list, tuple)) or (isinstance(given, dict) and not is_identifier(given)):
+        for each in given.values() if isinstance(given, dict) else given:
+            _check(each, look_up, chosen_later)
+    elif not isinstance(given, str) or given not in chosen_later:
+        look_up(given)

@@ -121,7 +121,7 @@ class Bar(Line):
         return f"ETA: {clock(spent / step * (self.steps - step))}"
 
 
-def display(verbose: str | int) -> Display:
+def display_of(verbose: str | int) -> Display:
     """What `verbose` asks for: 0 nothing, 1 or "auto" a bar, 2 a line.
 
     Raises:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from torchfunc.callbacks import History
-from torchfunc.training import progress
-from torchfunc.training.batches import Arrays, Data
-from torchfunc.training.checks import whole_number
-from torchfunc.training.config import check_names, compile_config
-from torchfunc.training.feed import checked_batch_size
-from torchfunc.training.loop import Logs, Loop
+from torchfunc import losses, metrics, optimizers
+from torchfunc.callbacks import CallbackList, History
+from torchfunc.config import plain
+from torchfunc.errors import CompileError, explain
+from torchfunc.training.batches import Arrays, Data, drawn_seed
+from torchfunc.training.checks import validation_epochs, whole_number
+from torchfunc.training.convert import Collected
+from torchfunc.training.feed import Feed, checked_batch_size, divided
+from torchfunc.training.loop import Plan, measure, over_batches, over_epochs
 from torchfunc.training.objective import Objective
-from torchfunc.training.optimization import Optimization
-from torchfunc.training.prediction import Collected
-from torchfunc.training.preparation import structure_keys
-from torchfunc.training.run import Run, as_list, divided, validation_epochs
-from torchfunc.training.slots import Slots
-from torchfunc.training.state import random_state
+from torchfunc.training.ports import Ports
+from torchfunc.training.progress import Display, display_of
+from torchfunc.training.state import is_seeded, random_state, restore_random_state
+from torchfunc.training.step import Step
+from torchfunc.tree import map_leaves
 
 
-class Trainer(Loop):
+class Trainer:
     """Fits any `nn.Module` to data. It owns no weights and is no module; `Model.compile` makes one.
 
     ```python
@@ -40,17 +42,16 @@ class Trainer(Loop):
         loss_weights: a number for each loss, likewise.
         metrics: one or a list; for several outputs a list of lists or a dict by output name.
         weighted_metrics: likewise; these take sample weights into account.
-        input_names: what data for the inputs may be called; without them a dict's own keys.
-        output_names: what losses, targets and logs call the outputs; without them a dict's own keys,
-            or `output_0`, `output_1`, ...
-        input_specs: for each input something with `shape` (None where unknown) and `dtype`.
-        output_shapes: the shape of each output, None where unknown.
-        activated_by: by output name, the module whose `activation` (a softmax or sigmoid) made it, so
-            that its crossentropy can be taken of the logits.
-        structure: how the outputs are nested, with their names at the leaves; None for one alone.
+        ports: what the module takes and gives, where that is known before there are data.
+        input_names: instead of ports, what data for the inputs may be called; without them a dict's own keys.
+        output_names: instead of ports, what losses, targets and logs call the outputs; without them a
+            dict's own keys, or `output_0`, `output_1`, ...
         device: where to train: CUDA where there is one, or where the module already is.
-        steps: an object whose `train_step(data)` or `test_step(data)` takes the place of ours: given
-            (x, y) or (x, y, sample_weight), it returns the logs.
+        step: an object whose `train(batch)`, `measure(batch)` or `predict(batch)` takes the place of ours;
+            the first two return the logs, or None to have those of the objective.
+
+    Attributes:
+        step: the `Step` that batches go through.
 
     Raises:
         UnknownNameError: a loss, metric or optimizer of that name does not exist.
@@ -66,36 +67,29 @@ class Trainer(Loop):
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
+        ports: Ports | None = None,
         input_names: Sequence[str] | None = None,
         output_names: Sequence[str] | None = None,
-        input_specs: Sequence[Any] | None = None,
-        output_shapes: Sequence[Sequence[int | None]] | None = None,
-        activated_by: Mapping[str, nn.Module] | None = None,
-        structure: Any = None,
         device: torch.device | str | None = None,
-        steps: Any = None,
+        step: Any = None,
     ) -> None:
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
-        self.activated_by, self.structure = activated_by, structure
-        check_names(loss, metrics, weighted_metrics)
-        super().__init__(
+        self.step = Step(
             module,
-            Optimization(module, optimizer),
-            self._objective_for,
-            output_names=output_names,
-            inputs=None if input_names is None else Slots("input", tuple(input_names)),
-            specs=input_specs,
-            output_shapes=output_shapes,
+            ports or Ports.named(input_names, output_names),
+            Objective(loss, loss_weights, metrics, weighted_metrics),
+            optimizer,
             device=device,
-            steps=steps,
+            own=step,
         )
+        self._seed: int | None = None
+        self._random_state: Mapping[str, Tensor] | None = None
 
     def fit(
         self,
         x: Any = None,
         y: Any = None,
-        *,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: str | int = "auto",
@@ -140,51 +134,43 @@ class Trainer(Loop):
             CompileError: no loss, or no parameters to train.
             DataError: data that do not fit the module, its losses, or each other.
         """
-        epochs = whole_number("epochs", epochs, least=0)
-        initial_epoch = whole_number("initial_epoch", initial_epoch, least=0)
+        plan = Plan(
+            whole_number("initial_epoch", initial_epoch, least=0),
+            whole_number("epochs", epochs, least=0),
+            validation_epochs(validation_freq),
+        )
         validation_batch_size = checked_batch_size(validation_batch_size, "validation_batch_size")
         if validation_steps is not None:
             validation_steps = whole_number("validation_steps", validation_steps, least=1)
-        display, due = progress.display(verbose), validation_epochs(validation_freq)
-        self._begin()
-        seed = self._seed_for(initial_epoch, shuffle=shuffle)
-        train = self._feed.data(
+        display, feed = display_of(verbose), self._begin()
+        train = feed.data(
             x, y, sample_weight,
-            batch_size=batch_size, steps=steps_per_epoch, shuffle=shuffle, seed=seed,
-            class_weight=class_weight,
+            batch_size=batch_size, steps=steps_per_epoch, shuffle=shuffle,
+            seed=self._seed_for(plan.first, shuffle=shuffle), class_weight=class_weight,
         )  # fmt: skip
         validation: Data | None = None
         if validation_data is not None:
             size = validation_batch_size or batch_size
-            validation = self._feed.validation(validation_data, batch_size=size, steps=validation_steps)
+            validation = feed.validation(validation_data, batch_size=size, steps=validation_steps)
         elif validation_split:
             train, validation = divided(train, validation_split, validation_batch_size, validation_steps)
-        self._prepare(train)
-        run = Run(epochs, self._feed, self._extras, train, validation, due, display)
+        self.step.prepare(train)
         history = History()
         params = {
-            "epochs": epochs,
+            "epochs": plan.epochs,
             "steps": train.steps,
             "verbose": verbose,
             "validated": validation is not None,
         }
         events = self._events(callbacks, params, history)
-        logs: Logs = {}
-        with self._session(run.display):
-            events.call("on_train_begin", {})
-            for epoch in range(initial_epoch, epochs):
-                logs = self._epoch(epoch, run, events)
-                if self.module.stop_training:
-                    break
-            self._optimization.finish()
-            events.call("on_train_end", logs)
+        with self._session(display):
+            over_epochs(self.step, plan, train, validation, events, display)
         return history
 
     def evaluate(
         self,
         x: Any = None,
         y: Any = None,
-        *,
         batch_size: int | None = None,
         verbose: str | int = "auto",
         sample_weight: Any = None,
@@ -201,21 +187,19 @@ class Trainer(Loop):
         Raises:
             DataError: data that do not fit the module, its losses, or each other.
         """
-        self._begin()
-        data = self._feed.data(x, y, sample_weight, batch_size=batch_size, steps=steps)
-        self._build(data)
+        feed, display = self._begin(), display_of(verbose)
+        data = feed.data(x, y, sample_weight, batch_size=batch_size, steps=steps)
+        self.step.build(data)
         events = self._events(callbacks, {"steps": data.steps, "verbose": verbose})
-        display = progress.display(verbose)
         with self._session(display):
             display.start(data.steps)
-            done, logs = self._measured(data, events, display)
+            done, logs = measure(self.step, data.epoch(0), events, display)
             display.finish(done, logs)
-        return logs if return_dict else as_list(logs)
+        return logs if return_dict else _as_list(logs)
 
     def predict(
         self,
         x: Any,
-        *,
         batch_size: int | None = None,
         verbose: str | int = "auto",
         steps: int | None = None,
@@ -233,16 +217,22 @@ class Trainer(Loop):
         Raises:
             DataError: data that do not fit the module.
         """
-        self._begin()
-        data = self._feed.data(x, batch_size=batch_size, steps=steps, inputs_only=True)
+        feed, display, collected = self._begin(), display_of(verbose), Collected()
+        data = feed.data(x, batch_size=batch_size, steps=steps, inputs_only=True)
         events = self._events(callbacks, {"steps": data.steps, "verbose": verbose})
-        display = progress.display(verbose)
-        collected = Collected()
+        predict = self.step.act("predict")
         with self._session(display), torch.no_grad():
             self.module.eval()
             events.call("on_predict_begin", {})
             display.start(data.steps)
-            done, _ = self._run(data.epoch(0), self._collecting(collected), "predict", events, display)
+            done, _ = over_batches(
+                self.step,
+                lambda batch: collected.add(predict(batch)),
+                data.epoch(0),
+                "predict",
+                events,
+                display,
+            )
             display.finish(done, {})
             events.call("on_predict_end", {})
         return collected.joined()
@@ -251,55 +241,89 @@ class Trainer(Loop):
         self,
         x: Any,
         y: Any = None,
-        *,
         sample_weight: Any = None,
         class_weight: Mapping[Any, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
         """One step on one batch: its loss, or a list of the loss and the metrics of this batch alone."""
-        self._begin()
-        batch = self._feed.batch(x, y, sample_weight, class_weight)
-        self._prepare(Arrays(batch, batch.size))
+        batch = self._begin().batch(x, y, sample_weight, class_weight)
+        self.step.prepare(Arrays(batch, batch.size))
         with self._session():
             self.module.train()
-            _, logs = self._run([batch], self._step_of("train_step"), "train")
-        return logs if return_dict else as_list(logs)
+            _, logs = over_batches(self.step, self.step.act("train"), [batch], "train")
+        return logs if return_dict else _as_list(logs)
 
     def test_on_batch(
-        self, x: Any, y: Any = None, *, sample_weight: Any = None, return_dict: bool = False
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """The loss, or a list of the loss and the metrics, of one batch in inference mode."""
-        self._begin()
-        batch = self._feed.batch(x, y, sample_weight)
-        self._build(Arrays(batch, batch.size))
+        batch = self._begin().batch(x, y, sample_weight)
+        self.step.build(Arrays(batch, batch.size))
         with self._session():
-            _, logs = self._measured(Arrays(batch, batch.size))
-        return logs if return_dict else as_list(logs)
+            _, logs = measure(self.step, [batch], CallbackList())
+        return logs if return_dict else _as_list(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """What the module returns for one batch in inference mode, as NumPy arrays."""
-        self._begin()
-        batch, collected = self._feed.batch(x), Collected()
+        batch, collected = self._begin().batch(x), Collected()
         with self._session(), torch.no_grad():
             self.module.eval()
-            collected.add(self.predict_step(batch))
+            collected.add(self.step.act("predict")(batch))
         return collected.joined()
 
-    def _objective_for(self, names: tuple[str, ...]) -> Objective:
-        return Objective(
-            Slots("output", names, structure_keys(self.structure)),
-            loss=self.loss,
-            loss_weights=self.loss_weights,
-            metrics=self.metrics,
-            weighted_metrics=self.weighted_metrics,
-            output_shapes=self.output_shapes,
-            activated_by=self.activated_by,
+    def _begin(self) -> Feed:
+        """What makes batches for the module, on its device and as it is now."""
+        self.step.begin()
+        return Feed(self.step)
+
+    @contextmanager
+    def _session(self, display: Display | None = None) -> Iterator[None]:
+        """Within it batches pass; whatever happens, the module is afterwards as before."""
+        try:
+            with self.step.session():
+                yield
+        finally:
+            if display is not None:
+                display.leave()
+
+    def _events(
+        self, callbacks: Any, params: Mapping[str, Any], history: History | None = None
+    ) -> CallbackList:
+        """The callbacks of the user, and after them the history."""
+        given = [callbacks] if hasattr(callbacks, "set_model") else list(callbacks or [])
+        for each in given:
+            if isinstance(each, type) or not hasattr(each, "set_model"):
+                got = f"the class {each.__name__}" if isinstance(each, type) else f"a {type(each).__name__}"
+                fix = f"{each.__name__}()" if isinstance(each, type) else "LambdaCallback(on_epoch_end=...)"
+                raise CompileError(explain("callbacks", got=got, expected="callback objects", fix=fix))
+        return CallbackList(
+            [*given, *([history] if history else [])], model=self.module, trainer=self, params=params
         )
+
+    def _seed_for(self, initial_epoch: int, *, shuffle: bool) -> int | None:
+        """The seed of the orders; a training that goes on where it stopped has one, and a random state."""
+        state, self._random_state = self._random_state, None
+        goes_on = 0 < initial_epoch == self.epoch
+        if state is not None and (goes_on or not is_seeded()):
+            restore_random_state(state)
+        if shuffle and not (goes_on and self._seed is not None):
+            self._seed = drawn_seed()
+        return self._seed if shuffle else None
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
+        return self.step.module
+
+    @property
+    def epoch(self) -> int:
+        """The number of the next epoch: `fit(initial_epoch=trainer.epoch)` goes on with it."""
+        return self.step.epoch
 
     @property
     def optimizer(self) -> Any:
         """The optimizer that was given; it has `learning_rate`, `get_config` and `torch_optimizer`."""
-        return self._optimization.optimizer
+        return self.step.optimization.optimizer
 
     @property
     def learning_rate(self) -> float:
@@ -313,16 +337,16 @@ class Trainer(Loop):
     @property
     def metrics_names(self) -> list[str]:
         """The names of what `evaluate` returns, in their order."""
-        return [] if self.objective is None else self.objective.names
+        return self.step.objective.names
 
     def state_dict(self) -> dict[str, Any]:
         """What a training needs besides weights to go on as if it had not stopped: plain data and tensors."""
         return {
             "epoch": self.epoch,
-            "step": self.step,
+            "step": self.step.count,
             "seed": self._seed,
             "random_state": random_state(),
-            "optimizer": self._optimization.state(),
+            "optimizer": self.step.optimization.state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -331,9 +355,9 @@ class Trainer(Loop):
         PyTorch's random state is restored by that call of `fit`, and not before. Where nobody has seeded
         PyTorch, the next `fit` restores it whatever its `initial_epoch`; a seed of yours is honoured.
         """
-        self.epoch, self.step, self._seed = state["epoch"], state["step"], state["seed"]
-        self._random_state = state["random_state"]
-        self._optimization.load(state["optimizer"])
+        self.step.epoch, self.step.count = state["epoch"], state["step"]
+        self._seed, self._random_state = state["seed"], state["random_state"]
+        self.step.optimization.load(state["optimizer"])
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `compile` as plain data.
@@ -341,6 +365,17 @@ class Trainer(Loop):
         Raises:
             SavingError: a function or an object among them that no file can name.
         """
-        return compile_config(
-            self.optimizer, self.loss, self.loss_weights, self.metrics, self.weighted_metrics
-        )
+        weights = self.loss_weights
+        return {
+            "optimizer": optimizers.serialize(self.optimizer),
+            "loss": plain(self.loss, lambda each, name: losses.serialize(each)),
+            "loss_weights": None if weights is None else plain(map_leaves(float, weights)),
+            "metrics": plain(self.metrics, lambda each, name: metrics.serialize(each)),
+            "weighted_metrics": plain(self.weighted_metrics, lambda each, name: metrics.serialize(each)),
+        }
+
+
+def _as_list(logs: Mapping[str, Any]) -> Any:
+    """The values of the logs in their order; a single one as it is."""
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values

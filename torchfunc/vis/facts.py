@@ -149,8 +149,7 @@ class _Gathering:
             calls,
             takes=takes,
             taken=tuple(self._taken(links) for links in takes),
-            # a model that is called with masks returns those of its outputs beside them
-            specs=tuple(call.specs[0] if "masks" in call.kwargs else call.specs for call in calls),
+            specs=tuple(_specs_of(call, module) for call in calls),
             tensors=tuple(weights_of(module)) if module is not None else (),
         )
 
@@ -198,6 +197,11 @@ class _Gathering:
         for index, (path, _) in enumerate(leaves_with_path(self.graph.calls[ref.row].specs)):
             if path[: len(ref.path)] == ref.path:
                 yield Link(name, call, index, path, f"{name}[{call}][{index}]")
+
+
+def _specs_of(call: Call, module: nn.Module | None) -> Any:
+    """The specs of the outputs; a model that is called with masks returns those of its outputs beside them."""
+    return call.specs[0] if hasattr(module, "output_masks") and "masks" in call.kwargs else call.specs
 
 
 def _kind_of(call: Call, module: nn.Module | None) -> Kind:

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
+
+from typing_extensions import Unpack
 
 from torchfunc.errors import MissingExtraError, TorchfuncError, UnknownNameError, explain, shorten
 from torchfunc.graph.graph import Graph
@@ -26,65 +28,73 @@ PICTURES = ("png", "svg", "pdf", "jpg", "gif")
 TEXTS = ("dot", "gv")
 
 
-def to_dot(
-    graph: Graph | None,
-    modules: Modules,
-    *,
-    name: str,
-    show_shapes: bool = False,
-    show_dtype: bool = False,
-    show_layer_names: bool = False,
-    rankdir: Direction = "TB",
-    expand_nested: bool = False,
-    dpi: int = 200,
-    show_layer_activations: bool = False,
-    show_trainable: bool = False,
-    splines: Splines = "spline",
-) -> str:
+class Shown(TypedDict, total=False):
+    """What a drawing shows of each layer.
+
+    Attributes:
+        show_shapes: whether each layer shows the shapes that it takes and returns.
+        show_dtype: whether it shows the dtype that it returns.
+        show_layer_names: whether it shows its name beside what it is.
+        show_layer_activations: whether a layer that has one shows its activation.
+        show_trainable: whether a layer with weights shows if they are trained.
+        expand_nested: whether a nested model is a frame around its layers rather than one box.
+    """
+
+    show_shapes: bool
+    show_dtype: bool
+    show_layer_names: bool
+    show_layer_activations: bool
+    show_trainable: bool
+    expand_nested: bool
+
+
+class Drawing(Shown, total=False):
+    """How a model is drawn.
+
+    Attributes:
+        rankdir: which way the graph runs: "TB" is from top to bottom, "LR" from left to right.
+        dpi: dots per inch of a png, jpg or gif.
+        splines: how the edges are drawn.
+    """
+
+    rankdir: Direction
+    dpi: int
+    splines: Splines
+
+
+def to_dot(graph: Graph | None, modules: Modules, *, name: str, **options: Unpack[Drawing]) -> str:
     """A model as text in Graphviz's DOT language.
 
     Args:
         graph: its table of calls; None for a model without one, which is one box.
         modules: its modules under their names, and the model itself under the empty name.
         name: what the model is called.
-        show_shapes: whether each layer shows the shapes that it takes and returns.
-        show_dtype: whether it shows the dtype that it returns.
-        show_layer_names: whether it shows its name beside what it is.
-        rankdir: which way the graph runs: "TB" is from top to bottom, "LR" from left to right.
-        expand_nested: whether a nested model is a frame around its layers rather than one box.
-        dpi: dots per inch of a png, jpg or gif.
-        show_layer_activations: whether a layer that has one shows its activation.
-        show_trainable: whether a layer with weights shows if they are trained.
-        splines: how the edges are drawn.
+        options: see `Shown` and `Drawing`.
 
     Raises:
-        UnknownNameError: a `rankdir` or `splines` that Graphviz does not have.
+        UnknownNameError: an option that does not exist; a `rankdir` or `splines` that Graphviz does not have.
         TorchfuncError: a `dpi` that is no positive number.
     """
-    shown = {
-        "show_shapes": show_shapes,
-        "show_dtype": show_dtype,
-        "show_layer_names": show_layer_names,
-        "show_layer_activations": show_layer_activations,
-        "show_trainable": show_trainable,
-        "expand_nested": expand_nested,
-    }
-    return _text(_picture(graph, modules, name, rankdir=rankdir, dpi=dpi, splines=splines, **shown))
+    return _text(_picture(graph, modules, name, **options))
 
 
-def model_to_dot(
-    graph: Graph | None, modules: Modules, *, name: str, show_layer_names: bool = True, **options: Any
-) -> Any:
-    """A model as a `pydot.Dot`, to be changed or drawn further; the arguments are those of `to_dot`.
+def model_to_dot(graph: Graph | None, modules: Modules, *, name: str, **options: Unpack[Drawing]) -> Any:
+    """A model as a `pydot.Dot` that shows the names; the arguments are those of `to_dot`.
 
     Raises:
         MissingExtraError: pydot is not installed.
     """
-    return _pydot(_picture(graph, modules, name, show_layer_names=show_layer_names, **options))
+    drawing: Drawing = {"show_layer_names": True, **options}
+    return _pydot(_picture(graph, modules, name, **drawing))
 
 
 def plot(
-    graph: Graph | None, modules: Modules, *, name: str, to_file: str | Path = "model.png", **options: Any
+    graph: Graph | None,
+    modules: Modules,
+    *,
+    name: str,
+    to_file: str | Path = "model.png",
+    **options: Unpack[Drawing],
 ) -> Any:
     """Draw a model to a file: png, svg, pdf, jpg or gif, or as text with the ending dot or gv.
 
@@ -93,7 +103,7 @@ def plot(
         modules: its modules under their names.
         name: what it is called.
         to_file: where to; the ending decides the format, and without one it is a png.
-        **options: those of `to_dot`.
+        options: those of `to_dot`.
 
     Returns:
         The picture, which a notebook shows, if called in one; else None.
@@ -122,7 +132,7 @@ def _picture(
     rankdir: Direction = "TB",
     dpi: int = 200,
     splines: Splines = "spline",
-    **shown: bool,
+    **shown: Unpack[Shown],
 ) -> Picture:
     _check(rankdir, splines, dpi)
     known = [each.name for each in fields(Options)]

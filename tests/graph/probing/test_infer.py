@@ -306,6 +306,28 @@ def test_weights_are_drawn_as_if_nothing_had_been_tried() -> None:
     assert all(torch.equal(a, b) for a, b in zip(tried.parameters(), run.parameters(), strict=True))
 
 
+def test_a_lazy_module_made_while_a_layer_around_it_is_tried_makes_real_weights_too() -> None:
+    class Late(Layer):
+        def build(self, input_shape: Any) -> None:
+            self.inner = nn.LazyLinear(5)
+            self.outer = tf.layers.Dense(2)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.outer(self.inner(inputs))
+
+    module = nn.Sequential(Late())
+    assert module(tf.Input((3,))).shape == (None, 2)
+    shapes = {name: tuple(each.shape) for name, each in module.named_parameters()}
+    assert shapes == {
+        "0.inner.weight": (5, 3),
+        "0.inner.bias": (5,),
+        "0.outer.weight": (2, 5),
+        "0.outer.bias": (2,),
+    }
+    assert module[0].inner.weight.device.type == "cpu" and module(torch.ones(4, 3)).shape == (4, 2)
+    assert module[0].inner.weight.std() > 0 and not module[0].inner._forward_pre_hooks
+
+
 class Pair(NamedTuple):
     left: Tensor
     right: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,8 +43,8 @@ def _at_rest(layer: nn.Module) -> Iterator[None]:
         try:
             yield
         finally:
-            for each in layer.modules():
-                unchanged.remember(each)
+            unchanged.remember(layer.modules())
+            prepare(layer.modules())
 
 
 def _without_room(layer: nn.Module, error: RuntimeError) -> ShapeError:
@@ -59,16 +59,17 @@ def _without_room(layer: nn.Module, error: RuntimeError) -> ShapeError:
     )
 
 
-def prepare(target: Any) -> None:
+def prepare(modules: Iterable[nn.Module]) -> None:
     """Let every module run as it is, and those without weights make them."""
-    for each in target.modules() if isinstance(target, nn.Module) else ():
+    for each in modules:
         each.__dict__.pop("_compiled_call_impl", None)
-        _initialize_by_door(each)
+        if "_initialize_hook" in each.__dict__:
+            _initialize_by_door(each)
 
 
 def _initialize_by_door(module: nn.Module) -> None:
     """Let one of PyTorch's lazy modules make real weights during the try, and keep them."""
-    hook = module.__dict__.get("_initialize_hook")
+    hook: Any = module._initialize_hook
     if hook is None or hook.id not in module._forward_pre_hooks:
         return
     initialize: Any = module._infer_parameters

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from torchfunc.graph.probing.building import prepare
 from torchfunc.graph.probing.meta import OnMeta
-from torchfunc.graph.probing.results import form_of, merged
+from torchfunc.graph.probing.results import merged
 from torchfunc.graph.probing.unchanged import Unchanged
 from torchfunc.graph.probing.values import returned_on_cpu
 from torchfunc.graph.spec import Number, Spec
@@ -39,15 +39,15 @@ def infer(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
         Exception: whatever the call itself raises.
     """
     symbols = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, (Spec, Number))]
-    count = min((len(symbol.worlds) for symbol in symbols if len(symbol.worlds) > 1), default=1)
-    live = any(isinstance(symbol, Number) for symbol in symbols)
+    count = min([len(symbol.worlds) for symbol in symbols if len(symbol.worlds) > 1], default=1)
+    live = Number in map(type, symbols)
     try:
         results = _on_meta(target, args, kwargs, count)
     except Exception as error:
         if not _wants_values(error):
             raise
         results, live = returned_on_cpu(target, args, kwargs, count), True
-        if not isinstance(target, nn.Module) and not _are_tensors(results):
+        if not isinstance(target, nn.Module) and not _are_tensors(results[:2]):
             raise  # a number made of values, and no module that could make it at every call
     return merged(results, live)
 
@@ -57,7 +57,7 @@ def _on_meta(target: Any, args: Any, kwargs: Any, count: int) -> list[Any]:
     with Unchanged(target) as unchanged:
         results = [_try(target, args, kwargs, world, unchanged) for world in range(min(count, 2))]
         if count > 2:
-            results += _last_world(target, args, kwargs, results[0], unchanged)
+            results += _last_world(target, args, kwargs, unchanged)
     return results
 
 
@@ -77,8 +77,8 @@ def failure(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
 
 def _try(target: Any, args: Any, kwargs: Any, world: int, unchanged: Unchanged) -> Any:
     """What the call returns in one world, where tensors have no data; nothing is left behind."""
-    args, kwargs = _in_world((args, kwargs), world)
-    prepare(target)
+    args, kwargs = _in_world(args, world), kwargs and _in_world(kwargs, world)
+    prepare(unchanged.modules.values())
     with torch.no_grad(), OnMeta():
         result = target(*args, **kwargs)
     unchanged.restore()
@@ -97,15 +97,14 @@ def _in_world(tree: Any, world: int) -> Any:
     return map_leaves(stand_in, tree)
 
 
-def _last_world(target: Any, args: Any, kwargs: Any, expected: Any, unchanged: Unchanged) -> list[Any]:
-    """What the call returns where every unknown dimension is 1, if it can be made and has the same form."""
+def _last_world(target: Any, args: Any, kwargs: Any, unchanged: Unchanged) -> list[Any]:
+    """What the call returns where every unknown dimension is 1, if it can be made."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = _try(target, args, kwargs, 2, unchanged)
+            return [_try(target, args, kwargs, 2, unchanged)]
     except Exception:
         return []
-    return [result] if form_of(result) == form_of(expected) else []
 
 
 def _wants_values(error: Exception) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from torchfunc.graph.probing.shortcuts import shortcut
+from torchfunc.graph.probing import shortcuts
 from torchfunc.tree import leaves, map_leaves
 
 _paused: ContextVar[bool] = ContextVar("meta_paused", default=False)
@@ -31,7 +31,9 @@ _COUNTING = frozenset(
     for home in (torch, Tensor)
     for name in ("nonzero", "argwhere", "masked_select")
     if hasattr(home, name)
-)
+) | {torch.where, Tensor.__getitem__}
+_BRANCHES = (tuple, list, dict, slice)
+_NUMBERS = frozenset({int, float, bool})
 _RECURRENCES = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
 _FACTORIES = frozenset(
     "arange as_tensor asarray bartlett_window blackman_window empty empty_permuted empty_strided eye full "
@@ -75,14 +77,17 @@ class OnMeta(TorchFunctionMode):
         kwargs = kwargs or {}
         if _paused.get():
             return func(*args, **kwargs)
-        args, kwargs = map_leaves(self._on_meta, args), map_leaves(self._on_meta, kwargs)
+        args = tuple(self._moved(args))
+        if kwargs:
+            kwargs = dict(zip(kwargs, self._moved(kwargs.values()), strict=True))
         if func in _ONE_DTYPE:
             _require_one_dtype(args)
-        if _counts_values(func, args, kwargs):
+        if func in _COUNTING and _counts_values(func, args, kwargs):
             raise NotImplementedError("the size of the result is data-dependent")
-        stated = shortcut(func, args, kwargs)
-        if stated is not None:
-            return stated
+        if func in shortcuts.SHORTCUTS:
+            stated = shortcuts.shortcut(func, args, kwargs)
+            if stated is not None:
+                return stated
         name = getattr(func, "__name__", "")
         if name in _FACTORIES and getattr(torch, name, None) is func:
             kwargs["device"] = "meta"
@@ -97,29 +102,44 @@ class OnMeta(TorchFunctionMode):
             kwargs["device"] = "meta"
         return func(*args, **kwargs)
 
-    def _on_meta(self, value: Any) -> Any:
-        if not isinstance(value, Tensor) or value.device.type == "meta":
-            return value
-        if id(value) not in self._stand_ins:
+    def _moved(self, values: Iterable[Any]) -> list[Any]:
+        """Arguments with stand-ins for real tensors; numbers, and tuples of them, need no closer look."""
+        moved = [*values]
+        for index, value in enumerate(moved):
+            if isinstance(value, Tensor):
+                if not value.is_meta:
+                    moved[index] = self._stand_in(value)
+            elif type(value) is tuple and _NUMBERS.issuperset(map(type, value)):
+                continue
+            elif isinstance(value, _BRANCHES):
+                moved[index] = map_leaves(self._on_meta, value)
+        return moved
+
+    def _on_meta(self, leaf: Any) -> Any:
+        return self._stand_in(leaf) if isinstance(leaf, Tensor) and not leaf.is_meta else leaf
+
+    def _stand_in(self, real: Tensor) -> Tensor:
+        if id(real) not in self._stand_ins:
             with torch._C.DisableTorchFunction():
-                stand_in = torch.empty_like(value, device="meta")
+                stand_in = torch.empty_like(real, device="meta")
             # the real one is kept too, so that its id stays its own
-            self._stand_ins[id(value)] = (stand_in, value)
-        return self._stand_ins[id(value)][0]
+            self._stand_ins[id(real)] = (stand_in, real)
+        return self._stand_ins[id(real)][0]
 
 
 def _require_one_dtype(args: tuple[Any, ...]) -> None:
     """Raise what the CPU would: without data PyTorch multiplies tensors of any two dtypes."""
-    kinds = dict.fromkeys(str(arg.dtype).removeprefix("torch.") for arg in args if isinstance(arg, Tensor))
+    kinds = dict.fromkeys([arg.dtype for arg in args if isinstance(arg, Tensor)])
     if len(kinds) > 1:
-        raise RuntimeError(f"tensors of one dtype are multiplied, and these are {' and '.join(kinds)}")
+        names = " and ".join(str(kind).removeprefix("torch.") for kind in kinds)
+        raise RuntimeError(f"tensors of one dtype are multiplied, and these are {names}")
 
 
 def _counts_values(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether the size of the result hangs on values; PyTorch would say 0 without data."""
     if func is Tensor.__getitem__:
         return any(isinstance(leaf, Tensor) and leaf.dtype is torch.bool for leaf in leaves(args[1:]))
-    return func in _COUNTING or (func is torch.where and len(args) + len(kwargs) == 1)
+    return func is not torch.where or len(args) + len(kwargs) == 1
 
 
 def _recurrence(name: str, args: tuple[Any, ...]) -> Any:

@@ -1,7 +1,7 @@
 """What the commonest functions return, stated: PyTorch works some of them out in milliseconds of Python.
 
 A shortcut answers for the plain case alone, and None for every other: then PyTorch is asked, which also
-has the words for what is wrong. `tests/graph/test_infer.py` compares each with PyTorch.
+has the words for what is wrong. `tests/graph/probing/test_infer.py` compares each with PyTorch.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def _log_softmax(value: Any, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
 
 
 def _fits(value: Tensor, channels: int, *vectors: Any) -> bool:
-    return all(v is None or (v.shape == (channels,) and v.dtype is value.dtype) for v in vectors)
+    given = [(each.shape, each.dtype) for each in vectors if each is not None]
+    return given.count(((channels,), value.dtype)) == len(given)
 
 
 def _batch_norm(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import collections
-import dataclasses
+import operator
 import random
 import types
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -35,31 +36,29 @@ class RandomStates:
             random.setstate(self._others[1])
 
 
-def _is_foreign(target: Any) -> bool:
-    """Whether code from outside of PyTorch and torchfunc runs when `target` is called."""
-    called = [type(each) for each in target.modules()] if isinstance(target, nn.Module) else [target]
-    own = ("torch.", "torchfunc.", "_operator.")
-    homes = (f"{getattr(each, '__module__', None) or 'torch'}." for each in called)
-    return not all(home.startswith(own) for home in homes)
-
-
 class Unchanged:
     """Afterwards the attributes of a module and of all inside it, and the random states, are as before.
 
-    What counts is which objects the attributes, and the lists, dicts and sets among them, hold.
+    What counts is which objects the attributes, and the lists, dicts and sets among them, hold. Most tries
+    change none, so all of them are compared at once, by identity; only then is it asked which one differs.
 
     Args:
         target: the module or function that is tried.
         with_values: whether the numbers in tensors that are no parameters or buffers are put back too.
+
+    Attributes:
+        modules: the target and all inside it, and those that were made while it was tried, by their ids.
     """
 
     def __init__(self, target: Any, *, with_values: bool = False) -> None:
-        self._contents: dict[int, tuple[Any, Any]] = {}
-        self._tensors: dict[int, tuple[Tensor, int, Tensor]] = {}
-        self._modules = list(target.modules()) if isinstance(target, nn.Module) else []
-        self._all_states = _is_foreign(target)
-        self._with_values = with_values
+        self.modules: dict[int, nn.Module] = {}
         self.is_at_rest = False
+        self._target = target
+        self._with_values = with_values
+        self._all_states = False
+        self._held: dict[int, tuple[Any, tuple[Any, ...], list[list[Any]]]] = {}
+        self._flat: tuple[list[Any], list[list[Any]]] | None = None  # all the views, and their content
+        self._tensors: dict[int, tuple[Tensor, int, Tensor]] = {}
 
     @staticmethod
     def current() -> Unchanged | None:
@@ -67,10 +66,11 @@ class Unchanged:
         return _current.get()
 
     def __enter__(self) -> Unchanged:
-        self._token = _current.set(self)
+        self.remember(self._target.modules() if isinstance(self._target, nn.Module) else ())
+        called = {type(each): each for each in self.modules.values()}.values() or (self._target,)
+        self._all_states = self._all_states or any(map(_is_foreign, called))
         self._states = RandomStates(all_of_them=self._all_states)
-        for module in self._modules:
-            self.remember(module)
+        self._token = _current.set(self)
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -79,8 +79,13 @@ class Unchanged:
 
     def restore(self) -> None:
         """Put everything back; it can be tried again afterwards."""
-        for container, content in self._contents.values():
-            _refill(container, content)
+        if self._flat is None:
+            _, seen, kept = zip(*self._held.values(), strict=True) if self._held else ((), (), ())
+            self._flat = [*chain.from_iterable(seen)], [*chain.from_iterable(kept)]
+        if not _same(*self._flat):
+            for container, views, content in self._held.values():
+                if not _same(views, content):
+                    _refill(container, content)
         for tensor, version, value in self._tensors.values():
             if tensor._version != version:
                 with torch.no_grad():
@@ -90,35 +95,66 @@ class Unchanged:
     @contextmanager
     def at_rest(self) -> Iterator[None]:
         """Within it the random numbers go on from before the try, and what they come to is what is kept."""
-        during = RandomStates(all_of_them=self._all_states)
+        all_of_them = self._all_states
+        during = RandomStates(all_of_them=all_of_them)
         self._states.restore()
         self.is_at_rest = True
         try:
             yield
         finally:
             self.is_at_rest = False
-            self._states = RandomStates(all_of_them=self._all_states)
+            self._states = RandomStates(all_of_them=all_of_them)
             during.restore()
 
-    def remember(self, module: nn.Module) -> None:
-        """Note what a module holds now as that to which it shall return."""
-        waiting: list[Any] = [module.__dict__]
-        registries = [module.__dict__.get(name) for name in ("_parameters", "_buffers", "_modules")]
-        skip = {id(each) for each in registries}
-        for each in registries:
-            if isinstance(each, dict):
-                self._contents[id(each)] = each, each.copy()
+    def remember(self, modules: Iterable[nn.Module]) -> None:
+        """Note what modules hold now as that to which they shall return."""
+        for container in self._containers(modules):
+            if isinstance(container, dict):
+                kind = OrderedDict if isinstance(container, OrderedDict) else dict
+                views: tuple[Any, ...] = kind.keys(container), kind.values(container)
+            else:
+                views = (container,)
+            self._held[id(container)] = container, views, [*map(list, views)]
+        self._flat = None
+
+    def _containers(self, modules: Iterable[nn.Module]) -> list[Any]:
+        """The containers among the attributes of modules, and those in them; a tuple is only looked into."""
+        closed: set[int] = set()  # they hold modules, parameters and buffers
+        found: dict[int, Any] = {}
+        waiting: list[Any] = []
+        for module in modules:
+            self.modules[id(module)] = module
+            closed.update(map(id, map(module.__dict__.get, ("_parameters", "_buffers", "_modules"))))
+            waiting.append(module.__dict__)
         while waiting:
             container = waiting.pop()
-            self._contents[id(container)] = container, container.copy()
-            values = container.values() if isinstance(container, dict) else container
+            if id(container) in found:
+                continue
+            found[id(container)] = container
+            if id(container) in closed:
+                continue
+            values = dict.values(container) if isinstance(container, dict) else container
+            if _PLAIN.issuperset(map(type, values)):
+                continue
             for value in values:
-                inner = _contents_of(value)
-                if inner is not None and id(inner) not in skip:
-                    skip.add(id(inner))
-                    waiting.append(inner)
-                elif self._with_values and isinstance(value, Tensor):
-                    self._keep(value)
+                if type(value) in _CONTAINERS:
+                    waiting.append(value)
+                elif type(value) not in _PLAIN:
+                    waiting += self._inside(value)
+        return [each for each in found.values() if not isinstance(each, tuple)]
+
+    def _inside(self, value: Any) -> list[Any]:
+        """What can be refilled in a value that is no plain one; a tensor and foreign code are noted."""
+        if isinstance(value, Tensor):
+            if self._with_values:
+                self._keep(value)
+            return []
+        self._all_states = self._all_states or (callable(value) and _is_foreign(value))
+        found = [value] if isinstance(value, (*_KINDS, tuple)) else []
+        if found or isinstance(value, types.SimpleNamespace) or hasattr(type(value), "__dataclass_fields__"):
+            fields = getattr(value, "__dict__", None)
+            found += [fields] if isinstance(fields, dict) else []
+        return found
 
     def _keep(self, tensor: Tensor) -> None:
         if id(tensor) not in self._tensors and not nn.parameter.is_lazy(tensor):
@@ -126,29 +162,29 @@ class Unchanged:
                 self._tensors[id(tensor)] = tensor, tensor._version, tensor.detach().clone()
 
 
-def _contents_of(value: Any) -> Any:
-    """What can be refilled in a value: itself if it is a container, or the fields of a plain object."""
-    if isinstance(value, (dict, list, set, collections.deque)):
-        return value
-    if isinstance(value, tuple):
-        return list(value)
-    is_plain = isinstance(value, types.SimpleNamespace) or dataclasses.is_dataclass(value)
-    return value.__dict__ if is_plain and hasattr(value, "__dict__") and not isinstance(value, type) else None
+_KINDS = (OrderedDict, dict, list, set, deque)
+_CONTAINERS = frozenset({*_KINDS, tuple})
+_PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
-def _refill(container: Any, content: Any) -> None:
-    if _same(container, content):
-        return
-    container.clear()
-    container.update(content) if isinstance(container, (dict, set)) else container.extend(content)
+def _is_foreign(called: Any) -> bool:
+    """Whether code from outside of PyTorch and torchfunc runs when something is called."""
+    home = f"{getattr(called, '__module__', None) or 'torch'}."
+    return not home.startswith(("torch.", "torchfunc.", "_operator."))
 
 
-def _same(a: Any, b: Any) -> bool:
-    """Whether two containers hold the same objects in the same order (without comparing tensors)."""
-    if len(a) != len(b):
-        return False
-    if isinstance(a, set):
-        return bool(a == b)
-    if isinstance(a, dict):
-        return all(x is y and a[x] is b[y] for x, y in zip(a, b, strict=True))
-    return all(x is y for x, y in zip(a, b, strict=True))
+def _same(views: Iterable[Any], content: Iterable[list[Any]]) -> bool:
+    """Whether containers hold the same objects in the same order (without comparing tensors)."""
+    objects = map(operator.is_, chain.from_iterable(views), chain.from_iterable(content))
+    return [*map(len, views)] == [*map(len, content)] and all(objects)
+
+
+def _refill(container: Any, content: list[list[Any]]) -> None:
+    """Put content back by the methods of the kind itself: what a subclass makes of them may do more."""
+    kind: Any = next(each for each in _KINDS if isinstance(container, each))
+    kind.clear(container)
+    if issubclass(kind, dict):
+        for key, value in zip(*content, strict=True):
+            kind.__setitem__(container, key, value)
+    else:
+        (kind.update if kind is set else kind.extend)(container, content[0])

@@ -32,17 +32,16 @@ def returned_on_cpu(target: Callable[..., Any], args: Any, kwargs: Any, count: i
         map_with_path(lambda path, *values, world=world: _scaled_up(values, world), *found)
         for world in WORLDS[:2]
     ]
-    last = _last_on_cpu(target, args, kwargs, found[0]) if count > 2 else []
+    last = _last_on_cpu(target, args, kwargs) if count > 2 else []
     return [map_leaves(_meta_like, each) for each in scaled] + last
 
 
-def _last_on_cpu(target: Any, args: Any, kwargs: Any, expected: Any) -> list[Any]:
+def _last_on_cpu(target: Any, args: Any, kwargs: Any) -> list[Any]:
     """As `_last_world`, on numbers."""
     try:
-        result = _call_on_cpu(target, *_filled(_scaled_down(args, kwargs, WORLDS[2]), (1,)))
+        return [_call_on_cpu(target, *_filled(_scaled_down(args, kwargs, WORLDS[2]), (1,)))]
     except Exception:
         return []
-    return [result] if form_of(result) == form_of(expected) else []
 
 
 def _first_that_works(target: Any, tree: Any, fills: list[tuple[int, ...]]) -> Any:
@@ -59,8 +58,8 @@ def _call_on_cpu(target: Any, args: Any, kwargs: Any) -> Any:
 
     A model is checked under `torch.device("meta")` before it is loaded, so the CPU is asked for by name.
     """
-    with Unchanged(target, with_values=True), torch.no_grad(), torch.device("cpu"):
-        prepare(target)
+    with Unchanged(target, with_values=True) as unchanged, torch.no_grad(), torch.device("cpu"):
+        prepare(unchanged.modules.values())
         if not isinstance(target, nn.Module) or isinstance(target, torch.jit.ScriptModule):
             return target(*args, **kwargs)
         named = itertools.chain(target.named_parameters(), target.named_buffers())

@@ -6,10 +6,12 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
 from torchfunc import activations, registry
 from torchfunc.layers.arguments import count, known
 from torchfunc.layers.convolution.kernel import Convolution, Sizes, conv1d
+from torchfunc.layers.layer import CommonButActivity
 
 
 class _Depthwise(Convolution):
@@ -21,7 +23,7 @@ class _Depthwise(Convolution):
     def _depthwise_weight(self, channels: int) -> Tensor:
         """(channels * multiplier, 1, *kernel) for `F.conv2d`; Keras has (*kernel, channels, multiplier)."""
         layout = (*range(2, self.rank + 2), 0, 1)
-        weight: Tensor = self.make_weight(
+        weight: Tensor = self.make_kernel(
             "depthwise", (*self.kernel_size, channels, self.depth_multiplier), layout
         )
         value = weight.data.reshape(channels * self.depth_multiplier, 1, *self.kernel_size)
@@ -51,7 +53,7 @@ class _DepthwiseConv(_Depthwise):
         strides, padding, data_format, dilation_rate: as for Conv2D.
         depth_multiplier: the number of output channels for each channel of the input.
         activation, use_bias, initializers, regularizers, constraints: as for Dense.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     def __init__(
@@ -71,10 +73,11 @@ class _DepthwiseConv(_Depthwise):
         activity_regularizer: Any = None,
         depthwise_constraint: Any = None,
         bias_constraint: Any = None,
-        **kwargs: Any,
+        **common: Unpack[CommonButActivity],
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.keep_words(("depthwise", "bias"), locals())
+        super().__init__(activity_regularizer=activity_regularizer, **common)
+        self._describe_weight("depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.depth_multiplier = count(type(self).__name__, "depth_multiplier", depth_multiplier)
         self.place_kernel(kernel_size, strides, padding, data_format, dilation_rate)
         self.activation = activations.get(activation)
@@ -83,7 +86,7 @@ class _DepthwiseConv(_Depthwise):
     def build(self, input_shape: Any) -> None:
         channels = known(self, input_shape, self._channels, "channels")
         self.weight = self._depthwise_weight(channels)
-        self.bias = self.make_weight("bias", (channels * self.depth_multiplier,)) if self.use_bias else None
+        self.bias = self._make_weight("bias", (channels * self.depth_multiplier,)) if self.use_bias else None
 
     def output_channels(self) -> int:
         return self.weight.shape[0]
@@ -121,7 +124,7 @@ class _SeparableConv(_Depthwise):
         strides, padding, data_format, dilation_rate: as for Conv2D; they concern the first convolution.
         depth_multiplier: the number of channels between the two for each channel of the input.
         activation, use_bias, initializers, regularizers, constraints: as for Dense.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     _depthwise_name = "depthwise_weight"
@@ -147,10 +150,12 @@ class _SeparableConv(_Depthwise):
         depthwise_constraint: Any = None,
         pointwise_constraint: Any = None,
         bias_constraint: Any = None,
-        **kwargs: Any,
+        **common: Unpack[CommonButActivity],
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.keep_words(("depthwise", "pointwise", "bias"), locals())
+        super().__init__(activity_regularizer=activity_regularizer, **common)
+        self._describe_weight("depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        self._describe_weight("pointwise", pointwise_initializer, pointwise_regularizer, pointwise_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.filters = count(type(self).__name__, "filters", filters)
         self.depth_multiplier = count(type(self).__name__, "depth_multiplier", depth_multiplier)
         self.place_kernel(kernel_size, strides, padding, data_format, dilation_rate)
@@ -163,8 +168,8 @@ class _SeparableConv(_Depthwise):
         between = channels * self.depth_multiplier
         layout = (*range(2, self.rank + 2), 1, 0)
         self.depthwise_weight = self._depthwise_weight(channels)
-        self.pointwise_weight = self.make_weight("pointwise", (*self._ones, between, self.filters), layout)
-        self.bias = self.make_weight("bias", (self.filters,)) if self.use_bias else None
+        self.pointwise_weight = self.make_kernel("pointwise", (*self._ones, between, self.filters), layout)
+        self.bias = self._make_weight("bias", (self.filters,)) if self.use_bias else None
 
     def forward(self, inputs: Tensor) -> Tensor:
         x, padding = self.padded(inputs)

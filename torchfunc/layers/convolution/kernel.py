@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchfunc import activations, constraints, initializers, regularizers
+from torchfunc import activations
 from torchfunc.layers.arguments import choice, counts, floating, keeps_shape, same_width
 from torchfunc.layers.windows import Spatial, same_total, windows
 
@@ -24,12 +24,12 @@ class Convolution(Spatial):
     """A kernel that slides over space, and the activation of what it makes."""
 
     supports_masking: bool = False
+    activates_output: ClassVar[bool] = True
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
     kernel_size: tuple[int, ...]
     strides: tuple[int, ...]
     dilation_rate: tuple[int, ...]
     filters: int
-    activation: Any
 
     def place_kernel(
         self, kernel_size: Any, strides: Any, padding: Any, data_format: Any, dilation_rate: Any
@@ -85,25 +85,17 @@ class Convolution(Spatial):
         are put back; one that does not (a softmax) wants them in order.
         """
         activation = self.activation
-        twin = _in_place(activation) if self._fresh else activation
+        twin = _in_place(activation) if self._fresh and self.before_activation is None else activation
         if twin is not activation:
             outputs = twin(outputs)
         if self._outward is not None:
             outputs = outputs.permute(self._outward)
-        return outputs if activation is _linear or twin is not activation else activation(outputs)
+        return outputs if activation is _linear or twin is not activation else self.activated(outputs)
 
-    def make_weight(self, word: str, shape: tuple[int, ...], layout: tuple[int, ...] | None = None) -> Any:
-        """A weight with the initializer, regularizer and constraint that the constructor was given for it."""
-        given = self.__dict__
-        weight = self.add_weight(
-            shape,
-            given[f"{word}_initializer"],
-            regularizer=given[f"{word}_regularizer"],
-            constraint=given[f"{word}_constraint"],
-            layout=layout,
-            memory_format=torch.contiguous_format if layout is None else self._memory_format,
-        )
-        if layout is not None and self.rank == 1 and self.data_format == "channels_last":
+    def make_kernel(self, word: str, shape: tuple[int, ...], layout: tuple[int, ...]) -> Tensor:
+        """A weight that slides over space, with the strides that the kernels of PyTorch like."""
+        weight = self._make_weight(word, shape, layout=layout, memory_format=self._memory_format)
+        if self.rank == 1 and self.data_format == "channels_last":
             # there is no channels_last of three dimensions by name, but there are strides like it
             weight.data = weight.data.transpose(1, 2).contiguous().transpose(1, 2)
         return weight
@@ -111,13 +103,6 @@ class Convolution(Spatial):
     @property
     def _memory_format(self) -> torch.memory_format:
         return _FORMATS[self.rank] if self.data_format == "channels_last" else torch.contiguous_format
-
-    def keep_words(self, words: Sequence[str], given: dict[str, Any]) -> None:
-        """Keep the initializer, regularizer and constraint of each weight under their own names."""
-        for word in words:
-            setattr(self, f"{word}_initializer", initializers.get(given[f"{word}_initializer"]))
-            setattr(self, f"{word}_regularizer", regularizers.get(given[f"{word}_regularizer"]))
-            setattr(self, f"{word}_constraint", constraints.get(given[f"{word}_constraint"]))
 
     def check_input(self, *shapes: Any) -> None:
         super().check_input(*shapes)

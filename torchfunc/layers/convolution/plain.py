@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
 from torchfunc import activations, registry
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import count, counts, known, same_width
 from torchfunc.layers.convolution.kernel import Convolution, Sizes, conv1d
+from torchfunc.layers.layer import CommonButActivity
 from torchfunc.layers.windows import Spatial
 
 
@@ -30,7 +32,7 @@ class _Conv(Convolution):
         dilation_rate: the distance between the kernel's elements.
         groups: the channels are cut into so many groups, each with kernels of its own.
         activation, use_bias, initializers, regularizers, constraints: as for Dense.
-        kwargs: those of every Layer.
+        common: those of every Layer.
 
     Raises:
         GraphError: a size that is no positive integer, an unknown padding, filters that groups do not divide.
@@ -56,10 +58,11 @@ class _Conv(Convolution):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
-        **kwargs: Any,
+        **common: Unpack[CommonButActivity],
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.keep_words(("kernel", "bias"), locals())
+        super().__init__(activity_regularizer=activity_regularizer, **common)
+        self._describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.filters = count(type(self).__name__, "filters", filters)
         self.groups = count(type(self).__name__, "groups", groups)
         self.place_kernel(kernel_size, strides, padding, data_format, dilation_rate)
@@ -77,8 +80,8 @@ class _Conv(Convolution):
     def build(self, input_shape: Any) -> None:
         channels = known(self, input_shape, self._channels, "channels") // self.groups
         layout = (*range(2, self.rank + 2), 1, 0)
-        self.weight = self.make_weight("kernel", (*self.kernel_size, channels, self.filters), layout)
-        self.bias = self.make_weight("bias", (self.filters,)) if self.use_bias else None
+        self.weight = self.make_kernel("kernel", (*self.kernel_size, channels, self.filters), layout)
+        self.bias = self._make_weight("bias", (self.filters,)) if self.use_bias else None
 
     def check_input(self, *shapes: Any) -> None:
         super().check_input(*shapes)
@@ -155,7 +158,7 @@ class _ConvTranspose(Convolution):
         data_format: "channels_last" or "channels_first"; the global setting if None.
         dilation_rate: the distance between the kernel's elements.
         activation, use_bias, initializers, regularizers, constraints: as for Dense.
-        kwargs: those of every Layer.
+        common: those of every Layer.
 
     Raises:
         GraphError: a size that is no positive integer, an output_padding that is not less than the strides.
@@ -181,10 +184,11 @@ class _ConvTranspose(Convolution):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
-        **kwargs: Any,
+        **common: Unpack[CommonButActivity],
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.keep_words(("kernel", "bias"), locals())
+        super().__init__(activity_regularizer=activity_regularizer, **common)
+        self._describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.filters = count(type(self).__name__, "filters", filters)
         self.place_kernel(kernel_size, strides, padding, data_format, dilation_rate)
         self.output_padding = self._checked_output_padding(output_padding)
@@ -225,8 +229,8 @@ class _ConvTranspose(Convolution):
     def build(self, input_shape: Any) -> None:
         channels = known(self, input_shape, self._channels, "channels")
         layout = (*range(2, self.rank + 2), 1, 0)
-        self.weight = self.make_weight("kernel", (*self.kernel_size, self.filters, channels), layout)
-        self.bias = self.make_weight("bias", (self.filters,)) if self.use_bias else None
+        self.weight = self.make_kernel("kernel", (*self.kernel_size, self.filters, channels), layout)
+        self.bias = self._make_weight("bias", (self.filters,)) if self.use_bias else None
 
     def check_input(self, *shapes: Any) -> None:
         Spatial.check_input(self, *shapes)

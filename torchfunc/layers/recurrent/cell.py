@@ -9,21 +9,16 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
-from torchfunc import activations, constraints, initializers, registry, regularizers
+from torchfunc import activations, registry
+from torchfunc.config import described, made
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers import config
 from torchfunc.layers.arguments import count, fraction, known, one_shape
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, Layer
+from torchfunc.layers.weights import Layout
 
 Shapes = list[tuple[int, ...]]
-
-_ROOMS = {
-    "activation": activations,
-    "initializer": initializers,
-    "regularizer": regularizers,
-    "constraint": constraints,
-}
 
 
 class RecurrentCell(Layer):
@@ -36,8 +31,7 @@ class RecurrentCell(Layer):
     Weights lie as PyTorch's kernels want them: `weight_ih` (gates * units, features), `weight_hh`
     (gates * units, units), `bias` (gates * units).
 
-    Args:
-        given: the arguments of the subclass's constructor, by name; each is kept under its name.
+    The arguments are those of SimpleRNNCell.
     """
 
     gates: ClassVar[int] = 1
@@ -46,23 +40,41 @@ class RecurrentCell(Layer):
     blocks: ClassVar[tuple[int, ...] | None] = None
     dimensions: tuple[str, ...] = ("features",)
 
-    units: int
-    activation: Any
     recurrent_activation: Any
-    use_bias: bool
-    dropout: float
-    recurrent_dropout: float
-    seed: int | None
     weight_ih: Tensor
     weight_hh: Tensor
     bias: Tensor | None
 
-    def __init__(self, given: dict[str, Any]) -> None:
-        super().__init__(**given["kwargs"])
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(**common)
         owner = type(self).__name__.removesuffix("Cell")
-        for name, value in given.items():
-            if name not in ("self", "kwargs", "__class__"):
-                setattr(self, name, _checked(owner, name, value))
+        self.units = count(owner, "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self._describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._describe_weight("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
+        self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self.dropout = fraction(owner, "dropout", dropout)
+        self.recurrent_dropout = fraction(owner, "recurrent_dropout", recurrent_dropout)
+        self.seed = seed
         # generators are made where the first random numbers are drawn: a list keeps them out of state_dict
         self._generators: dict[torch.device, torch.Generator] = {}
 
@@ -77,23 +89,18 @@ class RecurrentCell(Layer):
         return self.units
 
     def build(self, input_shape: Any) -> None:
-        weight: dict[str, Any] = {"layout": (1, 0), "blocks": self.blocks}
+        layout: Layout = {"layout": (1, 0), "blocks": self.blocks}
         width = self.gates * self.units
         features = known(self, input_shape, -1, "features")
-        self.weight_ih = self.add_weight((features, width), **self._settings("kernel"), **weight)
-        self.weight_hh = self.add_weight((self.units, width), **self._settings("recurrent"), **weight)
+        self.weight_ih = self._make_weight("kernel", (features, width), **layout)
+        self.weight_hh = self._make_weight("recurrent", (self.units, width), **layout)
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight(self.bias_shape(), **self._settings("bias"), blocks=self.blocks)
+            self.bias = self._make_weight("bias", self.bias_shape(), blocks=self.blocks)
 
     def bias_shape(self) -> tuple[int, ...]:
         """The shape of the bias, in Keras's layout."""
         return (self.gates * self.units,)
-
-    def _settings(self, weight: str) -> dict[str, Any]:
-        """How one weight begins, and what it is regularized and constrained by."""
-        names = ("initializer", "regularizer", "constraint")
-        return {name: getattr(self, f"{weight}_{name}") for name in names}
 
     def check_input(self, *shapes: Any) -> None:
         self.check(self, shapes[0], "batch")
@@ -206,16 +213,6 @@ class RecurrentCell(Layer):
         return {**self.__dict__, "_generators": {}}
 
 
-def _checked(owner: str, name: str, value: Any) -> Any:
-    """A constructor's argument as the cell keeps it."""
-    if name in ("units", "filters"):
-        return count(owner, name, value)
-    if name.endswith("dropout"):
-        return fraction(owner, name, value)
-    room = _ROOMS.get(name.rpartition("_")[2])
-    return value if room is None else room.get(value)
-
-
 def _fix(shape: tuple[Any, ...], order: tuple[str, ...]) -> str:
     if "time" not in order:
         return ""
@@ -230,14 +227,14 @@ class StackedRNNCells(Layer):
 
     Args:
         cells: the cells, the lowest first.
-        kwargs: those of every Layer.
+        common: those of every Layer.
 
     Raises:
         GraphError: an element without a `state_size`.
     """
 
-    def __init__(self, cells: Iterable[Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, cells: Iterable[Any], **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.cells = nn.ModuleList(cell_from(each, "StackedRNNCells") for each in cells)
 
     @property
@@ -265,7 +262,7 @@ class StackedRNNCells(Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data, each cell with its own."""
         base = {"name": self.given_name or self.graph_name, "trainable": self.trainable}
-        return {**base, "cells": config.plain(list(self.cells), "StackedRNNCells", "cells")}
+        return {**base, "cells": described(list(self.cells), "cells")}
 
 
 def cell_from(cell: Any, owner: str) -> Any:
@@ -276,7 +273,7 @@ def cell_from(cell: Any, owner: str) -> Any:
     """
     if isinstance(cell, (list, tuple)):
         return StackedRNNCells(cell)
-    found = config.layer_from(cell, f"{owner}.cell") if isinstance(cell, dict) else cell
+    found: Any = made(cell, f"{owner}.cell") if isinstance(cell, dict) else cell
     if not isinstance(found, nn.Module) or not hasattr(found, "state_size"):
         raise GraphError(
             explain(

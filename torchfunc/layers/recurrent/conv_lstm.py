@@ -7,13 +7,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
-from torchfunc import registry
+from torchfunc import activations, registry
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers.arguments import choice, counts, image_data_format, known
+from torchfunc.layers.arguments import choice, count, counts, image_data_format, known
+from torchfunc.layers.layer import Common
 from torchfunc.layers.recurrent.cell import Shapes
 from torchfunc.layers.recurrent.gates import GatedCell
-from torchfunc.layers.recurrent.rnn import CellLayer
+from torchfunc.layers.recurrent.rnn import CellLayer, Hints, for_cell
 from torchfunc.layers.windows import same_total, windows
 
 _SPACE = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -38,14 +40,6 @@ class ConvLSTMCell(GatedCell):
     Raises:
         GraphError: sizes that are no positive integers; strides and dilation at once.
     """
-
-    rank: int
-    filters: int
-    kernel_size: tuple[int, ...]
-    strides: tuple[int, ...]
-    padding: str
-    data_format: str
-    dilation_rate: tuple[int, ...]
 
     def __init__(
         self,
@@ -72,12 +66,22 @@ class ConvLSTMCell(GatedCell):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(locals())
         owner = f"ConvLSTM{rank}D"
-        for name in ("kernel_size", "strides", "dilation_rate"):
-            setattr(self, name, counts(owner, name, getattr(self, name), rank))
+        super().__init__(
+            count(owner, "filters", filters), activation, use_bias,
+            kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint,
+            dropout, recurrent_dropout, seed, **common,
+        )  # fmt: skip
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.unit_forget_bias = unit_forget_bias
+        self.rank = rank
+        self.kernel_size = counts(owner, "kernel_size", kernel_size, rank)
+        self.strides = counts(owner, "strides", strides, rank)
+        self.dilation_rate = counts(owner, "dilation_rate", dilation_rate, rank)
         self.padding = choice(owner, "padding", padding, ("valid", "same"))
         modes = ("channels_last", "channels_first")
         self.data_format = choice(owner, "data_format", data_format or image_data_format(), modes)
@@ -92,12 +96,9 @@ class ConvLSTMCell(GatedCell):
         self.dimensions = names
 
     @property
-    def units(self) -> int:  # type: ignore[override]
-        return self.filters
-
-    @property
-    def state_size(self) -> Any:
-        return [self.filters, self.filters]
+    def filters(self) -> int:
+        """The number of channels of each state."""
+        return self.units
 
     def feature_axis(self) -> int:
         return -1 if self.data_format == "channels_last" else -self.rank - 1
@@ -106,10 +107,10 @@ class ConvLSTMCell(GatedCell):
         channels = known(self, input_shape, self.feature_axis(), "channels")
         layout, width = (*range(2, self.rank + 2), 1, 0), 4 * self.filters
         shape = (*self.kernel_size, channels, width)
-        self.weight_ih = self.add_weight(shape, **self._settings("kernel"), layout=layout)
+        self.weight_ih = self._make_weight("kernel", shape, layout=layout)
         shape = (*self.kernel_size, self.filters, width)
-        self.weight_hh = self.add_weight(shape, **self._settings("recurrent"), layout=layout)
-        self.bias = self.add_weight((width,), **self._settings("bias")) if self.use_bias else None
+        self.weight_hh = self._make_weight("recurrent", shape, layout=layout)
+        self.bias = self._make_weight("bias", (width,)) if self.use_bias else None
 
     def state_shapes(self, shape: tuple[int, ...]) -> Shapes:
         """The shape of both states for sequences (batch, time, *image)."""
@@ -218,9 +219,21 @@ class _ConvLSTM(CellLayer, cell=ConvLSTMCell):
         stateful: bool = False,
         unroll: bool = False,
         zero_output_for_mask: bool = False,
-        **kwargs: Any,
+        **common: Unpack[Hints],
     ) -> None:
-        super().__init__({**locals(), "rank": self.rank})
+        cell = ConvLSTMCell(
+            self.rank, filters, kernel_size, strides, padding, data_format, dilation_rate,
+            activation, recurrent_activation, use_bias,
+            kernel_initializer, recurrent_initializer, bias_initializer, unit_forget_bias,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint,
+            dropout, recurrent_dropout, seed, **for_cell(common),
+        )  # fmt: skip
+        super().__init__(
+            cell,
+            return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask,
+            activity_regularizer=activity_regularizer, **common,
+        )  # fmt: skip
 
 
 @registry.layers.register()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Unpack
 
 from torchfunc import activations, registry
+from torchfunc.layers.layer import Common
 from torchfunc.layers.recurrent.cell import RecurrentCell
+from torchfunc.layers.weights import Layout
 
 _TANH = (activations.tanh, torch.tanh, F.tanh)
 _SIGMOID = (activations.sigmoid, torch.sigmoid, F.sigmoid)
@@ -30,32 +34,11 @@ class SimpleRNNCell(RecurrentCell):
         dropout: the share of the inputs that is set to zero while training.
         recurrent_dropout: the same for the state.
         seed: of the random numbers for both.
-        kwargs: those of every Layer: name, trainable, dtype.
+        common: those of every Layer: name, trainable, dtype.
 
     Raises:
         GraphError: `units` is no positive integer, or a rate is not from 0 to 1.
     """
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(locals())
 
     def kernel(self, training: bool) -> str | None:
         if training and self.recurrent_dropout:
@@ -86,13 +69,12 @@ class GRUCell(RecurrentCell):
         recurrent_dropout: the same for the state.
         reset_after: whether the state is reset after it is multiplied with its weights, or before.
         seed: of the random numbers for dropout.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     gates: ClassVar[int] = 3
     # Keras has the update gate, the reset gate and the candidate; PyTorch reset, update, candidate
     blocks: ClassVar[tuple[int, ...] | None] = (1, 0, 2)
-    reset_after: bool
 
     def __init__(
         self,
@@ -113,9 +95,17 @@ class GRUCell(RecurrentCell):
         recurrent_dropout: float = 0.0,
         reset_after: bool = True,
         seed: int | None = None,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(locals())
+        super().__init__(
+            units, activation, use_bias,
+            kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint,
+            dropout, recurrent_dropout, seed, **common,
+        )  # fmt: skip
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.reset_after = reset_after
 
     def bias_shape(self) -> tuple[int, ...]:
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
@@ -158,11 +148,11 @@ class GatedCell(RecurrentCell):
     bias_initializer: Any
     unit_forget_bias: bool
 
-    def _settings(self, weight: str) -> dict[str, Any]:
-        settings = super()._settings(weight)
-        if weight == "bias" and self.unit_forget_bias:
-            settings["initializer"] = self._begin_bias
-        return settings
+    def _make_weight(self, word: str, shape: Sequence[int | None], **layout: Unpack[Layout]) -> Tensor:
+        if word != "bias" or not self.unit_forget_bias:
+            return super()._make_weight(word, shape, **layout)
+        given: Any = {"regularizer": self.bias_regularizer, "constraint": self.bias_constraint}
+        return self.add_weight(shape, self._begin_bias, **given, **layout)
 
     def _begin_bias(self, shape: tuple[int, ...], dtype: torch.dtype | None = None, **options: Any) -> Tensor:
         """Ones for the forget gate, so that a new cell remembers: Jozefowicz et al. 2015."""
@@ -195,7 +185,7 @@ class LSTMCell(GatedCell):
         dropout: the share of the inputs that is set to zero while training.
         recurrent_dropout: the same for the state.
         seed: of the random numbers for both.
-        kwargs: those of every Layer.
+        common: those of every Layer.
     """
 
     def __init__(
@@ -217,9 +207,17 @@ class LSTMCell(GatedCell):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(locals())
+        super().__init__(
+            units, activation, use_bias,
+            kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint,
+            dropout, recurrent_dropout, seed, **common,
+        )  # fmt: skip
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.unit_forget_bias = unit_forget_bias
 
     def kernel(self, training: bool) -> str | None:
         usual = self.activation in _TANH and self.recurrent_activation in _SIGMOID

@@ -5,16 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.errors import GraphError, ShapeError, explain
-from torchfunc.layers import config
 from torchfunc.layers.arguments import floating, one_shape
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, CommonButActivity, Layer
 from torchfunc.layers.recurrent.cell import RecurrentCell, StackedRNNCells, build_cell, cell_from
 from torchfunc.layers.recurrent.gates import GRUCell, LSTMCell, SimpleRNNCell
 from torchfunc.layers.recurrent.scan import initial_states, run
@@ -42,7 +42,7 @@ class RNN(Layer):
         stateful: whether a batch begins with the states with which the one before it ended.
         unroll: has no effect; kept so that a config of Keras can be read.
         zero_output_for_mask: whether the output of a masked step is zero.
-        kwargs: those of every Layer: name, trainable, dtype, activity_regularizer.
+        common: those of every Layer: name, trainable, dtype, activity_regularizer.
 
     Raises:
         GraphError: something that is no cell.
@@ -61,9 +61,9 @@ class RNN(Layer):
         stateful: bool = False,
         unroll: bool = False,
         zero_output_for_mask: bool = False,
-        **kwargs: Any,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**common)
         self.cell = cell_from(cell, type(self).__name__)
         self.return_sequences = return_sequences
         self.return_state = return_state
@@ -221,31 +221,40 @@ def _as_named(cell: Any, states: Sequence[Any]) -> list[Any]:
     return [next(leaves(state)) if one else state for one, state in zip(alone, states, strict=True)]
 
 
+class Hints(CommonButActivity, total=False):
+    """What every layer takes but an activity regularizer, and how Keras is to compute a recurrent one."""
+
+    use_cudnn: bool | str
+    implementation: int | None
+
+
+def for_cell(common: Hints) -> Common:
+    """What a layer hands on to the cell that it makes."""
+    return cast(Common, {name: value for name, value in common.items() if name in ("trainable", "dtype")})
+
+
 class CellLayer(RNN):
     """A recurrent layer that makes its own cell; the arguments of the cell are attributes of the layer too.
 
     A subclass names the class of its cell: `class LSTM(CellLayer, cell=LSTMCell)`.
     """
 
-    cell_class: ClassVar[type[RecurrentCell]]
-
     def __init_subclass__(cls, cell: type[RecurrentCell] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cell is not None:
-            cls.cell_class = cell
             for name in inspect.signature(cell.__init__).parameters:
-                if name not in ("self", "kwargs"):
+                if name not in ("self", "common"):
                     setattr(cls, name, property(attrgetter(f"cell.{name}")))
 
-    def __init__(self, given: dict[str, Any]) -> None:
-        given = {key: value for key, value in given.items() if key not in ("self", "__class__")}
-        given |= given.pop("kwargs")
-        for unused in ("use_cudnn", "implementation"):  # how Keras is to compute it
-            given.pop(unused, None)
-        names = set(config.arguments_of(self.cell_class)) - {"name", "activity_regularizer"}
-        cell = self.cell_class(**{name: given[name] for name in names & given.keys()})
-        both = {"trainable", "dtype"}
-        super().__init__(cell, **{name: given[name] for name in given.keys() - (names - both)})
+    def __init__(
+        self,
+        *given: Any,
+        use_cudnn: bool | str = "auto",
+        implementation: int | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        # `use_cudnn` and `implementation` say how Keras is to compute it; they are taken and have no effect
+        super().__init__(*given, **common)
 
 
 @registry.layers.register()
@@ -281,9 +290,20 @@ class SimpleRNN(CellLayer, cell=SimpleRNNCell):
         stateful: bool = False,
         unroll: bool = False,
         zero_output_for_mask: bool = False,
-        **kwargs: Any,
+        **common: Unpack[Hints],
     ) -> None:
-        super().__init__(locals())
+        cell = SimpleRNNCell(
+            units, activation, use_bias,
+            kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint,
+            dropout, recurrent_dropout, seed, **for_cell(common),
+        )  # fmt: skip
+        super().__init__(
+            cell,
+            return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask,
+            activity_regularizer=activity_regularizer, **common,
+        )  # fmt: skip
 
 
 @registry.layers.register()
@@ -321,9 +341,20 @@ class GRU(CellLayer, cell=GRUCell):
         unroll: bool = False,
         reset_after: bool = True,
         zero_output_for_mask: bool = False,
-        **kwargs: Any,
+        **common: Unpack[Hints],
     ) -> None:
-        super().__init__(locals())
+        cell = GRUCell(
+            units, activation, recurrent_activation, use_bias,
+            kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint,
+            dropout, recurrent_dropout, reset_after, seed, **for_cell(common),
+        )  # fmt: skip
+        super().__init__(
+            cell,
+            return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask,
+            activity_regularizer=activity_regularizer, **common,
+        )  # fmt: skip
 
 
 @registry.layers.register()
@@ -362,6 +393,17 @@ class LSTM(CellLayer, cell=LSTMCell):
         stateful: bool = False,
         unroll: bool = False,
         zero_output_for_mask: bool = False,
-        **kwargs: Any,
+        **common: Unpack[Hints],
     ) -> None:
-        super().__init__(locals())
+        cell = LSTMCell(
+            units, activation, recurrent_activation, use_bias,
+            kernel_initializer, recurrent_initializer, bias_initializer, unit_forget_bias,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint,
+            dropout, recurrent_dropout, seed, **for_cell(common),
+        )  # fmt: skip
+        super().__init__(
+            cell,
+            return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask,
+            activity_regularizer=activity_regularizer, **common,
+        )  # fmt: skip

@@ -18,6 +18,8 @@ from torchfunc.errors import ShapeError, TorchfuncError, explain
 class Regularizer(Configurable):
     """A penalty: a weight of any shape to a scalar."""
 
+    _registry = registry.regularizers
+
     def __call__(self, weight: Tensor) -> Tensor:
         """The penalty of `weight`."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(weight).")

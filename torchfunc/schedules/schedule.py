@@ -14,6 +14,8 @@ from torchfunc.errors import TorchfuncError, explain
 class LearningRateSchedule(Configurable):
     """A learning rate that depends on how many steps the optimizer has taken."""
 
+    _registry = registry.schedules
+
     def __call__(self, step: int) -> float:
         """The learning rate of the step number `step`, counted from 0."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(step).")

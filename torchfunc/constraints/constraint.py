@@ -18,6 +18,8 @@ EPSILON = 1e-7
 class Constraint(Configurable):
     """A projection: a weight to the nearest one that is allowed, or nearly so."""
 
+    _registry = registry.constraints
+
     def __call__(self, weight: Tensor) -> Tensor:
         """The weight that takes the place of `weight`."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(weight).")

@@ -8,12 +8,13 @@ are used first: `fit` trains them in training mode, and a loop of your own calls
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from torchfunc import activations, registry
 from torchfunc.errors import GraphError, SavingError, ShapeError, TorchfuncError, WeightMismatchError, explain
@@ -21,45 +22,29 @@ from torchfunc.graph.symbolic import Input
 from torchfunc.interop import torchvision
 from torchfunc.interop.fx import apply, assembled
 from torchfunc.layers import image_data_format
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Common, Layer
 from torchfunc.models.loading import load_weights
 
 # the mean and deviation of the red, green and blue of its images
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-_DOCUMENTATION = """{name} for images, by torchvision ({paper}).
 
-    The first seven arguments are Keras's.
+class Application:
+    """A network of torchvision's, as a function that builds a Model of it.
 
     Args:
-        include_top: whether the model ends in its classifier; if not, in the last feature maps.
-        weights: None for random ones, "imagenet" for torchvision's best, which it downloads once, or a
-            `.safetensors` file with the names of torchvision's network or of this model. None by
-            default, which is what torchvision does: nothing reaches for the network unasked, and a
-            program gives the same result with a connection and without.
-        input_tensor: a symbolic tensor to build on, instead of a new Input.
-        input_shape: the shape of one image, (224, 224, 3) by default; None where sizes may differ.
-        pooling: without the top, "avg" or "max" for one vector an image; None for the feature maps.
-        classes: how many classes the top tells apart.
-        classifier_activation: what the top's logits are put through, such as "softmax"; None, and so the
-            logits themselves, by default.
-        data_format: "channels_last" or "channels_first"; by default the global setting.
-        name: what the model is called; {builder!r} by default.
-
-    Returns:
-        A Model in inference mode.
-
-    Raises:
-        GraphError: arguments that do not fit each other; ShapeError for images without 3 channels.
-        SavingError: a weights file that does not fit, or of another kind.
-        MissingExtraError: torchvision is not installed.
+        name: what the function is called.
+        builder: what torchvision calls the network.
+        paper: where it comes from.
     """
 
+    def __init__(self, name: str, builder: str, paper: str) -> None:
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = f"{name} for images, by torchvision ({paper}).\n\n{type(self).__call__.__doc__}"
+        self.builder = builder
 
-def _application(name: str, builder: str, paper: str) -> Callable[..., Any]:
-    """The function that builds one of torchvision's networks."""
-
-    def build(
+    def __call__(
+        self,
         include_top: bool = True,
         weights: str | Path | None = None,
         input_tensor: Any = None,
@@ -69,12 +54,37 @@ def _application(name: str, builder: str, paper: str) -> Callable[..., Any]:
         classifier_activation: Any = None,
         *,
         data_format: str | None = None,
-        name: str = builder,
+        name: str | None = None,
     ) -> Any:
-        _check_sizes(build.__name__, include_top, input_shape, classes)
-        _check(build.__name__, data_format, pooling, weights, classes if include_top else 1000)
+        """The first seven arguments are Keras's.
+
+        Args:
+            include_top: whether the model ends in its classifier; if not, in the last feature maps.
+            weights: None for random ones, "imagenet" for torchvision's best, which it downloads once, or a
+                `.safetensors` file with the names of torchvision's network or of this model. None by
+                default, which is what torchvision does: nothing reaches for the network unasked, and a
+                program gives the same result with a connection and without.
+            input_tensor: a symbolic tensor to build on, instead of a new Input.
+            input_shape: the shape of one image, (224, 224, 3) by default; None where sizes may differ.
+            pooling: without the top, "avg" or "max" for one vector an image; None for the feature maps.
+            classes: how many classes the top tells apart.
+            classifier_activation: what the top's logits are put through, such as "softmax"; None, and so the
+                logits themselves, by default.
+            data_format: "channels_last" or "channels_first"; by default the global setting.
+            name: what the model is called; by default what torchvision calls the network.
+
+        Returns:
+            A Model in inference mode.
+
+        Raises:
+            GraphError: arguments that do not fit each other; ShapeError for images without 3 channels.
+            SavingError: a weights file that does not fit, or of another kind.
+            MissingExtraError: torchvision is not installed.
+        """
+        _check_sizes(self.__name__, include_top, input_shape, classes)
+        _check(self.__name__, data_format, pooling, weights, classes if include_top else 1000)
         is_first = (data_format or image_data_format()) == "channels_first"
-        network = _network(builder, weights, classes)
+        network = _network(self.builder, weights, classes)
         inputs = Input(_image_shape(input_shape, is_first)) if input_tensor is None else input_tensor
         logits, paths = apply(network, (inputs if is_first else inputs.permute(0, 3, 1, 2),))
         if include_top:
@@ -83,14 +93,10 @@ def _application(name: str, builder: str, paper: str) -> Callable[..., Any]:
             )
         else:
             outputs = _pooled(_features(logits), pooling, is_first)
-        model = assembled(inputs, outputs, paths, name=name)
+        model = assembled(inputs, outputs, paths, name=name or self.builder)
         if isinstance(weights, Path) or weights not in (None, "imagenet"):
             _load(network, model, Path(weights))
         return model.eval()
-
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = _DOCUMENTATION.format(name=name, builder=builder, paper=paper)
-    return build
 
 
 def _check_sizes(name: str, include_top: Any, input_shape: Any, classes: Any) -> None:
@@ -213,8 +219,8 @@ class StochasticDepth(Layer):
         mode: "row" to choose for each sample, "batch" to choose once for all.
     """
 
-    def __init__(self, p: float, mode: str = "row", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, p: float, mode: str = "row", **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.p = p
         self.mode = mode
 
@@ -244,16 +250,16 @@ def preprocess_input(images: Any, data_format: str | None = None) -> Any:
     return made if isinstance(images, Tensor) else made.numpy()
 
 
-VGG16 = _application("VGG16", "vgg16", "Simonyan and Zisserman 2014, arXiv:1409.1556")
-VGG19 = _application("VGG19", "vgg19", "Simonyan and Zisserman 2014, arXiv:1409.1556")
-ResNet18 = _application("ResNet18", "resnet18", "He et al. 2015, arXiv:1512.03385")
-ResNet50 = _application("ResNet50", "resnet50", "He et al. 2015, arXiv:1512.03385")
-MobileNetV3Small = _application(
+VGG16 = Application("VGG16", "vgg16", "Simonyan and Zisserman 2014, arXiv:1409.1556")
+VGG19 = Application("VGG19", "vgg19", "Simonyan and Zisserman 2014, arXiv:1409.1556")
+ResNet18 = Application("ResNet18", "resnet18", "He et al. 2015, arXiv:1512.03385")
+ResNet50 = Application("ResNet50", "resnet50", "He et al. 2015, arXiv:1512.03385")
+MobileNetV3Small = Application(
     "MobileNetV3Small", "mobilenet_v3_small", "Howard et al. 2019, arXiv:1905.02244"
 )
-MobileNetV3Large = _application(
+MobileNetV3Large = Application(
     "MobileNetV3Large", "mobilenet_v3_large", "Howard et al. 2019, arXiv:1905.02244"
 )
-EfficientNetB0 = _application("EfficientNetB0", "efficientnet_b0", "Tan and Le 2019, arXiv:1905.11946")
-DenseNet121 = _application("DenseNet121", "densenet121", "Huang et al. 2016, arXiv:1608.06993")
-ConvNeXtTiny = _application("ConvNeXtTiny", "convnext_tiny", "Liu et al. 2022, arXiv:2201.03545")
+EfficientNetB0 = Application("EfficientNetB0", "efficientnet_b0", "Tan and Le 2019, arXiv:1905.11946")
+DenseNet121 = Application("DenseNet121", "densenet121", "Huang et al. 2016, arXiv:1608.06993")
+ConvNeXtTiny = Application("ConvNeXtTiny", "convnext_tiny", "Liu et al. 2022, arXiv:2201.03545")

@@ -1,9 +1,7 @@
-"""Utilities: pictures of models, one-hot labels, unit vectors, seeds."""
+"""Arrays made ready for training: one-hot labels, unit vectors."""
 
 from __future__ import annotations
 
-import random
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -12,9 +10,6 @@ import torch
 from torch import Tensor
 
 from torchfunc.errors import DataError, explain
-from torchfunc.models.model import Model
-from torchfunc.vis import plot
-from torchfunc.vis.facts import modules_of
 
 
 @overload
@@ -93,54 +88,3 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Any:
     x = np.asarray(x)
     length = np.linalg.norm(x, order, axis, keepdims=True)
     return x / np.where(length == 0, 1, length)
-
-
-def set_random_seed(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch (on every device), so that a program can be repeated."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def plot_model(
-    model: Model,
-    to_file: str | Path = "model.png",
-    show_shapes: bool = False,
-    *,
-    show_layer_names: bool = True,
-    **options: Any,
-) -> Any:
-    """Draw a model as a graph to a file.
-
-    Args:
-        model: any Model.
-        to_file: where to; the ending decides the format: png, svg, pdf, jpg, gif, or dot as text.
-        show_shapes: whether each layer shows the shapes of its input and output.
-        show_layer_names: whether each layer shows its name.
-        **options: `show_dtype`, `show_layer_activations`, `show_trainable`, `expand_nested` (whether
-            nested models show their layers), `rankdir` ("TB", "LR", "BT", "RL"), `dpi`, `splines`.
-
-    Returns:
-        The picture, which a notebook shows, if called in one; else None.
-
-    Raises:
-        MissingExtraError: pydot is not installed, which a dot file does not need.
-        TorchfuncError: Graphviz is not installed; a format that is none of these.
-    """
-    model._refresh()
-    return plot.plot(
-        model.graph, modules_of(model), name=model.name, to_file=to_file,
-        show_shapes=show_shapes, show_layer_names=show_layer_names, **options,
-    )  # fmt: skip
-
-
-def model_to_dot(model: Model, show_shapes: bool = False, **options: Any) -> Any:
-    """A model as a `pydot.Dot`, to be changed or drawn further; the options are those of `plot_model`.
-
-    Raises:
-        MissingExtraError: pydot is not installed.
-    """
-    model._refresh()
-    return plot.model_to_dot(
-        model.graph, modules_of(model), name=model.name, show_shapes=show_shapes, **options
-    )

@@ -27,6 +27,7 @@ class Initializer(Configurable):
     values come from `generator`, or from torch's global generator, and differ from call to call.
     """
 
+    _registry = registry.initializers
     seed: int | None = None
 
     def __call__(
@@ -268,6 +269,8 @@ lecun_uniform, lecun_normal = LecunUniform, LecunNormal
 class FunctionInitializer(Initializer):
     """An initializer made of a function `(shape, dtype) -> Tensor`."""
 
+    _wraps = "function"
+
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
 
@@ -339,8 +342,6 @@ def serialize(initializer: Any) -> Any:
     Raises:
         SavingError: a function without a name.
     """
-    if isinstance(initializer, FunctionInitializer):
-        initializer = initializer.function
     return config.serialize(initializer, registry.initializers)
 
 

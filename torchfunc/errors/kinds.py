@@ -1,25 +1,11 @@
-"""Every exception of torchfunc.
-
-* TorchfuncError (a ValueError)
-  + GraphError            a mistake made while a graph was being built
-    - ShapeError          a shape that a layer, module or function cannot take
-    - DTypeError          a dtype that it cannot take
-    - DisconnectedError   an output needs an Input that the Model was not given
-    - NameTakenError      two layers or inputs of one model were given one name
-  + UnknownNameError      a name (of a loss, a layer, ...) that no registry holds
-  + CompileError          arguments of `compile` that do not fit the model
-  + DataError             data given to `fit`, `evaluate`, `predict` that do not fit the model
-  + SavingError           something that cannot be written to a file as data
-    - NotATorchfuncFileError, UnsupportedVersionError, CorruptFileError,
-      ConfigError, WeightMismatchError, LimitError    a file that cannot be read
-* MissingExtraError (an ImportError)   an optional package is not installed
-* WriteError (an OSError)              a file could not be written; the old one is intact
-"""
+"""Exceptions: a class for each thing that can be wrong, so that each can be caught by itself."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+from torchfunc.errors.words import shorten
 
 
 class TorchfuncError(ValueError):
@@ -109,20 +95,3 @@ class MissingExtraError(ImportError):
 
 class WriteError(OSError):
     """A file could not be written; what stood under its name before is intact."""
-
-
-def explain(where: str, *, got: str, expected: str = "", why: str = "", fix: str = "") -> str:
-    """The five parts of an error as one text: where, what came, what was expected, why, and the way out.
-
-    >>> explain("Conv2D 'c1'", got="shape (None, 8)", expected="4 dimensions", fix="Reshape((2, 2, 2))")
-    "Conv2D 'c1': expected 4 dimensions, got shape (None, 8). Fix: Reshape((2, 2, 2))."
-    """
-    head = f"{where}: expected {expected}, got {got}." if expected else f"{where}: got {got}."
-    reason = f" {why[:1].upper()}{why[1:]}." if why else ""
-    return head + reason + (f" Fix: {fix}." if fix else "")
-
-
-def shorten(value: object, limit: int = 120) -> str:
-    """The repr of a value, escaped and cut, as it may stand in a message."""
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."

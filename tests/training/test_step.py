@@ -1,4 +1,4 @@
-"""Extras: regularizers, losses of layers and constraints of weights take part in every step."""
+"""Step: regularizers, losses of layers and constraints of weights take part in every batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from torchfunc import Input, Model, layers
 from torchfunc.training import Trainer
-from torchfunc.training.extras import Extras
+from torchfunc.training.step import Extras
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 4)).astype("float32"), RNG.normal(size=(40, 2)).astype("float32")

@@ -1,0 +1,144 @@
+"""The scripts: what they measure is there, and is what they say it is."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def script(name: str) -> ModuleType:
+    """A script as a module: scripts/ is no package."""
+    spec = importlib.util.spec_from_file_location(f"scripts_{name}", ROOT / "scripts" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_house_prints_a_row_for_each_folder_figure_and_walk() -> None:
+    done = run("scripts/house.py")
+    assert done.returncode == 0, done.stderr
+    rows = dict(re.split(r"  +", line, maxsplit=1) for line in done.stdout.splitlines() if line)
+    package = ROOT / "torchfunc"
+    assert int(rows["torchfunc, all of it"].split()[0]) == len(list(package.rglob("*.py")))
+    folders = {path.parent.relative_to(package).as_posix() for path in package.rglob("*.py")} - {"."}
+    assert folders <= rows.keys()
+    for walk in (
+        "Input((784,))",
+        "Dense(64, activation='relu')",
+        "dense(x)",
+        "nn.Linear(784, 64)(x)",
+        "Model(x, y), two layers",
+        "model(batch)",
+        "compile(...)",
+        "fit, the first, two batches",
+        "fit, again, three batches",
+        "one step of it, batch to batch",
+        "save",
+        "load_model",
+    ):
+        calls, files, moves = (int(each.replace(",", "")) for each in rows[walk].split())
+        assert calls > moves >= files - 1 >= 0, walk
+    step, fit = (
+        int(rows[name].split()[0]) for name in ("one step of it, batch to batch", "fit, again, three batches")
+    )
+    assert 3 * step < fit
+
+
+SMALL = {
+    "__init__.py": "from torchfunc.roof import top as top\n",
+    "ground.py": "def low() -> None:\n    '''Only a docstring.'''\n",
+    "roof.py": (
+        "from typing import Any\n\nfrom torchfunc import ground\nfrom torchfunc.wing.left import turn\n\n\n"
+        "def top(x: Any, y: list[Any]) -> int:\n    '''Two lines.'''\n    ground.low()\n    return turn(x)\n"
+    ),
+    "wing/__init__.py": "from torchfunc.wing.left import turn as turn\n",
+    "wing/left.py": "from torchfunc.wing import right\n\nturn = right.turn  # type: ignore\n",
+    "wing/right.py": "from torchfunc.ground import low\n\nturn = low\n",
+}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A house so small that one counts it by hand."""
+    for name, text in SMALL.items():
+        path = tmp_path / "torchfunc" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_house_counts_as_one_counts_by_hand(small: Path) -> None:
+    house = script("house")
+    files = house.read(small)
+    assert house.folders(files) == [
+        ("torchfunc, all of it", 6, 20, 3, 3, "4 / 4"),
+        ("wing", 3, 7, 2, 1, "3 / 2"),
+    ]
+    code = dict(house.code(files))
+    assert code["lines of a body, most"] == 2
+    assert code["functions"] == 2
+    assert code["annotations"] == 4
+    assert code["annotations that are Any"] == "1 = 25.0%"
+    assert code["Any, anywhere, in 1,000 lines"] == "150.0"
+    assert code["type: ignore"] == 1
+
+
+def test_house_says_where_the_package_was_looked_for(tmp_path: Path) -> None:
+    done = run("scripts/house.py", "--root", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"house.py: {tmp_path / 'torchfunc'} has no Python files. Fix: --root is a checkout of torchfunc.\n"
+    )
+
+
+SLOW = """
+import time
+
+_save = Model.save
+
+
+def _slowly(self, *args, **kwargs):
+    time.sleep(0.3)
+    _save(self, *args, **kwargs)
+
+
+Model.save = _slowly
+"""
+
+
+def test_bench_measures_another_checkout_by_its_own_package(tmp_path: Path) -> None:
+    other = tmp_path / "torchfunc"
+    shutil.copytree(ROOT / "torchfunc", other, ignore=shutil.ignore_patterns("__pycache__"))
+    with (other / "__init__.py").open("a", encoding="utf-8") as file:
+        file.write(SLOW)
+    done = run("scripts/bench.py", "save", "--rounds", "1", "--threads", "1", "--against", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"  MLP\n +here +(\S+) us +(\S+)x of there .*\n +there +(\S+) us\n", done.stdout)
+    assert found, done.stdout
+    here, ratio, there = (float(each.replace(",", "")) for each in found.groups())
+    assert there > 300_000 > here
+    assert ratio == pytest.approx(here / there, abs=1e-3)
+
+
+def test_bench_wants_a_checkout_to_measure_against(tmp_path: Path) -> None:
+    done = run("scripts/bench.py", "--against", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        f"{tmp_path} has no folder 'torchfunc'. Fix: --against is a checkout of torchfunc.\n"
+    )

@@ -1,0 +1,10 @@
+"""Weight constraints by Keras's names: functions of a weight that are applied after every step."""
+
+from torchfunc.constraints.constraint import Constraint as Constraint
+from torchfunc.constraints.constraint import MaxNorm as MaxNorm
+from torchfunc.constraints.constraint import MinMaxNorm as MinMaxNorm
+from torchfunc.constraints.constraint import NonNeg as NonNeg
+from torchfunc.constraints.constraint import UnitNorm as UnitNorm
+from torchfunc.constraints.constraint import deserialize as deserialize
+from torchfunc.constraints.constraint import get as get
+from torchfunc.constraints.constraint import serialize as serialize

@@ -1,0 +1,141 @@
+"""Classes of torch.nn and torch.optim that a file may name, and the arguments that make another like each.
+
+PyTorch's modules keep most constructor arguments as attributes of the same name. What they keep under
+another, or not at all, is said here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+from torch import nn, optim
+
+_NAMES = """
+    AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d
+    AlphaDropout AvgPool1d AvgPool2d AvgPool3d BatchNorm1d BatchNorm2d BatchNorm3d Bilinear CELU ChannelShuffle
+    ConstantPad1d ConstantPad2d ConstantPad3d Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d
+    CosineSimilarity Dropout Dropout1d Dropout2d Dropout3d ELU Embedding EmbeddingBag FeatureAlphaDropout Flatten
+    Fold GELU GLU GRU GRUCell GroupNorm Hardshrink Hardsigmoid Hardswish Hardtanh Identity InstanceNorm1d
+    InstanceNorm2d InstanceNorm3d LPPool1d LPPool2d LSTM LSTMCell LayerNorm LeakyReLU Linear LocalResponseNorm
+    LogSigmoid LogSoftmax MaxPool1d MaxPool2d MaxPool3d MaxUnpool1d MaxUnpool2d MaxUnpool3d Mish ModuleList
+    MultiheadAttention PReLU PairwiseDistance PixelShuffle PixelUnshuffle RMSNorm RNN RNNCell RReLU ReLU ReLU6
+    ReflectionPad1d ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d SELU
+    Sequential SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink Softsign SyncBatchNorm Tanh Tanhshrink
+    Threshold TransformerDecoder TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer Unflatten
+    Unfold Upsample UpsamplingBilinear2d UpsamplingNearest2d ZeroPad1d ZeroPad2d ZeroPad3d
+"""
+
+
+# LBFGS is not among them: it wants a closure, which `fit` does not have
+_OPTIMIZERS = (
+    "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax NAdam RAdam RMSprop Rprop SGD SparseAdam".split()
+)
+
+
+@cache
+def classes() -> dict[str, type[nn.Module]]:
+    """The classes of torch.nn that a file may name, by that name: `torch.nn.Linear`."""
+    return {f"torch.nn.{name}": getattr(nn, name) for name in _NAMES.split() if hasattr(nn, name)}
+
+
+@cache
+def optimizers() -> dict[str, type[optim.Optimizer]]:
+    """The optimizers that a file may name, by that name: `torch.optim.Adam`."""
+    return {f"torch.optim.{name}": getattr(optim, name) for name in _OPTIMIZERS}
+
+
+def name_of(kind: Any) -> str | None:
+    """The name under which a file may mention a class, or None."""
+    return _names().get(kind)
+
+
+@cache
+def _names() -> dict[type, str]:
+    return {kind: name for table in (classes(), optimizers()) for name, kind in table.items()}
+
+
+def argument_names(kind: type) -> list[str]:
+    """The arguments of a class that a file may state."""
+    if kind in CONTAINERS:
+        return ["modules"]
+    taken = list(inspect.signature(kind).parameters)
+    return _SIGNATURES.get(kind.__name__) or [each for each in taken if each not in _UNSTATED]
+
+
+def arguments_of(module: nn.Module) -> dict[str, Any]:
+    """The arguments that make another such module: plain values, and the modules that it holds."""
+    if type(module) in CONTAINERS:
+        return {"modules": dict(module.named_children())}
+    special = _SPECIAL.get(type(module).__name__, {})
+    found = {
+        name: special[name](module) if name in special else _attribute(module, name)
+        for name in argument_names(type(module))
+    }
+    return {name: value for name, value in found.items() if value is not _ABSENT}
+
+
+def made(kind: type, arguments: dict[str, Any]) -> Any:
+    """A module of a class of the table, or a function of parameters that makes an optimizer of it."""
+    if issubclass(kind, optim.Optimizer):
+        return partial(kind, **arguments)
+    if kind not in CONTAINERS:
+        return kind(**arguments)
+    module = kind()
+    for name, child in arguments["modules"].items():
+        module.add_module(name, child)
+    return module
+
+
+_ABSENT = object()
+_UNSTATED = ("device", "dtype", "_weight", "_freeze", "params")
+
+
+def _attribute(module: nn.Module, name: str) -> Any:
+    value = getattr(module, name, _ABSENT)
+    if name in ("bias", "elementwise_affine", "affine") and not isinstance(value, bool):
+        return value is not None and value is not _ABSENT
+    return value
+
+
+def _activation(module: Any) -> Any:
+    name = getattr(module.activation, "__name__", None)
+    return name if name in ("relu", "gelu") else module.activation
+
+
+CONTAINERS = (nn.Sequential, nn.ModuleList)
+_RECURRENT = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional"]
+_SIGNATURES = {
+    "RNN": [*_RECURRENT, "nonlinearity"],
+    "GRU": _RECURRENT,
+    "LSTM": [*_RECURRENT, "proj_size"],
+    "TransformerEncoder": ["encoder_layer", "num_layers", "norm", "enable_nested_tensor", "mask_check"],
+    "TransformerDecoder": ["decoder_layer", "num_layers", "norm"],
+}
+_LAYER: dict[str, Callable[[Any], Any]] = {
+    "d_model": lambda m: m.self_attn.embed_dim,
+    "nhead": lambda m: m.self_attn.num_heads,
+    "dim_feedforward": lambda m: m.linear1.out_features,
+    "dropout": lambda m: m.dropout.p,
+    "activation": _activation,
+    "layer_norm_eps": lambda m: m.norm1.eps,
+    "batch_first": lambda m: m.self_attn.batch_first,
+    "bias": lambda m: m.linear1.bias is not None,
+}
+_SPECIAL: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "MultiheadAttention": {
+        "bias": lambda m: m.in_proj_bias is not None,
+        "add_bias_kv": lambda m: m.bias_k is not None,
+    },
+    "PReLU": {"init": lambda m: 0.25},
+    "ZeroPad1d": {"padding": lambda m: m.padding},
+    "TransformerEncoderLayer": _LAYER,
+    "TransformerDecoderLayer": _LAYER,
+    "TransformerEncoder": {"encoder_layer": lambda m: m.layers[0]},
+    "TransformerDecoder": {"decoder_layer": lambda m: m.layers[0]},
+    "Hardtanh": {"min_value": lambda m: _ABSENT, "max_value": lambda m: _ABSENT},
+    "Unflatten": {"unflattened_size": lambda m: m.unflattened_size},
+}
+_SPECIAL["Hardtanh"].update({"min_val": lambda m: m.min_val, "max_val": lambda m: m.max_val})

@@ -1,0 +1,221 @@
+"""Ports: what a module takes and gives: names, shapes, dtypes and nesting of its inputs and outputs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from torchfunc.errors import DataError, TorchfuncError, UnknownNameError, explain
+from torchfunc.training.convert import is_array
+from torchfunc.tree import leaves, leaves_with_path
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or one output.
+
+    Attributes:
+        name: what data, losses, targets and logs call it.
+        shape: with None for an unknown dimension; None if nothing is known of it.
+        dtype: what the data of an input are cast to; None where they are taken as they come.
+        table: for an input the name and the number of rows of the table that it is looked up in, if one is.
+        logits: for an output the name of the submodule whose softmax or sigmoid it is, so that its
+            crossentropy can be taken of what that was given; "" is the module itself.
+    """
+
+    name: str
+    shape: tuple[int | None, ...] | None = None
+    dtype: torch.dtype | None = None
+    table: tuple[str, int] | None = None
+    logits: str | None = None
+
+
+class Ports:
+    """The inputs and the outputs of a module, in order.
+
+    Args:
+        inputs: None where only the data know how many there are.
+        outputs: None where only a first try knows.
+        nesting: how the outputs are nested, with their names at the leaves; None for one alone.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Port] | None = None,
+        outputs: Sequence[Port] | None = None,
+        nesting: Any = None,
+    ) -> None:
+        self.inputs = None if inputs is None else Slots("input", tuple(inputs))
+        self.outputs = None if outputs is None else Slots("output", tuple(outputs), _keys(nesting))
+
+    @classmethod
+    def named(cls, inputs: Sequence[str] | None, outputs: Sequence[str] | None) -> Ports:
+        """Ports of which no more than the names are known."""
+        return cls(
+            *(None if names is None else [Port(name) for name in names] for names in (inputs, outputs))
+        )
+
+
+def _keys(nesting: Any) -> dict[str, str]:
+    """The outputs' names by the keys that the module returns them under."""
+    return {path[-1]: name for path, name in leaves_with_path(nesting) if path and isinstance(path[-1], str)}
+
+
+def ports_of_outputs(outputs: Any) -> Slots:
+    """What a module returned as its outputs: by a dict's keys, else `output`, or `output_0`, `output_1`, ..."""
+    if isinstance(outputs, Tensor):
+        names = ["output"]
+    elif isinstance(outputs, dict):
+        names = list(map(str, outputs))
+    else:
+        names = [f"output_{index}" for index, _ in enumerate(leaves(outputs))]
+    return Slots("output", tuple(map(Port, names)))
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The inputs, or the outputs, of a module: what is given for them is found by name or by place.
+
+    Attributes:
+        kind: "input" or "output", as messages call one of them.
+        ports: one for each.
+        keys: other names that a dict may use for them: the keys of the structure that the module returns.
+    """
+
+    kind: str
+    ports: tuple[Port, ...]
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(port.name for port in self.ports)
+
+    @property
+    def batch_size(self) -> int | None:
+        """The one number of samples that can be taken at a time, where there is one."""
+        return next((port.shape[0] for port in self.ports if port.shape and port.shape[0]), None)
+
+    def __len__(self) -> int:
+        return len(self.ports)
+
+    def __iter__(self) -> Iterator[Port]:
+        return iter(self.ports)
+
+    def arrange(
+        self, value: Any, what: str, error: type[TorchfuncError], *, partial: bool = False
+    ) -> list[Any]:
+        """One item for each slot: from a dict by name, from a sequence by place, or the one item there is.
+
+        Args:
+            value: what the user gave.
+            what: what the user calls it, such as "y" or "loss".
+            error: the class of what is raised.
+            partial: whether a dict may leave slots out; they get None.
+
+        Raises:
+            TorchfuncError: of the class `error`: unknown or missing names, or another number of items.
+        """
+        if isinstance(value, dict):
+            return self._by_name(value, what, error, partial)
+        items = list(value) if isinstance(value, (list, tuple)) else [value]
+        if len(items) != len(self):
+            nested = list(leaves(value))
+            if len(nested) != len(self):
+                raise error(self._wrong_number(what, len(items)))
+            items = nested
+        return items
+
+    def _by_name(
+        self, given: dict[Any, Any], what: str, error: type[TorchfuncError], partial: bool
+    ) -> list[Any]:
+        named = {self.keys.get(key, key): item for key, item in given.items()}
+        unknown = next((key for key in named if key not in self.names), None)
+        if unknown is not None:
+            raise error(self._unknown(what, unknown))
+        missing = next((name for name in self.names if name not in named), None)
+        if missing is not None and not partial:
+            expected = f"one for each {self.kind}: {list(self.names)}"
+            raise error(explain(what, got=f"no {missing!r} among its keys {list(given)}", expected=expected))
+        return [named.get(name) for name in self.names]
+
+    def _unknown(self, what: str, key: Any) -> str:
+        close = str(UnknownNameError(self.kind, key, self.names)).partition("Did you mean ")[2]
+        hint = f" Did you mean {close}" if close else ""
+        return (
+            f"{what} has the key {key!r}, which is no {self.kind}. "
+            f"{self.kind.title()}s: {', '.join(map(repr, self.names))}.{hint}"
+        )
+
+    def _wrong_number(self, what: str, count: int) -> str:
+        expected = f"one for each {self.kind}: {', '.join(map(repr, self.names))}"
+        fix = f"use a dict by {self.kind} name" if len(self) > 1 else ""
+        return explain(what, got=f"{count} item{'s' * (count != 1)}", expected=expected, fix=fix)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the inputs of a batch are passed: one by one, by keywords, or as the list or dict that they came in."""
+
+    names: tuple[str, ...] = ()
+    style: Literal["positional", "keywords", "list", "dict"] = "positional"
+
+    def call(self, module: nn.Module, inputs: list[Tensor]) -> Any:
+        """What the module returns for these inputs."""
+        if self.style == "positional":
+            return module(*inputs)
+        if self.style == "keywords":
+            return module(**dict(zip(self.names, inputs, strict=True)))
+        return module(inputs if self.style == "list" else dict(zip(self.names, inputs, strict=True)))
+
+
+def taken(module: nn.Module, x: Any, slots: Slots | None) -> tuple[list[Any], Form]:
+    """The values of the inputs, and how the module takes them."""
+    if slots is not None:
+        return slots.arrange(as_items(x, len(slots)), "x", DataError), Form(slots.names)
+    if isinstance(x, dict):
+        names = tuple(x)
+        return list(x.values()), Form(names, "keywords" if _accepts_names(module, names) else "dict")
+    if isinstance(x, (list, tuple)) and _are_inputs(module, x):
+        names = tuple(f"x[{index}]" for index in range(len(x)))
+        return list(x), Form(names, "positional" if _accepts_count(module, len(x)) else "list")
+    return [x], Form(("x",))
+
+
+def as_items(value: Any, count: int) -> Any:
+    """A list of numbers or rows, given for one slot, as one item; what has one item each, as it is."""
+    if not isinstance(value, (list, tuple)) or count != 1:
+        return value
+    return value if len(value) == 1 and is_array(value[0]) else [value]
+
+
+def _parameters(module: nn.Module) -> list[inspect.Parameter]:
+    """The parameters of a forward that stand for inputs."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return [each for each in parameters if each.name not in ("training", "mask")]
+
+
+def _accepts_names(module: nn.Module, names: Sequence[str]) -> bool:
+    parameters = _parameters(module)
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return True
+    return set(names) <= {each.name for each in parameters if each.kind is not each.POSITIONAL_ONLY}
+
+
+def _are_inputs(module: nn.Module, items: Sequence[Any]) -> bool:
+    """Whether a list holds the arrays of several inputs, rather than the rows of one."""
+    arrays = bool(items) and all(map(is_array, items))
+    return arrays and (_accepts_count(module, len(items)) or all(len(each.shape) > 1 for each in items))
+
+
+def _accepts_count(module: nn.Module, count: int) -> bool:
+    parameters = _parameters(module)
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        return True
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return len([each for each in parameters if each.kind in positional]) >= count

@@ -1,0 +1,299 @@
+"""Step: one batch, learned from, measured or predicted; what `fit` repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from torchfunc.errors import CompileError, explain
+from torchfunc.training.batches import Batch, Data
+from torchfunc.training.figures import read
+from torchfunc.training.objective import Objective
+from torchfunc.training.ports import Ports, ports_of_outputs
+from torchfunc.training.state import Optimization
+
+NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
+
+Logs = dict[str, Any]
+Act = Callable[[Batch], Any]
+
+
+class Step:
+    """A module with all that one batch changes: its optimizer, the sums of its objective, its own losses.
+
+    Args:
+        module: what is trained; called in one place, `outputs_of`.
+        ports: what it takes and gives.
+        objective: what it is trained towards and measured by.
+        optimizer: a Keras name or object, an optimizer of `torch.optim`, its class or a partial of it.
+        device: where to train: CUDA where there is one, or where the module already is.
+        own: an object whose `train`, `measure` or `predict` takes the place of ours.
+
+    Attributes:
+        count: the number of batches that were learned from.
+        epoch: the number of the next epoch.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        ports: Ports,
+        objective: Objective,
+        optimizer: Any,
+        *,
+        device: torch.device | str | None = None,
+        own: Any = None,
+    ) -> None:
+        self.module, self.ports, self.objective, self.own = module, ports, objective, own
+        self.optimization = Optimization(module, optimizer)
+        self.wanted_device = usable(device)
+        self.device = torch.device("cpu")
+        self.extras = Extras(module)
+        self.count = self.epoch = 0
+        if ports.outputs is not None:
+            objective.take(ports.outputs, module)
+
+    def act(self, name: str) -> Act:
+        """What is done with a batch to "train", "measure" or "predict": our own, or what the user has by that name."""
+        act: Act = getattr(self.own, name, None) or getattr(self, name)
+        return act
+
+    def train(self, batch: Batch) -> Mapping[str, Any] | None:
+        """Learn from one batch.
+
+        Returns:
+            The logs, as tensors or numbers; None to have those of the objective.
+        """
+        loss = self._loss(batch, learning=True)
+        for parameter in self.optimization.parameters:
+            parameter.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimization.built.step()  # type: ignore[union-attr]
+        if self.extras.constraints:
+            self.extras.constrain()
+        return None
+
+    def measure(self, batch: Batch) -> Mapping[str, Any] | None:
+        """Measure one batch; returns what `train` does."""
+        self._loss(batch, learning=False)
+        return None
+
+    def predict(self, batch: Batch) -> Any:
+        """What the module returns for one batch."""
+        return self.outputs_of(batch)
+
+    def outputs_of(self, batch: Batch) -> Any:
+        """What the module returns for the inputs of a batch: the one place where it is called."""
+        self.extras.begin()
+        return batch.form.call(self.module, batch.inputs)
+
+    def _loss(self, batch: Batch, *, learning: bool) -> Tensor:
+        """Run the module on a batch and take it into the objective."""
+        objective = self.objective
+        if not objective.settled:
+            self.settle(batch)
+        outputs = self._flat(self.outputs_of(batch))
+        loss: Any = objective.loss(outputs, batch, self.extras.losses())
+        if learning and (loss is None or not loss.requires_grad):
+            raise _unlearnable(loss)
+        if objective.measures:
+            objective.measure(outputs, batch)
+        return loss  # type: ignore[no-any-return]
+
+    def _flat(self, outputs: Any) -> Sequence[Tensor]:
+        """The outputs one by one, in the order of their names."""
+        objective: Any = self.objective
+        if isinstance(outputs, Tensor) and len(objective.heads) == 1:
+            return [outputs]
+        found: list[Tensor] = objective.outputs.arrange(outputs, "what the module returned", CompileError)
+        return found
+
+    def logs(self, result: Mapping[str, Any] | None) -> Logs:
+        """What a step returned, or the objective's sums, as numbers: the one place that reads the device."""
+        return self.objective.results() if result is None else read(result)
+
+    def settle(self, batch: Batch) -> None:
+        """Choose what only the first batch can tell, before it is learned from; most objectives need none."""
+        outputs = None
+        if self.objective.asks_outputs:
+            cuda = [self.device] if self.device.type == "cuda" else []
+            with torch.random.fork_rng(cuda):
+                outputs = self._flat(self.tried(batch, batch.size))
+        self.objective.settle(outputs, batch)
+
+    def known(self, batch: Batch, *, shapes: bool) -> Objective:
+        """The objective with its outputs named; the module is tried on the batch where only it knows them."""
+        objective = self.objective
+        if objective.outputs is None or (shapes and any(head.shape is None for head in objective.heads)):
+            outputs = self.tried(batch)
+            if shapes:
+                objective.take_shapes(self._flat(outputs))
+        return objective
+
+    @torch.no_grad()
+    def tried(self, batch: Batch, count: int | None = None) -> Any:
+        """What the module returns for a few samples in inference mode, which builds it, and names its outputs."""
+        count = count or (self.ports.inputs and self.ports.inputs.batch_size) or 32
+        with modes_kept(self.module):
+            self.module.eval()
+            few = [each[:count].to(self.device, copy=True) for each in batch.inputs]
+            outputs = self.outputs_of(batch._replace(inputs=few))
+        if self.objective.outputs is None:
+            self.objective.take(ports_of_outputs(outputs), self.module)
+        return outputs
+
+    def begin(self) -> None:
+        """Put the module on its device, and look at it as it is now."""
+        self.device = placed(self.module, self.wanted_device)
+        self.extras = Extras(self.module)
+        self.objective.forget_shapes()
+
+    def build(self, data: Data) -> None:
+        """Make the weights of a module that waits for its first inputs to make them."""
+        if is_unbuilt(self.module) or self.objective.outputs is None:
+            self.tried(data.sample())
+        placed(self.module, self.device)
+        self.extras = Extras(self.module)
+        self.objective.to(self.device)
+
+    def prepare(self, data: Data) -> None:
+        """Everything that a training needs besides data.
+
+        Raises:
+            CompileError: no loss, or no parameters to train.
+        """
+        self.build(data)
+        self.optimization.ready()
+        self.module.stop_training = False  # type: ignore[assignment]
+        if not (self.objective.losing or self.extras.has_losses or hasattr(self.own, "train")):
+            raise CompileError(NO_LOSS)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Within it the module is trained or measured; whatever happens, it is afterwards as before."""
+        with modes_kept(self.module), self.objective.asking(self.module):
+            yield
+
+
+def _unlearnable(loss: Tensor | None) -> CompileError:
+    if loss is None:
+        return CompileError(NO_LOSS)
+    return CompileError(
+        "The loss does not depend on any parameter in training, so nothing can be learned. Fix: look for "
+        "`detach`, `torch.no_grad` or a conversion to NumPy in the forward or in the loss."
+    )
+
+
+@contextmanager
+def modes_kept(module: nn.Module) -> Iterator[None]:
+    """Whatever happens within it, every submodule is in training or in inference mode afterwards as before."""
+    modes = [(each, each.training) for each in module.modules()]
+    try:
+        yield
+    finally:
+        for each, mode in modes:
+            each.training = mode
+
+
+class Extras:
+    """What a module brings to a step besides its forward, found once before a run; most modules have nothing.
+
+    A module says so by attributes, whatever its class: `losses`, a list of scalar tensors that are added
+    to the loss; `_losses`, where it collects them during a forward; `_weight_infos`, which may hold a
+    `constraint` for each of its weights.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.collecting: list[Any] = [
+            each._losses for each in module.modules() if isinstance(vars(each).get("_losses"), list)
+        ]
+        self.constraints = list(_constraints(module))
+        self.has_losses = hasattr(type(module), "losses") or "losses" in vars(module)
+        self._decided = False
+
+    def begin(self) -> None:
+        """Before a forward: forget what the one before it added."""
+        if self.has_losses:
+            for collected in self.collecting:
+                collected.clear()
+
+    def losses(self) -> Sequence[Tensor]:
+        """After a forward: what the module adds to the loss. If that is nothing at first, it is at last."""
+        if not self.has_losses:
+            return ()
+        found: Any = self.module.losses
+        if not self._decided:
+            listed = isinstance(found, (list, tuple)) and all(isinstance(each, Tensor) for each in found)
+            self._decided, self.has_losses = True, listed and bool(found)
+        return found if self.has_losses else ()
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """After a step of the optimizer: put the weights that have a constraint through it."""
+        for weight, layout, constraint in self.constraints:
+            if layout is None:
+                weight.copy_(constraint(weight))
+            else:
+                view = weight.permute(layout)
+                view.copy_(constraint(view))
+
+
+def _constraints(module: nn.Module) -> Sequence[tuple[Tensor, Any, Callable[[Tensor], Tensor]]]:
+    """(weight, permutation to the layout that its constraint is meant for, constraint) where there is any."""
+    return [
+        (getattr(each, name), info.layout, info.constraint)
+        for each in module.modules()
+        for name, info in getattr(each, "_weight_infos", {}).items()
+        if info.constraint is not None
+    ]
+
+
+def placed(module: nn.Module, device: torch.device | str | None) -> torch.device:
+    """The device to train on, and the module there: the given one, else where it is, else CUDA if any."""
+    first = next((each for each in (*module.parameters(), *module.buffers())), None)
+    current = torch.device("cpu") if first is None else first.device
+    if device is None and current.type == "cpu" and torch.cuda.is_available():
+        device = "cuda"
+    chosen = current if device is None else torch.device(device)
+    if chosen.type == "cuda" and chosen.index is None:
+        chosen = torch.device("cuda", torch.cuda.current_device())
+    if first is not None and chosen != current:
+        module.to(chosen)
+    return chosen
+
+
+def usable(device: torch.device | str | None) -> torch.device | None:
+    """A device that PyTorch finds here.
+
+    Raises:
+        CompileError: another one.
+    """
+    if device is None:
+        return None
+    try:
+        return torch.empty(0, device=torch.device(device)).device
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CompileError(
+            explain(
+                "device",
+                got=repr(str(device)),
+                expected="a device that PyTorch finds here",
+                why=reason.rstrip("."),
+                fix="device='cpu', or leave it out",
+            )
+        ) from error
+
+
+def is_unbuilt(module: nn.Module) -> bool:
+    """Whether some weights wait for the first inputs to say their shapes."""
+    waiting = (UninitializedParameter, UninitializedBuffer)
+    return any(getattr(each, "built", True) is False for each in module.modules()) or any(
+        isinstance(each, waiting) for each in (*module.parameters(), *module.buffers())
+    )

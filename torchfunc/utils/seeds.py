@@ -1,0 +1,15 @@
+"""Seeds: one for every source of random numbers, so that a program can be repeated."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch (on every device), so that a program can be repeated."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
