@@ -565,3 +565,89 @@ def test_the_symbols_of_a_loaded_model_have_their_masks(tmp_path: Path) -> None:
     tf.Model(source, layers.Dense(2)(embedded(tf, source))).save(tmp_path / "m.safetensors")
     loaded = tf.load_model(tmp_path / "m.safetensors")
     assert loaded.output.mask is not None and loaded.output_masks() == (True,)
+
+
+def loaded(model: Any, folder: Path) -> Any:
+    model.save(folder / "m.safetensors")
+    return tf.load_model(folder / "m.safetensors")
+
+
+def with_another(model: Any, folder: Path) -> Any:
+    model.dense = layers.Dense(2)
+    return model
+
+
+WAYS: dict[str, Callable[[Any, Path], Any]] = {
+    "file": loaded,
+    "deepcopy": lambda model, folder: copy.deepcopy(model),
+    "pickle": lambda model, folder: pickle.loads(pickle.dumps(model)),
+    "clone": lambda model, folder: tf.clone_model(model),
+    "a layer replaced": with_another,
+}
+
+
+@pytest.mark.parametrize("row", WAYS)
+def test_a_new_layer_on_a_model_that_was_made_again_gets_the_mask(row: str, tmp_path: Path) -> None:
+    model = tf.Model(source := ids(tf), layers.Dense(2)(embedded(tf, source)))
+    again = WAYS[row](model, tmp_path)
+    lstm = layers.LSTM(2)
+    longer = tf.Model(again.input, lstm(again.get_layer("embedding").output))
+    close(longer(A), lstm(again.embedding(A), mask=A != 0))
+    assert "mask" in longer.code
+
+
+def test_a_lost_mask_is_told_of_a_model_once_and_not_when_its_layers_change(tmp_path: Path) -> None:
+    source = ids(tf)
+    with pytest.warns(UserWarning, match="ends at"):
+        model = tf.Model(source, layers.Dense(2)(layers.GRU(3)(embedded(tf, source) * 2)))
+    model.dense = layers.Dense(5)
+    assert model.output_shape == (None, 5)
+    assert loaded(model, tmp_path).output_shape == (None, 5)
+
+
+def test_a_graph_with_masks_is_that_of_the_layers_of_now() -> None:
+    inner = tf.Model(x := tf.Input((5, 3)), layers.GRU(3, return_sequences=True)(x))
+    assert inner(embedded(tf, ids(tf))).mask is not None
+    values, mask = torch.randn(4, 5, 3), A != 0
+    before = inner(values, mask=mask)
+    inner.gru = layers.Conv1D(3, 1)
+    close(inner(values, mask=mask), inner.gru(values))
+    assert not torch.equal(before, inner(values, mask=mask)) and inner.output_masks() == (False,)
+
+
+def test_a_nested_model_that_takes_masks_takes_them_when_it_is_drawn_anew() -> None:
+    inner = tf.Sequential([layers.GRU(3, return_sequences=True)])
+    model = tf.Model(source := ids(tf), layers.GRU(2)(inner(embedded(tf, source))))
+    inner.add(layers.Dense(3))
+    kept = inner(model.embedding(A), mask=A != 0)
+    close(model(A), model.gru(kept, mask=A != 0))
+
+
+def test_a_layer_of_ones_own_may_take_an_argument_that_is_called_masks(capsys: Any) -> None:
+    class Picks(layers.Layer):
+        def call(self, inputs: Tensor, masks: Any = None) -> Tensor:
+            return inputs if masks is None else inputs * masks
+
+    x, kept = tf.Input((3,)), tf.Input((3,))
+    model = tf.Model([x, kept], Picks()(x, masks=kept))
+    model.summary()
+    assert "picks (Picks)" in capsys.readouterr().out
+    close(model(torch.ones(2, 3), torch.zeros(2, 3)), torch.zeros(2, 3))
+
+
+def test_a_mask_of_a_layer_of_ones_own_may_need_a_tensor() -> None:
+    class Only(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kept = torch.tensor([True, True, False, True, True])
+
+        def call(self, inputs: Tensor) -> Tensor:
+            return inputs + 0
+
+        def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+            return self.kept if mask is None else mask & self.kept
+
+    model = tf.Model(source := ids(tf), Only()(embedded(tf, source)))
+    assert model.output_masks() == (True,)
+    _, (mask,) = model(A, masks=[None])
+    close(mask, (A != 0) & model.only.kept)

@@ -164,12 +164,11 @@ class Softmax(_Elementwise):
     """
 
     activates_output: ClassVar[bool] = True
+    _wants_mask = False  # it masks elements, and not steps
 
     def __init__(self, axis: int | Sequence[int] = -1, **common: Unpack[Common]) -> None:
         super().__init__(**common)
         self.axis = axis if isinstance(axis, int) else tuple(axis)
-
-    _wants_mask = False  # it masks elements, and not steps
 
     @property
     def activation(self) -> Any:

@@ -85,7 +85,9 @@ def _under_own_names(drawn: Drawn, modules: Modules, tensors: Mapping[str, Tenso
         if not isinstance(leaf, StateRef):
             return leaf
         if leaf.name in drawn.state:
-            return StateRef(owned[id(drawn.state[leaf.name])])
+            tensor = drawn.state[leaf.name]
+            # one that a `compute_mask` brings is none of the model's
+            return StateRef(owned[id(tensor)]) if id(tensor) in owned else tensor
         module, _, rest = leaf.name.partition(".")
         return StateRef(f"{renamed[module]}.{rest}")
 
@@ -119,6 +121,7 @@ class MaskedCalls(Layer):
     _live: Any
     _current: Any
     _own_state: Any
+    _require_graph: Any
     _take_forward: Any
     # whether the forward takes masks too, which it does once somebody asks
     _takes_masks = False
@@ -128,10 +131,10 @@ class MaskedCalls(Layer):
 
         `masks` has one mask, or None, for each input.
         """
-        outputs = list(leaves(self.output))
+        graph = self._require_graph("output masks")
         if not self._may_make_masks():
-            return (False,) * len(outputs)
-        found = tuple(isinstance(symbol.mask, SymbolicTensor) for symbol in outputs)
+            return tuple(False for _ in leaves(graph.outputs))
+        found = tuple(isinstance(symbol.mask, SymbolicTensor) for symbol in leaves(self.output))
         if any(found):
             self._take_masks()
         return found
@@ -159,6 +162,14 @@ class MaskedCalls(Layer):
         if pattern not in live.variants.known:
             live.variants.add(pattern, masked(live.graph, self._modules, self._own_state(), pattern))
         found: Masked = live.variants.known[pattern]
+        return found
+
+    def _forward_with(self, pattern: Pattern) -> Callable[..., Any]:
+        """What computes that graph on tensors."""
+        # what is being compiled was called before, on the layers that it has
+        if not torch.compiler.is_compiling() or pattern not in self._live.variants.forwards:
+            self._variant(pattern)
+        found: Callable[..., Any] = self._live.variants.forwards[pattern]
         return found
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
@@ -227,11 +238,8 @@ def taking_masks(forward: Callable[..., Any]) -> Callable[..., Any]:
         if training is True or training is False:
             pair = self._in_mode(training, *values, masks=given)
         else:
-            pattern = _pattern_of(given)
-            if pattern not in self._live.variants.forwards:
-                self._variant(pattern)
-            compiled = self._live.variants.forwards[pattern]
-            pair = compiled(self, *values, *[each for each in given if each is not None])
+            forward_with = self._forward_with(_pattern_of(given))
+            pair = forward_with(self, *values, *[each for each in given if each is not None])
         return pair[0] if masks is None else pair
 
     # masks are no inputs, and who asks for them knows of them
