@@ -651,3 +651,11 @@ def test_a_mask_of_a_layer_of_ones_own_may_need_a_tensor() -> None:
     assert model.output_masks() == (True,)
     _, (mask,) = model(A, masks=[None])
     close(mask, (A != 0) & model.only.kept)
+
+
+def test_a_number_among_the_outputs_has_no_mask() -> None:
+    x = embedded(tf, source := ids(tf, None))
+    model = tf.Model(source, [x, x.shape[1]])
+    assert model.output_masks() == (True, False)
+    (_, steps), (mask,) = model(A, masks=[None])
+    assert steps == 5 and torch.equal(mask, A != 0)

@@ -22,7 +22,7 @@ from torchfunc.graph.graph import Drawn, Graph, StateRef
 from torchfunc.graph.run import Modules, inputs_like, recorded, run
 from torchfunc.graph.symbolic import Input, SymbolicTensor
 from torchfunc.layers import lost
-from torchfunc.layers.layer import Layer
+from torchfunc.layers.layer import Layer, masks_of
 from torchfunc.tree import leaves, map_leaves
 
 Pattern = tuple[bool, ...]
@@ -49,9 +49,10 @@ def masked(graph: Graph, modules: Modules, tensors: Mapping[str, Tensor], patter
     """The graph with a mask at each input where `pattern` says so."""
     inputs, masks = _inputs(graph, pattern)
     outputs = run(graph, inputs, modules, tensors, recorded)
-    flat = list(leaves(outputs))
     # a constant that a Lambda was given for a mask is no value of the graph
-    found = {at: each.mask for at, each in enumerate(flat) if isinstance(each.mask, SymbolicTensor)}
+    found = {
+        at: mask for at, mask in enumerate(leaves(masks_of(outputs))) if isinstance(mask, SymbolicTensor)
+    }
     with warnings.catch_warnings():
         # of an input that nothing needs, which was told when the model was made
         warnings.simplefilter("ignore")
@@ -60,7 +61,8 @@ def masked(graph: Graph, modules: Modules, tensors: Mapping[str, Tensor], patter
     used = {ref.row for call in table.calls for ref in call.refs()}
     first = len(inputs)
     is_asked = bool(found) or any(first + index in used for index in range(len(masks)))
-    loses = any(symbol.mask is None and lost.mask_end(symbol) is not None for symbol in flat)
+    tensors_out = (each for each in leaves(outputs) if isinstance(each, SymbolicTensor))
+    loses = any(each.mask is None and lost.mask_end(each) is not None for each in tensors_out)
     return Masked(table, tuple(found), is_asked, loses)
 
 
@@ -134,7 +136,7 @@ class MaskedCalls(Layer):
         graph = self._require_graph("output masks")
         if not self._may_make_masks():
             return tuple(False for _ in leaves(graph.outputs))
-        found = tuple(isinstance(symbol.mask, SymbolicTensor) for symbol in leaves(self.output))
+        found = tuple(isinstance(mask, SymbolicTensor) for mask in leaves(masks_of(self.output)))
         if any(found):
             self._take_masks()
         return found
@@ -207,7 +209,7 @@ class MaskedCalls(Layer):
         names, first = self._live.graph.input_names, args[0] if len(args) == 1 else args
         if isinstance(first, dict) and set(first) == set(names):
             first = [first[name] for name in names]
-        return [getattr(leaf, "mask", None) for leaf in leaves(first)]
+        return list(leaves(masks_of(first)))
 
     def _asks_for(self, pattern: Pattern) -> bool:
         """Whether a call with masks at these inputs differs from one without."""
