@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torchfunc import losses
 from torchfunc.config import plain
 from torchfunc.errors import CompileError, ConfigError, DataError, SavingError, UnknownNameError
+from torchfunc.losses.torch_losses import misfit
 from torchfunc.registry import custom_object_scope
 
 SAMPLES, CLASSES = 12, 5
@@ -129,6 +130,111 @@ def test_the_lower_case_function_returns_the_values_of_keras(name, arguments, ta
     theirs = getattr(keras.losses, function)(y_true, y_pred, **arguments)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(ours, getattr(losses, name)(**arguments).per_sample(y_true, y_pred))
+
+
+KINDS = {
+    "numbers": (lambda labels, logits: logits.sigmoid() + 0.1, lambda logits: logits),
+    "positive": (lambda labels, logits: logits.sigmoid(), torch.exp),
+    "bits": (lambda labels, logits: (labels % 2)[..., None].expand(logits.shape), torch.sigmoid),
+    "bits_logits": (
+        lambda labels, logits: (labels % 2)[..., None].expand(logits.shape),
+        lambda logits: logits,
+    ),
+    "shares": (lambda labels, logits: logits.flip(-1).softmax(-1), lambda logits: logits.softmax(-1)),
+    "one_hot": (lambda labels, logits: torch.eye(3)[labels], lambda logits: logits.softmax(-1)),
+    "one_hot_logits": (lambda labels, logits: torch.eye(3)[labels], lambda logits: logits),
+    "labels": (lambda labels, logits: labels, lambda logits: logits.softmax(-1)),
+    "column": (lambda labels, logits: labels.unsqueeze(-1), lambda logits: logits.softmax(-1)),
+    "labels_logits": (lambda labels, logits: labels, lambda logits: logits),
+}
+OF_EVERY_RANK = ("numbers", "positive", "bits", "bits_logits")
+
+
+def case(kind: str, axes: int, samples: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    """Targets and outputs of 1 to 3 axes: (n,), (n, 3) or (n, 4, 3)."""
+    lead = (samples, 4) if axes == 3 else (samples,)
+    logits, labels = torch.randn(*lead, 3) * 2, torch.randint(0, 3, lead)
+    target, output = KINDS[kind]
+    y_true, y_pred = target(labels, logits), output(logits)
+    return (y_true[:, 0], y_pred[:, 0]) if axes == 1 else (y_true, y_pred)
+
+
+def shaped_for_keras(y_true, y_pred, weights):
+    """What the three mean, spelled out for Keras: numbers as (n, 1), a weight for each value of a sample."""
+    lead = y_pred.shape[:-1] if y_pred.ndim == 3 else y_pred.shape[:1]
+    if weights is not None:
+        weights = (weights.reshape(len(weights), -1) if len(lead) > 1 else weights.flatten()).expand(lead)
+        weights = weights.contiguous()  # Keras writes into it
+    return (y_true[:, None], y_pred[:, None], weights) if y_pred.ndim == 1 else (y_true, y_pred, weights)
+
+
+BY_VALUES = [
+    ("MeanSquaredError", {}, "numbers"),
+    ("MeanAbsoluteError", {}, "numbers"),
+    ("MeanAbsolutePercentageError", {}, "numbers"),
+    ("MeanSquaredLogarithmicError", {}, "positive"),
+    ("Huber", {"delta": 0.4}, "numbers"),
+    ("LogCosh", {}, "numbers"),
+    ("Poisson", {}, "positive"),
+    ("KLDivergence", {}, "shares"),
+    ("CosineSimilarity", {}, "numbers"),
+    ("Hinge", {}, "bits_logits"),
+    ("SquaredHinge", {}, "bits_logits"),
+    ("CategoricalHinge", {}, "one_hot_logits"),
+    ("Dice", {"axis": -1}, "bits"),
+    ("Tversky", {"alpha": 0.3, "axis": -1}, "bits"),
+    ("BinaryCrossentropy", {}, "bits"),
+    ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, "bits_logits"),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.2}, "one_hot"),
+    ("CategoricalCrossentropy", {"from_logits": True}, "one_hot_logits"),
+    ("SparseCategoricalCrossentropy", {}, "labels"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, "labels"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, "column"),
+    ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 1}, "labels_logits"),
+    ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": -1}, "labels_logits"),
+    ("BinaryFocalCrossentropy", {"apply_class_balancing": True}, "bits"),
+    ("CategoricalFocalCrossentropy", {"label_smoothing": 0.1}, "one_hot"),
+]
+WEIGHTS = [None, (6,), (6, 1), (6, 4), (6, 4, 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "kind", "axes"),
+    [(*row, axes) for row in BY_VALUES for axes in ((1, 2, 3) if row[2] in OF_EVERY_RANK else (2, 3))],
+    ids=str,
+)
+def test_a_loss_equals_keras_for_every_rank_weight_and_reduction(name, arguments, kind, axes):
+    y_true, y_pred = case(kind, axes)
+    for shape in WEIGHTS if axes == 3 else WEIGHTS[:3]:
+        weights = None if shape is None else torch.rand(shape) + 0.1
+        for reduction in ("sum_over_batch_size", "sum", "none", "mean_with_sample_weight"):
+            options = {**arguments, "reduction": reduction}
+            ours = getattr(losses, name)(**options)(y_true, y_pred, weights)
+            theirs = getattr(keras.losses, name)(**options)(*shaped_for_keras(y_true, y_pred, weights))
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=f"{shape}, {reduction}")
+
+
+@pytest.mark.parametrize(("name", "arguments", "kind"), BY_VALUES, ids=str)
+def test_the_loss_of_no_samples_is_zero_and_moves_nothing(name, arguments, kind):
+    for axes in (1, 2, 3) if kind in OF_EVERY_RANK else (2, 3):
+        y_true, y_pred = case(kind, axes, samples=0)
+        weight = torch.ones((), requires_grad=True)
+        value = getattr(losses, name)(**arguments)(y_true, y_pred * weight)
+        (gradient,) = torch.autograd.grad(value, weight)
+        assert (value.item(), gradient.item()) == (0.0, 0.0)
+
+
+def test_labels_in_bytes_are_ignored_by_their_number():
+    logits, labels = torch.randn(3, 256), torch.tensor([255, 1, 2])
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    torch.testing.assert_close(loss(labels.to(torch.uint8), logits), F.cross_entropy(logits, labels))
+
+
+def test_weights_for_a_loss_of_the_whole_batch_are_told_with_the_way_out():
+    y_true, y_pred = case("bits", 2)
+    with pytest.raises(DataError, match=r"Loss 'dice': .*one number for the whole batch.*Dice.*axis=-1"):
+        losses.Dice()(y_true, y_pred, torch.ones(6))
+    assert float(losses.Dice(axis=-1)(y_true, y_pred, torch.ones(6)).detach()) > 0
 
 
 def test_a_loss_over_time_steps_equals_keras_with_weights_for_each_step():
@@ -348,6 +454,179 @@ def test_a_loss_of_torch_is_called_in_the_order_of_torch(given, target):
     shaped = weights.view(8, *[1] * (values.ndim - 1))
     torch.testing.assert_close(loss(target, logits, weights), (values * shaped).mean())
     torch.testing.assert_close(loss(target, logits, torch.ones(8)), direct(logits, target))
+
+
+WHOLE = torch.tensor([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 1, 1]])
+BY_NUMBERS = [
+    (nn.BCEWithLogitsLoss(), F.binary_cross_entropy_with_logits, "logits"),
+    (nn.BCELoss(), F.binary_cross_entropy, "shares"),
+    (nn.MSELoss(), F.mse_loss, "logits"),
+    (nn.L1Loss(), F.l1_loss, "logits"),
+    (nn.HuberLoss(delta=0.5), partial(F.huber_loss, delta=0.5), "logits"),
+    (nn.SmoothL1Loss(), F.smooth_l1_loss, "logits"),
+    (nn.PoissonNLLLoss(), F.poisson_nll_loss, "logits"),
+    (nn.KLDivLoss(reduction="batchmean"), partial(F.kl_div, reduction="batchmean"), "logarithms"),
+    (nn.SoftMarginLoss(), F.soft_margin_loss, "logits"),
+    (nn.MultiLabelSoftMarginLoss(), F.multilabel_soft_margin_loss, "logits"),
+    (nn.HingeEmbeddingLoss(), F.hinge_embedding_loss, "logits"),
+    (
+        partial(F.gaussian_nll_loss, var=torch.ones(4, 3)),
+        partial(F.gaussian_nll_loss, var=torch.ones(4, 3)),
+        "logits",
+    ),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.bool])
+@pytest.mark.parametrize(
+    ("module", "function", "kind"), BY_NUMBERS, ids=lambda each: getattr(each, "__name__", None)
+)
+def test_whole_numbers_are_targets_for_every_loss_of_torch_that_compares_numbers(
+    module, function, kind, dtype
+):
+    logits = torch.randn(4, 3)
+    y_pred = {"logits": logits, "shares": logits.softmax(-1), "logarithms": logits.log_softmax(-1)}[kind]
+    y_pred = y_pred.requires_grad_()
+    direct = module(y_pred, WHOLE.float())
+    for given in (module, function):
+        value = losses.get(given)(WHOLE.to(dtype), y_pred)
+        torch.testing.assert_close(value, direct)
+        (gradient,) = torch.autograd.grad(value, y_pred)
+        (expected,) = torch.autograd.grad(direct, y_pred, retain_graph=True)
+        torch.testing.assert_close(gradient, expected)
+
+
+CLASSWISE = [
+    nn.CrossEntropyLoss(),
+    nn.NLLLoss(),
+    nn.MultiMarginLoss(),
+    F.cross_entropy,
+    F.nll_loss,
+    F.multi_margin_loss,
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.float32])
+@pytest.mark.parametrize("given", CLASSWISE, ids=lambda each: getattr(each, "__name__", type(each).__name__))
+def test_class_indices_of_any_dtype_and_in_a_column_are_what_torch_takes_as_long(given, dtype):
+    logits, labels = torch.randn(8, 5).log_softmax(-1), LABELS
+    for y_true in (labels.to(dtype), labels.to(dtype).unsqueeze(-1)):
+        torch.testing.assert_close(losses.get(given)(y_true, logits), given(logits, labels))
+
+
+def test_classes_of_every_step_and_of_probabilities_are_taken_as_torch_takes_them():
+    logits, labels = torch.randn(4, 5, 6), torch.randint(0, 5, (4, 6))
+    one_hot = F.one_hot(labels, 5).movedim(-1, 1)
+    loss = losses.get(nn.CrossEntropyLoss())
+    torch.testing.assert_close(loss(labels.int(), logits), F.cross_entropy(logits, labels))
+    torch.testing.assert_close(loss(one_hot, logits), F.cross_entropy(logits, labels))
+    indices = torch.tensor([[1, 4, -1, -1, -1]] * 4)
+    values = losses.get(nn.MultiLabelMarginLoss())(indices.int(), logits[..., 0])
+    torch.testing.assert_close(values, F.multilabel_margin_loss(logits[..., 0], indices))
+
+
+def test_under_autocast_whole_numbers_keep_their_value():
+    y_pred, y_true = torch.zeros(4, 3, dtype=torch.bfloat16), torch.full((4, 3), 1001)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert losses.get(nn.L1Loss())(y_true, y_pred).item() == 1001.0
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), F.nll_loss])
+def test_a_crossentropy_of_torch_over_a_single_class_is_told(loss):
+    with pytest.raises(
+        DataError, match=r"at least 2 classes, got outputs of shape \(8, 1\).*BCEWithLogitsLoss"
+    ):
+        losses.get(loss)(torch.ones(8), torch.randn(8, 1))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        nn.CrossEntropyLoss(weight=torch.arange(1.0, 6.0)),
+        nn.CrossEntropyLoss(ignore_index=2),
+        partial(F.cross_entropy, weight=torch.arange(1.0, 6.0), ignore_index=0, label_smoothing=0.1),
+        nn.NLLLoss(weight=torch.arange(1.0, 6.0), ignore_index=4),
+        nn.CrossEntropyLoss(reduction="sum"),
+        partial(F.cross_entropy, reduction="sum"),
+        nn.MultiMarginLoss(weight=torch.arange(1.0, 6.0)),
+    ],
+    ids=str,
+)
+def test_equal_weights_of_samples_leave_the_loss_of_torch_as_it_is(given):
+    logits = torch.randn(8, 5).log_softmax(-1)
+    torch.testing.assert_close(losses.get(given)(LABELS, logits, torch.ones(8)), given(logits, LABELS))
+
+
+def test_equal_weights_leave_sums_and_means_of_a_batch_as_they_are():
+    y_pred = torch.randn(4, 3).log_softmax(-1)
+    for given in (nn.MSELoss(reduction="sum"), nn.KLDivLoss(reduction="batchmean"), nn.PoissonNLLLoss()):
+        loss = losses.get(given)
+        torch.testing.assert_close(loss(WHOLE, y_pred, torch.ones(4)), given(y_pred, WHOLE.float()))
+
+
+@pytest.mark.parametrize("given", [nn.MSELoss(), nn.CrossEntropyLoss(), F.binary_cross_entropy_with_logits])
+def test_a_loss_of_torch_of_no_samples_is_zero(given):
+    y_pred = torch.zeros(0, 3, requires_grad=True)
+    value = losses.get(given)(torch.zeros(0, 3), y_pred)
+    (gradient,) = torch.autograd.grad(value, y_pred)
+    assert value.item() == 0.0 and gradient.shape == (0, 3)
+
+
+TAKES = {
+    "logits": [
+        nn.CrossEntropyLoss(), F.cross_entropy, partial(F.cross_entropy, label_smoothing=0.1),
+        nn.BCEWithLogitsLoss, F.binary_cross_entropy_with_logits, nn.MultiLabelSoftMarginLoss(),
+        nn.SoftMarginLoss(), losses.BinaryCrossentropy(from_logits=True),
+        losses.SparseCategoricalCrossentropy(from_logits=True),
+    ],
+    "log_probabilities": [nn.NLLLoss(), F.nll_loss, nn.KLDivLoss(), F.kl_div],
+    "probabilities": [
+        nn.BCELoss(), F.binary_cross_entropy, "bce", "categorical_crossentropy",
+        "sparse_categorical_crossentropy", "binary_focal_crossentropy", "categorical_focal_crossentropy",
+        "kld", "dice", "tversky",
+    ],
+    None: [
+        nn.MSELoss(), F.l1_loss, nn.MultiMarginLoss(), "mse", "hinge", "poisson",
+        lambda y_true, y_pred: y_pred.mean(), nn.Identity(),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("takes", "given"), [(takes, each) for takes, row in TAKES.items() for each in row], ids=str
+)
+def test_a_loss_says_what_it_takes_for_an_output(takes, given):
+    assert losses.get(given).takes == takes
+
+
+TWICE = [
+    ("softmax", nn.CrossEntropyLoss(), "takes logits: what makes probabilities is applied twice. "
+     "Fix: activation=None in its layer, or loss='sparse_categorical_crossentropy'"),
+    ("sigmoid", nn.BCEWithLogitsLoss(), "applied twice. Fix: activation=None in its layer, or loss='binary_crossentropy'"),
+    ("sigmoid", F.cross_entropy, "applied twice"),
+    ("log_sigmoid", nn.BCEWithLogitsLoss(), "applied twice. Fix: activation=None in its layer."),
+    ("softmax", losses.CategoricalCrossentropy(from_logits=True), "applied twice"),
+    ("softmax", nn.NLLLoss(), "takes it for log-probabilities. Fix: activation='log_softmax' in its layer, or loss="),
+    ("log_softmax", "categorical_crossentropy", "takes it for probabilities. Fix: activation='softmax' in its layer."),
+    ("softmax", "categorical_crossentropy", None),
+    ("sigmoid", nn.BCELoss(), None),
+    ("sigmoid", "dice", None),
+    ("softmax", "mse", None),
+    ("log_softmax", nn.NLLLoss(), None),
+    ("log_softmax", nn.CrossEntropyLoss(), None),
+    ("relu", nn.CrossEntropyLoss(), None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("activation", "given", "words"), TWICE, ids=str)
+def test_a_loss_that_does_not_go_with_the_activation_of_its_output_is_told(activation, given, words):
+    loss = losses.get(given)
+    told = misfit(loss, activation, "kind")
+    if words is None:
+        assert told is None
+    else:
+        assert told.startswith(f"The output 'kind' is a {activation} already, and its loss {loss.name!r} ")
+        assert words in told
 
 
 def test_targets_of_one_column_are_aligned_for_torch_too():

@@ -9,9 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tests.test_losses import OF_EVERY_RANK, WEIGHTS, case, shaped_for_keras
 from torchfunc import losses, metrics, registry
 from torchfunc.config import plain
 from torchfunc.errors import DataError, SavingError, TorchfuncError, UnknownNameError
+from torchfunc.metrics.metric import expanded, figures
 from torchfunc.registry import custom_object_scope
 
 CLASSES = 6
@@ -219,12 +221,126 @@ def test_counts_of_accuracy_stay_exact_integers():
     assert float(metric.result()) == 0.5
 
 
-def test_an_ignored_class_does_not_count_in_the_crossentropy():
-    logits, labels = torch.randn(2, 5, 3), torch.tensor([[0, 1, -1, 2, -1], [0, -1, -1, -1, 2]])
-    metric = metrics.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
-    metric.update_state(labels, logits)
-    kept = labels != -1
-    torch.testing.assert_close(metric.result(), F.cross_entropy(logits[kept], labels[kept]))
+BY_VALUES = [
+    ("Accuracy", {}, "bits"),
+    ("BinaryAccuracy", {}, "bits"),
+    ("CategoricalAccuracy", {}, "one_hot"),
+    ("SparseCategoricalAccuracy", {}, "labels"),
+    ("SparseCategoricalAccuracy", {}, "column"),
+    ("TopKCategoricalAccuracy", {"k": 2}, "one_hot"),
+    ("SparseTopKCategoricalAccuracy", {"k": 2}, "column"),
+    ("MeanSquaredError", {}, "numbers"),
+    ("RootMeanSquaredError", {}, "numbers"),
+    ("MeanAbsoluteError", {}, "numbers"),
+    ("MeanAbsolutePercentageError", {}, "numbers"),
+    ("MeanSquaredLogarithmicError", {}, "positive"),
+    ("LogCoshError", {}, "numbers"),
+    ("CosineSimilarity", {}, "numbers"),
+    ("KLDivergence", {}, "shares"),
+    ("Poisson", {}, "positive"),
+    ("Hinge", {}, "bits_logits"),
+    ("SquaredHinge", {}, "bits_logits"),
+    ("CategoricalHinge", {}, "one_hot_logits"),
+    ("BinaryCrossentropy", {}, "bits"),
+    ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.1}, "bits_logits"),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.1}, "one_hot"),
+    ("CategoricalCrossentropy", {"from_logits": True}, "one_hot_logits"),
+    ("SparseCategoricalCrossentropy", {}, "labels"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, "labels"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, "column"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": -1, "from_logits": True}, "labels_logits"),
+    ("TruePositives", {}, "bits"),
+    ("FalseNegatives", {"thresholds": [0.2, 0.7]}, "bits"),
+    ("Precision", {}, "bits"),
+    ("Recall", {}, "bits"),
+    ("Recall", {"class_id": 1}, "one_hot"),
+    ("Precision", {"top_k": 2}, "one_hot"),
+    ("AUC", {}, "bits"),
+    ("AUC", {"curve": "PR"}, "bits"),
+    ("SensitivityAtSpecificity", {"specificity": 0.4}, "bits"),
+    ("PrecisionAtRecall", {"recall": 0.4}, "bits"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "kind", "axes"),
+    [(*row, axes) for row in BY_VALUES for axes in ((1, 2, 3) if row[2] in OF_EVERY_RANK else (2, 3))],
+    ids=str,
+)
+def test_a_metric_equals_keras_for_every_rank_and_weight_and_passes_over_an_empty_batch(
+    name, arguments, kind, axes
+):
+    for shape in WEIGHTS if axes == 3 else WEIGHTS[:3]:
+        ours, theirs = getattr(metrics, name)(**arguments), getattr(keras.metrics, name)(**arguments)
+        for samples in (6, 0, 6):
+            y_true, y_pred = case(kind, axes, samples)
+            weights = None if shape is None else torch.rand(samples, *shape[1:]) + 0.1
+            ours.update_state(y_true, y_pred, weights)
+            if samples:
+                theirs.update_state(*shaped_for_keras(y_true, y_pred, weights))
+        torch.testing.assert_close(ours.result(), theirs.result(), rtol=1e-4, atol=1e-5, msg=f"{shape}")
+
+
+@pytest.mark.parametrize(("name", "arguments", "kind"), BY_VALUES, ids=str)
+def test_the_figure_of_an_empty_batch_is_zero(name, arguments, kind):
+    metric = getattr(metrics, name)(**arguments)
+    metric.update_state(*case(kind, 2, samples=0))
+    assert torch.as_tensor(metric.result()).abs().max() == 0
+
+
+def test_an_ignored_class_counts_as_keras_counts_it():
+    # Keras's own values: ignored samples are zeros in the mean, and are left out of a weighted one
+    y_true = torch.tensor([0, 1, 2])
+    y_pred = torch.tensor([[0.8, 0.1, 0.1], [0.05, 0.95, 0.0], [0.1, 0.8, 0.1]])
+    loss = losses.SparseCategoricalCrossentropy(ignore_class=0)
+    for make in (lambda: metrics.SparseCategoricalCrossentropy(ignore_class=0), lambda: metrics.get(loss)):
+        plain_metric, weighted = make(), make()
+        plain_metric.update_state(y_true, y_pred)
+        weighted.update_state(y_true, y_pred, torch.tensor([0.5, 1.5, 2.0]))
+        assert float(plain_metric.result()) == pytest.approx(0.7846262)
+        assert float(weighted.result()) == pytest.approx(1.3377457)
+    assert float(loss(y_true, y_pred)) == pytest.approx(1.1769392)
+
+
+@pytest.mark.parametrize(
+    "weights", [None, torch.linspace(0.1, 2, 24).view(6, 4), torch.arange(24).view(6, 4) % 3 > 0]
+)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("CategoricalCrossentropy", {"from_logits": True}),
+        ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.1}),
+        ("SparseCategoricalCrossentropy", {"from_logits": True}),
+        ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 1}),
+    ],
+    ids=str,
+)
+def test_classes_on_another_axis_are_classes_on_the_last(name, arguments, weights):
+    # Keras smooths labels by the length of the last axis whatever the axis is, so it sees the last one
+    logits, labels = torch.randn(6, 4, 3), torch.randint(0, 3, (6, 4))
+    sparse = name.startswith("Sparse")
+    y_true = labels if sparse else torch.eye(3)[labels]
+    moved = labels if sparse else y_true.movedim(-1, 1)
+    ours, theirs = getattr(metrics, name)(**arguments, axis=1), getattr(keras.metrics, name)(**arguments)
+    ours.update_state(moved, logits.movedim(-1, 1), weights)
+    theirs.update_state(y_true, logits, weights)
+    torch.testing.assert_close(ours.result(), theirs.result())
+    loss, twin = getattr(losses, name)(**arguments, axis=1), getattr(keras.losses, name)(**arguments)
+    torch.testing.assert_close(loss(moved, logits.movedim(-1, 1), weights), twin(y_true, logits, weights))
+
+
+def test_weights_of_a_confusion_matrix_count_cells_sample_by_sample():
+    # Keras makes whole numbers of them; the truth is NumPy's
+    for axes, shape in ((1, (6,)), (2, (6,)), (3, (6, 1)), (3, (6, 4)), (3, (6, 4, 1))):
+        lead = {1: (6,), 2: (6, 3), 3: (6, 4, 3)}[axes]
+        y_true, y_pred, weights = torch.randint(0, 3, lead), torch.randint(0, 3, lead), torch.rand(shape)
+        each = weights.reshape(*shape, *[1] * (axes - len(shape))).expand(lead)
+        cells = np.zeros((3, 3))
+        np.add.at(cells, (y_true.numpy(), y_pred.numpy()), each.numpy())
+        union = cells.sum(0) + cells.sum(1) - cells.diagonal()
+        metric = metrics.MeanIoU(3)
+        metric.update_state(y_true, y_pred, weights)
+        assert float(metric.result()) == pytest.approx((cells.diagonal() / union)[union > 0].mean(), rel=1e-4)
 
 
 def test_a_function_is_averaged_over_samples():
@@ -289,6 +405,62 @@ def test_an_object_with_update_compute_and_reset_is_taken_as_it_is():
         metric.update_state(torch.zeros(2), torch.zeros(2), torch.ones(2))
     with pytest.raises(SavingError):
         metrics.serialize(metric)
+
+
+class WeightedPeak(Peak):
+    def update(self, preds, target, weights=1.0):
+        super().update(preds * weights, target * weights)
+
+
+def test_weights_are_passed_on_to_an_update_that_takes_them():
+    metric = metrics.get(WeightedPeak())
+    metric.update_state([1.0, 2.0], [4.0, 3.0], [0.5, 4.0])
+    assert float(metric.result()) == 4.0
+
+
+class Collection(nn.ModuleDict):
+    """As torchmetrics has it: metrics that are modules, by name, with the interface of one."""
+
+    def __init__(self, members):
+        super().__init__()
+        for name, metric in members.items():
+            self[name] = metric
+
+    def update(self, preds, target): ...
+
+    def compute(self): ...
+
+    def reset(self): ...
+
+
+class PeakModule(nn.Module, WeightedPeak):
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.reset()
+
+
+def test_a_collection_is_its_metrics_each_under_its_name():
+    collection = Collection({"val_peak": PeakModule(), "other": PeakModule()})
+    found = expanded(collection)
+    assert [(type(each), each.name) for each in found] == [
+        (metrics.TorchMetric, "val_peak"),
+        (metrics.TorchMetric, "other"),
+    ]
+    assert found[0].metric is collection["val_peak"]
+    assert metrics.get(found[0]) is found[0]
+    for alone in ("mse", None, metrics.MeanSquaredError(), Peak(), nn.ModuleDict()):
+        assert expanded(alone) == [alone]
+
+
+def test_a_result_of_several_figures_is_each_of_them_under_its_own_name():
+    class Bounds(Peak):
+        def compute(self):
+            return {"low": 1.0, "high": self.peak}
+
+    metric, plain_metric = metrics.get(Bounds()), metrics.get(Peak())
+    assert figures("bounds", metric) == {"low": 1.0, "high": 0.0}
+    assert figures("age_weighted_bounds_1", metric) == {"age_weighted_low_1": 1.0, "age_weighted_high_1": 0.0}
+    assert figures("weighted_peak", plain_metric) == {"weighted_peak": 0.0}
 
 
 @pytest.mark.parametrize("typed", ["accuracy", "acc"])
@@ -365,6 +537,15 @@ def test_wrong_names_and_arguments_are_told(make, words):
             r"Metric 'precision': expected equal shapes, "
             r"got targets of shape \(4,\) for outputs of shape \(4, 3\)",
         ),
+        (
+            {"class_name": "Recall", "config": {"class_id": 1}},
+            (4,),
+            (4,),
+            r"Metric 'recall': expected a last axis of at least 2 classes, by top_k=None, class_id=1, "
+            r"got outputs of shape \(4,\)",
+        ),
+        ({"class_name": "Precision", "config": {"class_id": 3}}, (4, 3), (4, 3), "at least 4 classes"),
+        ({"class_name": "Precision", "config": {"top_k": 5}}, (4, 3), (4, 3), "at least 5 classes"),
         ("f1_score", (4, 2), (4, 3), r"Metric 'f1_score': expected two shapes \(samples, outputs\)"),
     ],
 )

@@ -22,6 +22,7 @@ from torchfunc.training import Trainer
 
 LOGITS = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 X, Y = classification(40)
+NAN = math.nan
 
 
 # Keras turns tensors into arrays in a way that NumPy deprecates
@@ -180,6 +181,14 @@ def feed(callback: Any, values: list[float], name: str = "val_loss") -> int:
         ({"patience": 1, "mode": "max"}, [1.0, 2.0, 1.5, 1.6, 3.0]),
         ({"patience": 0, "start_from_epoch": 3}, [1.0, 2.0, 3.0, 4.0, 3.0, 5.0, 1.0]),
         ({"patience": 3}, [1.0, 2.0]),
+        ({"patience": 2}, [NAN] * 5),
+        ({"patience": 0}, [NAN] * 3),
+        ({"patience": 1, "mode": "max"}, [NAN] * 5),
+        ({"patience": 2, "baseline": 1.0}, [NAN] * 5),
+        ({"patience": 2, "start_from_epoch": 2}, [NAN] * 7),
+        ({"patience": 2}, [3.0, NAN, NAN, 2.0]),
+        ({"patience": 2, "mode": "max"}, [3.0, NAN, 2.0, 4.0]),
+        ({"patience": 2, "min_delta": 0.5}, [3.0, NAN, 2.0, NAN, 1.8, 0.1]),
     ],
 )
 def test_early_stopping_stops_when_that_of_keras_does(arguments: Any, values: list[float]) -> None:
@@ -199,11 +208,8 @@ def test_early_stopping_stops_when_that_of_keras_does(arguments: Any, values: li
     ours = callbacks.EarlyStopping(monitor="val_loss", **arguments)
 
     assert feed(ours, values) == count
-    assert (ours.best, ours.best_epoch, ours.stopped_epoch) == (
-        theirs.best,
-        theirs.best_epoch,
-        theirs.stopped_epoch,
-    )
+    assert (ours.best_epoch, ours.stopped_epoch) == (theirs.best_epoch, theirs.stopped_epoch)
+    assert ours.best == theirs.best or (math.isnan(ours.best) and math.isnan(theirs.best))
 
 
 def test_early_stopping_restores_the_weights_of_the_best_epoch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,8 +223,24 @@ def test_early_stopping_restores_the_weights_of_the_best_epoch(capsys: pytest.Ca
     )
 
 
-def test_early_stopping_recovers_from_a_first_epoch_without_a_number() -> None:
-    assert feed(callbacks.EarlyStopping(patience=1), [math.nan, 2.0, 1.0, 1.5, 1.2]) == 4
+@pytest.mark.parametrize(
+    ("arguments", "values", "epochs", "best_epoch"),
+    [
+        ({"patience": 1}, [NAN, 2.0, 1.0, 1.5, 1.2], 4, 2),
+        ({"patience": 1, "mode": "max"}, [NAN, 1.0, 2.0, 1.5, 3.0], 4, 2),
+        ({"patience": 3}, [NAN, NAN, 5.0, 6.0, NAN, 7.0, 1.0], 6, 2),
+        ({"patience": 2, "baseline": 3.0}, [NAN, 4.0, 2.0, NAN, NAN, 1.0], 5, 2),
+        ({"patience": 3, "baseline": 3.0}, [NAN, 4.0, 2.0, NAN, NAN, 1.0], 6, 5),
+        ({"patience": 1, "start_from_epoch": 1}, [0.1, NAN, 3.0, NAN, 1.0], 4, 2),
+    ],
+)
+def test_early_stopping_takes_any_number_for_better_than_nan(
+    arguments: Any, values: list[float], epochs: int, best_epoch: int
+) -> None:
+    callback = callbacks.EarlyStopping(restore_best_weights=True, **arguments)
+
+    assert feed(callback, values) == epochs
+    assert callback.model[0].bias.tolist() == [float(best_epoch)] * 16
 
 
 @pytest.mark.parametrize(
@@ -250,7 +272,7 @@ def test_an_epoch_that_is_not_validated_is_passed_over() -> None:
     [
         ("loss", True), ("val_mse", True), ("mean_absolute_error", True), ("kl_divergence", True),
         ("false_positives", True), ("val_kind_accuracy", False), ("auc", False), ("val_acc", False),
-        ("f1_score", False), ("r2_score", False),
+        ("f1_score", False), ("r2_score", False), ("val_MulticlassF1Score", False), ("MSE", True),
     ],
 )  # fmt: skip
 def test_the_direction_follows_from_the_name(name: str, falls: bool) -> None:
@@ -313,6 +335,19 @@ def test_only_the_best_epochs_are_saved_where_that_is_asked_for(
         "Epoch 3: val_loss improved from 3.00000 to 2.00000",
         f"Epoch 3: saved to {tmp_path / '3.safetensors'}",
     ]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_nan_is_never_saved_as_the_best_and_a_number_after_it_is(tmp_path: Path, mode: Any) -> None:
+    path = tmp_path / "{epoch}.safetensors"
+    callback = callbacks.ModelCheckpoint(path, save_best_only=True, mode=mode)
+    callback.set_model(Saveable())
+
+    for epoch, value in enumerate([NAN, 2.0, NAN, 2.0, 1.0 if mode == "min" else 3.0, NAN]):
+        callback.on_epoch_begin(epoch)
+        callback.on_epoch_end(epoch, {"val_loss": value})
+
+    assert callback.model.saved == ["2.safetensors", "5.safetensors"]
 
 
 def test_a_threshold_has_to_be_beaten_before_anything_is_saved(tmp_path: Path) -> None:
@@ -405,9 +440,20 @@ def test_a_schedule_sets_the_learning_rate_of_each_epoch() -> None:
 
 
 @OLD_KERAS
-def test_the_learning_rate_is_reduced_on_a_plateau_as_keras_does_it() -> None:
-    values = [1.0, 0.9, 0.95, 0.92, 0.91, 0.93, 0.94, 0.95, 0.96]
-    arguments: dict[str, Any] = {"factor": 0.5, "patience": 2, "cooldown": 1, "min_lr": 0.003}
+@pytest.mark.parametrize(
+    ("arguments", "values"),
+    [
+        ({"cooldown": 1, "min_lr": 0.003}, [1.0, 0.9, 0.95, 0.92, 0.91, 0.93, 0.94, 0.95, 0.96]),
+        ({"cooldown": 1}, [NAN] * 8),
+        ({"mode": "max"}, [NAN] * 4),
+        ({}, [1.0, NAN, NAN, 0.5, NAN, 0.6, 0.7]),
+        ({"mode": "max", "min_delta": 0.2}, [1.0, 1.1, NAN, 2.0, NAN, 2.1, 2.15]),
+    ],
+)
+def test_the_learning_rate_is_reduced_on_a_plateau_as_keras_does_it(
+    arguments: dict[str, Any], values: list[float]
+) -> None:
+    arguments = {"factor": 0.5, "patience": 2, **arguments}
     twin = keras.Sequential([keras.layers.Dense(1)])
     twin.compile(keras.optimizers.SGD(0.01), "mse")
     theirs = keras.callbacks.ReduceLROnPlateau(**arguments)
@@ -420,6 +466,14 @@ def test_the_learning_rate_is_reduced_on_a_plateau_as_keras_does_it() -> None:
     feed(ours, values)
 
     assert ours.trainer.learning_rate == pytest.approx(float(twin.optimizer.learning_rate))
+
+
+def test_a_number_after_nan_is_no_plateau() -> None:
+    callback = callbacks.ReduceLROnPlateau(factor=0.5, patience=2)
+
+    feed(callback, [NAN, NAN, 3.0, 2.0, NAN, 1.0])
+
+    assert callback.trainer.learning_rate == 0.01
 
 
 def test_a_loss_that_is_no_number_ends_the_training(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 import textwrap
@@ -347,3 +348,90 @@ def test_an_fx_trace_around_the_building_does_not_disturb_it() -> None:
 
     torch.fx.symbolic_trace(Building())
     assert isinstance(nn.Linear(3, 4)(tf.Input((3,))), SymbolicTensor)
+
+
+class Reversed(torch.autograd.Function):
+    """The input as it is; its gradient times -scale."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return -ctx.scale * gradient, None
+
+
+class ProductAndSum(torch.autograd.Function):
+    """Two results, with the newer form of `forward` and tensors saved for a backward that is off by a factor."""
+
+    @staticmethod
+    def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return x * y, x + y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, product: Tensor, total: Tensor) -> Any:
+        x, y = ctx.saved_tensors
+        return 3 * (product * y + total), 3 * (product * x + total)
+
+
+class WithFunctions(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = ProductAndSum.apply(Reversed.apply(self.lin(x), 2.0), x)
+        return a + b  # type: ignore[no-any-return]
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # dynamo does it
+@pytest.mark.parametrize("way", ["called", "from_module", "copied", "compiled"])
+def test_a_custom_autograd_function_is_one_call_with_its_own_backward(way: str) -> None:
+    plain, x = WithFunctions(), torch.rand(3, 4)
+    inputs = tf.Input((4,))
+    if way == "from_module":
+        model: Any = tf.interop.from_module(plain, inputs)
+    else:
+        a, b = ProductAndSum.apply(Reversed.apply(plain.lin(inputs), 2.0), inputs)
+        model = tf.Model(inputs, a + b)
+        assert "reversed = reversed(x, 2.0)" in model.code or "x = reversed(x, 2.0)" in model.code
+    if way == "copied":
+        model = copy.deepcopy(model)
+    called = torch.compile(model, backend="aot_eager", fullgraph=True) if way == "compiled" else model
+    expected = torch.autograd.grad(plain(x).pow(2).sum(), plain.lin.weight)[0]
+    got = torch.autograd.grad(called(x).pow(2).sum(), next(model.parameters()))[0]
+    assert torch.equal(got, expected) or way == "compiled"
+    torch.testing.assert_close(got, expected)
+
+
+def test_applied_to_tensors_it_is_pytorchs_own() -> None:
+    x = torch.rand(3, requires_grad=True)
+    Reversed.apply(x, 3.0).sum().backward()  # type: ignore[no-untyped-call]
+    assert torch.equal(x.grad, torch.full((3,), -3.0))  # type: ignore[arg-type]
+    tf.interception(False)
+    assert torch.autograd.Function.apply.__func__.__module__ == "torch.autograd.function"  # type: ignore[attr-defined]
+
+
+def test_a_module_that_overrides_call_is_refused_where_it_would_be_called_twice() -> None:
+    class Doubled(nn.Linear):
+        def __call__(self, x: Any) -> Any:
+            return super().__call__(x) * 2
+
+    inputs, x = tf.Input((4,)), torch.rand(2, 4)
+    with pytest.raises(
+        tf.errors.GraphError, match="`__call__` of its own.*rename its `__call__` to `forward`"
+    ):
+        Doubled(4, 3)(inputs)
+
+    class Renamed(nn.Linear):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x) * 2
+
+    layer = Renamed(4, 3)
+    assert torch.equal(tf.Model(inputs, layer(inputs))(x), layer(x))

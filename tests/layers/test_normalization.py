@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -130,3 +132,36 @@ def test_groups_must_divide_the_features() -> None:
 def test_integers_are_not_normalized() -> None:
     with pytest.raises(DTypeError, match="expected a floating dtype, got torch.int64"):
         LayerNormalization()(Input((4,), dtype="int64"))
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 5, 3), (4, 3, 3, 5, 3)])
+def test_groups_learn_on_images_that_need_no_gradient(shape: tuple[int, ...]) -> None:
+    layer, images = GroupNormalization(groups=3), torch.randn(shape)
+    layer(
+        images
+    ).square().sum().backward()  # PyTorch's kernel may crash here, on images that lie channels last
+    given = layer.weight.grad.clone()
+    layer.weight.grad = None
+    layer(images.clone().requires_grad_()).square().sum().backward()
+    torch.testing.assert_close(layer.weight.grad, given)
+
+
+def test_a_group_of_one_value_is_its_shift() -> None:
+    layer = GroupNormalization(groups=2)
+    layer(torch.randn(3, 2))
+    layer.set_weights([np.array([2.0, 3.0]), np.array([0.5, -1.0])])
+    torch.testing.assert_close(layer(torch.randn(1, 2)), torch.tensor([[0.5, -1.0]]))
+
+
+def test_masked_steps_are_left_out_whichever_axis_has_the_features() -> None:
+    layer = BatchNormalization(axis=1, momentum=0.5)
+    x, mask = torch.randn(5, 4, 3), torch.rand(5, 4) > 0.3
+    layer(x)
+    layer.running_mean.zero_()
+    twin = keras.layers.BatchNormalization(axis=1, momentum=0.5)
+    twin.build(x.shape)
+    for weight, value in zip(twin.weights, layer.get_weights(), strict=True):
+        weight.assign(value)
+    torch.testing.assert_close(layer(x, mask=mask), twin(x, training=True, mask=mask))
+    for ours, theirs in zip(layer.get_weights(), twin.weights, strict=True):
+        torch.testing.assert_close(torch.as_tensor(ours), theirs.value.detach())

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
+
+from torchfunc.errors import TorchfuncError, explain
 
 Logs = Mapping[str, Any] | None
 Mode = Literal["train", "test", "predict"]
@@ -16,19 +20,58 @@ class Callback:
     the epoch in `on_epoch_end`, of the epoch so far in `on_train_batch_end`. Setting
     `self.model.stop_training = True` ends the training after this batch.
 
+    In a loop of your own, call `set_model` with a compiled model, and then the methods.
+
     Attributes:
         model: the module in training.
-        trainer: the Trainer that trains it; `trainer.learning_rate` may be read and set.
         params: `epochs`, `steps` (None where unknown) and `verbose` of this run.
     """
 
     model: Any = None
-    trainer: Any = None
     params: Mapping[str, Any] = {}
+    _trainer: Any = None
+
+    @property
+    def trainer(self) -> Any:
+        """The Trainer that trains the model; `trainer.learning_rate` may be read and set.
+
+        Raises:
+            TorchfuncError: nothing was said of it, and there is no model that was compiled.
+        """
+        trainer = self._trainer or getattr(self.model, "trainer", None)
+        if trainer is None:
+            got = "no model" if self.model is None else f"a {type(self.model).__name__} without a Trainer"
+            fix = (
+                "callback.set_model(model) with a compiled model, or callback.trainer = Trainer(module, ...)"
+            )
+            raise TorchfuncError(explain(type(self).__name__, got=got, fix=fix))
+        return trainer
+
+    @trainer.setter
+    def trainer(self, trainer: Any) -> None:
+        self._trainer = trainer
 
     def set_model(self, model: Any) -> None:
         """Told once, before anything else, what is trained."""
         self.model = model
+        if getattr(self._trainer, "module", model) is not model:
+            self._trainer = None  # that of another run
+
+    def _known_model(self) -> Any:
+        """The model.
+
+        Raises:
+            TorchfuncError: `set_model` was not called.
+        """
+        if self.model is None:
+            raise TorchfuncError(
+                explain(
+                    type(self).__name__,
+                    got="no model",
+                    fix="callback.set_model(model) before the first epoch",
+                )
+            )
+        return self.model
 
     def set_params(self, params: Mapping[str, Any]) -> None:
         """Told once, before anything else, how long the run is."""
@@ -85,23 +128,54 @@ class Callback:
         """Called after each batch of a prediction; `logs["outputs"]` is what the module returned."""
 
 
+EVENTS = {name: inspect.signature(method) for name, method in vars(Callback).items() if name[:3] == "on_"}
+
+
 class CallbackList:
-    """Several callbacks as one, in the order given; only those that have a method for an event hear of it."""
+    """Several callbacks as one, in the order given; only those that have a method for an event hear of it.
+
+    It is told of an event by the method of that name, as a callback is: `callbacks.on_epoch_end(0, logs)`.
+
+    Args:
+        callbacks: one or several; those of another list are taken out of it.
+        add_history: whether a History is appended where there is none.
+        model: what is trained.
+        trainer: what trains it; by default what the model was compiled to.
+        params: see `Callback`; they may be given by name too.
+    """
 
     def __init__(
         self,
-        callbacks: Callback | Iterable[Callback] | None = None,
+        callbacks: Any = None,
+        add_history: bool = False,
         *,
         model: Any = None,
         trainer: Any = None,
         params: Mapping[str, Any] | None = None,
+        **named_params: Any,
     ) -> None:
         given = [callbacks] if hasattr(callbacks, "on_epoch_end") else callbacks or []
-        self.callbacks: list[Any] = list(given)
-        for callback in self.callbacks:
+        self.callbacks: list[Any] = []
+        for each in given:
+            self.callbacks += each.callbacks if isinstance(each, CallbackList) else [each]
+        if add_history and not any(isinstance(each, History) for each in self.callbacks):
+            self.callbacks.append(History())
+        self.set_params({**(params or {}), **named_params})
+        self.set_model(model)
+        for callback in self.callbacks if trainer is not None else ():
             callback.trainer = trainer
-            callback.set_params(dict(params or {}))
+
+    def set_model(self, model: Any) -> None:
+        """Tell every callback what is trained; None is passed over."""
+        self.model = model
+        for callback in self.callbacks if model is not None else ():
             callback.set_model(model)
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        """Tell every callback how long the run is."""
+        self.params = params
+        for callback in self.callbacks:
+            callback.set_params(dict(params))
 
     def append(self, callback: Any) -> None:
         """Add one more, called after the others."""
@@ -115,6 +189,27 @@ class CallbackList:
         """Tell every callback of an event."""
         for method in self.methods(event):
             method(*args)
+
+    def __getattr__(self, event: str) -> Callable[..., None]:
+        """The method that tells every callback of an event, with the arguments of a callback's own."""
+        if event not in EVENTS:
+            raise AttributeError(f"CallbackList has no attribute {event!r}.")
+
+        def tell(*args: Any, **kwargs: Any) -> None:
+            bound = EVENTS[event].bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            bound.arguments["logs"] = _as_numbers(bound.arguments["logs"] or {})
+            self.call(event, *bound.args[1:])
+
+        return tell
+
+
+def _as_numbers(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Logs whose tensors of one value are numbers, as those of `fit` are."""
+    return {
+        name: value.item() if hasattr(value, "item") and math.prod(value.shape) == 1 else value
+        for name, value in logs.items()
+    }
 
 
 def _has_own(callback: Any, event: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torchfunc.callbacks.callback import Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback
-from torchfunc.errors import SavingError, TorchfuncError, UnknownNameError, explain
+from torchfunc.errors import SavingError, TorchfuncError, UnknownNameError, explain, shorten
 
 _OTHER_FORMATS = {".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".pkl", ".onnx"}
 
@@ -19,7 +19,7 @@ class ModelCheckpoint(MonitorCallback):
         filepath: where to; may have fields such as `{epoch:02d}` and `{val_loss:.2f}`.
         monitor: the value that `save_best_only` goes by.
         verbose: 1 prints a line when it saves.
-        save_best_only: whether only an epoch that improves on all before it is saved.
+        save_best_only: whether only an epoch that improves on all before it is saved; NaN never does.
         save_weights_only: whether `model.save_weights` is called instead of `model.save`.
         mode: whether smaller ("min") or larger ("max") is better; "auto" goes by the name.
         save_freq: "epoch", or a number of batches.
@@ -58,6 +58,15 @@ class ModelCheckpoint(MonitorCallback):
         if self.save_freq != "epoch" and (type(self.save_freq) is not int or self.save_freq < 1):
             raise TorchfuncError(
                 explain(who, got=f"save_freq={self.save_freq!r}", expected="'epoch' or a number of batches")
+            )
+        if self.save_best_only and self.save_freq != "epoch" and self.monitor.startswith("val_"):
+            raise TorchfuncError(
+                explain(
+                    who,
+                    got=f"monitor={self.monitor!r} with save_freq={self.save_freq}",
+                    why="validation comes at the end of an epoch, so that no batch would ever be saved",
+                    fix=f"monitor={self.monitor.removeprefix('val_')!r}, or save_freq='epoch'",
+                )
             )
         if suffix.lower() in _OTHER_FORMATS:
             stem = self.filepath.removesuffix(suffix).removesuffix(".weights")
@@ -99,7 +108,8 @@ class ModelCheckpoint(MonitorCallback):
             return
         path = Path(self._formatted(logs))
         path.parent.mkdir(parents=True, exist_ok=True)
-        save = self.model.save_weights if self.save_weights_only else self.model.save
+        model = self._known_model()
+        save = model.save_weights if self.save_weights_only else model.save
         save(str(path), overwrite=True)
         self.say(self._epoch, f"saved to {path}")
 
@@ -121,3 +131,12 @@ class ModelCheckpoint(MonitorCallback):
             return self.filepath.format(**fields)
         except KeyError as error:
             raise UnknownNameError("field of ModelCheckpoint's filepath", error.args[0], fields) from None
+        except (IndexError, TypeError, ValueError) as error:
+            raise SavingError(
+                explain(
+                    "ModelCheckpoint",
+                    got=f"filepath={self.filepath!r} and the logs {shorten(fields)}",
+                    why=str(error),
+                    fix="fields by name, such as '{epoch:02d}-{loss:.3f}'",
+                )
+            ) from None

@@ -9,7 +9,7 @@ from torchfunc.callbacks.monitor import Direction, MonitorCallback, copied_state
 
 
 class EarlyStopping(MonitorCallback):
-    """Stops when a value has not improved for more than `patience` epochs.
+    """Stops when a value has not improved for more than `patience` epochs; NaN is no improvement.
 
     Args:
         monitor: the name of the value in the logs.
@@ -54,17 +54,18 @@ class EarlyStopping(MonitorCallback):
         if value is None or epoch < self.start_from_epoch:
             return
         self.wait += 1
-        if self.improves(value, self.best):
+        # the first epoch has nothing to improve on: it is the best so far, NaN or not
+        if self.improves(value, self.best) or self.best is None:
             self._keep(epoch, value)
         elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
-            self.model.stop_training = True
+            self._known_model().stop_training = True
 
     def _keep(self, epoch: int, value: float) -> None:
         """Take this epoch as the best; the waiting begins anew only if the baseline is beaten too."""
         self.best, self.best_epoch = value, epoch
         if self.restore_best_weights:
-            self.best_weights = copied_state(self.model)
+            self.best_weights = copied_state(self._known_model())
         if self.baseline is None or self.improves(value, self.baseline):
             self.wait = 0
 
@@ -73,5 +74,5 @@ class EarlyStopping(MonitorCallback):
             self.say(self.stopped_epoch, "early stopping")
         if self.best_weights is not None:
             self.say(self.best_epoch, "restoring the weights of this epoch, the best")
-            self.model.load_state_dict(self.best_weights)
+            self._known_model().load_state_dict(self.best_weights)
             self.best_weights = None

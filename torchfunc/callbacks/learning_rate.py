@@ -24,7 +24,7 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         self.schedule, self.verbose = schedule, verbose
-        self._takes_rate = len(inspect.signature(schedule).parameters) > 1
+        self._takes_rate = _takes_two(schedule)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         before = self.trainer.learning_rate
@@ -42,8 +42,19 @@ class LearningRateScheduler(Callback):
             logs["learning_rate"] = self.trainer.learning_rate
 
 
+def _takes_two(schedule: Callable[..., float]) -> bool:
+    """Whether a function can be called with two arguments, the epoch and the rate."""
+    try:
+        inspect.signature(schedule).bind(0, 0.1)
+    except TypeError:
+        return False
+    return True
+
+
 class ReduceLROnPlateau(MonitorCallback):
     """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs.
+
+    NaN is no improvement.
 
     Args:
         monitor: the name of the value in the logs.
@@ -90,7 +101,8 @@ class ReduceLROnPlateau(MonitorCallback):
         if self.cooldown_counter > 0:
             self.cooldown_counter -= 1
             self.wait = 0
-        if self.improves(value, self.best):
+        # the first epoch has nothing to improve on
+        if self.improves(value, self.best) or self.best is None:
             self.best, self.wait = value, 0
         elif self.cooldown_counter == 0:
             self.wait += 1

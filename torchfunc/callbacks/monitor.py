@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from typing import Any, Literal
 
 from torchfunc.callbacks.callback import Callback, Logs
-from torchfunc.errors import TorchfuncError, UnknownNameError, explain
+from torchfunc.errors import TorchfuncError, UnknownNameError, explain, shorten
 
 Direction = Literal["auto", "min", "max"]
 
@@ -52,7 +53,7 @@ class MonitorCallback(Callback):
         """Whether smaller is better."""
         if self.mode != "auto":
             return self.mode == "min"
-        name = self.monitor.removeprefix("val_")
+        name = self.monitor.removeprefix("val_").lower()
         if any(part in name for part in _FALLING) or _FALLING_WORDS & set(re.split(r"[^a-z0-9]+", name)):
             return True
         if any(part in name for part in _RISING):
@@ -69,26 +70,43 @@ class MonitorCallback(Callback):
     def improves(self, value: float, reference: float | None) -> bool:
         """Whether `value` is better than `reference` by more than `min_delta`.
 
+        NaN is better than nothing, and any number is better than NaN or than none.
+
         Raises:
             TorchfuncError: the mode is "auto", and the name does not tell what is better.
         """
-        if reference is None or math.isnan(reference):
-            return True
-        return (reference - value if self._falls() else value - reference) > self.min_delta
+        falls = self._falls()
+        if math.isnan(value) or reference is None or math.isnan(reference):
+            return not math.isnan(value)
+        return (reference - value if falls else value - reference) > self.min_delta
 
     def monitored(self, logs: Logs) -> float | None:
         """The watched value; None in an epoch that was not validated (`validation_freq`).
 
         Raises:
             UnknownNameError: nothing of that name is logged.
+            TorchfuncError: it is no single number.
         """
         logs = logs or {}
         if self.monitor in logs:
-            return float(logs[self.monitor])
+            return self._number(logs[self.monitor])
         validated = any(name.startswith("val_") for name in logs)
-        if self.monitor.startswith("val_") and not validated and self.params.get("validated"):
+        if self.monitor.startswith("val_") and not validated and self.params.get("validated", True):
+            if "validated" not in self.params:  # a loop of the user's own, of which nothing is known
+                warnings.warn(
+                    f"{type(self).__name__} passes over an epoch whose logs have no {self.monitor!r}.",
+                    stacklevel=3,
+                )
             return None
         raise UnknownNameError(f"{type(self).__name__} monitor", self.monitor, logs, self._way_out(validated))
+
+    def _number(self, value: Any) -> float:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            who, got = type(self).__name__, f"{self.monitor}={shorten(value)}"
+            fix = "monitor='loss', or a metric with average='macro'"
+            raise TorchfuncError(explain(who, got=got, expected="a single number", fix=fix)) from None
 
     def _way_out(self, validated: bool) -> str:
         if self.monitor.startswith("val_") and not validated:

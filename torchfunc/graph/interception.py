@@ -4,7 +4,8 @@ PyTorch has no hook for "this module is being called" that may take the call ove
 gives `nn.Module._wrapped_call_impl` a body of ours: its own two lines, behind a look at the types of
 the arguments. Only the code object is swapped: the function stays the same object, which is what
 `torch._dynamo` and `torch.fx` know it by. Whatever holds no symbol takes PyTorch's own way. Should a
-PyTorch come whose body is another one, `nn.Module.__call__` is wrapped instead.
+PyTorch come whose body is another one, `nn.Module.__call__` is wrapped instead. `Function.apply` of
+custom autograd functions, which has no hook either, is wrapped as it is.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from collections import OrderedDict
 from typing import Any
 
 from torch import nn
+from torch.autograd import Function
 from torch.fx import Proxy
 from torch.nn.modules import module as home
 from torch.nn.utils import stateless
 
 from torchfunc.errors import GraphError, explain
 from torchfunc.graph.symbolic import SymbolicTensor, before_input, has_symbol, record
+from torchfunc.graph.targets import applied
 from torchfunc.tree import leaves
 
 _original: types.CodeType = nn.Module._wrapped_call_impl.__code__
@@ -94,8 +97,20 @@ def symbolic_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
     """Record a call of `module`, which may have a way of its own for that (`symbolic_call`).
 
     Raises:
-        GraphError: `functional_call` makes it, whose weights the module holds for this moment only.
+        GraphError: `functional_call` makes it, whose weights the module holds for this moment only; or the
+            class has a `__call__` of its own, which would run around the recorded call and in it again.
     """
+    own_call = type(module).__call__
+    if own_call is not nn.Module.__call__ and not own_call.__module__.startswith("torch."):
+        raise GraphError(
+            explain(
+                f"{type(module).__name__} with a `__call__` of its own",
+                got="a symbolic tensor",
+                expected="a module that computes in `forward`",
+                why="the model would call it once more around what was recorded of it",
+                fix="rename its `__call__` to `forward` (in a Layer also `call`), and use super().forward there",
+            )
+        )
     if _makes(sys._getframe(2)) or _makes(sys._getframe(2).f_back):
         raise GraphError(
             explain(
@@ -108,6 +123,23 @@ def symbolic_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
         )
     own = getattr(type(module), "symbolic_call", None)
     return own(module, *args, **kwargs) if own is not None else record(module, args, kwargs)
+
+
+_original_apply: Any = vars(Function)["apply"]
+
+
+@classmethod  # type: ignore[misc]
+def _apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+    """`Function.apply`, which records the whole function where a symbol is among the arguments.
+
+    PyTorch would run its forward on the symbol, call by call, and its own backward would be lost.
+    """
+    for arg in (*args, *kwargs.values()):
+        if type(arg) in _KINDS and has_symbol(args, kwargs):
+            return record(applied(cls), args, kwargs)
+        if isinstance(arg, Proxy) and getattr(arg.tracer, "keeps_functions_whole", False):
+            return arg.tracer.create_proxy("call_function", applied(cls), args, kwargs)
+    return _original_apply.__get__(None, cls)(*args, **kwargs)
 
 
 _FUNCTIONAL_CALL: types.CodeType = stateless._functional_call.__code__
@@ -132,6 +164,7 @@ def install() -> None:
     """Make module calls on symbolic tensors record. `Input` does it; doing it again changes nothing."""
     if _switched_off or is_installed():
         return
+    Function.apply = _apply  # type: ignore[method-assign]
     if has_known_body(_original):
         home._torchfunc_call = call_module  # type: ignore[attr-defined]
         home._torchfunc_kinds = _KINDS  # type: ignore[attr-defined]
@@ -159,6 +192,7 @@ def interception(enabled: bool) -> None:
     if enabled:
         install()
         return
+    Function.apply = _original_apply  # type: ignore[method-assign]
     if nn.Module._wrapped_call_impl.__code__ is _code:
         # the two names stay: another thread may be in the middle of our body
         nn.Module._wrapped_call_impl.__code__ = _original

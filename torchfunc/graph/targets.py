@@ -36,6 +36,24 @@ class Attribute:
         return getattr(value, self.name)
 
 
+@dataclass(frozen=True)
+class Applied:
+    """A custom `torch.autograd.Function` as a target: it is applied whole, with its own backward."""
+
+    function: Any
+
+    @property
+    def __name__(self) -> str:
+        return snake_case(self.function.__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function.apply(*args, **kwargs)
+
+
+# one for each class, so that equal graphs are written alike
+applied = cache(Applied)
+
+
 def size(value: Any, dim: int) -> Any:
     """One dimension of a tensor, as a target; it is written `value.shape[dim]`."""
     return value.shape[dim]

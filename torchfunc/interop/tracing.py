@@ -132,6 +132,7 @@ class Tracer(fx.Tracer):
     """torch.fx's tracer, which knows the arguments' shapes, and where in the user's code each call stands."""
 
     proxy_buffer_attributes = True
+    keeps_functions_whole = True
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], is_leaf: IsLeaf) -> None:
         super().__init__(autowrap_functions=FACTORIES)

@@ -6,7 +6,7 @@ import difflib
 import inspect
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, wraps
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
@@ -16,12 +16,20 @@ from typing_extensions import Never, Self
 
 from torchfunc import registry, regularizers, signatures
 from torchfunc.config import argument_names, bound_arguments, described, parameters
-from torchfunc.errors import GraphError, SavingError, ShapeError, TorchfuncError, explain
+from torchfunc.errors import (
+    GraphError,
+    SavingError,
+    ShapeError,
+    TorchfuncError,
+    WeightMismatchError,
+    explain,
+)
 from torchfunc.graph import blame, symbolic
 from torchfunc.graph.probing.building import building
 from torchfunc.graph.spec import Spec
 from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor, dtype_of, has_symbol
 from torchfunc.layers import lost
+from torchfunc.layers.tracking import follow, forget
 from torchfunc.layers.weights import WeightInfo, Weights
 from torchfunc.tree import leaves, map_leaves
 
@@ -70,6 +78,8 @@ class Layer(Weights):
     _new_weights: list[tuple[Tensor, str | None, WeightInfo]]
     _losses: list[Tensor]
     _hook_key: int | None
+    _is_building: bool
+    _waiting_state: dict[str, Tensor]
     _nodes: _Weakly
     _models: _Weakly
     # whether `compute_mask` is asked for a mask of the output; Keras asks a class that defines it, too
@@ -81,6 +91,8 @@ class Layer(Weights):
     # while a training asks for it, an object whose `pair` becomes what `activation` was given and what it made
     # of that, so that a crossentropy can be taken of the former
     before_activation: Any = None
+    # whether the class is one of yours, which may keep layers in lists and dicts
+    _keeps_lists: ClassVar[bool] = False
     # `torch.fx.symbolic_trace` shows a layer as one node, as it does a module of torch.nn
     is_leaf_in_fx: ClassVar[bool] = True
     # what a constructor hands on with `**`, so that a config has it after the constructor's own arguments
@@ -105,6 +117,9 @@ class Layer(Weights):
                     setattr(cls, flag, True)
         if "call" in cls.__dict__ and "forward" not in cls.__dict__:
             cls.forward = _forward_from(cls.__dict__["call"])
+        cls._keeps_lists = not cls.__module__.startswith("torchfunc.")
+        if "build" in cls.__dict__:
+            cls.build = _once(cls.__dict__["build"])  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -136,11 +151,15 @@ class Layer(Weights):
             _weight_infos={},
             _new_weights=[],
             _losses=[],
+            _inside=0,
+            _told=[],
             _hook_key=None,
+            _is_building=False,
+            _waiting_state={},
             _nodes=_Weakly(),
             _models=_Weakly(),
         )
-        if type(self).build is not Layer.build or self.activity_regularizer is not None:
+        if self._has_build() or self.activity_regularizer is not None:
             self._watch_first_call()
 
     def _watch_first_call(self) -> None:
@@ -160,20 +179,112 @@ class Layer(Weights):
         return self.given_name or self.graph_name or symbolic.snake_case(type(self).__name__)
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights for inputs of this shape: a tuple, None where unknown; a list of them for several."""
+        """Make the weights for inputs of this shape: a tuple, None where unknown; a list of them for several.
+
+        It builds once, whoever asks first: the first call, the `build` of a layer around this one, or you.
+        What stands in the weights by then stays.
+        """
 
     def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Build once, for the shapes of these arguments."""
         self._watch_no_more()
         if not self.built:
-            with building(self):
-                self.build(*_shapes_for(type(self), args, kwargs))
-                self._name_new_weights()
-                # in here, so that they stay when the layer is built while one around it is only tried
-                self.built = True
-                self.built_for = map_leaves(_spec_of, args[0] if len(args) == 1 else args)
-                if self.activity_regularizer is not None:
-                    self.register_forward_hook(_regularize_activity)
+            self.built_for = map_leaves(_spec_of, args[0] if len(args) == 1 else args)
+            self._build_on(*_shapes_for(type(self), args, kwargs))
+
+    def _build_on(self, *shapes: Any) -> None:
+        """What a first call does to build the layer."""
+        self.build(*shapes)
+
+    @classmethod
+    def _has_build(cls) -> bool:
+        """Whether the class says how its weights are made."""
+        return cls.build is not Layer.build
+
+    def _settle(self) -> None:
+        """What follows when `build` has made the weights."""
+        self._name_new_weights()
+        self.built = True
+        self._watch_no_more()
+        if self.activity_regularizer is not None:
+            self.register_forward_hook(_regularize_activity)
+        self._take_waiting_state()
+        if self._modules and self._has_losses():
+            self._forget_losses()
+
+    def named_modules(
+        self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Module]]:
+        if self._keeps_lists:
+            follow(self)
+        found: Iterator[tuple[str, nn.Module]] = super().named_modules(memo, prefix, remove_duplicate)
+        return found
+
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        if self._keeps_lists:
+            follow(self)
+        return super().named_children()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._keeps_lists:
+            forget(self, name)
+            if isinstance(value, nn.Module):
+                follow(self)  # so that what stands in a list by now comes first
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        forget(self, name)
+        super().__delattr__(name)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        metadata: Any,
+        strict: bool,
+        missing: Any,
+        unexpected: Any,
+        errors: Any,
+    ) -> None:
+        """As PyTorch does it; what an unbuilt layer has no place for waits until the layer is built."""
+        if self._keeps_lists:
+            follow(self)
+        if self.built or not self._has_build():
+            super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
+            return
+        own = {
+            name.removeprefix(prefix): each for name, each in state_dict.items() if name.startswith(prefix)
+        }
+        waiting = {name: each for name, each in own.items() if name.partition(".")[0] not in self._modules}
+        self._waiting_state.update({name: each.detach().clone() for name, each in waiting.items()})
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        if self._keeps_lists:
+            follow(self)
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination.update({prefix + name: each for name, each in self._waiting_state.items()})
+
+    def _take_waiting_state(self) -> None:
+        """Fill the weights that were just made with what was loaded before there were any.
+
+        Raises:
+            WeightMismatchError: other names or shapes than the layer has.
+        """
+        waiting, self._waiting_state = self._waiting_state, {}
+        if not waiting:
+            return
+        try:
+            self.load_state_dict(waiting)
+        except RuntimeError as error:
+            raise WeightMismatchError(
+                explain(
+                    f"{type(self).__name__} {self.name!r}",
+                    got=f"the loaded weights {sorted(waiting)}",
+                    expected="those of its `build`",
+                    why=" ".join(str(error).split()),
+                    fix="call it on inputs of the shape that the weights were made for",
+                )
+            ) from None
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """What `layer(x)` does where `x` is symbolic: check, build, hand on the masks, record."""
@@ -510,7 +621,41 @@ def _regularize_activity(layer: Layer, args: Any, output: Any) -> None:
     if layer.activity_regularizer is not None:
         for leaf in leaves(output):
             if isinstance(leaf, Tensor) and leaf.device.type != "meta":
-                layer.add_loss(layer.activity_regularizer(leaf) / leaf.shape[0])
+                layer._keep_loss(layer.activity_regularizer(leaf) / leaf.shape[0])
+
+
+def _once(build: Callable[..., None]) -> Callable[..., None]:
+    """`build` that makes nothing a second time, and after which the layer is built."""
+
+    @wraps(build)
+    def once(self: Layer, *shapes: Any, **named: Any) -> None:
+        if self._is_building:  # `super().build(shape)` in the build of a subclass
+            build(self, *shapes, **named)
+        elif not self.built:
+            # all in here, so that it stays when the layer is built while one around it is only tried
+            with building(self):
+                self._is_building = True
+                try:
+                    build(self, *shapes, **named)
+                    self._settle()
+                finally:
+                    self._is_building = False
+
+    return once
+
+
+Layer.build = _once(Layer.build)  # type: ignore[method-assign]
+
+
+def in_mode(module: nn.Module, training: bool, call: Callable[[], Any]) -> Any:
+    """One call with the module in training or inference mode, whatever its mode is."""
+    modes = [(each, each.training) for each in module.modules()]
+    module.train(training)
+    try:
+        return call()
+    finally:
+        for each, mode in modes:
+            each.training = mode
 
 
 def _forward_from(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -521,8 +666,13 @@ def _forward_from(call: Callable[..., Any]) -> Callable[..., Any]:
     position = parameters.index("training") - 1
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if len(args) <= position and kwargs.get("training") is None:
-            kwargs["training"] = self.training
+        training = args[position] if len(args) > position else kwargs.get("training")
+        if training is None:
+            if len(args) <= position:
+                kwargs["training"] = self.training
+        elif self._modules and training is not self.training:
+            # it reaches what `call` calls
+            return in_mode(self, bool(training), lambda: call(self, *args, **kwargs))
         return call(self, *args, **kwargs)
 
     forward.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]

@@ -301,10 +301,17 @@ class GroupNormalization(_Normalization):
 
     def forward(self, inputs: Tensor) -> Tensor:
         x = inputs if self._inward is None else inputs.permute(self._inward)
+        if (
+            not x.requires_grad
+        ):  # PyTorch's backward crashes the process where such an input lies channels last
+            x = x.contiguous()
+        # not F.group_norm, which refuses groups of one value: their mean is the value, so the output is the shift
         if self.weight is None and self.bias is not None:  # its backward fails with a shift and no factor
-            outputs = F.group_norm(x, self._groups, None, None, self.epsilon) + self.bias.view(self._spread)
+            outputs = torch.group_norm(x, self._groups, None, None, self.epsilon) + self.bias.view(
+                self._spread
+            )
         else:
-            outputs = F.group_norm(x, self._groups, self.weight, self.bias, self.epsilon)
+            outputs = torch.group_norm(x, self._groups, self.weight, self.bias, self.epsilon)
         return outputs if self._outward is None else outputs.permute(self._outward)
 
 

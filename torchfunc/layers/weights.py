@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, TypedDict
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import constraints, initializers, regularizers
-from torchfunc.errors import ShapeError, TorchfuncError, explain
-from torchfunc.graph.symbolic import dtype_of
+from torchfunc.errors import GraphError, ShapeError, TorchfuncError, explain
+from torchfunc.graph.symbolic import SYMBOLS, dtype_of
 
 
 @dataclass
@@ -29,12 +30,14 @@ class WeightInfo:
         constraint: what it is put through after each step of the optimizer, or None.
         blocks: the order in which PyTorch keeps the equal blocks of Keras's last dimension (the gates of
             a GRU); None where they agree.
+        initializer: what makes its first numbers, in Keras's layout.
     """
 
     layout: tuple[int, ...] | None = None
     regularizer: Any = None
     constraint: Any = None
     blocks: tuple[int, ...] | None = None
+    initializer: Any = None
 
 
 def _in_blocks(weight: Tensor, order: tuple[int, ...]) -> Tensor:
@@ -79,6 +82,11 @@ class Weights(nn.Module):
     _weight_infos: dict[str, WeightInfo]
     _new_weights: list[tuple[Tensor, str | None, WeightInfo]]
     _losses: list[Tensor]
+    _inside: int
+    _told: list[Weights]
+    activity_regularizer: Any
+    # whether a call adds losses of its own; a class of yours shows it when its `add_loss` is first called
+    _adds_losses: ClassVar[bool] = False
 
     def add_weight(
         self,
@@ -140,8 +148,8 @@ class Weights(nn.Module):
                     fix="fewer units, or a smaller input",
                 )
             )
-        info = WeightInfo(layout, regularizers.get(regularizer), constraints.get(constraint), blocks)
         make: Any = initializers.get(chosen)
+        info = WeightInfo(layout, regularizers.get(regularizer), constraints.get(constraint), blocks, make)
         with torch.no_grad():
             value = torch.empty(sizes, dtype=kind) if _skip_initializers.get() else make(sizes, dtype=kind)
             if blocks is not None:
@@ -277,17 +285,81 @@ class Weights(nn.Module):
         """The number of numbers in its weights, each tensor once."""
         return sum(each.numel() for each in self.weights)
 
+    def reset_parameters(self) -> None:
+        """Draw the layer's own weights anew from their initializers, as the modules of torch.nn do.
+
+        Raises:
+            TorchfuncError: a weight whose initializer is unknown, as after a copy of a lambda.
+        """
+        for name, info in self._weight_infos.items():
+            weight = getattr(self, name)
+            if info.initializer is None:
+                raise TorchfuncError(
+                    explain(
+                        f"{self.name!r}.reset_parameters",
+                        got=f"no initializer of the weight {name!r}",
+                        expected="the one that it was made by",
+                        fix="give add_weight an initializer by name, or write reset_parameters",
+                    )
+                )
+            with torch.no_grad():
+                shape = self.keras_view(name, weight).shape
+                _write(
+                    self, name, weight, info.initializer(tuple(shape), dtype=weight.dtype).to(weight.device)
+                )
+
     def add_loss(self, loss: Tensor) -> None:
-        """Add a scalar tensor to the loss of this step; to be called from `call` or `forward`."""
+        """Add a tensor to the loss of this step; to be called from `call` or `forward`, at every call anew.
+
+        Args:
+            loss: a scalar; of a tensor of more numbers training takes the sum.
+
+        Raises:
+            GraphError: a symbolic tensor, which has no number to add.
+        """
+        if isinstance(loss, SYMBOLS):
+            raise GraphError(
+                explain(
+                    f"{self.name!r}.add_loss",
+                    got=f"the symbolic tensor {loss.name!r}",
+                    expected="a tensor that is computed at every call",
+                    fix="call add_loss in the `call` of a layer of yours, and call that layer on the symbol",
+                )
+            )
+        if not type(self)._adds_losses:
+            type(self)._adds_losses = True
+        self._keep_loss(loss)
+
+    def _keep_loss(self, loss: Tensor) -> None:
+        if not self._inside:
+            _tell_callers()
         self._losses.append(loss)
 
+    def _forget_losses(self) -> None:
+        """Have every call from outside begin without the losses of the one before."""
+        if "_forgets_losses" not in self.__dict__:
+            self.__dict__["_forgets_losses"] = True
+            self.register_forward_pre_hook(_begin_call)
+            self.register_forward_hook(_end_call, always_call=True)
+
+    def _has_losses(self) -> bool:
+        """Whether a call of this module may add to its losses."""
+        return any(
+            isinstance(each, Weights) and (each._adds_losses or each.activity_regularizer is not None)
+            for each in self.modules()
+        )
+
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy takes over: all but the losses of the last call, which hang on its graph of gradients."""
-        return {**self.__dict__, "_losses": []}
+        """What a copy takes over: all but what hangs on the last call, or is code without a name."""
+        infos = {
+            name: info if _has_a_name(info.initializer) else replace(info, initializer=None)
+            for name, info in self._weight_infos.items()
+        }
+        return {**self.__dict__, "_losses": [], "_inside": 0, "_told": [], "_weight_infos": infos}
 
     @property
     def losses(self) -> list[Tensor]:
-        """The scalars that this layer and those inside it add to the loss: regularizers and `add_loss`."""
+        """What this layer and those inside it add to the loss: regularizers, and `add_loss` in the last call."""
         found: list[Tensor] = []
         for module in self.modules():
             if isinstance(module, Weights):
@@ -299,6 +371,41 @@ class Weights(nn.Module):
                             info.regularizer(weight if info.layout is None else weight.permute(info.layout))
                         )
         return found
+
+
+def _begin_call(module: Weights, args: Any) -> None:
+    """The hook before a call: one from outside forgets the losses of the call before, one from inside adds to them."""
+    inside = [each for each in module.modules() if isinstance(each, Weights)]
+    for each in inside:
+        if not module._inside:
+            each._losses = []  # a new list: who compiles the call need not look at the old one
+    for each in inside:
+        each._inside += 1
+    module._told = inside
+
+
+def _end_call(module: Weights, *_: Any) -> None:
+    """The hook after a call, whether it failed or not; dynamo need not look at what has no name here."""
+    for each in module._told:
+        each._inside -= 1
+    module._told = []
+
+
+def _tell_callers() -> None:
+    """Have the layers whose calls are under way forget their losses at their next call."""
+    if torch.compiler.is_compiling():
+        return
+    frame = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_locals.get("self") if frame.f_code is nn.Module._call_impl.__code__ else None
+        if isinstance(module, Weights):
+            module._forget_losses()
+        frame = frame.f_back  # type: ignore[assignment]
+
+
+def _has_a_name(function: Any) -> bool:
+    """Whether an initializer can be pickled: not a lambda, nor a function within another."""
+    return "<" not in getattr(getattr(function, "function", None), "__qualname__", "")
 
 
 def _owners(module: nn.Module) -> Iterator[nn.Module]:

@@ -208,6 +208,7 @@ class BinaryCrossentropy(PairLoss):
     """
 
     function = staticmethod(binary_crossentropy)
+    _of_probabilities = True
 
     def __init__(
         self,
@@ -239,6 +240,8 @@ class CategoricalCrossentropy(Loss):
         reduction: See `Loss`.
         name: Its name in messages.
     """
+
+    _of_probabilities = True
 
     def __init__(
         self,
@@ -273,6 +276,8 @@ class SparseCategoricalCrossentropy(Loss):
         name: Its name in messages.
     """
 
+    _of_probabilities = True
+
     def __init__(
         self,
         from_logits: bool = False,
@@ -292,7 +297,8 @@ class SparseCategoricalCrossentropy(Loss):
         return _sparse(labels, y_pred, self.from_logits, None, "mean")
 
     def mask(self, y_true: Tensor) -> Tensor | None:
-        return None if self.ignore_class is None else y_true != self.ignore_class
+        # as int64: in uint8, -1 would be 255
+        return None if self.ignore_class is None else y_true.long() != self.ignore_class
 
 
 @registry.losses.register("BinaryFocalCrossentropy", "binary_focal_crossentropy")
@@ -311,6 +317,7 @@ class BinaryFocalCrossentropy(PairLoss):
     """
 
     function = staticmethod(binary_focal_crossentropy)
+    _of_probabilities = True
 
     def __init__(
         self,
@@ -353,6 +360,8 @@ class CategoricalFocalCrossentropy(Loss):
         reduction: See `Loss`.
         name: Its name in messages.
     """
+
+    _of_probabilities = True
 
     def __init__(
         self,

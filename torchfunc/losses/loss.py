@@ -15,6 +15,7 @@ from torchfunc import registry
 from torchfunc.config import Configurable
 from torchfunc.errors import CompileError, DataError, explain
 from torchfunc.graph.targets import snake_case
+from torchfunc.losses import torch_losses
 
 EPSILON = 1e-7
 
@@ -41,6 +42,7 @@ class Loss(Configurable):
 
     _registry = registry.losses
     from_logits: bool = False
+    _of_probabilities: ClassVar[bool] = False
 
     def __init__(self, name: str | None = None, reduction: Reduction = "sum_over_batch_size") -> None:
         if reduction not in REDUCTIONS:
@@ -58,6 +60,13 @@ class Loss(Configurable):
     def per_sample(self, y_true: Any, y_pred: Any) -> Tensor:
         """The values before weights and reduction, one a sample (or a step of a sample)."""
         return self.call(as_tensor(y_true), as_tensor(y_pred))
+
+    @property
+    def takes(self) -> torch_losses.Takes | None:
+        """What the outputs have to be: logits, log-probabilities or probabilities; None for any numbers."""
+        if self.from_logits:
+            return "logits"
+        return "probabilities" if self._of_probabilities else None
 
     def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The mean of all values; a loss for which PyTorch has one kernel takes that."""
@@ -84,13 +93,16 @@ class Loss(Configurable):
         """
         y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
         mask = self.mask(y_true)
-        if sample_weight is None and mask is None and self.reduction in MEANS:
+        # the mean of no values is 0 here, and NaN in PyTorch's kernels
+        if sample_weight is None and mask is None and self.reduction in MEANS and y_pred.numel():
             return self.mean(y_true, y_pred)
         return self._reduce(self.per_sample(y_true, y_pred), sample_weight, mask)
 
     def _reduce(self, values: Tensor, sample_weight: Any, mask: Tensor | None) -> Tensor:
         weights = None
         if sample_weight is not None:
+            if values.ndim == 0:
+                raise _already_reduced(self.name)
             weights = fit_weights(f"Loss {self.name!r}", as_tensor(sample_weight), values)
             values = values * weights
         if self.reduction in MEANS:
@@ -143,16 +155,12 @@ class FunctionLoss(Loss):
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.function(*align(y_true, y_pred))
 
-    def _reduce(self, values: Tensor, sample_weight: Any, mask: Tensor | None) -> Tensor:
-        if sample_weight is not None and values.ndim == 0:
-            raise _already_reduced(self.name)
-        return super()._reduce(values, sample_weight, mask)
-
 
 class TorchLoss(Loss):
     """A loss of PyTorch, a module or a function of `torch.nn.functional`: `f(input, target)`.
 
-    It is called as it is; only where samples are weighted it is asked for unreduced values.
+    It is called as it is, with targets in the dtype that it wants; only where samples are weighted it is
+    asked for unreduced values, which are reduced as it would.
     """
 
     _wraps = "function"
@@ -165,20 +173,36 @@ class TorchLoss(Loss):
     ) -> None:
         unwrapped = function.func if isinstance(function, partial) else function
         own_name = getattr(unwrapped, "__name__", snake_case(type(unwrapped).__name__))
-        super().__init__(name or own_name, reduction)
+        own_reduction = torch_losses.setting(function, "reduction", "mean")
+        super().__init__(name or own_name, own_reduction if own_reduction in ("sum", "none") else reduction)
         self.function = function
+        self._per_batch = own_reduction == "batchmean"
+        self._known = torch_losses.signature(function)
+
+    @property
+    def takes(self) -> torch_losses.Takes | None:
+        return None if self._known is None else self._known.outputs
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
-        y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        y_true, y_pred = self._fitted(as_tensor(y_true), as_tensor(y_pred))
+        if not y_pred.numel():
+            nothing: Tensor = y_pred.sum()
+            return nothing  # 0, where the mean of PyTorch is NaN
         if sample_weight is None:
-            return self.function(*reversed(align(y_true, y_pred)))
-        return self._reduce(self.per_sample(y_true, y_pred), sample_weight, None)
+            return self.function(y_pred, y_true)
+        mask = torch_losses.counted(self._known, self.function, y_true)
+        loss = self._reduce(self.per_sample(y_true, y_pred), sample_weight, mask)
+        return loss * y_pred[0].numel() if self._per_batch else loss
+
+    def _fitted(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        y_true, y_pred = align(y_true, y_pred)
+        return torch_losses.fitted(self.name, self._known, y_true, y_pred), y_pred
 
     def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self(y_true, y_pred)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        values = self._unreduced()(*reversed(align(y_true, y_pred)))
+        values = self._unreduced()(*reversed(self._fitted(y_true, y_pred)))
         if values.ndim == 0 and y_pred.ndim > 0:
             raise _already_reduced(self.name)
         return values
@@ -263,7 +287,7 @@ def divide(total: Tensor, count: Tensor | float) -> Tensor:
     """`total / count`, and 0 where nothing was counted."""
     if isinstance(count, Tensor):
         return torch.where(count == 0, torch.zeros_like(total), total / count)
-    return total / count if count else torch.zeros_like(total)
+    return total / count if count else total * 0  # which has a gradient, of zeros
 
 
 def _already_reduced(name: str) -> DataError:
@@ -272,6 +296,7 @@ def _already_reduced(name: str) -> DataError:
             f"Loss {name!r}",
             got="sample weights for a loss that returns one number for the whole batch",
             expected="one value a sample",
-            fix="return the values before their mean, or leave out sample_weight and class_weight",
+            fix="return the values before their mean (Dice and Tversky: axis=-1), or leave out sample_weight "
+            "and class_weight",
         )
     )

@@ -200,6 +200,7 @@ class KLDivergence(PairLoss):
     """The Kullback-Leibler divergence of the prediction from the target."""
 
     function = staticmethod(kl_divergence)
+    _of_probabilities = True
 
 
 @registry.losses.register("CosineSimilarity", "cosine_similarity")
@@ -244,6 +245,7 @@ class Dice(PairLoss):
     """One minus the Dice coefficient; over the whole batch if `axis` is None."""
 
     function = staticmethod(dice)
+    _of_probabilities = True
 
     def __init__(
         self,
@@ -263,6 +265,7 @@ class Tversky(PairLoss):
     """One minus the Tversky index; over the whole batch if `axis` is None."""
 
     function = staticmethod(tversky)
+    _of_probabilities = True
 
     def __init__(
         self,

@@ -60,6 +60,7 @@ class ThresholdMetric(Metric):
         if y_true.shape != y_pred.shape:
             got = f"targets of shape {tuple(y_true.shape)} for outputs of shape {tuple(y_pred.shape)}"
             raise DataError(explain(f"Metric {self.name!r}", got=got, expected="equal shapes"))
+        self._check_classes(y_pred.shape)
         weights = y_pred.new_ones((), dtype=torch.int64)
         if sample_weight is not None:
             weights = fit_weights(f"Metric {self.name!r}", as_tensor(sample_weight), y_pred)
@@ -69,6 +70,15 @@ class ThresholdMetric(Metric):
         if self.class_id is not None:
             y_true, y_pred = y_true[..., self.class_id, None], y_pred[..., self.class_id, None]
         return y_true != 0, y_pred, weights
+
+    def _check_classes(self, shape: Sequence[int]) -> None:
+        """Refuse samples without the classes that `top_k` and `class_id` speak of."""
+        least = max(self.top_k or 0, (self.class_id or 0) + 1)
+        if (self.top_k is not None or self.class_id is not None) and (len(shape) < 2 or shape[-1] < least):
+            asked = f"top_k={self.top_k}, class_id={self.class_id}"
+            expected = f"a last axis of at least {least} classes, by {asked}"
+            got = f"outputs of shape {tuple(shape)}"
+            raise DataError(explain(f"Metric {self.name!r}", got=got, expected=expected))
 
     def counts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """True positives, false positives, true negatives, false negatives, one for each threshold."""

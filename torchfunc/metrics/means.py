@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from torchfunc import losses, registry
-from torchfunc.losses.loss import Loss, as_tensor, fit_weights, pair
-from torchfunc.metrics.metric import Mean, Number, PairMetric
+from torchfunc.losses.loss import Loss, pair
+from torchfunc.metrics.metric import Number, PairMetric
 
 
 class LossMetric(PairMetric):
@@ -23,6 +23,9 @@ class LossMetric(PairMetric):
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.loss.per_sample(y_true, y_pred)
+
+    def mask(self, y_true: Tensor) -> Tensor | None:
+        return self.loss.mask(y_true)
 
 
 @registry.metrics.register("MeanSquaredError", "mean_squared_error", "mse", "MSE")
@@ -122,7 +125,7 @@ class CosineSimilarity(PairMetric):
         self.axis = axis
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return -losses.cosine_similarity(y_true, y_pred, self.axis)
+        return -losses.CosineSimilarity(self.axis).per_sample(y_true, y_pred)
 
 
 @registry.metrics.register("BinaryCrossentropy", "binary_crossentropy", "bce", "BCE")
@@ -161,7 +164,7 @@ class CategoricalCrossentropy(LossMetric):
 class SparseCategoricalCrossentropy(LossMetric):
     """The mean crossentropy of one class in several, targets class indices.
 
-    Samples of `ignore_class` do not count, so that the metric equals the loss of this name.
+    Samples of `ignore_class` count as 0, as in Keras; where samples are weighted they do not count.
     """
 
     loss_class = losses.SparseCategoricalCrossentropy
@@ -176,16 +179,3 @@ class SparseCategoricalCrossentropy(LossMetric):
         super().__init__(name)
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
         self.loss = losses.SparseCategoricalCrossentropy(from_logits, ignore_class, axis=axis)
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        """Take targets and predictions into account."""
-        y_true = as_tensor(y_true)
-        counted = self.loss.mask(y_true)
-        if counted is None:
-            return super().update_state(y_true, y_pred, sample_weight)
-        with torch.no_grad():
-            values = self.loss.per_sample(y_true, y_pred)
-            weights = counted.view_as(values).to(values.dtype)
-            if sample_weight is not None:
-                weights = weights * fit_weights(self.name, as_tensor(sample_weight), values)
-            return Mean.update_state(self, values, weights)

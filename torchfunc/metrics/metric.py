@@ -6,20 +6,24 @@ Python numbers.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchfunc import registry
 from torchfunc.config import Configurable, Self, deserialize, serialize
 from torchfunc.errors import DataError, explain
 from torchfunc.graph.targets import snake_case
-from torchfunc.losses.loss import align, as_tensor, divide, fit_weights
+from torchfunc.losses.loss import Loss, align, as_tensor, divide, fit_weights
 
 Number = Tensor | float
+
+# what an `update` of others may call the weights of samples
+_WEIGHTS = ("sample_weight", "sample_weights", "weight", "weights")
 
 
 class Metric(Configurable):
@@ -116,8 +120,30 @@ class Mean(Metric):
         return _single(divide(torch.as_tensor(self.total("total")), self.total("count")))
 
 
+class PairMetric(Mean):
+    """A metric of ours: the mean of `values(y_true, y_pred)`, one value a sample or more."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The values to average."""
+        raise NotImplementedError
+
+    def mask(self, y_true: Tensor) -> Tensor | None:
+        """Which values count where values are weighted; None if all do."""
+        return None
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        """Take targets and predictions into account."""
+        y_true = as_tensor(y_true)
+        values = self.values(y_true, as_tensor(y_pred).detach())
+        mask = None if sample_weight is None else self.mask(y_true)
+        if mask is not None:
+            weights = fit_weights(f"Metric {self.name!r}", as_tensor(sample_weight), values)
+            sample_weight = weights * mask.view_as(values)
+        Mean.update_state(self, values, sample_weight)
+
+
 @registry.metrics.register("MeanMetricWrapper")
-class MeanMetricWrapper(Mean):
+class MeanMetricWrapper(PairMetric):
     """The mean of what a function `f(y_true, y_pred)` returns for each sample.
 
     Args:
@@ -145,21 +171,12 @@ class MeanMetricWrapper(Mean):
         wrapper: Self = build(found().values if isinstance(found, type) else found, **arguments)
         return wrapper
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        y_true, y_pred = align(as_tensor(y_true), as_tensor(y_pred).detach())
-        Mean.update_state(self, self._function(y_true, y_pred), sample_weight)
-
-
-class PairMetric(Mean):
-    """A metric of ours: the mean of `values(y_true, y_pred)`, one value a sample or more."""
-
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """The values to average."""
-        raise NotImplementedError
+        return self._function(*align(y_true, y_pred))  # type: ignore[no-any-return]
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        """Take targets and predictions into account."""
-        Mean.update_state(self, self.values(as_tensor(y_true), as_tensor(y_pred).detach()), sample_weight)
+    def mask(self, y_true: Tensor) -> Tensor | None:
+        loss = getattr(self.fn, "__self__", None)
+        return loss.mask(y_true) if isinstance(loss, Loss) else None
 
 
 class TorchMetric(Metric):
@@ -172,12 +189,21 @@ class TorchMetric(Metric):
         self.metric = metric
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Pass the batch on.
+        """Pass the batch on, and its weights to an `update` that has an argument for them.
 
         Raises:
-            DataError: sample weights, which such a metric does not take.
+            DataError: sample weights for a metric that does not take them.
         """
+        y_pred, weights = as_tensor(y_pred).detach(), {}
         if sample_weight is not None:
+            weights = {self._argument_of_weights(): as_tensor(sample_weight)}
+        if hasattr(self.metric, "to"):
+            self.metric = self.metric.to(y_pred.device)
+        self.metric.update(y_pred, as_tensor(y_true), **weights)
+
+    def _argument_of_weights(self) -> str:
+        names = [name for name in inspect.signature(self.metric.update).parameters if name in _WEIGHTS]
+        if not names:
             raise DataError(
                 explain(
                     f"Metric {self.name!r}",
@@ -187,10 +213,7 @@ class TorchMetric(Metric):
                     fix="list it in metrics= instead of weighted_metrics=",
                 )
             )
-        y_pred = as_tensor(y_pred).detach()
-        if hasattr(self.metric, "to"):
-            self.metric = self.metric.to(y_pred.device)
-        self.metric.update(y_pred, as_tensor(y_true))
+        return names[0]
 
     def result(self) -> Number:
         result: Number = self.metric.compute()
@@ -198,6 +221,25 @@ class TorchMetric(Metric):
 
     def reset_state(self) -> None:
         self.metric.reset()
+
+
+def expanded(identifier: Any) -> list[Any]:
+    """The metrics of a collection of torchmetrics, each under its name there; anything else alone."""
+    if isinstance(identifier, nn.ModuleDict) and hasattr(identifier, "compute"):
+        return [TorchMetric(metric, name) for name, metric in identifier.items()]
+    return [identifier]
+
+
+def figures(name: str, metric: Metric) -> dict[str, Number]:
+    """The result of a metric that is logged as `name`; where it is several by name, each under its own.
+
+    What the logs put before or after the metric's name stands before or after those.
+    """
+    result: Any = metric.result()
+    if not isinstance(result, Mapping):
+        return {name: result}
+    before, _, after = name.rpartition(metric.name)
+    return {f"{before}{key}{after}": value for key, value in result.items()}
 
 
 def _single(value: Number) -> Number:

@@ -17,12 +17,15 @@ from typing_extensions import Unpack
 from torchfunc import registry
 from torchfunc.config import described
 from torchfunc.errors import DataError, GraphError, UnknownNameError
+from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import Call, Drawn, Graph, mask_rows
+from torchfunc.graph.probing.building import building
 from torchfunc.graph.run import picked
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
-from torchfunc.layers.layer import Common, Layer
+from torchfunc.layers.layer import Common, Layer, in_mode, map_shapes
+from torchfunc.layers.tracking import children_of
 from torchfunc.models import loading
 from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.live import Live
@@ -98,6 +101,8 @@ class Model(MaskedCalls, Training):
                 self.register_buffer(name, tensor)
         self.built = True
         self._watch_no_more()
+        if self._has_losses():
+            self._forget_losses()
         if not self._trainable:
             self.trainable = False
         self._take_forward()
@@ -219,13 +224,27 @@ class Model(MaskedCalls, Training):
 
     def _in_mode(self, training: bool, *inputs: Any, **masks: Any) -> Any:
         """One call in training or inference mode, whatever the mode of the model is."""
-        modes = [(module, module.training) for module in self.modules()]
-        self.train(training)
-        try:
-            return self.forward(*inputs, **masks)
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        return in_mode(self, training, lambda: self.forward(*inputs, **masks))
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights of a model whose forward is written by hand: it is tried on inputs of this shape.
+
+        Args:
+            input_shape: a tuple with the batch, None where unknown; a list or dict of them for several inputs.
+        """
+        if self.graph is None:
+            symbolic.record(self, (map_shapes(lambda shape: symbolic.Input(batch_shape=shape), input_shape),))
+
+    def _build_on(self, *shapes: Any) -> None:
+        if type(self).build is not Model.build:
+            super()._build_on(*shapes)
+            return
+        with building(self):  # the call that is under way makes the weights
+            self._settle()
+
+    @classmethod
+    def _has_build(cls) -> bool:
+        return cls.build not in (Layer.build, Model.build)
 
     def check_input(self, *shapes: Any) -> None:
         graph = self.graph
@@ -259,7 +278,7 @@ class Model(MaskedCalls, Training):
         """
         graph = self.graph
         if graph is None:
-            return [module for module in self.children() if isinstance(module, Layer)]
+            return [module for module in children_of(self) if isinstance(module, Layer)]
         found: dict[str, Any] = {}
         hidden = mask_rows(graph, self._modules)
         for row, call in enumerate(graph.calls):

@@ -122,9 +122,6 @@ class Training(Layer):
             }
         )
 
-    def _refresh(self) -> None:
-        """Bring the graph up to date with the submodules, for a model that has one."""
-
     def train_step(self, batch: Any) -> Any:
         """Learn from one batch. Override it to train in another way.
 
@@ -146,7 +143,6 @@ class Training(Layer):
 
     def _ports(self) -> Ports | None:
         """What the Trainer has to know of the graph, if there is one."""
-        self._refresh()
         return None if self.graph is None else ports_of(self.graph, self._modules)
 
     def _trainer(self, compiled: bool = True) -> Trainer:

@@ -210,9 +210,7 @@ class Extras:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.collecting: list[Any] = [
-            each._losses for each in module.modules() if isinstance(vars(each).get("_losses"), list)
-        ]
+        self.collecting = [each for each in module.modules() if isinstance(vars(each).get("_losses"), list)]
         self.constraints = list(_constraints(module))
         self.has_losses = hasattr(type(module), "losses") or "losses" in vars(module)
         self._decided = False
@@ -220,8 +218,8 @@ class Extras:
     def begin(self) -> None:
         """Before a forward: forget what the one before it added."""
         if self.has_losses:
-            for collected in self.collecting:
-                collected.clear()
+            for each in self.collecting:
+                vars(each)["_losses"] = []
 
     def losses(self) -> Sequence[Tensor]:
         """After a forward: what the module adds to the loss. If that is nothing at first, it is at last."""

@@ -141,12 +141,21 @@ def summarize_module(
 
     The arguments are those of `summarize`.
     """
-    children = [(key, child) for key, child in module._modules.items() if child is not None]
-    layers = [*facts.own_weights(module), *(facts.uncalled(key, child) for key, child in children)]
+    layers = [*facts.own_weights(module), *(facts.uncalled(key, each) for key, each in _children(module))]
     shown = _in_range(layers, layer_range)
     rows = tuple(_rows(layers, shown, expand_nested))
     layout = _layout(rows, False, show_trainable, line_length, positions)
     return _summary(name, rows, facts.weights_of(module), layout)
+
+
+def _children(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The modules right inside by name; those in a list or a dict one by one."""
+    list(module.named_children())  # a layer looks then for those that it keeps in lists
+    for key, child in module._modules.items():
+        if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
+            yield from _children(child, f"{prefix}{key}.")
+        elif child is not None:
+            yield f"{prefix}{key}", child
 
 
 def _summary(name: str, rows: tuple[Row, ...], weights: list[Tensor], layout: Layout) -> Summary:
@@ -357,8 +366,8 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield "_" * width
     yield from _cell_lines([[title] for title in _titles(layout)], layout.widths, 0)
     yield "=" * width
-    below = [row.depth for row in summary.rows[1:]]
-    for row, next_depth in zip(summary.rows, [*below, None], strict=True):
+    below = [*(row.depth for row in summary.rows[1:]), None]
+    for row, next_depth in zip(summary.rows, below, strict=False):
         yield from _cell_lines(_cells(row, layout), layout.widths, row.depth)
         depth = min(row.depth, next_depth or 0)
         yield "=" * width if next_depth is None else "| " * depth + "_" * (width - 2 * depth)
