@@ -30,7 +30,7 @@ JUSTIFIED = {
     "call": "the arguments of the function that is called",
     "export": "the options of torch.export or torch.onnx, which change with PyTorch",
     "check_input": "the shape of each argument of a call",
-    "Layer.symbolic_call": "the arguments of the user's own `call`",
+    "symbolic_call": "the arguments of the user's own `call`",
     "Torch.forward": "the arguments of the module inside",
     "Metric.__call__": "the arguments of a subclass's `update_state`",
     "MeanMetricWrapper": "the arguments of the function that is averaged",

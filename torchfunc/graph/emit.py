@@ -61,9 +61,12 @@ class Code:
         return forward
 
 
-def emit(graph: Graph) -> Code:
-    """Write `graph` as a method: one line a call, in the order in which the calls were made."""
-    return _Writer(graph).code()
+def emit(graph: Graph, *, is_called_on_tensors: bool = False) -> Code:
+    """Write `graph` as a method: one line a call, in the order in which the calls were made.
+
+    One that is only called on tensors does without the lines that take anything else for the inputs.
+    """
+    return _Writer(graph).code(is_called_on_tensors)
 
 
 class _Writer:
@@ -88,13 +91,19 @@ class _Writer:
         self.last_use = self._last_uses()
         self.held: dict[str, int] = {}
 
-    def code(self) -> Code:
+    def code(self, is_called_on_tensors: bool) -> Code:
         for index, row in enumerate(self.lines):
             self._line(index, row)
         result = self.written(self.graph.outputs)
         names = ", ".join(self.parameters)
         read = [f"def forward(self, {names}):", *self.read, f"return {result}"]
-        run = [self._signature(), *self._preamble(), *self.run, f"return {result}"]
+        run = [
+            self._signature(),
+            *([] if is_called_on_tensors else self._preamble()),
+            *self._modules(),
+            *self.run,
+            f"return {result}",
+        ]
         return Code("\n    ".join(read) + "\n", "\n    ".join(run) + "\n", self.globals)
 
     def _signature(self) -> str:
@@ -111,15 +120,15 @@ class _Writer:
         names = ", ".join(self.parameters)
         odd = " or ".join(f"type({name}) is not Tensor" for name in self.parameters)
         target = names + ("," if len(self.parameters) == 1 else "")
-        lines = [
+        return [
             "if training is True or training is False:",
             f"    return self._in_mode(training, {names})",
             f"if {odd}:",
             f"    {target} = self._arguments({names})",
         ]
-        return lines + (
-            ["m = self._modules"] if any(call.kind == "module" for call in self.graph.calls) else []
-        )
+
+    def _modules(self) -> list[str]:
+        return ["m = self._modules"] if any(call.kind == "module" for call in self.graph.calls) else []
 
     def _count_uses(self, inlined: dict[int, int]) -> dict[Ref, list[int]]:
         """The rows that use each value; the return counts as one row more, an inlined row as its user."""

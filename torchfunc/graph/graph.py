@@ -134,6 +134,26 @@ class Graph:
         return Graph(calls, self.inputs, self.outputs)
 
 
+def mask_rows(graph: Graph, modules: Mapping[str, Any]) -> set[int]:
+    """The rows that only make masks for layers, which Keras does not count among the layers.
+
+    That shows in how they are used, so that a graph from a file says it too.
+    """
+    used: dict[int, list[tuple[int, bool]]] = {}
+    for row, call in enumerate(graph.calls):
+        layer = call.kind == "module" and hasattr(modules.get(call.target), "supports_masking")
+        for key, value in [("", call.args), *call.kwargs.items()]:
+            for ref in (leaf for leaf in leaves(value) if isinstance(leaf, Ref)):
+                used.setdefault(ref.row, []).append((row, layer and key.endswith(("mask", "masks"))))
+    wanted, found = {ref.row for ref in leaves(graph.outputs)}, set[int]()
+    for row in reversed(range(len(graph.calls))):
+        uses = used.get(row, [])
+        only = bool(uses) and all(as_mask or user in found for user, as_mask in uses)
+        if only and row not in wanted and graph.calls[row].kind not in ("input", "module"):
+            found.add(row)
+    return found
+
+
 class Names:
     """Unique names: the first asker of a name gets it, the next ones get `name_1`, `name_2`."""
 

@@ -35,7 +35,7 @@ def run(graph: Graph, inputs: Any, modules: Modules, tensors: Mapping[str, Any],
         modules: what is called, by the names in the graph.
         tensors: the tensors of the model itself, by their names.
         make: what makes a call of the table, given its target and arguments: `called` computes, `recorded`
-            works out what it would return, `restated` takes that from the table.
+            and `rerecorded` work out what it would return, `restated` takes that from the table.
     """
     return picked(graph.outputs, results(graph, inputs, modules, tensors, make))
 
@@ -108,9 +108,21 @@ def recorded(call: Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, A
     return target(*args) if call.kind == "size" else symbolic.record(target, args, kwargs)
 
 
+def rerecorded(call: Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """As `recorded`, for calls of a table that stays: the masks that layers take stand in it, and none is handed on."""
+    returned = recorded(call, target, args, kwargs)
+    for leaf in leaves(returned):
+        if isinstance(leaf, symbolic.SymbolicTensor):
+            leaf.node.masks.clear()
+    return returned
+
+
 def restated(call: Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The way to make a call on symbols where the table is right: nothing is tried, and names stay."""
-    return Node(target, args, kwargs, _chosen_name(call, target)).returns(call.specs)
+    outputs = Node(target, args, kwargs, _chosen_name(call, target)).returns(call.specs)
+    if hasattr(target, "_hand_on_mask"):
+        target._hand_on_mask(outputs, args, kwargs)
+    return outputs
 
 
 def _chosen_name(call: Call, target: Any) -> str:

@@ -20,7 +20,7 @@ from torchfunc.layers.layer import Common, Layer
 class _Elementwise(Layer):
     """A layer whose output has the shape of its input."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
 
     def check_input(self, *shapes: Any) -> None:
         one_shape(self, shapes[0])
@@ -164,6 +164,7 @@ class Softmax(_Elementwise):
     """
 
     activates_output: ClassVar[bool] = True
+    _wants_mask = False  # it masks elements, and not steps
 
     def __init__(self, axis: int | Sequence[int] = -1, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -181,6 +182,10 @@ class Softmax(_Elementwise):
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
             return self.activated(inputs)
+        sizes = zip(mask.shape[::-1], inputs.shape[::-1], strict=False)
+        if mask.ndim > inputs.ndim or any(each not in (1, size) for each, size in sizes):
+            fix = "mask.unsqueeze(-1) masks whole steps"
+            raise self.wrong(tuple(mask.shape), f"a mask that broadcasts to {tuple(inputs.shape)}", fix=fix)
         kept = mask if mask.dtype is torch.bool else mask > 0.5
         # the lowest number and not -inf: where all are masked, -inf would give nan
         lowest = torch.finfo(inputs.dtype).min / 2

@@ -40,7 +40,7 @@ class Dense(Layer):
         GraphError: `units` is no positive integer.
     """
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
     activates_output: ClassVar[bool] = True
 
     def __init__(
@@ -104,7 +104,7 @@ class Activation(Layer):
         common: those of every Layer.
     """
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
     activates_output: ClassVar[bool] = True
 
     def __init__(self, activation: Any, **common: Unpack[Common]) -> None:
@@ -163,7 +163,7 @@ class Embedding(Layer):
         self._describe_weight(
             "embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint
         )
-        self.mask_zero = mask_zero
+        self.mask_zero = self.supports_masking = mask_zero
         self._table = weights if weights is None or isinstance(weights, list) else [weights]
 
     def build(self, input_shape: Any) -> None:
@@ -194,7 +194,7 @@ class Embedding(Layer):
 class Identity(Layer):
     """Gives back what it is called on."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
 
     def forward(self, inputs: Any) -> Any:
         return inputs
@@ -258,6 +258,7 @@ class Lambda(Layer):
             raise GraphError(explain("Lambda", got=f"function={function!r}", expected="a function"))
         self.output_shape = None if output_shape is None else tuple(output_shape)
         self.mask = registry.activations.lookup(mask) if isinstance(mask, str) else mask
+        self.supports_masking = mask is not None
         self.arguments = dict(arguments or {})
         self._wants = {name: _takes(self.function, name) for name in ("mask", "training")}
 
@@ -268,6 +269,9 @@ class Lambda(Layer):
 
     def _stated_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (shape[0], *(self.output_shape or ()))
+
+    def _takes_mask(self, argument: str = "mask") -> bool:
+        return argument == "mask" and self._wants["mask"]
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return self.mask(inputs, mask) if callable(self.mask) else self.mask

@@ -28,6 +28,7 @@ from torchfunc.graph import blame, symbolic
 from torchfunc.graph.probing.building import building
 from torchfunc.graph.spec import Spec
 from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor, dtype_of, has_symbol
+from torchfunc.layers import lost
 from torchfunc.layers.tracking import follow, forget
 from torchfunc.layers.weights import WeightInfo, Weights
 from torchfunc.tree import leaves, map_leaves
@@ -81,7 +82,10 @@ class Layer(Weights):
     _waiting_state: dict[str, Tensor]
     _nodes: _Weakly
     _models: _Weakly
-    supports_masking: ClassVar[bool] = False
+    # whether `compute_mask` is asked for a mask of the output; Keras asks a class that defines it, too
+    supports_masking: bool = False
+    # whether it may give a mask where its input has none
+    _makes_mask: ClassVar[bool] = False
     # whether the output is what `self.activation` returns
     activates_output: ClassVar[bool] = False
     # while a training asks for it, an object whose `pair` becomes what `activation` was given and what it made
@@ -107,6 +111,10 @@ class Layer(Weights):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "compute_mask" in cls.__dict__:
+            for flag in ("supports_masking", "_makes_mask"):
+                if flag not in cls.__dict__:
+                    setattr(cls, flag, True)
         if "call" in cls.__dict__ and "forward" not in cls.__dict__:
             cls.forward = _forward_from(cls.__dict__["call"])
         cls._keeps_lists = not cls.__module__.startswith("torchfunc.")
@@ -287,11 +295,9 @@ class Layer(Weights):
             self._build_for(args, kwargs)
         except TorchfuncError as error:
             raise self._with_place(error, args) from error.__cause__
-        mask = self._incoming_mask(args, kwargs)
-        if mask is not None and _accepts(type(self), "mask") and kwargs.get("mask") is None:
-            kwargs["mask"] = mask
+        kwargs = self._with_masks(args, kwargs)
         outputs = self._record(args, kwargs)
-        self._hand_on_mask(outputs, args, mask)
+        self._hand_on_mask(outputs, args, kwargs)
         return outputs
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -322,7 +328,9 @@ class Layer(Weights):
         return args, kwargs
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self.output_shape_for is not None and len(args) == 1 and isinstance(args[0], SymbolicTensor):
+        one = len(args) == 1 and isinstance(args[0], SymbolicTensor)
+        # a mask is tried, so that one of a wrong shape is told at once
+        if self.output_shape_for is not None and one and kwargs.get("mask") is None:
             outputs = symbolic.record_stated(
                 self, args, kwargs, self.output_shape_for, self.output_dtype(args[0].dtype)
             )
@@ -398,21 +406,61 @@ class Layer(Weights):
                     )
                 )
 
-    def _incoming_mask(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The mask of the first argument (a list of masks for a list of inputs), or None."""
-        first = args[0] if args else next(iter(kwargs.values()), None)
-        masks = map_leaves(lambda leaf: getattr(leaf, "mask", None), first)
-        return masks if any(leaf is not None for leaf in leaves(masks)) else None
+    def _with_masks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The keywords with the masks of the inputs, where `forward` takes them and the caller gave none.
+
+        By Keras's rule: `mask` where the layer is called on one tensor or one list of them; where on several,
+        `query_mask` for the argument `query`.
+        """
+        names = _parameters(type(self).forward)[1:]
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        tensors = {name: value for name, value in given.items() if _is_of_tensors(value)}
+        places = {"mask" if len(tensors) == 1 else f"{name}_mask": each for name, each in tensors.items()}
+        found = {
+            place: masks_of(value)
+            for place, value in places.items()
+            if given.get(place) is None and self._takes_mask(place)
+        }
+        kwargs = {**kwargs, **{place: mask for place, mask in found.items() if _any_mask(mask)}}
+        if self._wants_mask and {**given, **kwargs}.get("mask") is None:
+            lost.tell(self, next(iter(given.values()), None))
+        return kwargs
+
+    def _takes_mask(self, argument: str = "mask") -> bool:
+        """Whether the forward of the layer takes a mask by that name, and does something with it."""
+        return _accepts(type(self), argument)
+
+    @property
+    def _wants_mask(self) -> bool:
+        """Whether the layer does something else without a mask than with one, so that a lost one is told."""
+        return self._takes_mask()
+
+    @property
+    def _uses_up_mask(self) -> bool:
+        """Whether an output without a mask is in order: the layer was given one, and decided."""
+        return self.supports_masking and self._takes_mask()
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The mask of the output: that of the input where the layer `supports_masking`, else None."""
-        return mask if self.supports_masking and not isinstance(mask, (list, tuple, dict)) else None
+        """The mask of the output, or a list of one for each; that of the input by default.
 
-    def _hand_on_mask(self, outputs: Any, args: tuple[Any, ...], mask: Any) -> None:
-        made = self.compute_mask(args[0] if args else None, mask)
-        first = next(leaf for leaf in leaves(outputs) if isinstance(leaf, SYMBOLS))
-        if made is not None and isinstance(first, SymbolicTensor):
-            first.mask = made
+        It is asked where the layer `supports_masking`, while the graph is built.
+
+        Args:
+            inputs: what the layer was called on: a symbolic tensor, or several in a list or dict.
+            mask: the mask that came with it, nested like it; or the one that the layer was given as `mask=`.
+        """
+        return mask
+
+    def _hand_on_mask(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Give the outputs the masks that `compute_mask` finds, in order."""
+        if not self.supports_masking:
+            return
+        first = args[0] if args else next(iter(kwargs.values()), None)
+        given = kwargs.get("mask")
+        made = self.compute_mask(first, masks_of(first) if given is None else given)
+        for leaf, mask in zip(leaves(outputs), leaves(made), strict=False):
+            if isinstance(leaf, SymbolicTensor) and mask is not None:
+                leaf.mask = mask
 
     @property
     def output(self) -> Any:
@@ -629,6 +677,20 @@ def _forward_from(call: Callable[..., Any]) -> Callable[..., Any]:
 
     forward.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]
     return forward
+
+
+def masks_of(tree: Any) -> Any:
+    """The mask of each symbol in a structure of them, None where it has none."""
+    return map_leaves(lambda leaf: leaf.mask if isinstance(leaf, SymbolicTensor) else None, tree)
+
+
+def _any_mask(masks: Any) -> bool:
+    return any(leaf is not None for leaf in leaves(masks))
+
+
+def _is_of_tensors(value: Any) -> bool:
+    found = list(leaves(value))
+    return bool(found) and all(isinstance(leaf, (SymbolicTensor, Tensor)) for leaf in found)
 
 
 def _unknown_argument(kind: type[Layer], name: str) -> GraphError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, ClassVar
 
@@ -57,7 +57,8 @@ class _Merge(Layer):
     repeated to fit the others.
     """
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
+    _makes_mask = _uses_up_mask = False
     tensors: ClassVar[int | None] = None
 
     def check_input(self, *shapes: Any) -> None:
@@ -95,6 +96,43 @@ class _Merge(Layer):
         return reduce(torch.logical_or, mask)
 
 
+class _MaskedMerge(_Merge):
+    """A merging layer for which what is masked in one input leaves the others as they are, as in Keras."""
+
+    _wants_mask = False
+
+    def merge_masked(self, inputs: Sequence[Tensor], masks: Sequence[Tensor | None]) -> Tensor:
+        """As `merge`; a mask has as many dimensions as its input, or is None."""
+        raise NotImplementedError(f"{type(self).__name__} must say how it merges.")
+
+    def forward(self, inputs: Sequence[Tensor], mask: Sequence[Tensor | None] | None = None) -> Tensor:
+        _several(self, inputs)
+        if mask is None:
+            return super().forward(inputs)
+        rank = max(each.ndim for each in inputs)
+        # Keras forgets the mask of a tensor that it gives more dimensions
+        kept = [None if x.ndim < rank else each for x, each in zip(inputs, mask, strict=True)]
+        aligned = _aligned(inputs)
+        return self.merge_masked(aligned, [_widened(*pair) for pair in zip(kept, aligned, strict=True)])
+
+
+def _widened(mask: Tensor | None, x: Tensor) -> Tensor | None:
+    return mask if mask is None else mask.bool().view(*mask.shape, *(1,) * (x.ndim - mask.ndim))
+
+
+def _extreme(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], masks: Sequence[Tensor | None]
+) -> Tensor:
+    """The extremes of what is not masked: the source is `_apply_merge_op_and_or_mask` in Keras."""
+    output, kept = inputs[0], masks[0]
+    for x, mask in zip(inputs[1:], masks[1:], strict=True):
+        x = x if mask is None else torch.where(mask, x, output)
+        output = output if kept is None else torch.where(kept, output, x)
+        kept = None if mask is None or kept is None else mask | kept
+        output = function(output, x)
+    return output
+
+
 def _aligned(inputs: Sequence[Tensor]) -> list[Tensor]:
     """The tensors with dimensions of length 1 behind the batch, so that all have as many."""
     rank = max(each.ndim for each in inputs)
@@ -120,11 +158,22 @@ class Subtract(_Merge):
 
 
 @registry.layers.register()
-class Multiply(_Merge):
-    """The product of a list of tensors, element by element."""
+class Multiply(_MaskedMerge):
+    """The product of a list of tensors, element by element.
+
+    A masked step counts as 1; where every input is masked, the product is 0.
+    """
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         return reduce(torch.mul, inputs)
+
+    def merge_masked(self, inputs: Sequence[Tensor], masks: Sequence[Tensor | None]) -> Tensor:
+        pairs = zip(inputs, masks, strict=True)
+        product = self.merge([x if mask is None else torch.where(mask, x, 1) for x, mask in pairs])
+        known = [mask for mask in masks if mask is not None]
+        return (
+            product if len(known) < len(masks) else torch.where(reduce(torch.logical_or, known), product, 0)
+        )
 
 
 @registry.layers.register()
@@ -136,19 +185,25 @@ class Average(_Merge):
 
 
 @registry.layers.register()
-class Maximum(_Merge):
-    """The largest of a list of tensors, element by element."""
+class Maximum(_MaskedMerge):
+    """The largest of a list of tensors, element by element, without what is masked."""
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         return reduce(torch.maximum, inputs)
 
+    def merge_masked(self, inputs: Sequence[Tensor], masks: Sequence[Tensor | None]) -> Tensor:
+        return _extreme(torch.maximum, inputs, masks)
+
 
 @registry.layers.register()
-class Minimum(_Merge):
-    """The smallest of a list of tensors, element by element."""
+class Minimum(_MaskedMerge):
+    """The smallest of a list of tensors, element by element, without what is masked."""
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         return reduce(torch.minimum, inputs)
+
+    def merge_masked(self, inputs: Sequence[Tensor], masks: Sequence[Tensor | None]) -> Tensor:
+        return _extreme(torch.minimum, inputs, masks)
 
 
 @registry.layers.register()
@@ -159,6 +214,8 @@ class Concatenate(Layer):
         axis: the dimension along which they are joined.
         common: those of every Layer.
     """
+
+    _makes_mask = _uses_up_mask = False
 
     def __init__(self, axis: int = -1, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -216,6 +273,8 @@ class Dot(Layer):
         GraphError: axes that are neither an integer nor two.
     """
 
+    _makes_mask = _uses_up_mask = False
+
     def __init__(self, axes: int | Sequence[int], normalize: bool = False, **common: Unpack[Common]) -> None:
         super().__init__(**common)
         pair = (axes, axes) if isinstance(axes, int) else axes
@@ -266,6 +325,9 @@ class Dot(Layer):
         )
         shape = (*left.shape[:-1], *right.shape[2:])
         return product.reshape(shape if len(shape) > 1 else (*shape, 1))
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """None: what is multiplied belongs to no one step."""
 
 
 def add(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:

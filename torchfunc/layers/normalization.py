@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from torchfunc.layers.layer import Common, Layer
 class _Normalization(Layer):
     """A layer whose output has the shape of its input, scaled by gamma and shifted by beta."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
 
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0], 2, "(batch, ..., features)")
@@ -117,6 +117,9 @@ class BatchNormalization(_Normalization):
         return tuple(self.running_mean.shape)
 
     def forward(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+        if mask is not None and mask.ndim != inputs.ndim - 1:
+            expected = f"a mask of one dimension less than the inputs, {tuple(inputs.shape)}"
+            raise self.wrong(tuple(mask.shape), expected)
         x = inputs if self._inward is None else inputs.permute(self._inward)
         if not self._trainable or not (self.training if training is None else training):
             outputs = F.batch_norm(
@@ -125,8 +128,8 @@ class BatchNormalization(_Normalization):
         elif mask is None:
             outputs = self._over_batch(x)
         else:
-            steps = mask.bool().view(*mask.shape, *(1,) * (inputs.ndim - mask.ndim)).expand_as(inputs)
-            outputs = self._over_mask(x, steps if self._inward is None else steps.permute(self._inward))
+            kept = mask.bool().unsqueeze(-1).expand_as(inputs)
+            outputs = self._over_mask(x, kept if self._inward is None else kept.permute(self._inward))
         return outputs if self._outward is None else outputs.permute(self._outward)
 
     def _over_batch(self, x: Tensor) -> Tensor:
@@ -138,7 +141,7 @@ class BatchNormalization(_Normalization):
         return outputs
 
     def _over_mask(self, x: Tensor, kept: Tensor) -> Tensor:
-        """As `_over_batch`, where masked elements count neither for the mean nor for the variance."""
+        """As `_over_batch`, where what is not kept counts neither for the mean nor for the variance."""
         axes = [0, *range(2, x.ndim)]
         number = kept.sum(axes, keepdim=True, dtype=x.dtype).clamp(min=1)
         mean = x.masked_fill(~kept, 0).sum(axes, keepdim=True) / number
@@ -215,7 +218,7 @@ class RMSNormalization(_Normalization):
         common: those of every Layer.
     """
 
-    supports_masking: ClassVar[bool] = False
+    supports_masking: bool = False
 
     def __init__(
         self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **common: Unpack[Common]
@@ -315,7 +318,7 @@ class GroupNormalization(_Normalization):
 class _Plain(Layer):
     """A layer without weights whose output has the shape of its input."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
 
     def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape

@@ -220,6 +220,10 @@ class GlobalAveragePooling1D(_GlobalPooling):
     """
 
     rank: ClassVar[int] = 1
+    _makes_mask = False
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """None: the steps are gone."""
 
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ class _Noise(Layer):
     `training=` overrides the module's own mode for one call.
     """
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
 
     def __init__(self, *, seed: int | None = None, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -281,7 +281,7 @@ class ActivityRegularization(Layer):
         common: those of every Layer.
     """
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **common: Unpack[CommonButActivity]) -> None:
         super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **common)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ class TimeDistributed(Layer):
         GraphError: no layer.
     """
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
 
     def __init__(self, layer: Any, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -99,6 +99,10 @@ class TimeDistributed(Layer):
     def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
         found: torch.dtype = self.layer.output_dtype(dtype)
         return found
+
+    @property
+    def _wants_mask(self) -> bool:
+        return "mask" in self._takes
 
     def forward(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Any:
         if mask is not None and (mask.ndim < 2 or mask.shape[:2] != inputs.shape[:2]):
@@ -154,7 +158,8 @@ class Bidirectional(Layer):
         GraphError: a layer that is not recurrent, two layers that do not fit, or an unknown `merge_mode`.
     """
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
+    _makes_mask = False
     stateful: bool
     return_sequences: bool
     return_state: bool
@@ -220,8 +225,8 @@ class Bidirectional(Layer):
         return found
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        mask = next(leaves(mask), None)
-        return mask if self.return_sequences else None
+        mask = next(leaves(mask), None) if self.return_sequences else None
+        return mask if self.merge_mode is not None else (mask, mask)
 
     def forward(
         self,

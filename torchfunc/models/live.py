@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from torchfunc.errors import TorchfuncError
 from torchfunc.graph.graph import Graph
-from torchfunc.graph.run import Modules, inputs_like, recorded, restated, results, specs_of
+from torchfunc.graph.run import Modules, inputs_like, rerecorded, restated, results, specs_of
 from torchfunc.graph.symbolic import SYMBOLS, Node
+from torchfunc.models.masks import Variants
 from torchfunc.tree import leaves
 
 Tensors = Mapping[str, Tensor]
@@ -21,16 +22,24 @@ Tensors = Mapping[str, Tensor]
 class Live:
     """The table of a model, the modules for which the shapes in it are right, and what its rows return.
 
-    A copy, a pickle or a file takes the table alone: the symbols are made again when somebody asks for them.
+    A copy or a pickle takes the table and its variants alone: the symbols are made again when somebody asks for them.
 
     Args:
         graph: the table.
         modules: what its names stand for.
         rows: what each row returns, as symbols, where they exist already.
+        variants: the same calls with masks at the inputs, where they were asked for already.
     """
 
-    def __init__(self, graph: Graph, modules: Modules, rows: list[Any] | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        modules: Modules,
+        rows: list[Any] | None = None,
+        variants: Variants | None = None,
+    ) -> None:
         self.graph = graph
+        self.variants = variants or Variants()
         self._modules = tuple(map(modules.get, graph.module_names))
         self._nested = [(each, _graph_of(each)) for each in self._modules if hasattr(type(each), "graph")]
         self._rows = rows
@@ -50,7 +59,7 @@ class Live:
         to come, and a call says what is wrong.
         """
         try:
-            rows = results(self.graph, inputs_like(self.graph), modules, tensors, recorded)
+            rows = results(self.graph, inputs_like(self.graph), modules, tensors, rerecorded)
         except (TorchfuncError, KeyError):
             return Live(self.graph, modules)
         calls = (
@@ -77,7 +86,7 @@ class Live:
         return self._calls.get(id(module), [])
 
     def __reduce__(self) -> Any:
-        return Live, (self.graph, {})
+        return Live, (self.graph, {}, None, self.variants)
 
 
 def _graph_of(module: nn.Module | None) -> Graph | None:

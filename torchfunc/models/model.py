@@ -20,7 +20,7 @@ from torchfunc.errors import DataError, GraphError, UnknownNameError
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
-from torchfunc.graph.graph import Call, Drawn, Graph
+from torchfunc.graph.graph import Call, Drawn, Graph, mask_rows
 from torchfunc.graph.probing.building import building
 from torchfunc.graph.run import picked
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
@@ -29,6 +29,7 @@ from torchfunc.layers.tracking import children_of
 from torchfunc.models import loading
 from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.live import Live
+from torchfunc.models.masks import MaskedCalls, takers, taking_masks
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.verbs import Training
 from torchfunc.saving import graph_json as saved
@@ -37,7 +38,7 @@ from torchfunc.vis import summary
 
 
 @registry.layers.register("Model")
-class Model(Training):
+class Model(MaskedCalls, Training):
     """A graph of layer calls, compiled to a module whose forward a person could have written.
 
     ```python
@@ -90,6 +91,8 @@ class Model(Training):
         # not add_module, which refuses the names of properties such as `output`
         self._modules.update(drawn.modules)
         self._adopt()
+        for each in takers(drawn.graph, drawn.modules):
+            each._take_masks()
         self._live = Live(drawn.graph, drawn.modules, drawn.rows)
         for name, tensor in drawn.state.items():
             if isinstance(tensor, nn.Parameter):
@@ -102,7 +105,12 @@ class Model(Training):
             self._forget_losses()
         if not self._trainable:
             self.trainable = False
-        self.__class__ = functional_class(type(self), drawn.graph)
+        self._take_forward()
+
+    def _take_forward(self) -> None:
+        """Take the forward that the graph emits."""
+        assert self._live is not None
+        self.__class__ = functional_class(type(self), self._live.graph, takes_masks=self._takes_masks)
 
     def _adopt(self) -> None:
         """Name the layers that have no name yet, and have each ask this model for its calls."""
@@ -214,9 +222,9 @@ class Model(Training):
         first = next((each for each in (*self.parameters(), *self.buffers())), None)
         return torch.device("cpu") if first is None else first.device
 
-    def _in_mode(self, training: bool, *inputs: Any) -> Any:
+    def _in_mode(self, training: bool, *inputs: Any, **masks: Any) -> Any:
         """One call in training or inference mode, whatever the mode of the model is."""
-        return in_mode(self, training, lambda: self.forward(*inputs))
+        return in_mode(self, training, lambda: self.forward(*inputs, **masks))
 
     def build(self, input_shape: Any) -> None:
         """Make the weights of a model whose forward is written by hand: it is tried on inputs of this shape.
@@ -263,6 +271,8 @@ class Model(Training):
     def layers(self) -> list[Any]:
         """Every layer once, in the order of the first calls; what is no Layer comes as an Operation.
 
+        Calls that only make masks for layers are left out, as in Keras.
+
         Each has `name`, `output` and `input`. A native module is `operation.module`, and an attribute
         of the model under its name.
         """
@@ -270,9 +280,10 @@ class Model(Training):
         if graph is None:
             return [module for module in children_of(self) if isinstance(module, Layer)]
         found: dict[str, Any] = {}
+        hidden = mask_rows(graph, self._modules)
         for row, call in enumerate(graph.calls):
             key = call.target if call.kind == "module" else call.name
-            if call.kind != "size" and key not in found:
+            if call.kind != "size" and row not in hidden and key not in found:
                 found[key] = self._layer_at(row, call)
         return list(found.values())
 
@@ -473,13 +484,13 @@ class Model(Training):
         graph = self.graph
         if graph is None:
             return copyreg.__newobj__, (type(self),), self.__dict__.copy()  # type: ignore[attr-defined]
-        return _revived, (self.config_class, graph), self.__dict__.copy()
+        return _revived, (self.config_class, graph, self._takes_masks), self.__dict__.copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if self._live is not None:
             self._adopt()
-            self._live = Live(self._live.graph, self._modules)
+            self._live = Live(self._live.graph, self._modules, variants=self._live.variants)
 
     def __dir__(self) -> list[str]:
         names = {*object.__dir__(self), *self._modules, *self._parameters, *self._buffers}
@@ -506,16 +517,16 @@ def _fits(shape: Sequence[int | None], expected: Sequence[int | None]) -> bool:
     )
 
 
-def _revived(base: type[Model], graph: Graph) -> Model:
+def _revived(base: type[Model], graph: Graph, takes_masks: bool) -> Model:
     """An empty model of the class that a graph's emitted forward belongs to."""
-    model: Model = base.__new__(functional_class(base, graph))
+    model: Model = base.__new__(functional_class(base, graph, takes_masks=takes_masks))
     return model
 
 
 _classes: weakref.WeakValueDictionary[Any, type] = weakref.WeakValueDictionary()
 
 
-def functional_class(base: type, graph: Graph) -> type:
+def functional_class(base: type, graph: Graph, *, takes_masks: bool = False) -> type:
     """The subclass of `base` with the graph's emitted forward: one for all models with equal code.
 
     So equal models share one code object, and `torch.compile` compiles it once.
@@ -524,12 +535,13 @@ def functional_class(base: type, graph: Graph) -> type:
     if _writes_forward(base):
         return base
     code = emit(graph)
-    key = (base, code.running, tuple((name, id(value)) for name, value in code.globals.items()))
+    key = (base, takes_masks, code.running, tuple((name, id(value)) for name, value in code.globals.items()))
     found = _classes.get(key)
     if found is None:
         name = "Functional" if base is Model else base.__name__
+        forward = code.compile(base.__name__)
         members = {
-            "forward": code.compile(base.__name__),
+            "forward": taking_masks(forward) if takes_masks else forward,
             "_base": base,
             "__module__": base.__module__,
             "__doc__": base.__doc__,

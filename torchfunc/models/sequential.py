@@ -40,6 +40,7 @@ class Sequential(Model):
     """
 
     _takes_emitted_forward = True
+    _shows_masks = False
 
     def __init__(
         self,

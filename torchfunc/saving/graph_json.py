@@ -19,7 +19,7 @@ from torchfunc.config import described, made, plain
 from torchfunc.errors import ConfigError, SavingError, UnknownNameError, explain, shorten
 from torchfunc.graph import symbolic
 from torchfunc.graph.graph import Call, Drawn, Graph, Ref, StateRef
-from torchfunc.graph.run import picked, recorded, result, specs_of, tensor_of
+from torchfunc.graph.run import picked, rerecorded, result, specs_of, tensor_of
 from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor
 
 _KEYS = {"name", "trainable", "layers", "tensors", "calls", "inputs", "outputs"}
@@ -234,7 +234,7 @@ class _Reader:
         call = Call(config["name"], kind, target, args, kwargs)  # type: ignore[arg-type]
         if kind == "size":
             self._check_size(args, place)
-        returned = result(call, self.results, self.modules, self.state, recorded)
+        returned = result(call, self.results, self.modules, self.state, rerecorded)
         return replace(call, specs=specs_of(returned)), returned
 
     def _check_size(self, args: tuple[Any, ...], place: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from torchfunc import functions
-from torchfunc.graph.graph import Call, Graph, Ref, StateRef
+from torchfunc.graph.graph import Call, Graph, Ref, StateRef, mask_rows
 from torchfunc.graph.spec import Spec
 from torchfunc.tree import Path, at, leaves, leaves_with_path
 
@@ -121,8 +121,11 @@ class _Gathering:
         self.modules = {**(modules_of(owner) if owner is not None else {}), **modules}
         self.places: dict[int, tuple[str, int]] = {}  # row -> its layer, and which of its calls it is
         self.rows: dict[str, list[int]] = {}
+        # a Sequential is its list of layers; in any other graph Keras shows what makes the masks, too
+        listed = getattr(owner, "_shows_masks", True) is False
+        self.hidden = mask_rows(graph, self.modules) if listed else set[int]()
         for row, call in enumerate(graph.calls):
-            if call.kind != "size":
+            if call.kind != "size" and row not in self.hidden:
                 name = call.target if call.kind == "module" else call.name
                 rows = self.rows.setdefault(name, [])
                 self.places[row] = (name, len(rows))
@@ -146,7 +149,7 @@ class _Gathering:
             calls,
             takes=takes,
             taken=tuple(self._taken(links) for links in takes),
-            specs=tuple(call.specs for call in calls),
+            specs=tuple(_specs_of(call, module) for call in calls),
             tensors=tuple(weights_of(module)) if module is not None else (),
         )
 
@@ -161,7 +164,8 @@ class _Gathering:
 
     def _links(self, call: Call) -> Iterator[Link]:
         """What a call takes; a size stands for the tensor it measures, unless the call takes that too."""
-        sources = [leaf for leaf in leaves((call.args, call.kwargs)) if isinstance(leaf, (Ref, StateRef))]
+        taken = [leaf for leaf in leaves((call.args, call.kwargs)) if isinstance(leaf, (Ref, StateRef))]
+        sources = [leaf for leaf in taken if isinstance(leaf, StateRef) or leaf.row not in self.hidden]
         direct = [leaf for leaf in sources if not self._is_size(leaf)]
         measured = dict.fromkeys(self._measured(leaf) for leaf in sources if self._is_size(leaf))
         for leaf in [*direct, *(leaf for leaf in measured if leaf not in direct)]:
@@ -193,6 +197,11 @@ class _Gathering:
         for index, (path, _) in enumerate(leaves_with_path(self.graph.calls[ref.row].specs)):
             if path[: len(ref.path)] == ref.path:
                 yield Link(name, call, index, path, f"{name}[{call}][{index}]")
+
+
+def _specs_of(call: Call, module: nn.Module | None) -> Any:
+    """The specs of the outputs; a model that is called with masks returns those of its outputs beside them."""
+    return call.specs[0] if hasattr(module, "output_masks") and "masks" in call.kwargs else call.specs
 
 
 def _kind_of(call: Call, module: nn.Module | None) -> Kind:

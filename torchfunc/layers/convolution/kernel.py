@@ -23,7 +23,7 @@ _in_place = activations.in_place
 class Convolution(Spatial):
     """A kernel that slides over space, and the activation of what it makes."""
 
-    supports_masking: ClassVar[bool] = False
+    supports_masking: bool = False
     activates_output: ClassVar[bool] = True
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
     kernel_size: tuple[int, ...]

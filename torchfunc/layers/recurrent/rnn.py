@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torchfunc import registry
 from torchfunc.errors import GraphError, ShapeError, explain
 from torchfunc.layers.arguments import floating, one_shape
 from torchfunc.layers.layer import Common, CommonButActivity, Layer
-from torchfunc.layers.recurrent.cell import RecurrentCell, build_cell, cell_from
+from torchfunc.layers.recurrent.cell import RecurrentCell, StackedRNNCells, build_cell, cell_from
 from torchfunc.layers.recurrent.gates import GRUCell, LSTMCell, SimpleRNNCell
 from torchfunc.layers.recurrent.scan import initial_states, run
 from torchfunc.tree import leaves, map_leaves
@@ -48,7 +48,8 @@ class RNN(Layer):
         GraphError: something that is no cell.
     """
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: bool = True
+    _makes_mask = False
     cell: Any
 
     def __init__(
@@ -136,7 +137,7 @@ class RNN(Layer):
         )
         if self.stateful:
             self._remember(states)
-        return (output, *states) if self.return_state else output
+        return (output, *_as_named(self.cell, states)) if self.return_state else output
 
     def _first_states(self, sequences: Tensor, initial_state: Any) -> Any:
         if initial_state is not None:
@@ -206,6 +207,18 @@ class RNN(Layer):
                     kept.copy_(torch.zeros_like(kept) if states is None else torch.as_tensor(states[index]))
 
     reset_states = reset_state
+
+
+def _as_named(cell: Any, states: Sequence[Any]) -> list[Any]:
+    """The last states as Keras returns them: of a stack a list for each cell, or one tensor for a cell of the
+    user's own whose `state_size` is one number."""
+    if not isinstance(cell, StackedRNNCells):
+        return list(states)
+    alone = (
+        not isinstance(each, RecurrentCell) and not isinstance(each.state_size, (list, tuple))
+        for each in cell.cells
+    )
+    return [next(leaves(state)) if one else state for one, state in zip(alone, states, strict=True)]
 
 
 class Hints(CommonButActivity, total=False):

@@ -79,8 +79,10 @@ def _run_stack(
     for index, (cell, state) in enumerate(zip(stack.cells, states, strict=True)):
         top = index == len(stack.cells) - 1
         wanted = {"sequences": sequences or not top, "zero_output": zero_output and top}
+        alone = not isinstance(state, (list, tuple))
+        state = [state] if alone else list(state)
         inputs, state = run(cell, inputs, state, mask, training=training, keep_states=keep_states, **wanted)
-        last.append(state)
+        last.append(state[0] if alone else state)
     return inputs, last
 
 
