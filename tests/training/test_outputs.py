@@ -283,3 +283,83 @@ def test_class_weights_for_several_labels_a_sample_are_refused() -> None:
         DataError, match="class_weight: expected one class a sample, .* Fix: use sample_weight"
     ):
         model.fit(np.ones((4, 4)), np.array([[1, 1, 0]] * 4), class_weight=CLASS_WEIGHT, verbose=0)
+
+
+class Penalized(layers.Layer):
+    """Adds the squares of its input to the loss, once it is told to."""
+
+    adds, whole = True, True
+
+    def call(self, x: Any) -> Any:
+        if self.adds:
+            squares = x.pow(2).sum(-1)
+            self.add_loss(squares if self.whole else squares.sum())
+        return x
+
+
+def test_a_loss_of_several_numbers_is_added_as_their_sum() -> None:
+    x, y = RANDOM.normal(size=(8, 4)).astype("float32"), np.zeros((8, 4), "float32")
+    inputs = tf.Input((4,))
+    model = tf.Model(inputs, Penalized()(inputs))
+    model.compile(loss="mse")
+    expected = (x.astype(np.float64) ** 2).mean() + (x.astype(np.float64) ** 2).sum()
+    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), expected, rtol=1e-6)
+
+
+def test_losses_that_begin_after_the_first_batch_count() -> None:
+    x, y = RANDOM.normal(size=(8, 4)).astype("float32"), np.zeros((8, 4), "float32")
+    inputs = tf.Input((4,))
+    penalized, dense = Penalized(), layers.Dense(4, kernel_regularizer="l2")
+    dense.trainable = False
+    model = tf.Model(inputs, penalized(dense(layers.Dense(4)(inputs))))
+    model.compile(tf.optimizers.SGD(0.0), "mse")
+    penalized.adds = False
+
+    class Begin(tf.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            penalized.adds, dense.trainable = epoch == 1, epoch == 2
+
+    history = model.fit(x, y, epochs=3, batch_size=8, verbose=0, callbacks=[Begin()]).history["loss"]
+    p = model.predict(x, verbose=0).astype(np.float64)
+    kernel = dense.get_weights()[0].astype(np.float64)
+    mse = (p**2).mean()
+    np.testing.assert_allclose(history, [mse, mse + (p**2).sum(), mse + 0.01 * (kernel**2).sum()], rtol=1e-5)
+
+
+def test_weights_that_are_not_trained_are_neither_penalized_nor_constrained_as_in_keras() -> None:
+    x, y = RANDOM.normal(size=(8, 4)).astype("float32"), np.zeros((8, 2), "float32")
+    found = []
+    for library in (keras, tf):
+        inputs = library.Input((4,))
+        options = {"kernel_regularizer": "l2", "bias_regularizer": "l1", "bias_initializer": "ones"}
+        frozen = library.layers.Dense(
+            4, trainable=False, kernel_constraint=library.constraints.MaxNorm(0.1), **options
+        )
+        trained = library.layers.Dense(2, kernel_constraint=library.constraints.MaxNorm(0.1), **options)
+        unused = library.layers.Dense(3, kernel_constraint=library.constraints.MaxNorm(0.1), **options)
+        hidden = frozen(inputs)
+        model = library.Model(inputs, [trained(hidden), unused(hidden)])
+        if found:
+            model.set_weights(found[0][0])
+        weights = [np.array(each) for each in model.get_weights()]
+        model.compile(library.optimizers.SGD(0.1), ["mse", None])
+        loss = model.fit(
+            x,
+            [y, None] if library is tf else [y, np.zeros((8, 3))],
+            batch_size=4,
+            epochs=2,
+            shuffle=False,
+            verbose=0,
+        ).history["loss"]
+        found.append((weights, loss, len(model.losses), model.get_weights()))
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-5)
+    assert found[1][2] == found[0][2] == 4
+    for ours, theirs in zip(found[1][3], found[0][3], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (0, 5, 3)])
+def test_an_empty_batch_adds_nothing_to_the_loss(shape: tuple[int, ...]) -> None:
+    layer = layers.Dense(2, activity_regularizer="l2")
+    layer(torch.zeros(shape))
+    assert [each.item() for each in layer.losses] == [0.0]

@@ -203,9 +203,9 @@ def modes_kept(module: nn.Module) -> Iterator[None]:
 class Extras:
     """What a module brings to a step besides its forward, found once before a run; most modules have nothing.
 
-    A module says so by attributes, whatever its class: `losses`, a list of scalar tensors that are added
-    to the loss; `_losses`, where it collects them during a forward; `_weight_infos`, which may hold a
-    `constraint` for each of its weights.
+    A module says so by attributes, whatever its class: `losses`, a list of tensors that are added to the
+    loss; `_losses`, where it collects them during a forward; `_weight_infos`, which may hold a `regularizer`
+    and a `constraint` for each of its weights.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -213,6 +213,10 @@ class Extras:
         self.collecting = [each for each in module.modules() if isinstance(vars(each).get("_losses"), list)]
         self.constraints = list(_constraints(module))
         self.has_losses = hasattr(type(module), "losses") or "losses" in vars(module)
+        # a layer of yours may begin to add losses at any batch, and a frozen weight may be trained again
+        self.may_have_losses = any(info.regularizer is not None for *_, info in _infos(module)) or any(
+            not type(each).__module__.startswith("torchfunc.") for each in self.collecting
+        )
         self._decided = False
 
     def begin(self) -> None:
@@ -222,34 +226,42 @@ class Extras:
                 vars(each)["_losses"] = []
 
     def losses(self) -> Sequence[Tensor]:
-        """After a forward: what the module adds to the loss. If that is nothing at first, it is at last."""
+        """After a forward: what the module adds to the loss, each as one number: the sum of several.
+
+        If that can be nothing at first, it is nothing at last.
+        """
         if not self.has_losses:
             return ()
         found: Any = self.module.losses
         if not self._decided:
             listed = isinstance(found, (list, tuple)) and all(isinstance(each, Tensor) for each in found)
-            self._decided, self.has_losses = True, listed and bool(found)
-        return found if self.has_losses else ()
+            self._decided, self.has_losses = True, listed and (bool(found) or self.may_have_losses)
+        return [each.sum() if each.ndim else each for each in found] if self.has_losses else ()
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """After a step of the optimizer: put the weights that have a constraint through it."""
+        """After a step of the optimizer: put the weights that it changed through their constraints."""
         for weight, layout, constraint in self.constraints:
-            if layout is None:
-                weight.copy_(constraint(weight))
-            else:
-                view = weight.permute(layout)
-                view.copy_(constraint(view))
+            if not weight.requires_grad or weight.grad is None:
+                continue
+            view = weight if layout is None else weight.permute(layout)
+            view.copy_(constraint(view))
 
 
 def _constraints(module: nn.Module) -> Sequence[tuple[Tensor, Any, Callable[[Tensor], Tensor]]]:
     """(weight, permutation to the layout that its constraint is meant for, constraint) where there is any."""
     return [
         (getattr(each, name), info.layout, info.constraint)
-        for each in module.modules()
-        for name, info in getattr(each, "_weight_infos", {}).items()
+        for each, name, info in _infos(module)
         if info.constraint is not None
     ]
+
+
+def _infos(module: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:
+    """(module, name of a weight, what is known of it) for every weight that something is known of."""
+    for each in module.modules():
+        for name, info in getattr(each, "_weight_infos", {}).items():
+            yield each, name, info
 
 
 def placed(module: nn.Module, device: torch.device | str | None) -> torch.device:
