@@ -32,7 +32,6 @@ NOT_YET: dict[str, str] = {
     "mask into Maximum": "the same",
     "mask into Minimum": "the same",
     "mask into a model": "the mask of what a nested model is called on does not reach the layers in it",
-    "masked output": "the mask of an output does not weigh its loss and its metrics",
 }
 
 # What Keras 3.15.1 itself gets wrong on PyTorch, and what is done about it here.
@@ -810,8 +809,6 @@ class Drawing:
             )
         if not outputs:
             raise Unfit("no outputs")
-        if any(output["masked"] for output in outputs):
-            self.features.add("masked output")
         return outputs
 
     def training(self, outputs: list[dict[str, Any]], form: str) -> dict[str, Any]:

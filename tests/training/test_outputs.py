@@ -363,3 +363,197 @@ def test_an_empty_batch_adds_nothing_to_the_loss(shape: tuple[int, ...]) -> None
     layer = layers.Dense(2, activity_regularizer="l2")
     layer(torch.zeros(shape))
     assert [each.item() for each in layer.losses] == [0.0]
+
+
+MASKED = RANDOM.integers(1, 9, (6, 7))
+MASKED[0, 2:] = MASKED[1, 1:] = MASKED[2, 5:] = MASKED[5] = 0
+
+
+def tagger(library: Any, form: str) -> Any:
+    """A model that returns a mask with its probabilities (n, 7, 4)."""
+    inputs = library.Input((7,), dtype="int64")
+    kinds = library.layers
+
+    def tagged(x: Any) -> Any:
+        x = kinds.LSTM(6, return_sequences=True)(kinds.Embedding(9, 5, mask_zero=True)(x))
+        return kinds.Dense(4, activation="softmax", name="kind")(x)
+
+    if form == "sequential":
+        return library.Sequential(
+            [
+                inputs if library is keras else library.Input((7,), dtype="int64"),
+                kinds.Embedding(9, 5, mask_zero=True),
+                kinds.LSTM(6, return_sequences=True),
+                kinds.Dense(4, activation="softmax", name="kind"),
+            ]
+        )
+    if form == "nested":
+        return library.Model(inputs, library.Model(inputs, tagged(inputs), name="kind")(inputs))
+    if form == "several":
+        x = kinds.Embedding(9, 5, mask_zero=True)(inputs)
+        plain = kinds.Dense(1, name="plain")(kinds.GlobalAveragePooling1D()(x))
+        return library.Model(inputs, [plain, kinds.Dense(4, activation="softmax", name="kind")(x)])
+    return library.Model(inputs, tagged(inputs))
+
+
+def own_loss(y_true: Any, y_pred: Any) -> Any:
+    return ((torch.as_tensor(y_true) - y_pred) ** 2).mean(-1)
+
+
+def own_number(y_true: Any, y_pred: Any) -> Any:
+    return ((torch.as_tensor(y_true) - y_pred) ** 2).mean()
+
+
+MASKED_LOSSES: dict[str, Any] = {
+    "indices": lambda kinds: kinds.SparseCategoricalCrossentropy(),
+    "ignored": lambda kinds: kinds.SparseCategoricalCrossentropy(ignore_class=2),
+    "sum": lambda kinds: kinds.SparseCategoricalCrossentropy(reduction="sum"),
+    "one-hot": lambda kinds: kinds.CategoricalCrossentropy(),
+    "smoothed": lambda kinds: kinds.CategoricalCrossentropy(label_smoothing=0.1),
+    "mse": lambda kinds: kinds.MeanSquaredError(),
+    "weighted mean": lambda kinds: kinds.MeanSquaredError(reduction="mean_with_sample_weight"),
+    "function": lambda kinds: own_loss,
+    "number": lambda kinds: own_number,
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "loss", "weighted"),
+    [
+        (form, loss, weighted)
+        for form in ("model", "sequential", "nested", "several")
+        for loss in (MASKED_LOSSES if form == "model" else ("indices", "mse"))
+        for weighted in (False, True)
+        if not (weighted and loss == "number")  # which has no values to weigh
+    ],
+)
+def test_the_mask_of_an_output_weighs_its_loss_and_its_metrics_as_in_keras(
+    form: str, loss: str, weighted: bool
+) -> None:
+    labels = RANDOM.integers(0, 4, (6, 7))
+    y: Any = labels if loss in ("indices", "ignored", "sum") else np.eye(4, dtype="float32")[labels]
+    # Keras takes no weight a sample beside a mask of steps
+    weights: Any = RANDOM.random((6, 7)) if weighted else None
+    several = form == "several"
+    if several:
+        y = [np.ones((6, 1), "float32"), y]
+        weights = [RANDOM.random(6), weights] if weighted else None
+    results = []
+    for library in (keras, tf):
+        model = tagger(library, form)
+        if results:
+            model.set_weights(results[0]["before"])
+        metrics = ["accuracy", own_loss] if y is not labels and not several else ["accuracy"]
+        model.compile(
+            library.optimizers.SGD(0.5),
+            ["mse", MASKED_LOSSES[loss](library.losses)] if several else MASKED_LOSSES[loss](library.losses),
+            metrics=[["mae"], metrics] if several else metrics,
+            # and there a label that the loss ignores is left out of the metrics then
+            weighted_metrics=[[], ["accuracy"]] if several else ["accuracy"] * (loss != "ignored"),
+        )
+        result: dict[str, Any] = {"before": model.get_weights()}
+        options = {"sample_weight": weights, "return_dict": True}
+        # in Keras a mask changes the weights of the batch in place, differently in each, which metrics then take
+        size = 6 if weighted else 4
+        result |= model.evaluate(MASKED, y, batch_size=size, verbose=0, **options)
+        result |= {f"test {k}": v for k, v in model.test_on_batch(MASKED, y, **options).items()}
+        fitted = model.fit(
+            MASKED, y, sample_weight=weights, batch_size=size, epochs=2, shuffle=False, verbose=0
+        ).history
+        result |= {f"fit {k}": v for k, v in fitted.items()}
+        if library is keras:
+            model.reset_metrics()
+        result |= {f"train {k}": v for k, v in model.train_on_batch(MASKED, y, **options).items()}
+        result["after"] = model.get_weights()
+        results.append(result)
+    theirs, ours = results
+    assert sorted(ours) == sorted(theirs)
+    for name, value in theirs.items():
+        if name in ("before", "after"):
+            for one, other in zip(ours[name], value, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6, err_msg=name)
+        else:
+            np.testing.assert_allclose(ours[name], value, rtol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "loss", [nn.MSELoss(), nn.MSELoss(reduction="sum"), F.l1_loss, nn.HuberLoss()], ids=str
+)
+@pytest.mark.parametrize("shape", [None, (6,), (6, 1), (6, 7), (6, 7, 1)], ids=str)
+def test_losses_of_pytorch_leave_masked_steps_out_too(loss: Any, shape: Any) -> None:
+    inputs = tf.Input((7,), dtype=torch.int64)
+    model = tf.Model(inputs, layers.Dense(3)(layers.Embedding(9, 5, mask_zero=True)(inputs)))
+    model.compile(loss=loss)
+    y, weights = (
+        RANDOM.normal(size=(6, 7, 3)).astype("float32"),
+        None if shape is None else RANDOM.random(shape),
+    )
+    p, mask = torch.tensor(model.predict(MASKED, verbose=0)).double(), torch.tensor(MASKED != 0)
+    function = loss if callable(loss) and not isinstance(loss, nn.Module) else None
+    unreduced = function or getattr(
+        F, {"MSELoss": "mse_loss", "HuberLoss": "huber_loss"}[type(loss).__name__]
+    )
+    values = unreduced(p, torch.tensor(y).double(), reduction="none")
+    given = (
+        torch.ones(6, 7, 1) if weights is None else torch.tensor(weights).reshape(6, -1, 1).expand(6, 7, 1)
+    )
+    total = (values * given * mask[..., None]).sum()
+    expected = total if getattr(loss, "reduction", "mean") == "sum" else total / (mask.sum() * 3)
+    np.testing.assert_allclose(
+        model.evaluate(MASKED, y, sample_weight=weights, verbose=0), expected, rtol=1e-5
+    )
+
+
+def test_class_weights_and_masks_go_together_and_logits_stay_exact() -> None:
+    inputs = tf.Input((7,), dtype=torch.int64)
+    scale = tf.layers.Dense(
+        3, activation="softmax", kernel_initializer=tf.initializers.RandomNormal(stddev=3000)
+    )
+    model = tf.Model(
+        inputs, scale(layers.Embedding(9, 5, mask_zero=True, embeddings_initializer="normal")(inputs))
+    )
+    model.compile(tf.optimizers.SGD(0.0), "sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
+    labels, own = RANDOM.integers(0, 3, (6, 7)), RANDOM.random(6)
+    logits = tf.Model(inputs, model.layers[1].output).predict(MASKED, verbose=0).astype(np.float64)
+    kernel, bias = (each.astype(np.float64) for each in scale.get_weights())
+    logits = torch.tensor(logits @ kernel + bias)
+    values = F.cross_entropy(logits.movedim(-1, 1), torch.tensor(labels), reduction="none").numpy()
+    weights = weights_of(labels) * own[:, None] * (MASKED != 0)
+    assert values.max() > 100  # where a probability is 0 in float32
+
+    found = model.train_on_batch(MASKED, labels, sample_weight=own, class_weight=CLASS_WEIGHT)
+
+    right = (logits.argmax(-1).numpy() == labels) * weights
+    expected = [(values * weights).sum() / (MASKED != 0).sum(), right.sum() / weights.sum()]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_a_model_without_masks_at_its_outputs_is_called_as_before() -> None:
+    inputs = tf.Input((7,), dtype=torch.int64)
+    x = layers.LSTM(3)(layers.Embedding(9, 5, mask_zero=True)(inputs))
+    model = tf.Model(inputs, layers.Dense(1)(x))
+    model.compile(loss="mse")
+    kind = type(model)
+    model.evaluate(MASKED, np.ones((6, 1)), verbose=0)
+    assert type(model) is kind and not model.trainer.step.masked
+
+
+def test_a_forward_of_ones_own_is_trained_without_masks() -> None:
+    class Own(tf.Model):
+        def forward(self, x: Any) -> Any:
+            return self.dense(self.embedding(x))
+
+    inputs = tf.Input((7,), dtype=torch.int64)
+    outputs = layers.Dense(1, name="dense")(layers.Embedding(9, 5, mask_zero=True, name="embedding")(inputs))
+    model = Own(inputs, outputs)
+    model.compile(loss="mse")
+    p = model.predict(MASKED, verbose=0)
+    np.testing.assert_allclose(model.evaluate(MASKED, p + 1, verbose=0), 1.0, rtol=1e-5)
+
+
+def test_a_mask_that_no_value_of_a_loss_can_have_is_told() -> None:
+    loss = losses.MeanSquaredError()
+    with pytest.raises(
+        DataError, match=r"mean_squared_error'.*expected a value for each place of the mask, got"
+    ):
+        loss(torch.zeros(2, 3), torch.ones(2, 3), mask=torch.ones(2, 3, dtype=torch.bool))

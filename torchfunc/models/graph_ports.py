@@ -70,4 +70,6 @@ def _activation(graph: Graph, modules: Mapping[str, nn.Module | None], ref: Ref)
     inner = getattr(module, "graph", None)
     if inner is None:
         return activation_of(module)
-    return _activation(inner, module._modules, at(inner.outputs, ref.path))
+    # one that is called with masks returns (outputs, masks)
+    path = ref.path[1:] if "masks" in call.kwargs else ref.path
+    return _activation(inner, module._modules, at(inner.outputs, path))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from torchfunc import losses, metrics
 from torchfunc.errors import CompileError, DataError, explain, shorten
+from torchfunc.losses.loss import masked_weights
 from torchfunc.metrics.metric import expanded, figures
 from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
@@ -34,6 +35,7 @@ _OF_PROBABILITIES = (
 )
 _ROUNDING = 1e-3  # a probability in bfloat16 may be that far beside
 
+NO_MASKS: Mapping[int, Tensor] = {}
 METRICS_BY_SHAPE = ("accuracy", "acc", *LOSSES_BY_SHAPE)
 
 
@@ -122,15 +124,21 @@ class Objective:
                     named[_free(name, named)] = measure
         return named
 
-    def loss(self, outputs: Sequence[Tensor], batch: Batch, extra: Sequence[Tensor] = ()) -> Tensor | None:
+    def loss(
+        self,
+        outputs: Sequence[Tensor],
+        batch: Batch,
+        extra: Sequence[Tensor] = (),
+        masks: Mapping[int, Tensor] = NO_MASKS,
+    ) -> Tensor | None:
         """The loss of a batch: the weighted sum over the outputs, and what the module itself adds.
 
-        None if there is neither.
+        None if there is neither. `masks` are those of outputs by their places.
 
         Raises:
             DataError: an output with a loss has no target.
         """
-        parts = [head.value(outputs[head.index], batch) for head in self.losing]
+        parts = [head.value(outputs[head.index], batch, masks.get(head.index)) for head in self.losing]
         parts += extra
         if not parts:
             return None
@@ -141,11 +149,13 @@ class Objective:
         return total
 
     @torch.no_grad()
-    def measure(self, outputs: Sequence[Tensor], batch: Batch) -> None:
-        """Take a batch into the metrics."""
+    def measure(
+        self, outputs: Sequence[Tensor], batch: Batch, masks: Mapping[int, Tensor] = NO_MASKS
+    ) -> None:
+        """Take a batch into the metrics; `masks` are those of outputs by their places."""
         for head in self.heads:
             if head.measures:
-                head.measure(outputs[head.index], batch)
+                head.measure(outputs[head.index], batch, masks.get(head.index))
 
     def reset(self) -> None:
         """Forget all batches."""
@@ -322,25 +332,27 @@ class Head:
             )
         return target
 
-    def value(self, output: Tensor, batch: Batch) -> Tensor:
+    def value(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> Tensor:
         """What this output adds to the loss."""
-        weight = batch.weights[self.index] if batch.weights else None
-        taken = None if self.logits is None else self.logits.taken(output)
-        if self.logits is not None and taken is not None:
-            value: Tensor = self.logits.loss(self._target(batch), taken, weight)
-        else:
-            value = self.loss(self._target(batch), output, weight)
+        target, weight = self._target(batch), batch.weights[self.index] if batch.weights else None
+        loss, logits = self.loss, None if self.logits is None else self.logits.taken(output)
+        if self.logits is not None and logits is not None:
+            loss, output = self.logits.loss, logits
+        masked = {} if mask is None else {"mask": mask}
+        value: Tensor = loss(target, output, weight, **masked)
         if value.ndim:
             value = value.mean()
         if self.keeps_running:
             self.running.add(value, batch.size)
         return value if self.weight == 1 else value * self.weight
 
-    def measure(self, output: Tensor, batch: Batch) -> None:
-        """Take a batch into the metrics of this output."""
+    def measure(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> None:
+        """Take a batch into the metrics of this output; a mask weighs those that take one."""
         target, output = self._target(batch), output.detach()
         for each in self.measures:
             weight = batch.weights[self.index] if each.weighted and batch.weights else None
+            if mask is not None and each.metric.takes_masks:
+                weight = masked_weights(f"Metric {each.metric.name!r}", weight, mask)
             each.metric.update_state(target, output, weight)
 
     def reset(self) -> None:

@@ -167,13 +167,14 @@ class Form:
     names: tuple[str, ...] = ()
     style: Literal["positional", "keywords", "list", "dict"] = "positional"
 
-    def call(self, module: nn.Module, inputs: list[Tensor]) -> Any:
+    def call(self, module: nn.Module, inputs: list[Tensor], **keywords: Any) -> Any:
         """What the module returns for these inputs."""
         if self.style == "positional":
-            return module(*inputs)
+            return module(*inputs, **keywords)
+        named = dict(zip(self.names, inputs, strict=True))
         if self.style == "keywords":
-            return module(**dict(zip(self.names, inputs, strict=True)))
-        return module(inputs if self.style == "list" else dict(zip(self.names, inputs, strict=True)))
+            return module(**named, **keywords)
+        return module(inputs if self.style == "list" else named, **keywords)
 
 
 def taken(module: nn.Module, x: Any, slots: Slots | None) -> tuple[list[Any], Form]:

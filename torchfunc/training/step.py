@@ -13,7 +13,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torchfunc.errors import CompileError, explain
 from torchfunc.training.batches import Batch, Data
 from torchfunc.training.figures import read
-from torchfunc.training.objective import Objective
+from torchfunc.training.objective import NO_MASKS, Objective
 from torchfunc.training.ports import Ports, ports_of_outputs
 from torchfunc.training.state import Optimization
 
@@ -54,6 +54,7 @@ class Step:
         self.wanted_device = usable(device)
         self.device = torch.device("cpu")
         self.extras = Extras(module)
+        self.masked: Sequence[int] = ()
         self.count = self.epoch = 0
         if ports.outputs is not None:
             objective.take(ports.outputs, module)
@@ -97,13 +98,20 @@ class Step:
         objective = self.objective
         if not objective.settled:
             self.settle(batch)
-        outputs = self._flat(self.outputs_of(batch))
-        loss: Any = objective.loss(outputs, batch, self.extras.losses())
+        returned, masks = (self.outputs_of(batch), NO_MASKS) if not self.masked else self._with_masks(batch)
+        outputs = self._flat(returned)
+        loss: Any = objective.loss(outputs, batch, self.extras.losses(), masks)
         if learning and (loss is None or not loss.requires_grad):
             raise _unlearnable(loss)
         if objective.measures:
-            objective.measure(outputs, batch)
+            objective.measure(outputs, batch, masks)
         return loss  # type: ignore[no-any-return]
+
+    def _with_masks(self, batch: Batch) -> tuple[Any, Mapping[int, Tensor]]:
+        """What the module returns, and the masks of outputs by their places."""
+        self.extras.begin()
+        outputs, masks = batch.form.call(self.module, batch.inputs, masks=[None] * len(batch.inputs))
+        return outputs, dict(zip(self.masked, masks, strict=True))
 
     def _flat(self, outputs: Any) -> Sequence[Tensor]:
         """The outputs one by one, in the order of their names."""
@@ -159,6 +167,7 @@ class Step:
             self.tried(data.sample())
         placed(self.module, self.device)
         self.extras = Extras(self.module)
+        self.masked = masked_outputs(self.module)
         self.objective.to(self.device)
 
     def prepare(self, data: Data) -> None:
@@ -299,6 +308,15 @@ def usable(device: torch.device | str | None) -> torch.device | None:
                 fix="device='cpu', or leave it out",
             )
         ) from error
+
+
+def masked_outputs(module: nn.Module) -> Sequence[int]:
+    """The places of the outputs that have a mask, which a module with `output_masks` gives if asked."""
+    module = module.module if isinstance(module, nn.parallel.DistributedDataParallel) else module
+    ask = getattr(module, "output_masks", None)
+    if ask is None or getattr(module, "graph", None) is None:
+        return ()
+    return [place for place, has_mask in enumerate(ask()) if has_mask]
 
 
 def is_unbuilt(module: nn.Module) -> bool:
