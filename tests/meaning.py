@@ -46,6 +46,7 @@ KERAS_FAULTS = {
     "frozen wrappers": "trainable=False given to a model or a wrapper does not reach the layers in it: not drawn",
     "activity": "SimpleRNN forgets its activity_regularizer, and TimeDistributed that of the layer in it: not drawn",
     "initial_state": "a mask is lost where a recurrent layer is given initial_state: not drawn together",
+    "masked weights": "a mask changes the weights of a batch in place, and weighted metrics take these: not drawn together",
     "class_weight": "it fails for targets of more than one axis: drawn for one label a sample",
     "dicts": "they are sorted by their keys, ours stay as they are: names are drawn in that order",
     "rounding": "float32: where the two differ, Keras in float64 is the truth, and ours must not be farther from it",
@@ -834,8 +835,6 @@ class Drawing:
         }
         if any(metrics):
             compiled["metrics"] = nested([f"[{', '.join(m)}]" for m in metrics], many, names)
-        if any(weighted):
-            compiled["weighted_metrics"] = nested([f"[{', '.join(m)}]" for m in weighted], many, names)
         if len(outputs) > 1 and self.chance(0.4):
             compiled["loss_weights"] = nested([repr(self.one(0.5, 1.0, 2.0)) for _ in outputs], many, names)
         fitted: dict[str, str] = {"batch_size": str(self.one(2, 3, 4)), "epochs": str(self.one(1, 2))}
@@ -844,6 +843,7 @@ class Drawing:
             fitted["sample_weight"] = nested(
                 [f"rng.uniform(0.2, 2.0, size={size}).astype('float32')" for size in sizes], many, names
             )
+            weighted = [[] if output["masked"] else m for output, m in zip(outputs, weighted, strict=True)]
         elif (
             len(outputs) == 1
             and not form
@@ -852,6 +852,8 @@ class Drawing:
             and self.chance(0.5)
         ):
             fitted["class_weight"] = repr({c: self.one(0.5, 1.0, 3.0) for c in range(outputs[0]["classes"])})
+        if any(weighted):
+            compiled["weighted_metrics"] = nested([f"[{', '.join(m)}]" for m in weighted], many, names)
         return {"y": nested(targets, many, names), "compile": compiled, "fit": fitted}
 
     def open_shapes(self, outputs: list[dict[str, Any]]) -> bool:

@@ -203,7 +203,7 @@ def test_a_compiled_forward_takes_options_of_torch_beside_those_of_training():
 
 def test_the_trainer_is_no_submodule():
     model = classifier()
-    model.compile(optimizer="adam", loss=nn.CrossEntropyLoss(weight=torch.ones(3)))
+    model.compile(optimizer="adam", loss=nn.MultiMarginLoss(weight=torch.ones(3)))
 
     assert list(model.state_dict()) == ["label.weight", "label.bias"]
     assert [name for name, _ in model.named_children()] == ["label"]

@@ -557,3 +557,36 @@ def test_a_mask_that_no_value_of_a_loss_can_have_is_told() -> None:
         DataError, match=r"mean_squared_error'.*expected a value for each place of the mask, got"
     ):
         loss(torch.zeros(2, 3), torch.ones(2, 3), mask=torch.ones(2, 3, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("names", [(None, None), ("z", "y"), ("after", "before")], ids=str)
+@pytest.mark.parametrize("nested", [False, True])
+def test_data_are_taken_by_the_keys_that_the_model_was_made_with(names: Any, nested: bool) -> None:
+    first, second = tf.Input((4,), name=names[0]), tf.Input((4,), name=names[1])
+    difference = layers.Dense(1, name="difference")(first - second)
+    outputs = {"one": difference, "parts": {"two": layers.Dense(2)(first)}}
+    given: Any = {"before": first, "more": [second]} if nested else {"before": first, "after": second}
+    model = tf.Model(given, outputs)
+    a, b = (RANDOM.normal(size=(8, 4)).astype("float32") for _ in range(2))
+    x: Any = {"more": [b], "before": a} if nested else {"after": b, "before": a}
+    y = {"parts": {"two": np.ones((8, 2), "float32")}, "one": np.ones((8, 1), "float32")}
+    model.compile("sgd", {"one": "mse", "parts_two": "mae"})
+    kernel, bias = (each.astype(np.float64) for each in model.get_layer("difference").get_weights())
+    expected = (a - b) @ kernel + bias
+
+    for found in (model.predict(x, verbose=0), model.predict_on_batch(x)):
+        np.testing.assert_allclose(found["one"], expected, rtol=1e-4, atol=1e-5)
+    losses_of = [
+        model.evaluate(x, y, verbose=0, return_dict=True)["one_loss"],
+        model.test_on_batch(x, y, return_dict=True)["one_loss"],
+    ]
+    if not nested:
+        rows = [
+            ({k: v[i] for k, v in x.items()}, {"one": y["one"][i], "parts": {"two": y["parts"]["two"][i]}})
+            for i in range(8)
+        ]
+        loader = torch.utils.data.DataLoader(rows, batch_size=8)
+        losses_of.append(model.evaluate(loader, verbose=0, return_dict=True)["one_loss"])
+    losses_of.append(model.train_on_batch(x, y, return_dict=True)["one_loss"])
+    np.testing.assert_allclose(losses_of, ((expected - 1) ** 2).mean(), rtol=1e-4)
+    assert model.fit(x, y, verbose=0, epochs=2).history["loss"][1] > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -18,7 +18,6 @@ from torchfunc.tree import at, is_branch, leaves, map_leaves
 
 def ports_of(graph: Graph, modules: Mapping[str, nn.Module | None]) -> Ports:
     """The ports of a graph whose modules are known by these names."""
-    names = iter(graph.output_names)
     return Ports(
         inputs=[
             Port(name, graph.spec(ref).shape, graph.spec(ref).dtype, table=_table(graph, modules, ref))
@@ -34,8 +33,15 @@ def ports_of(graph: Graph, modules: Mapping[str, nn.Module | None]) -> Ports:
             )
             for name, ref in zip(graph.output_names, leaves(graph.outputs), strict=True)
         ],
-        nesting=map_leaves(lambda _: next(names), graph.outputs) if is_branch(graph.outputs) else None,
+        nesting=_named(graph.outputs, graph.output_names),
+        input_nesting=_named(graph.inputs, graph.input_names),
     )
+
+
+def _named(structure: Any, names: Sequence[str]) -> Any:
+    """The structure with names at its leaves; None for a leaf alone."""
+    rest = iter(names)
+    return map_leaves(lambda _: next(rest), structure) if is_branch(structure) else None
 
 
 def _table(graph: Graph, modules: Mapping[str, nn.Module | None], ref: Ref) -> tuple[str, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from torchfunc.errors import DataError, TorchfuncError, UnknownNameError, explain
 from torchfunc.training.convert import is_array
-from torchfunc.tree import leaves, leaves_with_path
+from torchfunc.tree import is_branch, leaves, leaves_with_path
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Ports:
         inputs: None where only the data know how many there are.
         outputs: None where only a first try knows.
         nesting: how the outputs are nested, with their names at the leaves; None for one alone.
+        input_nesting: likewise for the inputs.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class Ports:
         inputs: Sequence[Port] | None = None,
         outputs: Sequence[Port] | None = None,
         nesting: Any = None,
+        input_nesting: Any = None,
     ) -> None:
-        self.inputs = None if inputs is None else Slots("input", tuple(inputs))
-        self.outputs = None if outputs is None else Slots("output", tuple(outputs), _keys(nesting))
+        self.inputs = None if inputs is None else Slots("input", tuple(inputs), input_nesting)
+        self.outputs = None if outputs is None else Slots("output", tuple(outputs), nesting)
 
     @classmethod
     def named(cls, inputs: Sequence[str] | None, outputs: Sequence[str] | None) -> Ports:
@@ -62,11 +64,6 @@ class Ports:
         return cls(
             *(None if names is None else [Port(name) for name in names] for names in (inputs, outputs))
         )
-
-
-def _keys(nesting: Any) -> dict[str, str]:
-    """The outputs' names by the keys that the module returns them under."""
-    return {path[-1]: name for path, name in leaves_with_path(nesting) if path and isinstance(path[-1], str)}
 
 
 def ports_of_outputs(outputs: Any) -> Slots:
@@ -87,16 +84,22 @@ class Slots:
     Attributes:
         kind: "input" or "output", as messages call one of them.
         ports: one for each.
-        keys: other names that a dict may use for them: the keys of the structure that the module returns.
+        nesting: how they are nested, with their names at the leaves; None for one alone, or if that is unknown.
     """
 
     kind: str
     ports: tuple[Port, ...]
-    keys: Mapping[str, str] = field(default_factory=dict)
+    nesting: Any = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(port.name for port in self.ports)
+
+    @cached_property
+    def keys(self) -> Mapping[str, str]:
+        """The names by other words for them: the keys under which they are nested."""
+        paths = leaves_with_path(self.nesting)
+        return {path[-1]: name for path, name in paths if path and isinstance(path[-1], str)}
 
     @property
     def batch_size(self) -> int | None:
@@ -112,7 +115,8 @@ class Slots:
     def arrange(
         self, value: Any, what: str, error: type[TorchfuncError], *, partial: bool = False
     ) -> list[Any]:
-        """One item for each slot: from a dict by name, from a sequence by place, or the one item there is.
+        """One item for each slot: from what is nested as they are, from a dict by name, from a sequence by place,
+        or the one item there is.
 
         Args:
             value: what the user gave.
@@ -124,7 +128,8 @@ class Slots:
             TorchfuncError: of the class `error`: unknown or missing names, or another number of items.
         """
         if isinstance(value, dict):
-            return self._by_name(value, what, error, partial)
+            formed = None if self.nesting is None else _in_form_of(self.nesting, value)
+            return self._by_name(value, what, error, partial) if formed is None else formed
         items = list(value) if isinstance(value, (list, tuple)) else [value]
         if len(items) != len(self):
             nested = list(leaves(value))
@@ -158,6 +163,22 @@ class Slots:
         expected = f"one for each {self.kind}: {', '.join(map(repr, self.names))}"
         fix = f"use a dict by {self.kind} name" if len(self) > 1 else ""
         return explain(what, got=f"{count} item{'s' * (count != 1)}", expected=expected, fix=fix)
+
+
+def _in_form_of(nesting: Any, value: Any) -> list[Any] | None:
+    """What is at the leaves of a structure, in another that is nested like it; None if it is not."""
+    if not is_branch(nesting):
+        return [value]
+    if isinstance(nesting, dict):
+        alike = isinstance(value, dict) and value.keys() == nesting.keys()
+        pairs = [(each, value[key]) for key, each in nesting.items()] if alike else None
+    else:
+        alike = isinstance(value, (list, tuple)) and len(value) == len(nesting)
+        pairs = list(zip(nesting, value, strict=True)) if alike else None
+    parts = [_in_form_of(*pair) for pair in pairs or ()]
+    if pairs is None or any(part is None for part in parts):
+        return None
+    return [leaf for part in parts for leaf in part or ()]
 
 
 @dataclass(frozen=True)
