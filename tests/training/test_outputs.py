@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import keras
@@ -10,6 +11,8 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import torchfunc as tf
 from torchfunc import activations, layers, losses
@@ -590,3 +593,90 @@ def test_data_are_taken_by_the_keys_that_the_model_was_made_with(names: Any, nes
     losses_of.append(model.train_on_batch(x, y, return_dict=True)["one_loss"])
     np.testing.assert_allclose(losses_of, ((expected - 1) ** 2).mean(), rtol=1e-4)
     assert model.fit(x, y, verbose=0, epochs=2).history["loss"][1] > 0
+
+
+class LargestMade(TorchDispatchMode):
+    """How many bytes the largest tensor has that any call of PyTorch made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for each in tree_leaves((args, kwargs)):
+            if isinstance(each, torch.Tensor):
+                self.known.add(each.untyped_storage().data_ptr())
+        made = func(*args, **kwargs or {})
+        for each in tree_leaves(made):
+            if isinstance(each, torch.Tensor) and each.untyped_storage().data_ptr() not in self.known:
+                self.bytes = max(self.bytes, each.untyped_storage().nbytes())
+        return made
+
+
+COUNT, FEATURES = 20_000, 256
+
+
+@pytest.mark.parametrize("mapped", [False, True], ids=["array", "memory map"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float16", "float32", "float64"])
+def test_large_data_are_cast_batch_by_batch_and_never_copied_whole(
+    dtype: str, mapped: bool, tmp_path: Any
+) -> None:
+    if dtype == "float64" and not mapped:
+        return  # cast once, into half of its memory
+    values = RANDOM.integers(0, 3, (COUNT, FEATURES)).astype(dtype)
+    x = np.memmap(tmp_path / "x", dtype, "w+", shape=values.shape) if mapped else values.copy()
+    x[:] = values
+    y = x.astype(dtype) if not mapped else np.memmap(tmp_path / "x", dtype, "r", shape=values.shape)
+    inputs = tf.Input((FEATURES,))
+    results: list[list[float]] = []
+    for data, targets in ((x, y), (values.astype("float32"), values.astype("float32"))):
+        torch.manual_seed(0)
+        model = tf.Model(inputs, layers.Dense(FEATURES)(layers.Dense(1)(inputs)))
+        model.set_weights([np.full(each.shape, 0.01, "float32") for each in model.get_weights()])
+        model.compile(tf.optimizers.SGD(1e-4), "mse")
+        made = LargestMade()
+        tracemalloc.start()
+        try:
+            with made:
+                options = {"batch_size": 500, "verbose": 0}
+                fitted = model.fit(data, targets, steps_per_epoch=3, **options).history["loss"]
+                fitted += model.fit(
+                    data, targets, shuffle=False, validation_split=0.1, steps_per_epoch=2, **options
+                ).history["val_loss"]
+                measured = model.evaluate(data, targets, steps=2, **options)
+                predicted = tf.Model(inputs, model.layers[-1].input).predict(data, **options)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        results.append([*fitted, measured, float(predicted.sum())])
+        if data is x:
+            assert max(made.bytes, peak) < x.nbytes / 2
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32"])
+def test_large_labels_are_cast_and_checked_without_a_copy(dtype: str) -> None:
+    labels = RANDOM.integers(0, 3, (COUNT, FEATURES)).astype(dtype)
+    x = RANDOM.normal(size=(COUNT, 1)).astype("float32")
+    inputs = tf.Input((1,))
+    model = tf.Model(inputs, layers.Reshape((FEATURES, 3))(layers.Dense(3 * FEATURES)(inputs)))
+    model.compile(loss=losses.SparseCategoricalCrossentropy(from_logits=True))
+    with LargestMade() as made:
+        found = model.evaluate(x, labels, batch_size=50, steps=2, verbose=0)
+    assert made.bytes < labels.nbytes / 2
+    right = model.evaluate(x[:100], labels[:100].astype("int64"), batch_size=50, verbose=0)
+    np.testing.assert_allclose(found, right, rtol=1e-6)
+    labels[17_000, 5] = 3
+    with pytest.raises(DataError, match=r"got label 3 at index \(17000, 5\)"):
+        model.evaluate(x, labels, verbose=0)
+
+
+def test_the_first_number_of_a_large_array_that_is_none_is_told_with_its_place() -> None:
+    x = np.zeros((COUNT, FEATURES), "float16")
+    x[15_000, 3], x[16_000, 0] = np.nan, np.nan
+    inputs = tf.Input((FEATURES,))
+    model = tf.Model(inputs, layers.Dense(1)(inputs))
+    model.compile(loss="mse")
+    with pytest.raises(DataError, match=r"got nan at index \(15000, 3\)"):
+        model.evaluate(x, np.zeros((COUNT, 1), "float32"), verbose=0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -28,6 +29,8 @@ class Batch(NamedTuple):
         weights: sample weights, one tensor for each output or None; None if there are none at all.
         size: the number of samples.
         form: how the module takes the inputs.
+        waiting: what inputs and targets are cast to when they are taken, None for each that is used as it is;
+            None if all are.
     """
 
     inputs: list[Tensor]
@@ -35,6 +38,23 @@ class Batch(NamedTuple):
     weights: list[Tensor | None] | None
     size: int
     form: Form = Form()
+    waiting: tuple[list[torch.dtype | None], list[torch.dtype | None]] | None = None
+
+    def ready(self) -> Batch:
+        """The batch in the dtypes that it is used in."""
+        if self.waiting is None:
+            return self
+        inputs, targets = self.waiting
+        return self._replace(
+            inputs=[
+                each if to is None else each.to(to) for each, to in zip(self.inputs, inputs, strict=True)
+            ],
+            targets=[
+                each if each is None or to is None else each.to(to)
+                for each, to in zip(self.targets, targets, strict=True)
+            ],
+            waiting=None,
+        )
 
 
 class Data(Protocol):
@@ -77,9 +97,7 @@ class Arrays:
         return batches if self.limit is None else min(self.limit, batches)
 
     def sample(self) -> Batch:
-        return self._taken(
-            lambda tensor: tensor[: min(self.batch_size, 2)], min(self.batch_size, self.whole.size, 2)
-        )
+        return self.part(0, min(self.batch_size, self.whole.size, 2)).ready()
 
     def part(self, start: int, stop: int, of: Batch | None = None) -> Batch:
         """The samples from `start` to `stop`, in the memory of the whole."""
@@ -94,17 +112,8 @@ class Arrays:
         """Batches in an order that depends on the seed alone."""
         home = self.whole.inputs[0].device
         order = torch.randperm(self.whole.size, generator=torch.Generator().manual_seed(seed)).to(home)
-        inputs, targets, weights, _, form = self.whole
         for index in torch.split(order, self.batch_size):
-            yield self._moved(
-                Batch(
-                    [each.index_select(0, index) for each in inputs],
-                    [each if each is None else each.index_select(0, index) for each in targets],
-                    weights and [each if each is None else each.index_select(0, index) for each in weights],
-                    index.shape[0],
-                    form,
-                )
-            )
+            yield self._ready(self._taken(partial(_rows, index=index), index.shape[0]))
 
     def _in_order(self) -> Iterator[Batch]:
         """Views of the data as long as the module leaves its inputs alone; copies otherwise."""
@@ -113,22 +122,27 @@ class Arrays:
             batch = self.part(start, min(start + self.batch_size, self.whole.size))
             if copy:
                 batch = batch._replace(inputs=[each.clone() for each in batch.inputs])
-            yield self._moved(batch)
+            yield self._ready(batch)
             # a first layer that works in place must not change the user's arrays
             copy = copy and any(each._version for each in batch.inputs)
 
-    def _moved(self, batch: Batch) -> Batch:
-        return batch if self.device is None else moved(batch, self.device)
+    def _ready(self, batch: Batch) -> Batch:
+        return (batch if self.device is None else moved(batch, self.device)).ready()
 
     def _taken(self, take: Callable[[Tensor], Tensor], size: int, of: Batch | None = None) -> Batch:
-        inputs, targets, weights, _, form = of or self.whole
+        inputs, targets, weights, _, form, waiting = of or self.whole
         return Batch(
             [take(each) for each in inputs],
             [each if each is None else take(each) for each in targets],
             weights and [each if each is None else take(each) for each in weights],
             size,
             form,
+            waiting,
         )
+
+
+def _rows(tensor: Tensor, index: Tensor) -> Tensor:
+    return tensor.index_select(0, index)
 
 
 class Stream:
@@ -238,6 +252,7 @@ def moved(batch: Batch, device: torch.device) -> Batch:
         and [each if each is None else each.to(device, non_blocking=True) for each in batch.weights],
         batch.size,
         batch.form,
+        batch.waiting,
     )
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchfunc import losses, registry
 from torchfunc.errors import DataError, explain
 from torchfunc.losses.loss import PairLoss
-from torchfunc.training.convert import check_whole
+from torchfunc.training.convert import check_whole, first_place
 from torchfunc.training.objective import Head
 from torchfunc.training.ports import Port
 
@@ -37,12 +37,8 @@ def check_rows(tensor: Tensor, name: str, table: tuple[str, int]) -> None:
         DataError: with the first such number.
     """
     layer, rows = table
-    low, high = torch.aminmax(tensor) if tensor.numel() else (torch.zeros(()), torch.zeros(()))
-    wrong = (tensor < 0) | (tensor >= rows) if low < 0 or high >= rows else None
-    if wrong is None and tensor.is_floating_point():
-        wrong = tensor != tensor.trunc()
-    if wrong is not None and bool(wrong.any()):
-        place = tuple(wrong.nonzero()[0].tolist())
+    place = first_place(tensor, lambda part: _is_no_row(part, rows))
+    if place is not None:
         raise DataError(
             explain(
                 f"input {name!r}",
@@ -51,6 +47,13 @@ def check_rows(tensor: Tensor, name: str, table: tuple[str, int]) -> None:
                 fix=f"number the words from 0, or give {layer!r} more rows",
             )
         )
+
+
+def _is_no_row(part: Tensor, rows: int) -> Tensor:
+    if part.is_floating_point():
+        return (part < 0) | (part >= rows) | (part != part.trunc())
+    part = part.long()
+    return (part < 0) | (part >= rows)
 
 
 def whole_number(name: str, value: Any, *, least: int, fix: str = "") -> int:
@@ -160,13 +163,13 @@ def check_fixed_batch(inputs: Iterable[Port], count: int, batch_size: int) -> No
             raise DataError(explain(f"input {port.name!r}", got=got, expected=f"batches of {fixed}", fix=fix))
 
 
-def fitted_target(tensor: Tensor, head: Head, *, dtype: torch.dtype, look: bool) -> Tensor:
-    """A target in the dtype that its loss works in, if it is what the loss takes.
+def target_dtype(tensor: Tensor, head: Head, *, floating: torch.dtype, look: bool) -> torch.dtype:
+    """The dtype that the loss of an output takes a target in, if it is what the loss takes at all.
 
     Args:
         tensor: as the user gave it.
         head: the output and its loss.
-        dtype: of the targets of a loss that compares numbers.
+        floating: of the targets of a loss that compares numbers.
         look: whether the numbers are looked at, which waits for the device that they are on.
 
     Raises:
@@ -174,18 +177,20 @@ def fitted_target(tensor: Tensor, head: Head, *, dtype: torch.dtype, look: bool)
             indices or the reverse, or another shape than the output's.
     """
     if isinstance(head.loss, _SPARSE):
-        return _class_indices(tensor, head, look)
+        _check_class_indices(tensor, head, look)
+        return torch.int64
     if isinstance(head.loss, _ONE_HOT):
         _check_one_hot(tensor, head)
     if isinstance(head.loss, (*_ONE_HOT, PairLoss)):
         _check_shape(tensor, head)
         if look:
             _check_values(tensor, head)
-        return tensor if tensor.is_floating_point() else tensor.to(dtype)
+        return tensor.dtype if tensor.is_complex() else floating
     if isinstance(head.loss, losses.TorchLoss) and _compares(head.loss.function):
         _check_shape(tensor, head)
-    small = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype is torch.bool)
-    return tensor.long() if small else tensor
+    if tensor.is_floating_point():
+        return floating
+    return tensor.dtype if tensor.is_complex() or tensor.dtype is torch.bool else torch.int64
 
 
 def _compares(function: Any) -> bool:
@@ -203,9 +208,8 @@ def _check_values(tensor: Tensor, head: Head) -> None:
         raise not_finite(where, tensor, place, why="the loss would be no number either")
     if not isinstance(head.loss, _PROBABLE) or tensor.dtype is torch.bool:
         return
-    wrong = (tensor < 0) | (tensor > 1)
-    if bool(wrong.any()):
-        place = tuple(wrong.nonzero()[0].tolist())
+    place = first_place(tensor, lambda part: (part < 0) | (part > 1))
+    if place is not None:
         binary = not isinstance(head.loss, _ONE_HOT)
         raise DataError(
             explain(
@@ -222,8 +226,7 @@ def first_not_finite(tensor: Tensor) -> tuple[int, ...] | None:
     # the sum is not finite if any number is not, and needs no memory
     if not tensor.is_floating_point() or math.isfinite(tensor.sum().item()):
         return None
-    places = tensor.isfinite().logical_not_().nonzero()
-    return tuple(places[0].tolist()) if len(places) else None
+    return first_place(tensor, lambda part: part.isfinite().logical_not_())
 
 
 def not_finite(where: str, tensor: Tensor, place: tuple[int, ...], *, why: str) -> DataError:
@@ -237,7 +240,7 @@ def _index(place: tuple[int, ...]) -> Any:
     return place[0] if len(place) == 1 else place
 
 
-def _class_indices(tensor: Tensor, head: Head, look: bool) -> Tensor:
+def _check_class_indices(tensor: Tensor, head: Head, look: bool) -> None:
     where = f"the target of the output {head.name!r}"
     shape = head.shape or ()
     classes = shape[-1] if shape and head.loss.axis in (-1, len(shape) - 1) else None
@@ -253,10 +256,8 @@ def _class_indices(tensor: Tensor, head: Head, look: bool) -> Tensor:
         )
     if look and tensor.is_floating_point():
         check_whole(tensor, where, "they are class indices, by the loss 'sparse_categorical_crossentropy'")
-    tensor = tensor.long()
     if look and classes is not None:
         check_range(tensor, classes, head)
-    return tensor
 
 
 def check_range(labels: Tensor, classes: int, head: Head) -> None:
@@ -265,14 +266,16 @@ def check_range(labels: Tensor, classes: int, head: Head) -> None:
     Raises:
         DataError: with the first of them and its place.
     """
-    low, high = torch.aminmax(labels)
-    if low >= 0 and high < classes:
-        return
-    wrong = (labels < 0) | (labels >= classes)
     ignored: Any = head.loss.ignore_class
-    places = (wrong if ignored is None else wrong & (labels != ignored)).nonzero()
-    if len(places):
-        place, label = places[0].tolist(), int(labels[tuple(places[0])])
+
+    def is_out_of_range(part: Tensor) -> Tensor:
+        part = part.long()
+        wrong = (part < 0) | (part >= classes)
+        return wrong if ignored is None else wrong & (part != ignored)
+
+    found = first_place(labels, is_out_of_range)
+    if found is not None:
+        place, label = list(found), int(labels[found])
         while len(place) > 1 and labels.shape[len(place) - 1] == 1:
             place.pop()
         raise DataError(

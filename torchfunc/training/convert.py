@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -13,6 +14,10 @@ from torch import Tensor
 
 from torchfunc.errors import DataError, explain
 from torchfunc.tree import leaves, map_leaves
+
+_SIGNED = dict.fromkeys((torch.uint16, torch.uint32, torch.uint64), torch.int64)
+_MUCH = 2**24  # bytes: less is cast at once, which is faster
+_SLICE = 2**17  # numbers
 
 
 def is_array(value: Any) -> bool:
@@ -27,25 +32,54 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def to_tensor(value: Any, where: str, *, dtype: torch.dtype | None, floating: torch.dtype) -> Tensor:
-    """A value as a tensor, sharing its memory where it needs no cast.
+def as_given(value: Any, where: str) -> Tensor:
+    """A value as a tensor in the dtype that it has, sharing its memory.
 
     Args:
         value: a tensor, an array, a data frame or nested lists of numbers.
         where: what messages call it, such as "input 'img'".
-        dtype: what it is cast to; None keeps whole numbers and truth values as they are.
-        floating: what floating numbers are cast to where `dtype` is None.
 
     Raises:
-        DataError: something that is no array of numbers, or fractions where whole numbers belong.
+        DataError: something that is no array of numbers.
     """
-    tensor = value.detach() if isinstance(value, Tensor) else _from_numpy(_as_numpy(value, where))
-    target = dtype or (floating if tensor.is_floating_point() else tensor.dtype)
-    if tensor.dtype == target:
-        return tensor
-    if tensor.is_floating_point() and not (target.is_floating_point or target.is_complex):
-        check_whole(tensor, where, f"the dtype is {str(target).removeprefix('torch.')}")
-    return tensor.to(target)
+    return value.detach() if isinstance(value, Tensor) else _from_numpy(_as_numpy(value, where))
+
+
+def wanted_dtype(tensor: Tensor, dtype: torch.dtype | None, floating: torch.dtype) -> torch.dtype:
+    """What a tensor is cast to.
+
+    Args:
+        tensor: as it was given.
+        dtype: what is asked for; None keeps whole numbers and truth values as they are.
+        floating: what floating numbers are cast to where `dtype` is None.
+    """
+    if dtype is not None:
+        return dtype
+    return floating if tensor.is_floating_point() else _SIGNED.get(tensor.dtype, tensor.dtype)
+
+
+def cast(tensor: Tensor, where: str, dtype: torch.dtype) -> Tensor:
+    """A tensor in this dtype, itself where it has it.
+
+    Raises:
+        DataError: fractions where whole numbers belong.
+    """
+    check_castable(tensor, where, dtype)
+    return tensor.to(dtype)
+
+
+def check_castable(tensor: Tensor, where: str, dtype: torch.dtype) -> None:
+    """Refuse fractions where whole numbers belong."""
+    if tensor.is_floating_point() and not (dtype.is_floating_point or dtype.is_complex):
+        check_whole(tensor, where, f"the dtype is {str(dtype).removeprefix('torch.')}")
+
+
+def waits(value: Any, tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Whether a cast of what was given is left to each batch: of a memory map, or of much into more memory."""
+    if tensor.dtype == dtype:
+        return False
+    grows = dtype.itemsize >= tensor.dtype.itemsize
+    return isinstance(value, np.memmap) or (grows and tensor.numel() * dtype.itemsize > _MUCH)
 
 
 def check_whole(tensor: Tensor, where: str, why: str) -> None:
@@ -54,18 +88,32 @@ def check_whole(tensor: Tensor, where: str, why: str) -> None:
     Raises:
         DataError: with the place of the first.
     """
-    fractions = tensor != tensor.trunc()
-    if bool(fractions.any()):
-        place = fractions.nonzero()[0].tolist()
-        value = tensor[tuple(place)].item()
+    place = first_place(tensor, lambda part: part != part.trunc())
+    if place is not None:
         raise DataError(
             explain(
                 where,
-                got=f"{value:g} at index {place[0] if len(place) == 1 else tuple(place)}",
+                got=f"{tensor[place].item():g} at index {place[0] if len(place) == 1 else place}",
                 expected="whole numbers",
                 why=why,
             )
         )
+
+
+def first_place(tensor: Tensor, is_wrong: Callable[[Tensor], Tensor]) -> tuple[int, ...] | None:
+    """The place of the first number that is wrong, or None.
+
+    On the host it is looked for in slices, so that nothing as large as the tensor is made.
+    """
+    rows = len(tensor)
+    if tensor.device.type == "cpu":
+        rows = max(1, _SLICE * rows // max(1, tensor.numel()))
+    for start in range(0, len(tensor), max(1, rows)):
+        wrong = is_wrong(tensor[start : start + rows])
+        if bool(wrong.any()):
+            first, *rest = wrong.nonzero()[0].tolist()
+            return (start + first, *rest)
+    return None
 
 
 def _as_numpy(value: Any, where: str) -> np.ndarray[Any, Any]:
@@ -114,8 +162,6 @@ def _no_array(value: Any, where: str) -> DataError:
 
 
 def _from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
-    if array.dtype in (np.uint16, np.uint32, np.uint64):
-        array = array.astype(np.int64)
     if any(stride < 0 for stride in array.strides):
         array = np.ascontiguousarray(array)
     with warnings.catch_warnings():

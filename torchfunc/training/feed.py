@@ -14,8 +14,8 @@ from torchfunc.errors import DataError, explain
 from torchfunc.training import checks
 from torchfunc.training.batches import Arrays, Batch, Data, Stream, moved, stream_source, unpacked
 from torchfunc.training.class_weight import weighed
-from torchfunc.training.convert import is_number, to_tensor
-from torchfunc.training.objective import Objective
+from torchfunc.training.convert import as_given, cast, check_castable, is_number, waits, wanted_dtype
+from torchfunc.training.objective import Head, Objective
 from torchfunc.training.ports import Form, Port, as_items, taken
 from torchfunc.training.step import Step
 from torchfunc.tree import leaves
@@ -122,7 +122,7 @@ class Feed:
 
     def _fitted_batch(self, x: Any, y: Any, sample_weight: Any, *, look: bool) -> Batch:
         """Checked tensors, where they are; `look` reads numbers even from another device than the host."""
-        named, form = self._inputs(x)
+        named, form, waiting = self._inputs(x, look)
         inputs = list(named.values())
         size = checks.count_of(named)
         if look:
@@ -130,9 +130,10 @@ class Feed:
                 if port.table is not None:
                     checks.check_rows(tensor, port.name, port.table)
         if y is None and sample_weight is None:
-            return Batch(inputs, [], None, size, form)
-        objective = self.step.known(Batch(inputs, [], None, size, form), shapes=look)
-        targets = self._targets(y, objective, look) if y is not None else []
+            return _batch(inputs, [], None, size, form, waiting, [])
+        few = Batch(inputs, [], None, size, form, (waiting, []))
+        objective = self.step.known(few, shapes=look)
+        targets, targets_waiting = self._targets(y, objective, look) if y is not None else ([], [])
         weights = self._weights(sample_weight, objective)
         others = {
             f"the target of {n!r}": t
@@ -143,61 +144,84 @@ class Feed:
             others = {"y": next(iter(others.values()))}
         size = checks.count_of({**named, **others})
         if look:
-            self._check_finite(inputs, form)
+            self._check_finite(few)
         for weight in weights or []:
             if weight is not None:
                 checks.count_of({"x": inputs[0], "sample_weight": weight})
-        return Batch(inputs, targets, weights, size, form)
+        return _batch(inputs, targets, weights, size, form, waiting, targets_waiting)
 
-    def _check_finite(self, inputs: list[Tensor], form: Form) -> None:
+    def _check_finite(self, batch: Batch) -> None:
         """Refuse NaN and infinity in the inputs, unless the module knows what to do with them.
 
         Raises:
             DataError: with the first place that makes its output no number.
         """
-        for name, tensor in zip(form.names, inputs, strict=True):
+        for name, tensor in zip(batch.form.names, batch.inputs, strict=True):
             place = checks.first_not_finite(tensor)
-            if place is not None and self._spoils([each[place[0] : place[0] + 1] for each in inputs], form):
+            if place is not None and self._spoils(batch, place[0]):
                 why = "the model's output for this sample is no number either"
                 raise checks.not_finite(f"input {name!r}", tensor, place, why=why)
 
     @torch.no_grad()
-    def _spoils(self, sample: list[Tensor], form: Form) -> bool:
+    def _spoils(self, batch: Batch, row: int) -> bool:
         """Whether what the module returns for one sample holds NaN or infinity."""
         count = (None if self.inputs is None else self.inputs.batch_size) or 1
-        inputs = [each.repeat_interleave(count, 0) for each in sample]
-        outputs = self.step.tried(Batch(inputs, [], None, count, form), count)
+        sample = [each[row : row + 1].repeat_interleave(count, 0) for each in batch.inputs]
+        outputs = self.step.tried(batch._replace(inputs=sample, size=count), count)
         return any(isinstance(each, Tensor) and not bool(each.isfinite().all()) for each in leaves(outputs))
 
-    def _inputs(self, x: Any) -> tuple[dict[str, Tensor], Form]:
-        """The inputs as tensors, by the names that messages give them, and how the module takes them."""
+    def _inputs(self, x: Any, look: bool) -> tuple[dict[str, Tensor], Form, list[torch.dtype | None]]:
+        """The inputs as tensors, by the names that messages give them, how the module takes them, and the dtypes
+        of those that wait for a cast."""
         values, form = taken(self.module, x, self.inputs)
         ports = map(Port, form.names) if self.inputs is None else self.inputs
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
+        waiting: list[torch.dtype | None] = []
         for value, port in zip(values, ports, strict=True):
             where = "x" if len(values) == 1 else f"input {port.name!r}"
-            tensor = to_tensor(value, f"input {port.name!r}", dtype=port.dtype, floating=self.floating)
+            tensor = as_given(value, f"input {port.name!r}")
+            wanted = wanted_dtype(tensor, port.dtype, self.floating)
+            tensor, to = self._cast(value, tensor, f"input {port.name!r}", wanted, look)
+            waiting.append(to)
             # an empty array is told as such, whatever its other axes are
             known = port.shape is not None and tensor.ndim and len(tensor)
             tensors[where] = checks.fitted_input(tensor, port.shape or (), port.name) if known else tensor
-        return tensors, form
+        return tensors, form, waiting
 
-    def _targets(self, y: Any, objective: Objective, look: bool) -> list[Tensor | None]:
+    def _cast(
+        self, value: Any, tensor: Tensor, where: str, dtype: torch.dtype, look: bool
+    ) -> tuple[Tensor, torch.dtype | None]:
+        """A tensor in this dtype, or as it is and the dtype, if the cast is left to each batch."""
+        if look and waits(value, tensor, dtype):
+            check_castable(tensor, where, dtype)
+            return tensor, dtype
+        return cast(tensor, where, dtype), None
+
+    def _targets(
+        self, y: Any, objective: Objective, look: bool
+    ) -> tuple[list[Tensor | None], list[torch.dtype | None]]:
         slots: Any = objective.outputs
         values = slots.arrange(as_items(y, len(slots)), "y", DataError, partial=True)
         found: list[Tensor | None] = []
+        waiting: list[torch.dtype | None] = []
         for value, head in zip(values, objective.heads, strict=True):
-            if value is None:
-                found.append(None)
-                continue
-            tensor = to_tensor(
-                value, f"the target of the output {head.name!r}", dtype=None, floating=self.floating
-            )
-            if tensor.ndim and len(tensor):
-                seen = look or tensor.device.type == "cpu"
-                tensor = checks.fitted_target(tensor, head, dtype=self.floating, look=seen)
+            tensor, to = (None, None) if value is None else self._target(value, head, look)
             found.append(tensor)
-        return found
+            waiting.append(to)
+        return found, waiting
+
+    def _target(self, value: Any, head: Head, look: bool) -> tuple[Tensor, torch.dtype | None]:
+        """One target as a tensor, and its dtype if it waits for a cast."""
+        where = f"the target of the output {head.name!r}"
+        tensor = as_given(value, where)
+        wanted = wanted_dtype(tensor, None, self.floating)
+        tensor, to = self._cast(value, tensor, where, wanted, look)
+        if tensor.ndim and len(tensor):
+            seen = look or tensor.device.type == "cpu"
+            wanted = checks.target_dtype(tensor, head, floating=self.floating, look=seen)
+            waiting = look and waits(value, tensor, wanted)
+            return (tensor, wanted) if waiting else (tensor.to(wanted), None)
+        return tensor, to
 
     def _weights(self, sample_weight: Any, objective: Objective) -> list[Tensor | None] | None:
         if sample_weight is None:
@@ -210,11 +234,22 @@ class Feed:
         else:
             given = [sample_weight] * len(slots)
         return [
-            None
-            if each is None
-            else to_tensor(each, "sample_weight", dtype=self.floating, floating=self.floating)
+            None if each is None else cast(as_given(each, "sample_weight"), "sample_weight", self.floating)
             for each in given
         ]
+
+
+def _batch(
+    inputs: list[Tensor],
+    targets: list[Tensor | None],
+    weights: list[Tensor | None] | None,
+    size: int,
+    form: Form,
+    *waiting: list[torch.dtype | None],
+) -> Batch:
+    """A batch, with the dtypes that its inputs and its targets wait for, if any do."""
+    waits_for = (waiting[0], waiting[1]) if any(map(any, waiting)) else None
+    return Batch(inputs, targets, weights, size, form, waits_for)
 
 
 def _numbers(value: Any) -> bool:

@@ -149,8 +149,8 @@ class Step:
         count = count or (self.ports.inputs and self.ports.inputs.batch_size) or 32
         with modes_kept(self.module):
             self.module.eval()
-            few = [each[:count].to(self.device, copy=True) for each in batch.inputs]
-            outputs = self.outputs_of(batch._replace(inputs=few))
+            inputs = [each[:count].to(self.device, copy=True) for each in batch.inputs]
+            outputs = self.outputs_of(batch._replace(inputs=inputs, targets=[]).ready())
         if self.objective.outputs is None:
             self.objective.take(ports_of_outputs(outputs), self.module)
         return outputs
