@@ -32,10 +32,6 @@ NOT_YET: dict[str, str] = {
     "mask into Maximum": "the same",
     "mask into Minimum": "the same",
     "mask into a model": "the mask of what a nested model is called on does not reach the layers in it",
-    "frozen regularizer": "the regularizers of weights that are not trained count in the loss",
-    "constraint without a gradient": "constraints are applied to weights too that nothing was learned about",
-    "frozen constraint": "the constraints of weights that are not trained are applied to them",
-    "masked output": "the mask of an output does not weigh its loss and its metrics",
 }
 
 # What Keras 3.15.1 itself gets wrong on PyTorch, and what is done about it here.
@@ -176,10 +172,6 @@ class Drawing:
             self.step()
         if self.dtype == "float64":
             self.features.add("float64")
-        for layer in re.findall(r"L\.\w+\((?:[^()]|\([^()]*\))*trainable=False\)", "\n".join(self.lines)):
-            self.features |= {
-                f"frozen {what}" for what in ("regularizer", "constraint") if f"_{what}=" in layer
-            }
         outputs = self.heads()
         form = self.one("[]", "{}") if len(outputs) > 1 or self.chance(0.15) else ""
         used = self.used(outputs)
@@ -213,8 +205,6 @@ class Drawing:
         for line in reversed(self.lines):
             targets, _, rest = line.partition(" = ")
             if needed & set(targets.split(", ")):
-                if not needed.issuperset(targets.split(", ")) and "_constraint=" in "".join(self.lines):
-                    self.features.add("constraint without a gradient")
                 needed |= set(re.findall(r"\b[a-z]+\d+\b", rest))
                 kept.append(line)
         self.lines = kept[::-1]
@@ -819,8 +809,6 @@ class Drawing:
             )
         if not outputs:
             raise Unfit("no outputs")
-        if any(output["masked"] for output in outputs):
-            self.features.add("masked output")
         return outputs
 
     def training(self, outputs: list[dict[str, Any]], form: str) -> dict[str, Any]:

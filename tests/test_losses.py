@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 import keras
@@ -18,6 +19,11 @@ from torchfunc.losses.torch_losses import misfit
 from torchfunc.registry import custom_object_scope
 
 SAMPLES, CLASSES = 12, 5
+
+
+def without_address(each):
+    """A value as part of the name of a test, the same in every process."""
+    return re.sub(" at 0x[0-9a-f]+", "", str(each))
 
 
 def targets(kind: str) -> torch.Tensor:
@@ -550,7 +556,7 @@ def test_a_crossentropy_of_torch_over_a_single_class_is_told(loss):
         partial(F.cross_entropy, reduction="sum"),
         nn.MultiMarginLoss(weight=torch.arange(1.0, 6.0)),
     ],
-    ids=str,
+    ids=without_address,
 )
 def test_equal_weights_of_samples_leave_the_loss_of_torch_as_it_is(given):
     logits = torch.randn(8, 5).log_softmax(-1)
@@ -593,7 +599,7 @@ TAKES = {
 
 
 @pytest.mark.parametrize(
-    ("takes", "given"), [(takes, each) for takes, row in TAKES.items() for each in row], ids=str
+    ("takes", "given"), [(takes, each) for takes, row in TAKES.items() for each in row], ids=without_address
 )
 def test_a_loss_says_what_it_takes_for_an_output(takes, given):
     assert losses.get(given).takes == takes
@@ -618,7 +624,7 @@ TWICE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("activation", "given", "words"), TWICE, ids=str)
+@pytest.mark.parametrize(("activation", "given", "words"), TWICE, ids=without_address)
 def test_a_loss_that_does_not_go_with_the_activation_of_its_output_is_told(activation, given, words):
     loss = losses.get(given)
     told = misfit(loss, activation, "kind")

@@ -31,6 +31,7 @@ from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor, dtype_of, has_symb
 from torchfunc.layers import lost
 from torchfunc.layers.tracking import follow, forget
 from torchfunc.layers.weights import WeightInfo, Weights
+from torchfunc.losses.loss import divide
 from torchfunc.tree import leaves, map_leaves
 
 Shape = tuple[int | None, ...]
@@ -621,7 +622,8 @@ def _regularize_activity(layer: Layer, args: Any, output: Any) -> None:
     if layer.activity_regularizer is not None:
         for leaf in leaves(output):
             if isinstance(leaf, Tensor) and leaf.device.type != "meta":
-                layer._keep_loss(layer.activity_regularizer(leaf) / leaf.shape[0])
+                samples = leaf.shape[0] if leaf.ndim else 1
+                layer._keep_loss(divide(layer.activity_regularizer(leaf), samples))
 
 
 def _once(build: Callable[..., None]) -> Callable[..., None]:

@@ -359,18 +359,23 @@ class Weights(nn.Module):
 
     @property
     def losses(self) -> list[Tensor]:
-        """What this layer and those inside it add to the loss: regularizers, and `add_loss` in the last call."""
-        found: list[Tensor] = []
-        for module in self.modules():
-            if isinstance(module, Weights):
-                found += module._losses
-                for name, info in module._weight_infos.items():
-                    if info.regularizer is not None:
-                        weight = getattr(module, name)
-                        found.append(
-                            info.regularizer(weight if info.layout is None else weight.permute(info.layout))
-                        )
-        return found
+        """What this layer and those inside it add to the loss: `add_loss` in the last call, and regularizers of
+        the weights that are trained."""
+        inside = [each for each in self.modules() if isinstance(each, Weights)]
+        added = [loss for each in inside for loss in each._losses]
+        return added + [loss for each in inside for loss in each._penalties()]
+
+    def _penalties(self) -> Iterator[Tensor]:
+        """What the regularizers of the layer's own weights add to the loss."""
+        for name, info in self._weight_infos.items():
+            if info.regularizer is not None and self._is_trained(name):
+                weight = getattr(self, name)
+                yield info.regularizer(weight if info.layout is None else weight.permute(info.layout))
+
+    def _is_trained(self, name: str) -> bool:
+        """Whether a weight is trained; one that a parametrization computes is what it is computed from."""
+        parameter = self._parameters.get(name)
+        return name not in self._buffers if parameter is None else parameter.requires_grad
 
 
 def _begin_call(module: Weights, args: Any) -> None:

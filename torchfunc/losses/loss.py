@@ -80,36 +80,56 @@ class Loss(Configurable):
         """This loss with the tensors that it holds on `device`."""
         return self
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, mask: Tensor | None = None
+    ) -> Tensor:
         """The loss of a batch: a scalar, or the weighted values if the reduction is "none".
 
         Args:
             y_true: Targets (n, ...).
             y_pred: Predictions (n, ...).
             sample_weight: Weights (n,), or one for each value that `per_sample` returns.
+            mask: The mask of the predictions (n, ...): where it is False, nothing counts.
 
         Raises:
             DataError: shapes that do not fit each other.
         """
         y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
-        mask = self.mask(y_true)
+        counted = self.mask(y_true)
         # the mean of no values is 0 here, and NaN in PyTorch's kernels
-        if sample_weight is None and mask is None and self.reduction in MEANS and y_pred.numel():
+        plain = sample_weight is None and counted is None and mask is None
+        if plain and self.reduction in MEANS and y_pred.numel():
             return self.mean(y_true, y_pred)
-        return self._reduce(self.per_sample(y_true, y_pred), sample_weight, mask)
+        return self._reduce(self.per_sample(y_true, y_pred), sample_weight, counted, mask)
 
-    def _reduce(self, values: Tensor, sample_weight: Any, mask: Tensor | None) -> Tensor:
-        weights = None
-        if sample_weight is not None:
-            if values.ndim == 0:
+    def _reduce(
+        self, values: Tensor, sample_weight: Any, counted: Tensor | None, mask: Tensor | None
+    ) -> Tensor:
+        """The values weighted and reduced.
+
+        Args:
+            values: before that.
+            sample_weight: as given.
+            counted: how much each value counts in a mean, by the targets; None if all count as one.
+            mask: which values count, by the mask of the predictions; None if all do.
+        """
+        where, weights = f"Loss {self.name!r}", None
+        if values.ndim == 0:
+            if sample_weight is not None:
                 raise _already_reduced(self.name)
-            weights = fit_weights(f"Loss {self.name!r}", as_tensor(sample_weight), values)
+            return values
+        if mask is not None:
+            mask = fit_mask(where, mask, values)
+            values = values.masked_fill(~mask, 0)
+            counted = mask if counted is None else counted.view_as(values) * mask
+        if sample_weight is not None:
+            weights = fit_weights(where, as_tensor(sample_weight), values)
             values = values * weights
         if self.reduction in MEANS:
-            divisor: Tensor | int = values.numel() if mask is None else mask.sum()
+            divisor: Tensor | int = values.numel() if counted is None else counted.sum()
             if self.reduction == "mean_with_sample_weight" and weights is not None:
-                counted = weights if mask is None else weights * mask.view_as(values)
-                divisor = counted.expand_as(values).sum()
+                weights = weights if counted is None else weights * counted.view_as(values)
+                divisor = weights.expand_as(values).sum()
             return divide(values.sum(), divisor)
         return values.sum() if self.reduction == "sum" else values
 
@@ -177,26 +197,29 @@ class TorchLoss(Loss):
         super().__init__(name or own_name, own_reduction if own_reduction in ("sum", "none") else reduction)
         self.function = function
         self._per_batch = own_reduction == "batchmean"
-        self._known = torch_losses.signature(function)
+        self.signature = torch_losses.signature(function)
 
     @property
     def takes(self) -> torch_losses.Takes | None:
-        return None if self._known is None else self._known.outputs
+        return None if self.signature is None else self.signature.outputs
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, mask: Tensor | None = None
+    ) -> Tensor:
         y_true, y_pred = self._fitted(as_tensor(y_true), as_tensor(y_pred))
         if not y_pred.numel():
             nothing: Tensor = y_pred.sum()
             return nothing  # 0, where the mean of PyTorch is NaN
-        if sample_weight is None:
+        if sample_weight is None and mask is None:
             return self.function(y_pred, y_true)
-        mask = torch_losses.counted(self._known, self.function, y_true)
-        loss = self._reduce(self.per_sample(y_true, y_pred), sample_weight, mask)
+        values = self._unreduced()(y_pred, y_true)
+        counted = torch_losses.counted(self.signature, self.function, y_true)
+        loss = self._reduce(values, sample_weight, counted, mask)
         return loss * y_pred[0].numel() if self._per_batch else loss
 
     def _fitted(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         y_true, y_pred = align(y_true, y_pred)
-        return torch_losses.fitted(self.name, self._known, y_true, y_pred), y_pred
+        return torch_losses.fitted(self.name, self.signature, y_true, y_pred), y_pred
 
     def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self(y_true, y_pred)
@@ -281,6 +304,38 @@ def fit_weights(where: str, weights: Tensor, values: Tensor) -> Tensor:
             )
         )
     return weights.reshape([*shape, *[1] * (values.ndim - len(shape))])
+
+
+def fit_mask(where: str, mask: Tensor, values: Tensor) -> Tensor:
+    """A mask of predictions as one of the values that a loss makes of them.
+
+    Raises:
+        DataError: a mask of another shape.
+    """
+    mask = mask.to(values.device, torch.bool)
+    if mask.ndim == values.ndim + 1 and mask.shape[-1] == 1:
+        mask = mask.squeeze(-1)
+    shape = mask.shape
+    if len(shape) > values.ndim or any(m not in (1, v) for m, v in zip(shape, values.shape, strict=False)):
+        raise DataError(
+            explain(
+                where,
+                got=f"values of shape {tuple(values.shape)} for an output with a mask of shape {tuple(shape)}",
+                expected="a value for each place of the mask",
+                fix="an output with an axis more, or without a mask",
+            )
+        )
+    return mask.reshape([*shape, *[1] * (values.ndim - len(shape))]).expand_as(values)
+
+
+def masked_weights(where: str, sample_weight: Any, mask: Tensor) -> Tensor:
+    """Sample weights that are 0 where a mask is False."""
+    if sample_weight is None:
+        return mask.float()
+    weights = as_tensor(sample_weight)
+    if weights.ndim > mask.ndim and not (weights.ndim == mask.ndim + 1 and weights.shape[-1] == 1):
+        return weights * fit_mask(where, mask, weights)
+    return fit_weights(where, weights, mask.to(weights.dtype)) * mask
 
 
 def divide(total: Tensor, count: Tensor | float) -> Tensor:

@@ -105,6 +105,8 @@ class CategoricalHinge(LossMetric):
 class RootMeanSquaredError(PairMetric):
     """The square root of the mean of squared differences."""
 
+    takes_masks: ClassVar[bool] = False
+
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true, y_pred = pair(self.name, y_true, y_pred)
         return (y_true - y_pred).square()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +35,12 @@ class Metric(Configurable):
     Attributes:
         name: Its name in the logs.
         state: The sums by name: tensors on the device of the predictions, or Python numbers.
+        takes_masks: Whether it is weighed by the mask of an output. As in Keras means of values are, but
+            for RootMeanSquaredError, and nothing else is.
     """
 
     _registry = registry.metrics
+    takes_masks: ClassVar[bool] = False
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
@@ -122,6 +125,8 @@ class Mean(Metric):
 
 class PairMetric(Mean):
     """A metric of ours: the mean of `values(y_true, y_pred)`, one value a sample or more."""
+
+    takes_masks: ClassVar[bool] = True
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The values to average."""

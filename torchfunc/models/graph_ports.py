@@ -10,8 +10,10 @@ from torch import nn
 from torchfunc.activations import sigmoid, softmax
 from torchfunc.graph.graph import Graph, Ref
 from torchfunc.layers.core import Embedding
+from torchfunc.layers.wrappers import TimeDistributed
+from torchfunc.training.logits import activation_of
 from torchfunc.training.ports import Port, Ports
-from torchfunc.tree import is_branch, leaves, map_leaves
+from torchfunc.tree import at, is_branch, leaves, map_leaves
 
 
 def ports_of(graph: Graph, modules: Mapping[str, nn.Module | None]) -> Ports:
@@ -23,7 +25,13 @@ def ports_of(graph: Graph, modules: Mapping[str, nn.Module | None]) -> Ports:
             for name, ref in zip(graph.input_names, leaves(graph.inputs), strict=True)
         ],
         outputs=[
-            Port(name, graph.spec(ref).shape, graph.spec(ref).dtype, logits=_activating(graph, modules, ref))
+            Port(
+                name,
+                graph.spec(ref).shape,
+                graph.spec(ref).dtype,
+                logits=_activating(graph, modules, ref),
+                activation=_activation(graph, modules, ref),
+            )
             for name, ref in zip(graph.output_names, leaves(graph.outputs), strict=True)
         ],
         nesting=map_leaves(lambda _: next(names), graph.outputs) if is_branch(graph.outputs) else None,
@@ -49,3 +57,19 @@ def _activating(graph: Graph, modules: Mapping[str, nn.Module | None], ref: Ref)
     module: Any = modules.get(call.target)
     activates = getattr(module, "activates_output", False) and module.activation in (softmax, sigmoid)
     return call.target if activates else None
+
+
+def _activation(graph: Graph, modules: Mapping[str, nn.Module | None], ref: Ref) -> str | None:
+    """The softmax or sigmoid, or the log of one, that made this output, in whatever way it was called."""
+    call = graph.calls[ref.row]
+    if call.kind in ("function", "method"):
+        return activation_of(call.target)
+    module: Any = modules.get(call.target) if call.kind == "module" else None
+    while isinstance(module, TimeDistributed):
+        module = module.layer
+    inner = getattr(module, "graph", None)
+    if inner is None:
+        return activation_of(module)
+    # one that is called with masks returns (outputs, masks)
+    path = ref.path[1:] if "masks" in call.kwargs else ref.path
+    return _activation(inner, module._modules, at(inner.outputs, path))

@@ -131,10 +131,10 @@ class MaskedCalls(Layer):
     def output_masks(self) -> tuple[bool, ...]:
         """Which of the outputs have a mask; `model(x, masks=[None])` returns (outputs, [these masks]) from then on.
 
-        `masks` has one mask, or None, for each input.
+        `masks` has one mask, or None, for each input. A forward of the model's own takes none.
         """
         graph = self._require_graph("output masks")
-        if not self._may_make_masks():
+        if not self._runs_graph or not self._may_make_masks():
             return tuple(False for _ in leaves(graph.outputs))
         found = tuple(isinstance(mask, SymbolicTensor) for mask in leaves(masks_of(self.output)))
         if any(found):

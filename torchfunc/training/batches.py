@@ -59,12 +59,16 @@ class Arrays:
         batch_size: of all batches but the last, which may be smaller.
         seed: for the order of the samples, a new one each epoch; None keeps them in order.
         device: where the batches go, for tensors that were too large to go there as a whole.
+
+    Attributes:
+        measured: the samples as they are measured and not learned from: without what their classes weigh.
     """
 
     def __init__(
         self, whole: Batch, batch_size: int, *, seed: int | None = None, device: torch.device | None = None
     ) -> None:
         self.whole, self.batch_size, self.seed, self.device = whole, batch_size, seed, device
+        self.measured = whole
         self.limit: int | None = None
 
     @property
@@ -77,9 +81,9 @@ class Arrays:
             lambda tensor: tensor[: min(self.batch_size, 2)], min(self.batch_size, self.whole.size, 2)
         )
 
-    def part(self, start: int, stop: int) -> Batch:
+    def part(self, start: int, stop: int, of: Batch | None = None) -> Batch:
         """The samples from `start` to `stop`, in the memory of the whole."""
-        return self._taken(lambda tensor: tensor[start:stop], stop - start)
+        return self._taken(lambda tensor: tensor[start:stop], stop - start, of)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         batches = self._in_order() if self.seed is None else self._shuffled(self.seed + number)
@@ -116,8 +120,8 @@ class Arrays:
     def _moved(self, batch: Batch) -> Batch:
         return batch if self.device is None else moved(batch, self.device)
 
-    def _taken(self, take: Callable[[Tensor], Tensor], size: int) -> Batch:
-        inputs, targets, weights, _, form = self.whole
+    def _taken(self, take: Callable[[Tensor], Tensor], size: int, of: Batch | None = None) -> Batch:
+        inputs, targets, weights, _, form = of or self.whole
         return Batch(
             [take(each) for each in inputs],
             [each if each is None else take(each) for each in targets],

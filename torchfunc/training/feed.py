@@ -13,9 +13,10 @@ from torch.utils.data import Dataset, TensorDataset
 from torchfunc.errors import DataError, explain
 from torchfunc.training import checks
 from torchfunc.training.batches import Arrays, Batch, Data, Stream, moved, stream_source, unpacked
+from torchfunc.training.class_weight import weighed
 from torchfunc.training.convert import is_number, to_tensor
 from torchfunc.training.objective import Objective
-from torchfunc.training.ports import Form, Port, Slots, as_items, taken
+from torchfunc.training.ports import Form, Port, as_items, taken
 from torchfunc.training.step import Step
 from torchfunc.tree import leaves
 
@@ -57,8 +58,11 @@ class Feed:
             x if _lists_batches(x, y) else stream_source(x, batch_size, shuffle=shuffle, device=self.device)
         )
         if source is None:
-            whole = self.whole(x, y, sample_weight, class_weight)
-            return self.arrays(whole, batch_size, steps, seed if shuffle else None)
+            whole = self.whole(x, y, sample_weight)
+            data = self.arrays(whole, batch_size, steps, seed if shuffle else None)
+            if class_weight is not None:
+                data.whole = self._weighed(whole, class_weight)
+            return data
         for name, value in {"y": y, "sample_weight": sample_weight}.items():
             if value is not None:
                 raise DataError(
@@ -88,9 +92,9 @@ class Feed:
         data = Arrays(whole, size, seed=seed, device=None if self._holds(whole) else self.device)
         return limited(data, steps, "steps")
 
-    def whole(self, x: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, float] | None) -> Batch:
+    def whole(self, x: Any, y: Any, sample_weight: Any) -> Batch:
         """Arrays as one batch of all samples, on the device if they fit there."""
-        batch = self._fitted_batch(x, y, sample_weight, class_weight, look=True)
+        batch = self._fitted_batch(x, y, sample_weight, look=True)
         try:
             return moved(batch, self.device)
         except torch.OutOfMemoryError:
@@ -104,16 +108,19 @@ class Feed:
         class_weight: Mapping[Any, float] | None = None,
     ) -> Batch:
         """One batch on the device."""
-        batch = self._fitted_batch(x, y, sample_weight, class_weight, look=False)
-        return moved(batch, self.device)
+        batch = moved(self._fitted_batch(x, y, sample_weight, look=False), self.device)
+        return batch if class_weight is None else self._weighed(batch, class_weight)
+
+    def _weighed(self, batch: Batch, class_weight: Mapping[Any, float]) -> Batch:
+        """A batch weighed by its labels."""
+        objective = self.step.known(batch, shapes=False)
+        return weighed(batch, class_weight, objective, self.floating)
 
     def _holds(self, whole: Batch) -> bool:
         """Whether tensors are where the module is."""
         return all(each.device.type == self.device.type for each in whole.inputs)
 
-    def _fitted_batch(
-        self, x: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, float] | None, *, look: bool
-    ) -> Batch:
+    def _fitted_batch(self, x: Any, y: Any, sample_weight: Any, *, look: bool) -> Batch:
         """Checked tensors, where they are; `look` reads numbers even from another device than the host."""
         named, form = self._inputs(x)
         inputs = list(named.values())
@@ -122,11 +129,11 @@ class Feed:
             for port, tensor in zip(self.inputs or (), inputs, strict=False):
                 if port.table is not None:
                     checks.check_rows(tensor, port.name, port.table)
-        if y is None and sample_weight is None and class_weight is None:
+        if y is None and sample_weight is None:
             return Batch(inputs, [], None, size, form)
         objective = self.step.known(Batch(inputs, [], None, size, form), shapes=look)
         targets = self._targets(y, objective, look) if y is not None else []
-        weights = self._weights(sample_weight, class_weight, targets, objective)
+        weights = self._weights(sample_weight, objective)
         others = {
             f"the target of {n!r}": t
             for n, t in zip((head.name for head in objective.heads), targets, strict=False)
@@ -192,14 +199,8 @@ class Feed:
             found.append(tensor)
         return found
 
-    def _weights(
-        self,
-        sample_weight: Any,
-        class_weight: Mapping[Any, float] | None,
-        targets: list[Tensor | None],
-        objective: Objective,
-    ) -> list[Tensor | None] | None:
-        if sample_weight is None and class_weight is None:
+    def _weights(self, sample_weight: Any, objective: Objective) -> list[Tensor | None] | None:
+        if sample_weight is None:
             return None
         slots: Any = objective.outputs
         if isinstance(sample_weight, (list, tuple, dict)) and not _numbers(sample_weight):
@@ -208,60 +209,12 @@ class Feed:
             )
         else:
             given = [sample_weight] * len(slots)
-        weights = [
+        return [
             None
             if each is None
             else to_tensor(each, "sample_weight", dtype=self.floating, floating=self.floating)
             for each in given
         ]
-        if class_weight is not None:
-            of_class = self._class_weights(class_weight, targets, slots)
-            weights[0] = of_class if weights[0] is None else of_class * weights[0].reshape(-1)
-        return weights
-
-    def _class_weights(
-        self, weights: Mapping[Any, float], targets: list[Tensor | None], slots: Slots
-    ) -> Tensor:
-        """The weight of each sample by its class.
-
-        Raises:
-            DataError: several outputs, no target, or a class without a weight.
-        """
-        if len(slots) != 1 or not targets or targets[0] is None:
-            got = f"the outputs {list(slots.names)}" if len(slots) != 1 else "no targets"
-            raise DataError(
-                explain("class_weight", got=got, expected="one output with targets", fix="use sample_weight")
-            )
-        _check_class_weight(weights)
-        target = targets[0]
-        labels = target.argmax(-1) if target.ndim > 1 and target.shape[-1] > 1 else target.reshape(-1).long()
-        present = torch.unique(labels).tolist()
-        missing = next((each for each in present if each not in weights), None)
-        if missing is not None:
-            fix = f"class_weight={{..., {missing}: 1.0}}"
-            raise DataError(
-                explain("class_weight", got=f"no weight for the class {missing}, which is in y", fix=fix)
-            )
-        table = torch.tensor(
-            [weights.get(each, 1.0) for each in range(max(present) + 1)], dtype=self.floating
-        )
-        return table.to(labels.device)[labels]
-
-
-def _check_class_weight(weights: Any) -> None:
-    wrong = (
-        f"a {type(weights).__name__}"
-        if not isinstance(weights, Mapping)
-        else next(
-            (f"{value!r} for the class {key!r}" for key, value in weights.items() if not is_number(value)),
-            None,
-        )
-    )
-    if wrong is not None:
-        expected = "a dict with a number for each class"
-        raise DataError(
-            explain("class_weight", got=wrong, expected=expected, fix="class_weight={0: 1.0, 1: 2.0}")
-        )
 
 
 def _numbers(value: Any) -> bool:
@@ -318,5 +271,8 @@ def divided(data: Data, fraction: float, batch_size: int | None, steps: int | No
         raise DataError(explain(where, got=f"{count} samples", why=f"nothing is left to {side} on"))
     train = Arrays(data.part(0, border), data.batch_size, seed=data.seed, device=data.device)
     train.limit = data.limit
-    validation = Arrays(data.part(border, count), batch_size or data.batch_size, device=data.device)
+    # what the classes weigh is of the training alone
+    validation = Arrays(
+        data.part(border, count, of=data.measured), batch_size or data.batch_size, device=data.device
+    )
     return train, limited(validation, steps, "validation_steps")

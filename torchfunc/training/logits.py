@@ -6,16 +6,35 @@ import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from torchfunc import activations, losses
+from torchfunc.losses.torch_losses import misfit
 from torchfunc.training.ports import Port
 
 _EXACT: dict[Any, Any] = {
     activations.softmax: (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy),
     activations.sigmoid: (losses.BinaryCrossentropy,),
+}
+
+
+_MODULES = {
+    nn.Softmax: "softmax",
+    nn.Softmax2d: "softmax",
+    nn.Sigmoid: "sigmoid",
+    nn.LogSoftmax: "log_softmax",
+    nn.LogSigmoid: "log_sigmoid",
+}
+_FUNCTIONS = {
+    "softmax": "softmax",
+    "sigmoid": "sigmoid",
+    "expit": "sigmoid",
+    "log_softmax": "log_softmax",
+    "logsigmoid": "log_sigmoid",
+    "log_sigmoid": "log_sigmoid",
 }
 
 
@@ -76,14 +95,31 @@ def logits_of(port: Port, module: nn.Module, loss: Any) -> Logits | None:
     activation: Any = getattr(layer, "activation", None)
     if not hasattr(layer, "before_activation") or not isinstance(loss, _EXACT.get(activation, ())):
         return None
-    if loss.from_logits:
-        warnings.warn(
-            f"The output {port.name!r} is a {activation.__name__} already, and its loss {loss.name!r} has "
-            "from_logits=True: it is applied twice. Fix: leave out one of the two.",
-            stacklevel=2,
-        )
     exact = not loss.from_logits and loss.axis == -1
     return Logits(port.logits or "", activation, loss) if exact else None
+
+
+def warn_of_misfit(port: Port, module: nn.Module, loss: Any) -> None:
+    """Warn where the loss takes the output for something else than the activation that made it returns."""
+    activation = port.activation
+    if activation is None and (port.logits is not None or port.shape is None):
+        activation = activation_of(module if port.logits is None else submodule(module, port.logits))
+    told = None if activation is None else misfit(loss, activation, port.name)
+    if told is not None:
+        warnings.warn(told, stacklevel=2)
+
+
+def activation_of(made_by: Any) -> str | None:
+    """What made an output, if it is a softmax, a sigmoid or the log of one: a module, a function or a method's name."""
+    while isinstance(made_by, nn.Sequential) and type(made_by).forward is nn.Sequential.forward and made_by:
+        made_by = made_by[-1]
+    if isinstance(made_by, nn.Module):
+        if getattr(made_by, "activates_output", False):
+            return activation_of(made_by.activation)
+        return next((name for kind, name in _MODULES.items() if isinstance(made_by, kind)), None)
+    made_by = made_by.func if isinstance(made_by, partial) else made_by
+    name = made_by if isinstance(made_by, str) else getattr(made_by, "__name__", "")
+    return _FUNCTIONS.get(name.rstrip("_"))
 
 
 def submodule(module: nn.Module, name: str) -> nn.Module | None:

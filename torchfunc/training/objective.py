@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from torchfunc import losses, metrics
 from torchfunc.errors import CompileError, DataError, explain, shorten
+from torchfunc.losses.loss import masked_weights
+from torchfunc.metrics.metric import expanded, figures
 from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
 from torchfunc.training.figures import RunningMean, read
-from torchfunc.training.logits import Logits, logits_of
+from torchfunc.training.logits import Logits, logits_of, warn_of_misfit
 from torchfunc.training.ports import Port, Slots
 
 LOSSES_BY_SHAPE = ("crossentropy", "ce")
@@ -33,6 +35,7 @@ _OF_PROBABILITIES = (
 )
 _ROUNDING = 1e-3  # a probability in bfloat16 may be that far beside
 
+NO_MASKS: Mapping[int, Tensor] = {}
 METRICS_BY_SHAPE = ("accuracy", "acc", *LOSSES_BY_SHAPE)
 
 
@@ -69,6 +72,7 @@ class Objective:
         self.measures: dict[str, Measure] = {}
         self.total = RunningMean()
         self.settled = False
+        self._figures: dict[str, list[str]] = {}  # by metric, which may have several
 
     def take(self, outputs: Slots, module: nn.Module) -> None:
         """Match losses, weights and metrics to the outputs of a module.
@@ -93,6 +97,8 @@ class Objective:
         self.heads = [Head(index, *of_this) for index, of_this in enumerate(each)]
         for head, port in zip(self.heads, outputs, strict=True):
             head.logits = logits_of(port, module, head.loss)
+            if isinstance(head.loss, losses.Loss):
+                warn_of_misfit(port, module, head.loss)
         self.losing = [head for head in self.heads if head.loss is not None]
         for head in self.heads:
             head.keeps_running = len(self.losing) > 1
@@ -118,15 +124,21 @@ class Objective:
                     named[_free(name, named)] = measure
         return named
 
-    def loss(self, outputs: Sequence[Tensor], batch: Batch, extra: Sequence[Tensor] = ()) -> Tensor | None:
+    def loss(
+        self,
+        outputs: Sequence[Tensor],
+        batch: Batch,
+        extra: Sequence[Tensor] = (),
+        masks: Mapping[int, Tensor] = NO_MASKS,
+    ) -> Tensor | None:
         """The loss of a batch: the weighted sum over the outputs, and what the module itself adds.
 
-        None if there is neither.
+        None if there is neither. `masks` are those of outputs by their places.
 
         Raises:
             DataError: an output with a loss has no target.
         """
-        parts = [head.value(outputs[head.index], batch) for head in self.losing]
+        parts = [head.value(outputs[head.index], batch, masks.get(head.index)) for head in self.losing]
         parts += extra
         if not parts:
             return None
@@ -137,11 +149,13 @@ class Objective:
         return total
 
     @torch.no_grad()
-    def measure(self, outputs: Sequence[Tensor], batch: Batch) -> None:
-        """Take a batch into the metrics."""
+    def measure(
+        self, outputs: Sequence[Tensor], batch: Batch, masks: Mapping[int, Tensor] = NO_MASKS
+    ) -> None:
+        """Take a batch into the metrics; `masks` are those of outputs by their places."""
         for head in self.heads:
             if head.measures:
-                head.measure(outputs[head.index], batch)
+                head.measure(outputs[head.index], batch, masks.get(head.index))
 
     def reset(self) -> None:
         """Forget all batches."""
@@ -170,7 +184,12 @@ class Objective:
             running |= {
                 f"{head.name}_loss": head.running.result() for head in self.losing if head.running.count
             }
-        return running | {name: each.metric.result() for name, each in self.measures.items() if each.metric}
+        for name, each in self.measures.items():
+            if each.metric:
+                found = figures(name, each.metric)
+                self._figures[name] = list(found)
+                running |= found
+        return running
 
     @property
     def names(self) -> list[str]:
@@ -178,7 +197,8 @@ class Objective:
         if self.outputs is None:
             return []
         losing = [f"{head.name}_loss" for head in self.losing]
-        return ["loss", *(losing if len(losing) > 1 else []), *self.measures]
+        measured = [each for name in self.measures for each in self._figures.get(name, [name])]
+        return ["loss", *(losing if len(losing) > 1 else []), *measured]
 
     @property
     def asks_outputs(self) -> bool:
@@ -312,25 +332,27 @@ class Head:
             )
         return target
 
-    def value(self, output: Tensor, batch: Batch) -> Tensor:
+    def value(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> Tensor:
         """What this output adds to the loss."""
-        weight = batch.weights[self.index] if batch.weights else None
-        taken = None if self.logits is None else self.logits.taken(output)
-        if self.logits is not None and taken is not None:
-            value: Tensor = self.logits.loss(self._target(batch), taken, weight)
-        else:
-            value = self.loss(self._target(batch), output, weight)
+        target, weight = self._target(batch), batch.weights[self.index] if batch.weights else None
+        loss, logits = self.loss, None if self.logits is None else self.logits.taken(output)
+        if self.logits is not None and logits is not None:
+            loss, output = self.logits.loss, logits
+        masked = {} if mask is None else {"mask": mask}
+        value: Tensor = loss(target, output, weight, **masked)
         if value.ndim:
             value = value.mean()
         if self.keeps_running:
             self.running.add(value, batch.size)
         return value if self.weight == 1 else value * self.weight
 
-    def measure(self, output: Tensor, batch: Batch) -> None:
-        """Take a batch into the metrics of this output."""
+    def measure(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> None:
+        """Take a batch into the metrics of this output; a mask weighs those that take one."""
         target, output = self._target(batch), output.detach()
         for each in self.measures:
             weight = batch.weights[self.index] if each.weighted and batch.weights else None
+            if mask is not None and each.metric.takes_masks:
+                weight = masked_weights(f"Metric {each.metric.name!r}", weight, mask)
             each.metric.update_state(target, output, weight)
 
     def reset(self) -> None:
@@ -382,7 +404,10 @@ def _arranged_metrics(outputs: Slots, given: Any, what: str) -> list[list[Measur
         raise CompileError(explain(what, got=shorten(given), expected=expected))
     lists = [each if isinstance(each, (list, tuple)) else [each] for each in arranged]
     weighted = what == "weighted_metrics"
-    return [[_measure(each, weighted) for each in items if each is not None] for items in lists]
+    return [
+        [_measure(one, weighted) for each in items if each is not None for one in expanded(each)]
+        for items in lists
+    ]
 
 
 def _measure(identifier: Any, weighted: bool) -> Measure:

@@ -27,6 +27,7 @@ class Port:
         table: for an input the name and the number of rows of the table that it is looked up in, if one is.
         logits: for an output the name of the submodule whose softmax or sigmoid it is, so that its
             crossentropy can be taken of what that was given; "" is the module itself.
+        activation: for an output what made it, if that is a softmax, a sigmoid or the log of one.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Port:
     dtype: torch.dtype | None = None
     table: tuple[str, int] | None = None
     logits: str | None = None
+    activation: str | None = None
 
 
 class Ports:
@@ -165,13 +167,14 @@ class Form:
     names: tuple[str, ...] = ()
     style: Literal["positional", "keywords", "list", "dict"] = "positional"
 
-    def call(self, module: nn.Module, inputs: list[Tensor]) -> Any:
+    def call(self, module: nn.Module, inputs: list[Tensor], **keywords: Any) -> Any:
         """What the module returns for these inputs."""
         if self.style == "positional":
-            return module(*inputs)
+            return module(*inputs, **keywords)
+        named = dict(zip(self.names, inputs, strict=True))
         if self.style == "keywords":
-            return module(**dict(zip(self.names, inputs, strict=True)))
-        return module(inputs if self.style == "list" else dict(zip(self.names, inputs, strict=True)))
+            return module(**named, **keywords)
+        return module(inputs if self.style == "list" else named, **keywords)
 
 
 def taken(module: nn.Module, x: Any, slots: Slots | None) -> tuple[list[Any], Form]:

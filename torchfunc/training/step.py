@@ -13,7 +13,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torchfunc.errors import CompileError, explain
 from torchfunc.training.batches import Batch, Data
 from torchfunc.training.figures import read
-from torchfunc.training.objective import Objective
+from torchfunc.training.objective import NO_MASKS, Objective
 from torchfunc.training.ports import Ports, ports_of_outputs
 from torchfunc.training.state import Optimization
 
@@ -54,6 +54,7 @@ class Step:
         self.wanted_device = usable(device)
         self.device = torch.device("cpu")
         self.extras = Extras(module)
+        self.masked: Sequence[int] = ()
         self.count = self.epoch = 0
         if ports.outputs is not None:
             objective.take(ports.outputs, module)
@@ -97,13 +98,20 @@ class Step:
         objective = self.objective
         if not objective.settled:
             self.settle(batch)
-        outputs = self._flat(self.outputs_of(batch))
-        loss: Any = objective.loss(outputs, batch, self.extras.losses())
+        returned, masks = (self.outputs_of(batch), NO_MASKS) if not self.masked else self._with_masks(batch)
+        outputs = self._flat(returned)
+        loss: Any = objective.loss(outputs, batch, self.extras.losses(), masks)
         if learning and (loss is None or not loss.requires_grad):
             raise _unlearnable(loss)
         if objective.measures:
-            objective.measure(outputs, batch)
+            objective.measure(outputs, batch, masks)
         return loss  # type: ignore[no-any-return]
+
+    def _with_masks(self, batch: Batch) -> tuple[Any, Mapping[int, Tensor]]:
+        """What the module returns, and the masks of outputs by their places."""
+        self.extras.begin()
+        outputs, masks = batch.form.call(self.module, batch.inputs, masks=[None] * len(batch.inputs))
+        return outputs, dict(zip(self.masked, masks, strict=True))
 
     def _flat(self, outputs: Any) -> Sequence[Tensor]:
         """The outputs one by one, in the order of their names."""
@@ -159,6 +167,7 @@ class Step:
             self.tried(data.sample())
         placed(self.module, self.device)
         self.extras = Extras(self.module)
+        self.masked = masked_outputs(self.module)
         self.objective.to(self.device)
 
     def prepare(self, data: Data) -> None:
@@ -203,9 +212,9 @@ def modes_kept(module: nn.Module) -> Iterator[None]:
 class Extras:
     """What a module brings to a step besides its forward, found once before a run; most modules have nothing.
 
-    A module says so by attributes, whatever its class: `losses`, a list of scalar tensors that are added
-    to the loss; `_losses`, where it collects them during a forward; `_weight_infos`, which may hold a
-    `constraint` for each of its weights.
+    A module says so by attributes, whatever its class: `losses`, a list of tensors that are added to the
+    loss; `_losses`, where it collects them during a forward; `_weight_infos`, which may hold a `regularizer`
+    and a `constraint` for each of its weights.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -213,6 +222,10 @@ class Extras:
         self.collecting = [each for each in module.modules() if isinstance(vars(each).get("_losses"), list)]
         self.constraints = list(_constraints(module))
         self.has_losses = hasattr(type(module), "losses") or "losses" in vars(module)
+        # a layer of yours may begin to add losses at any batch, and a frozen weight may be trained again
+        self.may_have_losses = any(info.regularizer is not None for *_, info in _infos(module)) or any(
+            not type(each).__module__.startswith("torchfunc.") for each in self.collecting
+        )
         self._decided = False
 
     def begin(self) -> None:
@@ -222,34 +235,42 @@ class Extras:
                 vars(each)["_losses"] = []
 
     def losses(self) -> Sequence[Tensor]:
-        """After a forward: what the module adds to the loss. If that is nothing at first, it is at last."""
+        """After a forward: what the module adds to the loss, each as one number: the sum of several.
+
+        If that can be nothing at first, it is nothing at last.
+        """
         if not self.has_losses:
             return ()
         found: Any = self.module.losses
         if not self._decided:
             listed = isinstance(found, (list, tuple)) and all(isinstance(each, Tensor) for each in found)
-            self._decided, self.has_losses = True, listed and bool(found)
-        return found if self.has_losses else ()
+            self._decided, self.has_losses = True, listed and (bool(found) or self.may_have_losses)
+        return [each.sum() if each.ndim else each for each in found] if self.has_losses else ()
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """After a step of the optimizer: put the weights that have a constraint through it."""
+        """After a step of the optimizer: put the weights that it changed through their constraints."""
         for weight, layout, constraint in self.constraints:
-            if layout is None:
-                weight.copy_(constraint(weight))
-            else:
-                view = weight.permute(layout)
-                view.copy_(constraint(view))
+            if not weight.requires_grad or weight.grad is None:
+                continue
+            view = weight if layout is None else weight.permute(layout)
+            view.copy_(constraint(view))
 
 
 def _constraints(module: nn.Module) -> Sequence[tuple[Tensor, Any, Callable[[Tensor], Tensor]]]:
     """(weight, permutation to the layout that its constraint is meant for, constraint) where there is any."""
     return [
         (getattr(each, name), info.layout, info.constraint)
-        for each in module.modules()
-        for name, info in getattr(each, "_weight_infos", {}).items()
+        for each, name, info in _infos(module)
         if info.constraint is not None
     ]
+
+
+def _infos(module: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:
+    """(module, name of a weight, what is known of it) for every weight that something is known of."""
+    for each in module.modules():
+        for name, info in getattr(each, "_weight_infos", {}).items():
+            yield each, name, info
 
 
 def placed(module: nn.Module, device: torch.device | str | None) -> torch.device:
@@ -287,6 +308,15 @@ def usable(device: torch.device | str | None) -> torch.device | None:
                 fix="device='cpu', or leave it out",
             )
         ) from error
+
+
+def masked_outputs(module: nn.Module) -> Sequence[int]:
+    """The places of the outputs that have a mask, which a module with `output_masks` gives if asked."""
+    module = module.module if isinstance(module, nn.parallel.DistributedDataParallel) else module
+    ask = getattr(module, "output_masks", None)
+    if ask is None or getattr(module, "graph", None) is None:
+        return ()
+    return [place for place, has_mask in enumerate(ask()) if has_mask]
 
 
 def is_unbuilt(module: nn.Module) -> bool:

@@ -22,7 +22,7 @@ from torchfunc.training.objective import Objective
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display, display_of
 from torchfunc.training.state import is_seeded, random_state, restore_random_state
-from torchfunc.training.step import Step
+from torchfunc.training.step import Step, is_unbuilt
 from torchfunc.tree import map_leaves
 
 
@@ -328,11 +328,18 @@ class Trainer:
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next step. Setting it takes effect at once."""
-        return float(self.optimizer.learning_rate)
+        return float(self._ready_optimizer().learning_rate)
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self.optimizer.learning_rate = value
+        self._ready_optimizer().learning_rate = value
+
+    def _ready_optimizer(self) -> Any:
+        """The optimizer, built and with the state that was loaded for it, if the module has what it needs."""
+        trainable = any(each.requires_grad for each in self.module.parameters())
+        if self.step.optimization.built is None and trainable and not is_unbuilt(self.module):
+            self.step.optimization.ready()
+        return self.optimizer
 
     @property
     def metrics_names(self) -> list[str]:
