@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.config import described, made, plain
+from torchfunc.config import described, made, plain, reading, writes_once
 from torchfunc.errors import GraphError, NameTakenError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.graph import Names
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import Input, SymbolicTensor
-from torchfunc.layers.layer import Common
-from torchfunc.models.model import Model
+from torchfunc.layers.layer import Common, Layer
+from torchfunc.models.model import Model, keeping_trained
 from torchfunc.models.operations import InputLayer
 
 
@@ -40,6 +40,10 @@ class Sequential(Model):
     """
 
     _takes_emitted_forward = True
+    _without_graph = (
+        "the shape of its input is not known yet",
+        "begin with Input(shape), or call it on data",
+    )
 
     def __init__(
         self,
@@ -124,8 +128,10 @@ class Sequential(Model):
             self._assemble(between(inputs, outputs, reserved=MODULE_ATTRIBUTES))
             return
         names = Names()
-        for layer in self._chain:
+        for layer in dict.fromkeys(self._chain):
             self._modules[names.new(symbolic.name_of(layer))] = layer
+            if isinstance(layer, Layer) and self not in layer._models:
+                layer._models.add(self)
 
     def build(self, input_shape: Any) -> None:
         """Draw the graph for inputs of this shape, with the batch."""
@@ -157,6 +163,7 @@ class Sequential(Model):
         """The layers, without the Input."""
         return [each for each in super().layers if not isinstance(each, InputLayer)]
 
+    @writes_once
     def get_config(self) -> dict[str, Any]:
         """The layers as plain data, and the input where it is known."""
         config: dict[str, Any] = {"name": self.given_name, "trainable": self._trainable}
@@ -173,13 +180,16 @@ class Sequential(Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        with registry.custom_object_scope(custom_objects):
+        with registry.custom_object_scope(custom_objects), reading():
             entry = config.get("input")
             inputs = (
                 []
                 if entry is None
                 else [Input(batch_shape=entry["shape"], dtype=entry["dtype"], name=entry["name"])]
             )
-            chain = [made(each, f"$.layers[{index}]", "layer") for index, each in enumerate(config["layers"])]
+            chain = [made(each, f"$.layers[{index}]") for index, each in enumerate(config["layers"])]
             base = getattr(cls, "_base", cls)
-            return base([*inputs, *chain], name=config.get("name"), trainable=config.get("trainable", True))
+            with keeping_trained(chain):
+                return base(
+                    [*inputs, *chain], name=config.get("name"), trainable=config.get("trainable", True)
+                )
