@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -53,6 +54,7 @@ class Sequential(Model):
         super().__init__(**common)
         self._entry: tuple[tuple[int | None, ...], Any, str | None] | None = None
         self._chain: list[nn.Module] = []
+        self._names: list[str] = []
         if layers is not None and not isinstance(layers, Iterable):
             raise GraphError(
                 explain(
@@ -123,9 +125,11 @@ class Sequential(Model):
             shape, dtype, name = self._entry
             inputs = Input(batch_shape=shape, dtype=dtype, name=name)
             outputs: Any = inputs
-            for layer in self._chain:
-                outputs = symbolic_call(layer, (outputs,), {})
-            self._assemble(between(inputs, outputs, reserved=MODULE_ATTRIBUTES))
+            with _named(dict(zip(dict.fromkeys(self._chain), self._names, strict=False))):
+                for layer in self._chain:
+                    outputs = symbolic_call(layer, (outputs,), {})
+                drawn = between(inputs, outputs, reserved=MODULE_ATTRIBUTES)
+            self._assemble(drawn)
             return
         names = Names()
         for layer in dict.fromkeys(self._chain):
@@ -176,6 +180,13 @@ class Sequential(Model):
             }
         names = {id(module): name for name, module in self._modules.items()}
         config["layers"] = [described(layer, names[id(layer)]) for layer in self._chain]
+        chain = list(dict.fromkeys(self._chain))
+        if any(
+            isinstance(each, Layer) and each._argument("name") not in (None, names[id(each)])
+            for each in chain
+        ):
+            # another model named the layer first, and its config says that name
+            config["names"] = [names[id(each)] for each in chain]
         return config
 
     @classmethod
@@ -189,7 +200,26 @@ class Sequential(Model):
             )
             chain = [made(each, f"$.layers[{index}]") for index, each in enumerate(config["layers"])]
             base = getattr(cls, "_base", cls)
-            with keeping_trained(chain):
-                return base(
+            names = dict(zip(dict.fromkeys(chain), config.get("names", []), strict=False))
+            with keeping_trained(chain), _named(names):
+                model = base(
                     [*inputs, *chain], name=config.get("name"), trainable=config.get("trainable", True)
                 )
+            model._names = list(names.values())
+            return model
+
+
+@contextmanager
+def _named(names: Mapping[nn.Module, str]) -> Iterator[None]:
+    """Within it, these modules are called so, whatever else they are called."""
+    before = {module: vars(module).get("given_name") for module in names}
+    for module, name in names.items():
+        module.__dict__["given_name"] = name
+    try:
+        yield
+    finally:
+        for module, given in before.items():
+            if isinstance(module, Layer):
+                module.given_name = given
+            else:
+                del module.__dict__["given_name"]
