@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -110,6 +110,29 @@ def optimizer_state(optimizer: Optimizer, module: nn.Module) -> dict[str, Any]:
         for group in saved["param_groups"]
     ]
     return {"slots": slots, "groups": groups}
+
+
+def copied_state(module: nn.Module, optimizer: Optimizer) -> Callable[[], None]:
+    """Weights, buffers and the state of the optimizer, copied to the host; called, it puts them back."""
+    tensors = [
+        (each, each.detach().to("cpu", copy=True)) for each in (*module.parameters(), *module.buffers())
+    ]
+    state = optimizer_state(optimizer, module)
+    state["slots"] = {
+        name: {
+            key: value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
+            for key, value in slot.items()
+        }
+        for name, slot in state["slots"].items()
+    }
+
+    @torch.no_grad()
+    def put_back() -> None:
+        for tensor, copy in tensors:
+            tensor.copy_(copy)
+        load_optimizer_state(optimizer, module, state)
+
+    return put_back
 
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
