@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 
 # Keras reads it when it is imported, which test modules do at their top.
 os.environ["KERAS_BACKEND"] = "torch"
@@ -21,3 +22,8 @@ def seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The name of a test is the same in every process that collects it, also where it shows a function."""
+    item._nodeid = re.sub(r" at 0x[0-9a-f]+", "", item.nodeid)
