@@ -34,6 +34,7 @@ JUSTIFIED = {
     "Torch.forward": "the arguments of the module inside",
     "Metric.__call__": "the arguments of a subclass's `update_state`",
     "MeanMetricWrapper": "the arguments of the function that is averaged",
+    "CallbackList": "the params of a training, whose names are the user's, as in Keras",
     "CallbackList.call": "the arguments of an event",
     "compile": "with the keywords of torch.compile it is `nn.Module.compile`",
 }

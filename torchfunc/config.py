@@ -7,19 +7,25 @@ function as its name. Nothing is imported or evaluated because a config says so.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any, ClassVar, TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache, wraps
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchfunc import native, registry
-from torchfunc.errors import ConfigError, SavingError, TorchfuncError, explain, shorten
+from torchfunc import functions, native, registry
+from torchfunc.errors import ConfigError, GraphError, SavingError, TorchfuncError, explain, shorten
 from torchfunc.registry import Registry, custom_name_of
 
 Self = TypeVar("Self", bound="Configurable")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Configurable:
@@ -117,13 +123,86 @@ def plain(value: Any, leaf: Callable[[Any, str], Any] | None = None, name: str =
     return value if leaf is None else leaf(value, name)
 
 
-def described(value: Any, name: str, owner: str = "") -> Any:
+@dataclass
+class _Writing:
+    """What one description has met: how often each module, and the labels of those that it meets again."""
+
+    met: Counter[int] = field(default_factory=Counter)
+    labels: dict[int, str] = field(default_factory=dict)
+    kept: list[nn.Module] = field(default_factory=list)
+
+
+_writing: ContextVar[_Writing | None] = ContextVar("writing", default=None)
+# whether the dtypes in a config came after the graphs in it were drawn, as by `model.double()`
+_drawn_before: ContextVar[bool] = ContextVar("drawn_before", default=False)
+_read: ContextVar[dict[str, nn.Module] | None] = ContextVar("read", default=None)
+
+
+def writes_once(describe: Callable[P, R]) -> Callable[P, R]:
+    """A description in which a module that stands in several places is written at the first, under a label.
+
+    The others mention the label alone, `{"shared": "dense"}`, and so one module is read for all of them.
+    """
+
+    @wraps(describe)
+    def once(*args: P.args, **kwargs: P.kwargs) -> R:
+        if _writing.get() is not None:
+            return describe(*args, **kwargs)
+        first = _Writing()
+        found = _within(_writing, first, lambda: describe(*args, **kwargs))
+        again = [module for module in first.kept if first.met[id(module)] > 1]
+        if not again:
+            return found
+        labels = {id(module): f"{type(module).__name__}_{number}" for number, module in enumerate(again)}
+        return _within(_writing, _Writing(labels=labels), lambda: describe(*args, **kwargs))
+
+    return once
+
+
+def _within(variable: ContextVar[Any], value: Any, call: Callable[[], R]) -> R:
+    token = variable.set(value)
+    try:
+        return call()
+    finally:
+        variable.reset(token)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Within it, a label means the module that was written under it: all that one description holds is read here."""
+    token = None if _read.get() is not None else _read.set({})
+    try:
+        yield
+    finally:
+        if token is not None:
+            _read.reset(token)
+
+
+def in_either_order(read: Callable[[], R]) -> R:
+    """What `read` makes of a config with modules in their dtypes; where these do not fit, in the usual ones.
+
+    `model.double()` turns modules to other dtypes and leaves the graph as it was drawn. The weights say
+    what they are in any case.
+    """
+    try:
+        return read()
+    except GraphError as error:
+        try:
+            return _within(_drawn_before, True, read)
+        except GraphError:
+            raise error from None
+
+
+@writes_once
+def described(value: Any, name: str, owner: str = "", *, marked: bool = False) -> Any:
     """Plain data as it is, and an object in it by its registered name and its config.
 
     Args:
         value: a module, another object, or data with such in it.
         name: what it is called in the model, or as an argument.
         owner: whose argument it is, for messages.
+        marked: whether a function stands as `{"class_name": "function", "config": name}`, for a class that
+            would take the bare name for text; see `revived`.
 
     Raises:
         SavingError: something that no registry has a name for.
@@ -133,24 +212,90 @@ def described(value: Any, name: str, owner: str = "") -> Any:
         if isinstance(each, nn.Module):
             return _module(each, name)
         if isinstance(each, Configurable):
-            return serialize(each, type(each)._registry)
+            found = serialize(each, type(each)._registry)
+            several = marked and isinstance(found, dict) and len(_kinds(found["class_name"])) > 1
+            return {**found, "kind": type(each)._registry.kind} if several else found
         known = registry.activations.name_of(each) or custom_name_of(each)
+        known = known or (functions.name_of(each) if marked else None)
         if known is None:
-            raise SavingError(
-                explain(
-                    owner,
-                    got=f"{type(each).__name__} as the argument {name!r}",
-                    expected="plain data, or an object that a registry knows",
-                    why="a file holds data and never code",
-                    fix=f"register it, or write get_config for {owner.partition(' ')[0]}",
-                )
-            )
-        return known
+            raise _no_data(each, name, owner)
+        return {"class_name": "function", "config": known} if marked else known
 
     return plain(value, written, name)
 
 
+def _no_data(thing: Any, name: str, owner: str) -> SavingError:
+    own_config = f"write get_config and from_config for {owner.partition(' ')[0]}"
+    named = callable(thing) and "<lambda>" not in getattr(thing, "__name__", "<lambda>")
+    return SavingError(
+        explain(
+            owner,
+            got=f"{type(thing).__name__} as the argument {name!r}",
+            expected="plain data, or an object that a registry knows",
+            why="a file holds data and never code",
+            fix=f"decorate it with @torchfunc.register(), or {own_config}"
+            if named
+            else f"write it as a function under @torchfunc.register(), or {own_config}"
+            if callable(thing)
+            else own_config,
+        )
+    )
+
+
+def revived(value: Any, place: str) -> Any:
+    """An argument of a class of yours as it was before `described` wrote it: modules, objects and functions again.
+
+    The classes of torchfunc take names and configs as they are written.
+    """
+    if isinstance(value, list):
+        return [revived(each, f"{place}[{index}]") for index, each in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    name = value.get("class_name")
+    if set(value) == {"shared"}:
+        return made(dict(value), place)
+    if not isinstance(name, str) or set(value) - {"shared", "dtype", "kind"} != _WRITTEN:
+        return {key: revived(each, f"{place}.{key}") for key, each in value.items()}
+    if name == "function":
+        return _function(value["config"])
+    kinds = [each for each in _kinds(name, value.get("kind")) if each is not registry.layers]
+    # a layer's config says how it is called: so does that of Identity where it is no initializer
+    module = not kinds or (_is_module(name) and "kind" not in value and "name" in value["config"])
+    return made(dict(value), place) if module else deserialize(value, kinds[0])
+
+
+def _kinds(name: str, kind: Any = None) -> list[Registry]:
+    """The registries that have a name, among those of a kind if one is said."""
+    return [each for each in registry.registries() if name in each.names() and kind in (None, each.kind)]
+
+
+_WRITTEN = {"class_name", "config"}
+
+
+def _function(name: Any) -> Any:
+    """What a name means where `described` marked it as that of a function."""
+    known = functions.by_name()
+    if isinstance(name, str) and name not in registry.activations and name in known:
+        return known[name]
+    return registry.activations.lookup(
+        name, f"For a function of your own pass custom_objects={{{name!r}: ...}}."
+    )
+
+
 def _module(module: nn.Module, name: str) -> dict[str, Any]:
+    """A module as its class and arguments; one that was written before as the label that it has there."""
+    writing = _writing.get()
+    if writing is None:
+        return _written(module, name)
+    label = {"shared": writing.labels[id(module)]} if id(module) in writing.labels else {}
+    writing.met[id(module)] += 1
+    if writing.met[id(module)] > 1:
+        return label
+    writing.kept.append(module)
+    return {**_written(module, name), **label}
+
+
+def _written(module: nn.Module, name: str) -> dict[str, Any]:
     """A module of torch.nn by the table, another by its own `get_config`."""
     kind = type(module)
     where = f"{kind.__name__} {name!r}"
@@ -159,12 +304,16 @@ def _module(module: nn.Module, name: str) -> dict[str, Any]:
             key: described(value, name if key == "modules" else key, where)
             for key, value in native.arguments_of(module).items()
         }
-        _check_makes_another(module, config, where)
-        return {"class_name": full, "config": config}
+        if kind not in native.CONTAINERS:
+            _check_makes_another(module, where)
+        return {"class_name": full, "config": config, **_own_dtype(module)}
     if hasattr(module, "get_config"):
         own: Any = module.get_config
         kind = getattr(module, "config_class", kind)
-        return {"class_name": written_name(kind, registry.layers, where), "config": own()}
+        config = own()
+        if not _is_ours(kind):
+            config = described(config, name, where, marked=True)
+        return {"class_name": written_name(kind, registry.layers, where), "config": config}
     raise SavingError(
         explain(
             where,
@@ -177,11 +326,24 @@ def _module(module: nn.Module, name: str) -> dict[str, Any]:
     )
 
 
-def _check_makes_another(module: nn.Module, config: dict[str, Any], where: str) -> None:
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _own_dtype(module: nn.Module) -> dict[str, str]:
+    """The dtype of a module of PyTorch where it is not the usual one; its arguments do not say it."""
+    tensors = (*module.parameters(), *module.buffers())
+    dtypes = {each.dtype for each in tensors if each.is_floating_point()} - {torch.float32}
+    return {"dtype": plain(dtypes.pop())} if len(dtypes) == 1 else {}
+
+
+def _check_makes_another(module: nn.Module, where: str) -> None:
     """Refuse a module whose arguments do not make one with the same weights."""
     try:
         with torch.device("meta"):
-            other = constructed(type(module), config, where)
+            arguments = native.arguments_of(module)
+            config = _within(_writing, _Writing(), lambda: {k: described(v, k) for k, v in arguments.items()})
+            other = _within(_read, {}, lambda: constructed(type(module), config, where))
         same = _shapes(other) == _shapes(module)
     except Exception as error:
         raise SavingError(f"{where} cannot be written as data: {error}") from error
@@ -262,9 +424,20 @@ def made(config: Any, place: str, name: str | None = None) -> nn.Module:
         ConfigError: the config is of another form, or the class refuses its arguments.
         UnknownNameError: no registry has that class.
     """
+    with reading():
+        return _made(config, place, name)
+
+
+def _made(config: Any, place: str, name: str | None) -> nn.Module:
+    read = _read.get()
+    label = config.get("shared") if isinstance(config, dict) else None
+    if read is not None and isinstance(label, str) and set(config) == {"shared"}:
+        if label not in read:
+            raise ConfigError(f"{place}: no module before this one was written as {shorten(label)}.")
+        return read[label]
     if (
         not isinstance(config, dict)
-        or set(config) - {"class_name", "config"}
+        or set(config) - {"class_name", "config", "shared", "dtype"}
         or not isinstance(config.get("class_name"), str)
     ):
         raise ConfigError(f"{place}: expected {{'class_name': ..., 'config': ...}}, got {shorten(config)}.")
@@ -274,8 +447,12 @@ def made(config: Any, place: str, name: str | None = None) -> nn.Module:
     )
     where = f"{place}: {written} cannot be made from its config"
     module: Any = constructed(kind, config.get("config", {}), place, where)
+    if config.get("dtype") is not None and not _drawn_before.get():
+        module.to(_dtype(config["dtype"], place))
     if name is not None and getattr(module, "given_name", name) is None:
         module.graph_name = name
+    if read is not None and isinstance(label, str):
+        read[label] = module
     return module  # type: ignore[no-any-return]
 
 
@@ -298,7 +475,7 @@ def constructed(kind: Any, arguments: Any, place: str, where: str | None = None)
         if isinstance(kind, type) and native.name_of(kind) is not None:
             return native.made(kind, _native_arguments(kind, arguments, place, where))
         build = getattr(kind, "from_config", None)
-        return build(dict(arguments)) if build else kind(**arguments)
+        return build(dict(arguments)) if build else kind(**revived(arguments, f"{place}.config"))
     except TorchfuncError:
         raise
     except _REFUSALS as error:
@@ -320,13 +497,20 @@ def _native_arguments(kind: type, arguments: Mapping[str, Any], place: str, wher
     children = arguments.get("modules")
     if not isinstance(children, dict):
         raise ConfigError(f"{where}: expected the modules of a {kind.__name__}, got {shorten(children)}.")
-    return {"modules": {name: made(each, f"{place}.modules.{name}", name) for name, each in children.items()}}
+    return {"modules": {name: made(each, f"{place}.modules.{name}") for name, each in children.items()}}
 
 
 def _native_argument(value: Any, place: str) -> Any:
     if isinstance(value, dict):
-        return made(value, place, "module")
+        return made(value, place)
     return tuple(_native_argument(each, place) for each in value) if isinstance(value, list) else value
+
+
+def _dtype(name: Any, place: str) -> torch.dtype:
+    found = getattr(torch, name, None) if isinstance(name, str) else None
+    if not isinstance(found, torch.dtype):
+        raise ConfigError(f"{place}.dtype: expected a dtype, got {shorten(name)}.")
+    return found
 
 
 def deserialize(config: Any, known: Registry) -> Any:

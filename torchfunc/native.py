@@ -68,7 +68,8 @@ def argument_names(kind: type) -> list[str]:
 def arguments_of(module: nn.Module) -> dict[str, Any]:
     """The arguments that make another such module: plain values, and the modules that it holds."""
     if type(module) in CONTAINERS:
-        return {"modules": dict(module.named_children())}
+        # not named_children, which leaves out a module that stands there twice
+        return {"modules": dict(module._modules)}
     special = _SPECIAL.get(type(module).__name__, {})
     found = {
         name: special[name](module) if name in special else _attribute(module, name)
@@ -130,7 +131,8 @@ _SPECIAL: dict[str, dict[str, Callable[[Any], Any]]] = {
         "add_bias_kv": lambda m: m.bias_k is not None,
     },
     "PReLU": {"init": lambda m: 0.25},
-    "ZeroPad1d": {"padding": lambda m: m.padding},
+    # left out where it is the usual one, as in files that were written without it
+    "PairwiseDistance": {"p": lambda m: m.norm if m.norm != 2.0 else _ABSENT},
     "TransformerEncoderLayer": _LAYER,
     "TransformerDecoderLayer": _LAYER,
     "TransformerEncoder": {"encoder_layer": lambda m: m.layers[0]},

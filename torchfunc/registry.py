@@ -16,6 +16,8 @@ from torchfunc.errors import TorchfuncError, UnknownNameError
 
 T = TypeVar("T")
 
+# those that `register` was given: a function does not say of which kind it is
+_functions: dict[str, Any] = {}
 _custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default=MappingProxyType({}))
 
 
@@ -61,14 +63,20 @@ class Registry:
         custom = _custom.get()
         if name in custom:
             return custom[name]
+        if name in _functions:
+            return _functions[name]
         raise UnknownNameError(self.kind, name, [*self._objects, *custom], fix)
 
     def name_of(self, target: Any) -> str | None:
         """The first name under which `target` was registered, or None."""
         return self._names.get(id(target))
 
+    def names(self) -> Mapping[str, Any]:
+        """What torchfunc and `register` have put here, by name."""
+        return self._objects
+
     def __contains__(self, name: object) -> bool:
-        return name in self._objects or name in _custom.get()
+        return name in self._objects or name in _custom.get() or name in _functions
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._objects)
@@ -88,13 +96,14 @@ def custom_object_scope(objects: Mapping[str, Any] | None = None) -> Iterator[No
 
 
 def custom_name_of(target: Any) -> str | None:
-    """The name that the surrounding `custom_object_scope` gives to `target`, or None."""
-    return next((name for name, value in _custom.get().items() if value is target), None)
+    """The name that the surrounding `custom_object_scope` gives to `target`, or `register`, or None."""
+    known = (*_custom.get().items(), *_functions.items())
+    return next((name for name, value in known if value is target), None)
 
 
 def custom_object(name: str) -> Any:
-    """What the surrounding `custom_object_scope` calls by that name, or None."""
-    return _custom.get().get(name)
+    """What the surrounding `custom_object_scope` calls by that name, or `register`, or None."""
+    return _custom.get().get(name, _functions.get(name))
 
 
 activations = Registry("activation")
@@ -108,12 +117,38 @@ regularizers = Registry("regularizer")
 schedules = Registry("learning rate schedule")
 
 
-def register(name: str | None = None) -> Callable[[type[T]], type[T]]:
-    """Make a layer or model class of yours known to files under `name` (its own name by default).
+def registries() -> tuple[Registry, ...]:
+    """All of them."""
+    return (
+        activations, constraints, initializers, layers, losses, metrics, optimizers, regularizers, schedules,
+    )  # fmt: skip
+
+
+def register(name: str | None = None) -> Callable[[T], T]:
+    """Make a class or a function of yours known to files under `name` (its own name by default).
 
     ```python
     @torchfunc.register()
     class CustomDense(layers.Layer): ...
+
+    @torchfunc.register()
+    def squashed(x): ...
     ```
+
+    A layer or model, and a loss, metric, initializer or another class of torchfunc's kinds, is known where
+    its kind is; a function as an activation, loss, metric or initializer, and in graphs.
     """
-    return lambda target: layers.add(target, name or target.__name__)
+
+    def known(target: T) -> T:
+        thing: Any = target
+        own = name or thing.__name__
+        kind = getattr(thing, "_registry", layers if isinstance(thing, type) else None)
+        if isinstance(kind, Registry):
+            kind.add(thing, own)
+        elif _functions.setdefault(own, thing) is not thing:
+            raise TorchfuncError(
+                f"The function name {own!r} already stands for {_functions[own]!r}. Choose another name."
+            )
+        return target
+
+    return known

@@ -95,16 +95,18 @@ def test_a_loaded_model_gives_what_the_saved_one_gave(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_loaded_model_saved_again_is_the_same_file(name: str, tmp_path: Path) -> None:
-    again = tmp_path / path_of(name).name
+    path = tmp_path / path_of(name).name
     with tf.custom_object_scope(CUSTOM):
         model = load(name)
-        model.save(again)
+        model.save(path)
         config = model.get_config()
-    written = document(again)["config"]
-    expected = read(name)[0].get("again", document(path_of(name))["config"])
+    written = document(path)["config"]
+    # the size of a batch, which says nothing, is written no more
+    again = read(name)[0].get("again", {"build": None})
+    expected = {**document(path_of(name))["config"], "build": again["build"]}
     assert json.dumps(written, ensure_ascii=False) == json.dumps(expected, ensure_ascii=False)
     assert json.dumps(config) == json.dumps(expected["model"]["config"])
-    before, after = stored(path_of(name)), stored(again)
+    before, after = stored(path_of(name)), stored(path)
     assert list(after) == list(before)
     for key, value in after.items():
         if "random_state" not in key:  # that of the process that saves

@@ -480,7 +480,9 @@ def test_the_mask_of_an_output_weighs_its_loss_and_its_metrics_as_in_keras(
 
 
 @pytest.mark.parametrize(
-    "loss", [nn.MSELoss(), nn.MSELoss(reduction="sum"), F.l1_loss, nn.HuberLoss()], ids=str
+    "loss",
+    [nn.MSELoss(), nn.MSELoss(reduction="sum"), F.l1_loss, nn.HuberLoss()],
+    ids=["mean", "sum", "function", "huber"],
 )
 @pytest.mark.parametrize("shape", [None, (6,), (6, 1), (6, 7), (6, 7, 1)], ids=str)
 def test_losses_of_pytorch_leave_masked_steps_out_too(loss: Any, shape: Any) -> None:

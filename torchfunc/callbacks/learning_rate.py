@@ -112,6 +112,11 @@ class ReduceLROnPlateau(MonitorCallback):
     def _reduce(self, epoch: int) -> None:
         rate = self.trainer.learning_rate
         if rate > self.min_lr:
+            built = getattr(getattr(self.trainer, "optimizer", None), "torch_optimizer", None)
+            groups = [] if built is None else built.param_groups
+            rates = [group["lr"] for group in groups]
             self.trainer.learning_rate = max(rate * self.factor, self.min_lr)
+            for group, before in zip(groups[1:], rates[1:], strict=True):  # each from its own rate
+                group["lr"] = max(before * self.factor, min(self.min_lr, before))
             self.say(epoch, f"learning rate reduced to {self.trainer.learning_rate:.6g}")
             self.cooldown_counter, self.wait = self.cooldown, 0

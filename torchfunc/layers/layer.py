@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from typing_extensions import Never, Self
 
 from torchfunc import registry, regularizers, signatures
-from torchfunc.config import argument_names, bound_arguments, described, parameters
+from torchfunc.config import (
+    argument_names,
+    bound_arguments,
+    described,
+    parameters,
+    reading,
+    revived,
+    writes_once,
+)
 from torchfunc.errors import (
     GraphError,
     SavingError,
@@ -143,7 +151,7 @@ class Layer(Weights):
         self.__dict__.update(
             given_name=name,
             graph_name=None,
-            dtype=None if dtype is None else dtype_of(dtype),
+            dtype=_dtype_to_keep(dtype),
             activity_regularizer=regularizers.get(activity_regularizer),
             input_shape_argument=None if input_shape is None else tuple(input_shape),
             built=False,
@@ -177,7 +185,13 @@ class Layer(Weights):
     @property
     def name(self) -> str:
         """The given name; else the name in the first model that holds the layer; else one made from the class."""
-        return self.given_name or self.graph_name or symbolic.snake_case(type(self).__name__)
+        kept = self.given_name or self.graph_name or self._name_in_waiting()
+        return kept or symbolic.snake_case(type(self).__name__)
+
+    def _name_in_waiting(self) -> str | None:
+        """The name in a model that holds the layer and has drawn no graph yet."""
+        held = (item for model in self._models for item in model._modules.items())
+        return next((name for name, module in held if module is self), None)
 
     def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of this shape: a tuple, None where unknown; a list of them for several.
@@ -513,6 +527,7 @@ class Layer(Weights):
             )
         return nodes[index]
 
+    @writes_once
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data.
 
@@ -526,7 +541,17 @@ class Layer(Weights):
         values = {name: self._argument(name) for name in names}
         if values.get("activity_regularizer", self) is None:
             del values["activity_regularizer"]
-        return {name: described(value, name, owner) for name, value in values.items()}
+        if not self._keeps_lists:
+            return {name: described(value, name, owner) for name, value in values.items()}
+        return {name: self._described_for_you(name, value, owner) for name, value in values.items()}
+
+    def _described_for_you(self, name: str, value: Any, owner: str) -> Any:
+        """An argument of a class of yours: a function under its mark, where it was not given by its name."""
+        known = (
+            registry.activations.name_of(value) or registry.custom_name_of(value) if callable(value) else None
+        )
+        by_name = known is not None and self._config_arguments.get(name) == known
+        return known if by_name else described(value, name, owner, marked=True)
 
     def _argument(self, name: str) -> Any:
         """The value of a constructor argument: the attribute of that name, else what was passed, else the default."""
@@ -552,7 +577,10 @@ class Layer(Weights):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A layer with these constructor arguments."""
-        return cls(**config)
+        if not cls._keeps_lists:
+            return cls(**config)
+        with reading():
+            return cls(**{name: revived(value, f"$.{name}") for name, value in config.items()})
 
     def extra_repr(self) -> str:
         """The constructor arguments that were given, and differ from their defaults."""
@@ -569,6 +597,14 @@ class Layer(Weights):
         # torch.jit and inspect.getmembers read every name that is listed, and stumble where one raises
         names = set(super().__dir__())  # type: ignore[no-untyped-call]
         return sorted(names if len(self._calls()) == 1 else names - {"input", "output"})
+
+
+def _dtype_to_keep(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """The dtype of a layer that was given this one: one of PyTorch's defaults that is not the usual one stays."""
+    if dtype is not None:
+        return dtype_of(dtype)
+    usual = torch.get_default_dtype()
+    return None if usual is torch.float32 else usual
 
 
 def _input_of(node: Any) -> Any:

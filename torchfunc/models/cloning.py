@@ -8,12 +8,13 @@ from typing import Any
 from torch import nn
 
 from torchfunc import registry
-from torchfunc.config import described, made
+from torchfunc.config import described, in_either_order, made
 from torchfunc.errors import GraphError, explain
 from torchfunc.graph.graph import Graph
 from torchfunc.graph.run import inputs_like, picked, recorded, results
 from torchfunc.graph.symbolic import SymbolicTensor
 from torchfunc.layers.layer import Layer
+from torchfunc.models.loading import take_dtypes
 from torchfunc.models.model import Model
 from torchfunc.tree import leaves
 
@@ -50,12 +51,22 @@ def clone_model(
     known = {name: kind for name, kind in classes.items() if name not in set(registry.layers)}
     with registry.custom_object_scope({**known, **(custom_objects or {})}):
         if input_tensors is None and clone_function is None:
-            return type(model).from_config(model.get_config())
+            clone = in_either_order(lambda: type(model).from_config(model.get_config()))
+            return _like(model, clone)
         return _called_anew(model, input_tensors, clone_function or _same_config)
 
 
+def _like(model: Model, clone: Any) -> Any:
+    """A clone whose weights have the dtypes of the model's, and are trained where those are."""
+    take_dtypes(clone, model.state_dict())
+    trained = dict(model.named_parameters(remove_duplicate=False))
+    for name, each in clone.named_parameters(remove_duplicate=False):
+        each.requires_grad_(trained[name].requires_grad if name in trained else each.requires_grad)
+    return clone
+
+
 def _same_config(module: nn.Module) -> nn.Module:
-    return made(described(module, type(module).__name__), "clone_model", "layer")
+    return made(described(module, type(module).__name__), "clone_model")
 
 
 def _called_anew(model: Model, inputs: Any, new: Callable[[Any], Any]) -> Model:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import registry
-from torchfunc.config import described, made, plain
+from torchfunc.config import described, in_either_order, made, plain
 from torchfunc.errors import CompileError, ConfigError, WeightMismatchError, explain, shorten
 from torchfunc.graph.graph import Graph
 from torchfunc.layers.layer import Layer
@@ -24,6 +24,9 @@ OPTIMIZER = "optimizer/"
 def save_model(model: Any, filepath: str | Path, *, overwrite: bool = True) -> None:
     """Write a whole model; see `Model.save`."""
     config: dict[str, Any] = {"model": described(model, model.name), "build": _build_config(model)}
+    if not _says_what_is_trained(model):
+        parameters = model.named_parameters(remove_duplicate=False)
+        config["frozen"] = [name for name, each in parameters if not each.requires_grad]
     tensors = dict(_contiguous(model.state_dict()))
     if model.trainer is not None:
         config["compile"] = model.trainer.get_config()
@@ -64,7 +67,10 @@ def load_model(
         with without_initializing():
             model = _made(found.config)
         weights = {name: each for name, each in found.tensors.items() if not name.startswith(OPTIMIZER)}
+        take_dtypes(model, weights)
         fill(model, weights)
+        _tie(model, weights)
+        _freeze(model, found.config.get("frozen"))
         if device is not None:
             model.to(device)
         if compile and found.config.get("compile") is not None:
@@ -74,20 +80,77 @@ def load_model(
 
 def _check(config: dict[str, Any], specs: Mapping[str, Any]) -> None:
     """Compare the tensors that the config needs with those in the header, before any is allocated."""
-    if set(config) - {"model", "build", "compile", "training"} or "model" not in config:
+    if set(config) - {"model", "build", "frozen", "compile", "training"} or "model" not in config:
         raise ConfigError(
             f"$: expected the keys model, build, compile and training, got {shorten(sorted(config))}."
         )
     with torch.device("meta"):
-        expected = {
-            name: (tuple(each.shape), each.dtype) for name, each in _made(config).state_dict().items()
-        }
+        model = _made(config)
+    expected = {name: (tuple(each.shape), each.dtype) for name, each in model.state_dict().items()}
     stored = {
         name: (tuple(shape), dtype)
         for name, (shape, dtype) in specs.items()
         if not name.startswith(OPTIMIZER)
     }
+    # floats come in the dtype in which the model was saved, as after `model.double()`
+    for name, (shape, dtype) in expected.items():
+        if name in stored and dtype.is_floating_point and stored[name][1].is_floating_point:
+            expected[name] = (shape, stored[name][1])
     _compare(expected, stored)
+    _freeze(model, config.get("frozen"))
+
+
+def take_dtypes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Turn each weight to the dtype that it was saved in."""
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        own = {**module._parameters, **module._buffers}
+        for name, tensor in own.items():
+            stored = tensors.get(f"{prefix}.{name}" if prefix else name)
+            if tensor is not None and stored is not None and tensor.dtype != stored.dtype:
+                tensor.data = tensor.data.to(stored.dtype)
+
+
+def _tie(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Make one parameter of those that were saved as one tensor under several names."""
+    first: dict[int, nn.Parameter] = {}
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        for name, each in module._parameters.items():
+            stored = tensors.get(f"{prefix}.{name}" if prefix else name)
+            if each is not None and stored is not None:
+                module._parameters[name] = first.setdefault(id(stored), each)
+
+
+def _says_what_is_trained(module: nn.Module, above: bool = True) -> bool:
+    """Whether a config says of each parameter whether it is trained: by the `trainable` of layers and models."""
+    trained = above and (not isinstance(module, Layer) or module._trainable)
+    graph = isinstance(getattr(module, "graph", None), Graph)
+    own = [each.requires_grad for each in module._parameters.values() if each is not None]
+    if graph:  # what is the model's own stands with the table
+        return (trained or not any(own)) and all(
+            _says_what_is_trained(each, trained) for each in module._modules.values() if each is not None
+        )
+    children = [each for each in module.modules() if each is not module]
+    if children:  # in how far a `trainable` of its reaches them is its own affair
+        layers = [each for each in (module, *children) if isinstance(each, Layer)]
+        every = {each.requires_grad for each in module.parameters()} | {each._trainable for each in layers}
+        return every <= {above}
+    return all(each is trained for each in own)
+
+
+def _freeze(model: nn.Module, names: Any) -> None:
+    """Train every parameter but these, where a file says so.
+
+    Raises:
+        ConfigError: something else than names of parameters.
+    """
+    if names is None:
+        return
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    if not isinstance(names, list) or not all(isinstance(each, str) and each in parameters for each in names):
+        raise ConfigError(f"$.frozen: expected names of parameters, got {shorten(names)}.")
+    frozen = set(names)
+    for name, each in parameters.items():
+        each.requires_grad_(name not in frozen)
 
 
 def _compare(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
@@ -110,7 +173,11 @@ def _spec(spec: Any) -> str:
 
 def _made(config: dict[str, Any]) -> Any:
     """The model that a config says, with its weights made for the shapes that it was built for."""
-    model = made(config["model"], "$.model", "model")
+    return in_either_order(lambda: _made_so(config))
+
+
+def _made_so(config: dict[str, Any]) -> Any:
+    model = made(config["model"], "$.model")
     if not isinstance(model, Layer) or not hasattr(model, "_build_from"):
         raise ConfigError(f"$.model: expected a model, got {type(model).__name__}.")
     build = config.get("build")
@@ -145,7 +212,7 @@ def _build_config(model: Any) -> Any:
     if model.graph is not None or model.built_for is None:
         return None
     return map_leaves(
-        lambda spec: " ".join([plain(spec.dtype), *map(str, spec.shape)]),
+        lambda spec: " ".join([plain(spec.dtype), *map(str, (None, *spec.shape[1:]))]),
         model.built_for,
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copyreg
 import json
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.config import described
+from torchfunc.config import described, reading, writes_once
 from torchfunc.errors import DataError, GraphError, UnknownNameError
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
@@ -65,6 +66,7 @@ class Model(MaskedCalls, Training):
     is_leaf_in_fx = False
     _base: type[Model]
     _live: Live | None = None
+    _without_graph: ClassVar[tuple[str, str]] = ("its forward is written by hand", "Model(inputs, outputs)")
     # torch.jit reads every attribute of a module that it traces, and some of these have none to give
     __jit_ignored_attributes__: ClassVar[list[str]]
 
@@ -159,15 +161,16 @@ class Model(MaskedCalls, Training):
     def _drawn_graph(self) -> Code:
         graph = self.graph
         if graph is None:
-            raise GraphError(f"The model {self.name!r} has no graph: its forward is written by hand.")
+            why, fix = self._without_graph
+            raise GraphError(f"The model {self.name!r} has no graph: {why}. Fix: {fix}.")
         return emit(graph)
 
     def _require_graph(self, what: str) -> Graph:
         graph = self.graph
         if graph is None:
+            why, fix = self._without_graph
             raise GraphError(
-                f"{type(self).__name__} {self.name!r} has no graph, so it has no {what}: its forward is written by hand. "
-                "Fix: Model(inputs, outputs)."
+                f"{type(self).__name__} {self.name!r} has no graph, so it has no {what}: {why}. Fix: {fix}."
             )
         return graph
 
@@ -389,6 +392,7 @@ class Model(MaskedCalls, Training):
             table = summary.summarize(graph, {**dict(self.named_children()), "": self}, **options)  # type: ignore[arg-type]
         (print_fn or print)(str(table))
 
+    @writes_once
     def get_config(self) -> dict[str, Any]:
         """The whole architecture as plain data: layers, calls, inputs and outputs.
 
@@ -420,8 +424,8 @@ class Model(MaskedCalls, Training):
         """
         if "calls" not in config:
             with registry.custom_object_scope(custom_objects):
-                return cls(**config)
-        with registry.custom_object_scope(custom_objects):
+                return super().from_config(config)
+        with registry.custom_object_scope(custom_objects), reading():
             restored = saved.from_json(config)
         return cls._from_parts(restored.drawn, restored.name, restored.trainable)
 
@@ -430,7 +434,8 @@ class Model(MaskedCalls, Training):
         base = getattr(cls, "_base", cls)
         model = base.__new__(base)
         Model.__init__(model, name=name, trainable=trainable)
-        model._assemble(drawn)
+        with keeping_trained(drawn.modules.values()):
+            model._assemble(drawn)
         return model
 
     @property
@@ -500,6 +505,24 @@ class Model(MaskedCalls, Training):
 # what a model without a graph has not, and so does not list
 OF_A_GRAPH = set("code input output inputs outputs input_names output_names input_shape output_shape".split())
 Model.__jit_ignored_attributes__ = [name for name in dir(Model) if isinstance(getattr(Model, name), property)]
+
+
+@contextmanager
+def keeping_trained(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Within it, a model may freeze all that it holds: layers whose config says that they are trained are after it."""
+    trained = [layer for layer in _layers_of(modules) if layer._trainable]
+    yield
+    for layer in trained:
+        layer.trainable = True
+
+
+def _layers_of(modules: Iterable[nn.Module | None]) -> Iterator[Layer]:
+    """The layers among modules, and those in the graphs among them."""
+    for module in modules:
+        if isinstance(module, Model) and module._live is not None:
+            yield from _layers_of(module._modules.values())
+        elif isinstance(module, Layer):
+            yield module
 
 
 def _in_form_of(inputs: Any, given: Any) -> tuple[Any, ...] | None:

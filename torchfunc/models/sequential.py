@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.config import described, made, plain
+from torchfunc.config import described, made, plain, reading, writes_once
 from torchfunc.errors import GraphError, NameTakenError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.graph import Names
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import Input, SymbolicTensor
-from torchfunc.layers.layer import Common
-from torchfunc.models.model import Model
+from torchfunc.layers.layer import Common, Layer
+from torchfunc.models.model import Model, keeping_trained
 from torchfunc.models.operations import InputLayer
 
 
@@ -41,6 +42,10 @@ class Sequential(Model):
 
     _takes_emitted_forward = True
     _shows_masks = False
+    _without_graph = (
+        "the shape of its input is not known yet",
+        "begin with Input(shape), or call it on data",
+    )
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class Sequential(Model):
         super().__init__(**common)
         self._entry: tuple[tuple[int | None, ...], Any, str | None] | None = None
         self._chain: list[nn.Module] = []
+        self._names: list[str] = []
         if layers is not None and not isinstance(layers, Iterable):
             raise GraphError(
                 explain(
@@ -120,13 +126,17 @@ class Sequential(Model):
             shape, dtype, name = self._entry
             inputs = Input(batch_shape=shape, dtype=dtype, name=name)
             outputs: Any = inputs
-            for layer in self._chain:
-                outputs = symbolic_call(layer, (outputs,), {})
-            self._assemble(between(inputs, outputs, reserved=MODULE_ATTRIBUTES))
+            with _named(dict(zip(dict.fromkeys(self._chain), self._names, strict=False))):
+                for layer in self._chain:
+                    outputs = symbolic_call(layer, (outputs,), {})
+                drawn = between(inputs, outputs, reserved=MODULE_ATTRIBUTES)
+            self._assemble(drawn)
             return
         names = Names()
-        for layer in self._chain:
+        for layer in dict.fromkeys(self._chain):
             self._modules[names.new(symbolic.name_of(layer))] = layer
+            if isinstance(layer, Layer) and self not in layer._models:
+                layer._models.add(self)
 
     def build(self, input_shape: Any) -> None:
         """Draw the graph for inputs of this shape, with the batch."""
@@ -158,6 +168,7 @@ class Sequential(Model):
         """The layers, without the Input."""
         return [each for each in super().layers if not isinstance(each, InputLayer)]
 
+    @writes_once
     def get_config(self) -> dict[str, Any]:
         """The layers as plain data, and the input where it is known."""
         config: dict[str, Any] = {"name": self.given_name, "trainable": self._trainable}
@@ -170,17 +181,46 @@ class Sequential(Model):
             }
         names = {id(module): name for name, module in self._modules.items()}
         config["layers"] = [described(layer, names[id(layer)]) for layer in self._chain]
+        chain = list(dict.fromkeys(self._chain))
+        if any(
+            isinstance(each, Layer) and each._argument("name") not in (None, names[id(each)])
+            for each in chain
+        ):
+            # another model named the layer first, and its config says that name
+            config["names"] = [names[id(each)] for each in chain]
         return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        with registry.custom_object_scope(custom_objects):
+        with registry.custom_object_scope(custom_objects), reading():
             entry = config.get("input")
             inputs = (
                 []
                 if entry is None
                 else [Input(batch_shape=entry["shape"], dtype=entry["dtype"], name=entry["name"])]
             )
-            chain = [made(each, f"$.layers[{index}]", "layer") for index, each in enumerate(config["layers"])]
+            chain = [made(each, f"$.layers[{index}]") for index, each in enumerate(config["layers"])]
             base = getattr(cls, "_base", cls)
-            return base([*inputs, *chain], name=config.get("name"), trainable=config.get("trainable", True))
+            names = dict(zip(dict.fromkeys(chain), config.get("names", []), strict=False))
+            with keeping_trained(chain), _named(names):
+                model = base(
+                    [*inputs, *chain], name=config.get("name"), trainable=config.get("trainable", True)
+                )
+            model._names = list(names.values())
+            return model
+
+
+@contextmanager
+def _named(names: Mapping[nn.Module, str]) -> Iterator[None]:
+    """Within it, these modules are called so, whatever else they are called."""
+    before = {module: vars(module).get("given_name") for module in names}
+    for module, name in names.items():
+        module.__dict__["given_name"] = name
+    try:
+        yield
+    finally:
+        for module, given in before.items():
+            if isinstance(module, Layer):
+                module.given_name = given
+            else:
+                del module.__dict__["given_name"]

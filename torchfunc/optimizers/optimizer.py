@@ -71,6 +71,9 @@ class Optimizer(Configurable):
     hyperparameters: ClassVar[tuple[str, ...]] = ()
     flat: ClassVar[tuple[str, ...]] = ()
     __signature__ = signatures.WrittenOut()
+    built_by_hand = (
+        False  # whether `torch_optimizer` was made by a call of the user's, with groups of the user's
+    )
 
     def __init__(
         self,
@@ -117,7 +120,7 @@ class Optimizer(Configurable):
 
     def build(self, params: Iterable[Any]) -> Stepper:
         """PyTorch's optimizer over `params`: parameters, named parameters or groups of them."""
-        self.torch_optimizer = Stepper(self, params)
+        self.torch_optimizer, self.built_by_hand = Stepper(self, params), True
         return self.torch_optimizer
 
     def apply(self, grads: Iterable[Tensor | None], params: Iterable[Tensor] | None = None) -> None:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer as TorchOptimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from torchfunc.errors import CompileError, explain
+
 Slots = dict[str, list[Tensor]]
 
 
@@ -182,6 +184,8 @@ class Stepper(TorchOptimizer):
         if not params:
             return None
         if self.rule.schedule is not None:
+            if "initial_lr" in group:
+                raise _two_schedules(self.rule)
             group["lr"] = self.rule.schedule(group["iterations"])
         grads = [p.grad if p.grad.layout is torch.strided else p.grad.to_dense() for p in params]
         slots = self._slots(params, self.rule.slots(group))
@@ -299,6 +303,17 @@ class Stepper(TorchOptimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._flat = {}
         super().__setstate__(state)
+
+
+def _two_schedules(rule: Rule) -> CompileError:
+    return CompileError(
+        explain(
+            type(rule).__name__,
+            got="a torch.optim.lr_scheduler beside a learning rate that is a schedule",
+            why="the schedule sets the rate at every step, so that the scheduler would do nothing",
+            fix="make the optimizer with a number, learning_rate=0.1, or leave the scheduler out",
+        )
+    )
 
 
 def _bare(method: Callable[..., Any]) -> Callable[..., Any]:

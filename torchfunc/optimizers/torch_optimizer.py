@@ -23,6 +23,7 @@ class TorchOptimizer:
         self.source = source
         made = isinstance(source, torch.optim.Optimizer)
         self.torch_optimizer: torch.optim.Optimizer | None = source if made else None
+        self.built_by_hand = made
         self.name = _name_of(source)
 
     def build(self, params: Iterable[Any]) -> torch.optim.Optimizer:
@@ -40,7 +41,7 @@ class TorchOptimizer:
                     f"Optimizer {self.name!r}", got=f"{shorten(made)}", expected="a torch.optim.Optimizer"
                 )
             )
-        self.torch_optimizer = made
+        self.torch_optimizer, self.built_by_hand = made, True
         return made
 
     @property

@@ -40,6 +40,11 @@ class RunningMean:
         self._fold()
         return self._total / self.count  # type: ignore[no-any-return]
 
+    @property
+    def last(self) -> Tensor:
+        """What was added last."""
+        return self._values[-1]
+
     def _fold(self) -> None:
         if self._values:
             self._total = (

@@ -39,12 +39,14 @@ def over_epochs(
     events.call("on_train_begin", {})
     for epoch in range(plan.first, plan.epochs):
         step.optimization.ready()
+        step.epoch = epoch
+        step.watch.begin_epoch(step.optimization.built)
         display.epoch(epoch, plan.epochs)
         events.call("on_epoch_begin", epoch, {})
         step.module.train()
         display.start(train.steps)
         done, logs = over_batches(step, step.act("train"), train.epoch(epoch), "train", events, display)
-        step.epoch = epoch + 1
+        step.epoch, step.done = epoch + 1, 0
         if validation is not None and plan.validates_after(epoch):
             display.pause(done, logs)
             _, measured = measure(step, validation.epoch(0), events)
@@ -91,6 +93,7 @@ def over_batches(
         result = act(batch)
         if mode == "train":
             step.count += 1
+            step.done += 1
         if end:
             current = {"outputs": result} if predicts else step.logs(result)
             for tell in end:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,7 +30,11 @@ class Optimization:
         self.optimizer: Any = optimizers.get(identifier)
         self.built: torch.optim.Optimizer | None = None
         self.parameters: list[nn.Parameter] = []
+        self._trainable: list[nn.Parameter] = []
         self._saved: Mapping[str, Any] | None = None
+        self._given = identifier if isinstance(identifier, torch.optim.Optimizer) else None
+        known = {id(each) for each in module.parameters()}
+        self._known = [each for each in held_by(self._by_hand()) if id(each) in known]
         source = getattr(self.optimizer, "source", None)
         if isinstance(source, torch.optim.LBFGS) or source is torch.optim.LBFGS:
             why = "it computes the loss several times a step"
@@ -47,19 +51,54 @@ class Optimization:
         trainable = [each for each in self.module.parameters() if each.requires_grad]
         if not trainable:
             raise self._nothing_to_train()
-        if self.built is not None and list(map(id, trainable)) == list(map(id, self.parameters)):
+        if self.built is not None and list(map(id, trainable)) == list(map(id, self._trainable)):
             return
-        state = self._saved if self.built is None else optimizer_state(self.built, self.module)
-        before, self.built = self.built, self.optimizer.build(trainable)
-        self.parameters, self._saved = trainable, None
+        state = self._saved if self.built is None else self.state()
+        before, self.built = self.built, self._built_for(trainable)
+        self._trainable, self._saved = trainable, None
         if state is not None and before is not self.built:
             load_optimizer_state(self.built, self.module, state)
-        held = {id(each) for group in self.built.param_groups for each in group["params"]}
-        if held.isdisjoint(map(id, trainable)):
+        held = held_by(self.built)
+        ours = {id(each) for each in trainable}
+        if ours.isdisjoint(map(id, held)):
             got = "an optimizer that holds none of the module's parameters"
             raise CompileError(
                 explain("optimizer", got=got, fix="make it with module.parameters(), or give its class")
             )
+        # one of the user's may hold more than the module does, such as the weights of a loss
+        self.parameters = trainable + [each for each in held if id(each) not in ours]
+
+    def _by_hand(self) -> torch.optim.Optimizer | None:
+        """The optimizer that the user built, with the groups that the user wanted; None where that is ours to do."""
+        by_hand = getattr(self.optimizer, "built_by_hand", False)
+        built = self.optimizer.torch_optimizer if by_hand else None
+        mine = {id(each) for each in self.module.parameters()}
+        return self._given or (None if mine.isdisjoint(map(id, held_by(built))) else built)
+
+    def _built_for(self, trainable: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer of the user, or one for these parameters.
+
+        Raises:
+            CompileError: the user's holds parameters that were replaced in the module, and not the new ones.
+        """
+        by_hand = self._by_hand()
+        if by_hand is None:
+            made: torch.optim.Optimizer = self.optimizer.build(trainable)
+            self.optimizer.built_by_hand = False
+            return made
+        names = {id(each): name for name, each in self.module.named_parameters()}
+        held = {id(each) for each in held_by(by_hand)}
+        new = next((names[id(each)] for each in trainable if id(each) not in held), None)
+        if new is not None and any(id(each) not in names for each in self._known):
+            raise CompileError(
+                explain(
+                    "optimizer",
+                    got="parameters that are no longer the module's",
+                    why=f"a layer was replaced since, and {new!r} would not be trained",
+                    fix="compile again, with an optimizer that is made of module.parameters()",
+                )
+            )
+        return by_hand
 
     def _nothing_to_train(self) -> CompileError:
         frozen = sum(1 for _ in self.module.parameters())
@@ -76,9 +115,12 @@ class Optimization:
 
     def state(self) -> Mapping[str, Any] | None:
         """What the optimizer remembers, by the names of the parameters; None before it is built."""
-        given = getattr(self.optimizer, "source", None)
-        made = given if self.built is None and isinstance(given, torch.optim.Optimizer) else self.built
-        return self._saved if made is None else optimizer_state(made, self.module)
+        made = self._by_hand() if self.built is None else self.built
+        if made is None:
+            return self._saved
+        held = {id(each) for each in held_by(made)}
+        whole = all(id(each) in held for each in self._trainable or self.module.parameters())
+        return {**optimizer_state(made, self.module), "whole": whole}
 
     def load(self, state: Mapping[str, Any] | None) -> None:
         """Take what `state` gave, now or when the parameters are known."""
@@ -91,6 +133,11 @@ class Optimization:
         """At the end of a training: put averaged weights in their place, if the optimizer keeps any."""
         if getattr(self.optimizer, "use_ema", False):
             self.optimizer.finalize_variable_values()
+
+
+def held_by(optimizer: Optimizer | None) -> list[Any]:
+    """The parameters of an optimizer, of all its groups."""
+    return [] if optimizer is None else [each for group in optimizer.param_groups for each in group["params"]]
 
 
 def optimizer_state(optimizer: Optimizer, module: nn.Module) -> dict[str, Any]:
@@ -110,6 +157,29 @@ def optimizer_state(optimizer: Optimizer, module: nn.Module) -> dict[str, Any]:
         for group in saved["param_groups"]
     ]
     return {"slots": slots, "groups": groups}
+
+
+def copied_state(module: nn.Module, optimizer: Optimizer) -> Callable[[], None]:
+    """Weights, buffers and the state of the optimizer, copied to the host; called, it puts them back."""
+    tensors = [
+        (each, each.detach().to("cpu", copy=True)) for each in (*module.parameters(), *module.buffers())
+    ]
+    state = optimizer_state(optimizer, module)
+    state["slots"] = {
+        name: {
+            key: value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
+            for key, value in slot.items()
+        }
+        for name, slot in state["slots"].items()
+    }
+
+    @torch.no_grad()
+    def put_back() -> None:
+        for tensor, copy in tensors:
+            tensor.copy_(copy)
+        load_optimizer_state(optimizer, module, state)
+
+    return put_back
 
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +205,7 @@ def _is_plain(value: Any) -> bool:
 def load_optimizer_state(optimizer: Optimizer, module: nn.Module, state: Mapping[str, Any]) -> None:
     """Give an optimizer what `optimizer_state` told of one; parameters that it does not name begin anew."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    _regroup(optimizer, names, state["groups"])
+    _regroup(optimizer, names, state["groups"], whole=state.get("whole", True))
     target = optimizer.state_dict()
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     slots = {}
@@ -152,16 +222,27 @@ def load_optimizer_state(optimizer: Optimizer, module: nn.Module, state: Mapping
     optimizer.load_state_dict({**target, "state": slots, "param_groups": groups})
 
 
-def _regroup(optimizer: Optimizer, names: Mapping[int, str], saved: Sequence[Mapping[str, Any]]) -> None:
-    """Divide the parameters of an optimizer that was made anew, in one group, as they were divided before."""
-    if len(optimizer.param_groups) != 1 or len(saved) < 2:
+def _regroup(
+    optimizer: Optimizer, names: Mapping[int, str], saved: Sequence[Mapping[str, Any]], *, whole: bool
+) -> None:
+    """Divide the parameters of an optimizer that was made anew, in one group, as they were divided before.
+
+    Args:
+        optimizer: made anew.
+        names: those of the parameters.
+        saved: the groups of before.
+        whole: whether they held all that was trainable; else what they do not name stays out.
+    """
+    if len(optimizer.param_groups) != 1 or (len(saved) < 2 and whole):
         return
-    (whole,) = optimizer.param_groups
+    (only,) = optimizer.param_groups
     place = {name: index for index, group in enumerate(saved) for name in group["params"]}
     divided: list[list[Tensor]] = [[] for _ in saved]
-    for parameter in whole["params"]:
-        divided[place.get(names.get(id(parameter), ""), 0)].append(parameter)
-    optimizer.param_groups[:] = [{**whole, "params": parameters} for parameters in divided]
+    for parameter in only["params"]:
+        found = place.get(names.get(id(parameter), ""), 0 if whole else None)
+        if found is not None:
+            divided[found].append(parameter)
+    optimizer.param_groups[:] = [{**only, "params": parameters} for parameters in divided]
 
 
 def _copied(value: Any, parameter: Tensor) -> Any:
@@ -174,9 +255,11 @@ def _copied(value: Any, parameter: Tensor) -> Any:
 def _restored(group: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
     """The saved settings in the types of the group's own."""
     return {
-        key: _typed(value, group[key])
+        key: _typed(value, group.get(key))
         for key, value in saved.items()
-        if key in group and key not in ("params", "param_names")
+        if (key in group and key not in ("params", "param_names"))
+        # a torch.optim.lr_scheduler that goes on asks for it
+        or key == "initial_lr"
     }
 
 

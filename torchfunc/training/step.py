@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from torchfunc.errors import CompileError, explain
+from torchfunc.errors import CompileError, DataError, explain
 from torchfunc.training.batches import Batch, Data
 from torchfunc.training.figures import read
+from torchfunc.training.finite import Watch, culprit
 from torchfunc.training.objective import NO_MASKS, Objective
 from torchfunc.training.ports import Ports, ports_of_outputs
 from torchfunc.training.state import Optimization
@@ -36,7 +38,9 @@ class Step:
 
     Attributes:
         count: the number of batches that were learned from.
-        epoch: the number of the next epoch.
+        epoch: the number of the epoch, while one is under way, or of the next.
+        done: how many batches of it are done.
+        quiet: whether a loss that is no number is passed over without a step, for a callback to see it.
     """
 
     def __init__(
@@ -55,7 +59,9 @@ class Step:
         self.device = torch.device("cpu")
         self.extras = Extras(module)
         self.masked: Sequence[int] = ()
-        self.count = self.epoch = 0
+        self.watch = Watch(module, self.device)
+        self.quiet = False
+        self.count = self.epoch = self.done = 0
         if ports.outputs is not None:
             objective.take(ports.outputs, module)
 
@@ -70,14 +76,57 @@ class Step:
         Returns:
             The logs, as tensors or numbers; None to have those of the objective.
         """
+        watch, parameters = self.watch, self.optimization.parameters
+        watch.begin_step()
         loss = self._loss(batch, learning=True)
-        for parameter in self.optimization.parameters:
+        for parameter in parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
+        if not watch.passes(loss, parameters):
+            self._no_number(self._culprit(loss.item()))
+            return None
         self.optimization.built.step()  # type: ignore[union-attr]
         if self.extras.constraints:
             self.extras.constrain()
         return None
+
+    def _no_number(self, got: str, back: str = "before this batch") -> None:
+        """Take back what the forward of a batch did whose loss or gradient is no number, and say so.
+
+        Raises:
+            DataError: unless a callback is there to end the training.
+        """
+        self.watch.back()
+        if self.quiet:
+            return
+        raise DataError(
+            explain(
+                f"Epoch {self.epoch + 1}, batch {self.done + 1}",
+                got=got,
+                expected="finite numbers",
+                why=f"nothing was learned from it: weights and optimizer are as {back}",
+                fix="look for NaN in the data of this batch, take a smaller learning rate or clipnorm=1.0 in the "
+                "optimizer, or have callbacks=[TerminateOnNaN()] end the training quietly",
+            )
+        )
+
+    def _culprit(self, loss: float) -> str:
+        """What is no number in the last batch: its loss, with the output that it comes from, or a gradient."""
+        if math.isfinite(loss):
+            name = culprit(self.module, self.optimization.parameters)
+            return f"a gradient of {name} that holds NaN or infinity"
+        losing = self.objective.losing
+        wrong = [each for each in losing if len(losing) > 1 and not each.running.last.isfinite()]
+        if not wrong and len(losing) == 1 and not self.extras.has_losses:
+            wrong = losing
+        names = ", ".join(repr(each.name) for each in wrong)
+        source = f"output{'s' * (len(wrong) > 1)} {names}" if names else "losses that the module adds"
+        return f"the loss {loss} of the {source}"
+
+    def _look(self) -> None:
+        """Where batches are not looked at one by one: whether one since the begin of the epoch was no number."""
+        if not self.watch.reads and self.watch.found():
+            self._no_number("a loss or a gradient in this batch or one before", "at the begin of the epoch")
 
     def measure(self, batch: Batch) -> Mapping[str, Any] | None:
         """Measure one batch; returns what `train` does."""
@@ -123,7 +172,9 @@ class Step:
 
     def logs(self, result: Mapping[str, Any] | None) -> Logs:
         """What a step returned, or the objective's sums, as numbers: the one place that reads the device."""
-        return self.objective.results() if result is None else read(result)
+        logs = self.objective.results() if result is None else read(result)
+        self._look()
+        return logs
 
     def settle(self, batch: Batch) -> None:
         """Choose what only the first batch can tell, before it is learned from; most objectives need none."""
@@ -159,6 +210,8 @@ class Step:
         """Put the module on its device, and look at it as it is now."""
         self.device = placed(self.module, self.wanted_device)
         self.extras = Extras(self.module)
+        self.watch = Watch(self.module, self.device)
+        self.quiet = False
         self.objective.forget_shapes()
 
     def build(self, data: Data) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import losses, metrics, optimizers
-from torchfunc.callbacks import CallbackList, History
+from torchfunc.callbacks import CallbackList, History, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.errors import CompileError, explain
 from torchfunc.training.batches import Arrays, Data, drawn_seed
@@ -163,6 +163,7 @@ class Trainer:
             "validated": validation is not None,
         }
         events = self._events(callbacks, params, history)
+        self.step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
         with self._session(display):
             over_epochs(self.step, plan, train, validation, events, display)
         return history
