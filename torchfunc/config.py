@@ -225,19 +225,18 @@ def described(value: Any, name: str, owner: str = "", *, marked: bool = False) -
 
 
 def _no_data(thing: Any, name: str, owner: str) -> SavingError:
-    own_config = f"write get_config and from_config for {owner.partition(' ')[0]}"
-    named = callable(thing) and "<lambda>" not in getattr(thing, "__name__", "<lambda>")
+    has_name = "<lambda>" not in getattr(thing, "__name__", "<lambda>")
+    fix = f"write get_config and from_config for {owner.partition(' ')[0]}"
+    if callable(thing):
+        verb = "decorate it with" if has_name else "write it as a named function under"
+        fix = f"{verb} @torchfunc.register()"
     return SavingError(
         explain(
             owner,
             got=f"{type(thing).__name__} as the argument {name!r}",
             expected="plain data, or an object that a registry knows",
             why="a file holds data and never code",
-            fix=f"decorate it with @torchfunc.register(), or {own_config}"
-            if named
-            else f"write it as a function under @torchfunc.register(), or {own_config}"
-            if callable(thing)
-            else own_config,
+            fix=fix,
         )
     )
 
@@ -274,12 +273,7 @@ _WRITTEN = {"class_name", "config"}
 
 def _function(name: Any) -> Any:
     """What a name means where `described` marked it as that of a function."""
-    known = functions.by_name()
-    if isinstance(name, str) and name not in registry.activations and name in known:
-        return known[name]
-    return registry.activations.lookup(
-        name, f"For a function of your own pass custom_objects={{{name!r}: ...}}."
-    )
+    return _named(str(name), registry.activations)
 
 
 def _module(module: nn.Module, name: str) -> dict[str, Any]:
@@ -375,7 +369,9 @@ def serialize(thing: Any, known: Registry) -> Any:
     if thing is None:
         return None
     if not isinstance(thing, type) and hasattr(thing, "get_config"):
-        return {"class_name": written_name(type(thing), known), "config": plain(thing.get_config())}
+        own = getattr(type(thing), "_registry", known)
+        kind = {"kind": own.kind} if own is not known else {}
+        return {"class_name": written_name(type(thing), own), "config": plain(thing.get_config()), **kind}
     return written_name(thing, known)
 
 
@@ -386,14 +382,16 @@ def written_name(target: Any, known: Registry, where: str = "") -> str:
         SavingError: it has none, or that of something of ours, as which it would come back.
     """
     ours = known.name_of(target)
-    name = ours or custom_name_of(target) or getattr(target, "__name__", None)
-    if name is None or name == "<lambda>":
+    name = ours or custom_name_of(target) or functions.name_of(target) or getattr(target, "__name__", None)
+    of_torch = isinstance(target, type) and target.__module__.startswith("torch.")
+    if name is None or name == "<lambda>" or of_torch:
         raise SavingError(
             explain(
                 f"The {known.kind} {shorten(target)}",
-                got="something without a name",
+                got="a class of PyTorch" if of_torch else "something without a name",
                 expected=f"a {known.kind} that a file can name",
-                fix="write it as a named function and pass custom_objects={name: function} when loading",
+                fix="take a function of torch.nn.functional, or write it as a named function "
+                "under @torchfunc.register()",
             )
         )
     # the function of a class has its name too: `losses.hinge` is `losses.Hinge`
@@ -523,20 +521,32 @@ def deserialize(config: Any, known: Registry) -> Any:
         UnknownNameError: a name that no registry holds.
     """
     if isinstance(config, str):
-        return known.lookup(config)
+        return _named(config, known)
     if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
         raise ConfigError(
             explain(known.kind, got=shorten(config), expected="a name or a dict with 'class_name'")
         )
     if config["class_name"] == "function":
-        return known.lookup(str(config.get("config")))
+        return _named(str(config.get("config")), known)
     name = config["class_name"]
+    if "kind" in config:  # a loss where a metric was expected
+        known = next((each for each in _kinds(name) if each.kind == config["kind"]), known)
     if known is registry.activations and name not in known and _is_module(name):
         return made(dict(config), known.kind)
     kind = known.lookup(name)
     if not isinstance(kind, type):
         return kind
     return constructed(kind, config.get("config") or {}, f"{known.kind} {kind.__name__!r}")
+
+
+def _named(name: str, known: Registry) -> Any:
+    """What a registry, or the list of PyTorch's functions, calls by that name: `F.mse_loss`."""
+    torchs = functions.by_name()
+    return torchs[name] if name in torchs and name not in known else known.lookup(name, _custom_way(name))
+
+
+def _custom_way(name: str) -> str:
+    return f"For a function of your own pass custom_objects={{{name!r}: ...}}." if name.isidentifier() else ""
 
 
 def _is_module(name: str) -> bool:

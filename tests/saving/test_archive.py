@@ -246,7 +246,7 @@ def nested(levels: int) -> dict[str, Any]:
         ({"f": len}, r"^\$.f: expected plain JSON, got <built-in function len>"),
         ({"name": "\ud800"}, r"^\$.name: expected text, got '\\ud800', which has half of a character"),
         ({"\udfff": 1}, r"^\$: expected keys that are text"),
-        (nested(70), "nested deeper than the limit json_depth=64"),
+        (nested(270), "nested deeper than the limit json_depth=256"),
         (nested(600), "is nested too deeply to be saved"),
     ],
 )
@@ -378,7 +378,7 @@ ATTACKS: list[tuple[str, bytes, type[SavingError], str]] = [
         "header nested",
         raw_file(b'{"a":' + b"[" * 100_000),
         LimitError,
-        "nested deeper than the limit json_depth=64",
+        "nested deeper than the limit json_depth=256",
     ),
     ("header of commas", raw_file(b'{"a":[' + b"1," * 1_000_001), LimitError, "limit json_items=1,000,000"),
     (
@@ -432,12 +432,12 @@ ATTACKS: list[tuple[str, bytes, type[SavingError], str]] = [
     ("Infinity", forged(DOCUMENT % '{"a": -Infinity}'), ConfigError, "-Infinity is not JSON"),
     ("1e999", forged(DOCUMENT % '{"a": 1e999}'), ConfigError, "1e999 is not finite"),
     ("5,000 digits", forged(DOCUMENT % ('{"a": %s}' % ("9" * 5000))), ConfigError, "does not fit 64 bits"),
-    ("nested config", forged(DOCUMENT % ('{"a":' * 70 + "1" + "}" * 70)), LimitError, "json_depth=64"),
+    ("nested config", forged(DOCUMENT % ('{"a":' * 270 + "1" + "}" * 270)), LimitError, "json_depth=256"),
     (
         "brackets in strings hide none",
-        forged(DOCUMENT % ('{"\\\\":' + "[" * 70)),
+        forged(DOCUMENT % ('{"\\\\":' + "[" * 270)),
         LimitError,
-        "json_depth=64",
+        "json_depth=256",
     ),
     ("duplicate units", forged(DOCUMENT % '{"units": 999, "units": 3}'), ConfigError, "'units' stands twice"),
     ("half a surrogate", forged(DOCUMENT % r'{"name": "\ud800"}'), ConfigError, "surrogates not allowed"),

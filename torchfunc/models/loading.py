@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,14 @@ from torch import Tensor, nn
 
 from torchfunc import registry
 from torchfunc.config import described, in_either_order, made, plain
-from torchfunc.errors import CompileError, ConfigError, WeightMismatchError, explain, shorten
+from torchfunc.errors import (
+    CompileError,
+    ConfigError,
+    NotATorchfuncFileError,
+    WeightMismatchError,
+    explain,
+    shorten,
+)
 from torchfunc.graph.graph import Graph
 from torchfunc.layers.layer import Layer
 from torchfunc.layers.weights import without_initializing
@@ -63,7 +72,7 @@ def load_model(
         WeightMismatchError: tensors that are not the ones that the model needs.
     """
     with registry.custom_object_scope(custom_objects), torch.random.fork_rng(devices=[]):
-        found = archive.read(filepath, check=_check)
+        found = archive.read(filepath, check=partial(_check, filepath))
         with without_initializing():
             model = _made(found.config)
         weights = {name: each for name, each in found.tensors.items() if not name.startswith(OPTIMIZER)}
@@ -78,11 +87,15 @@ def load_model(
     return model
 
 
-def _check(config: dict[str, Any], specs: Mapping[str, Any]) -> None:
+def _check(filepath: str | Path, config: dict[str, Any], specs: Mapping[str, Any]) -> None:
     """Compare the tensors that the config needs with those in the header, before any is allocated."""
+    if not config:
+        raise NotATorchfuncFileError(
+            f"'{filepath}' holds weights and no model. Fix: build the model, then model.load_weights(path)."
+        )
     if set(config) - {"model", "build", "frozen", "compile", "training"} or "model" not in config:
         raise ConfigError(
-            f"$: expected the keys model, build, compile and training, got {shorten(sorted(config))}."
+            f"$: expected the keys model, build, frozen, compile and training, got {shorten(sorted(config))}."
         )
     with torch.device("meta"):
         model = _made(config)
@@ -153,7 +166,7 @@ def _freeze(model: nn.Module, names: Any) -> None:
         each.requires_grad_(name not in frozen)
 
 
-def _compare(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+def _compare(expected: Mapping[str, Any], stored: Mapping[str, Any], fix: str = "") -> None:
     problems = [f"{name!r} is missing" for name in expected if name not in stored]
     problems += [f"{shorten(name)} is unknown" for name in stored if name not in expected]
     problems += [
@@ -163,7 +176,8 @@ def _compare(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
     ]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise WeightMismatchError(f"The tensors do not fit the model: {'; '.join(problems[:5])}{more}.")
+        way = f" Fix: {fix}." if fix else ""
+        raise WeightMismatchError(f"The tensors do not fit the model: {'; '.join(problems[:5])}{more}.{way}")
 
 
 def _spec(spec: Any) -> str:
@@ -269,7 +283,7 @@ def save_weights(model: nn.Module, filepath: str | Path, *, overwrite: bool = Tr
     archive.write(filepath, {}, _contiguous(model.state_dict()), overwrite=overwrite)
 
 
-def load_weights(model: nn.Module, filepath: str | Path) -> None:
+def load_weights(model: nn.Module, filepath: str | Path, *, skip_mismatch: bool = False) -> None:
     """Read the weights of any module from any safetensors file; see `Model.load_weights`."""
     tensors = {
         name: each for name, each in archive.read_tensors(filepath).items() if not name.startswith(OPTIMIZER)
@@ -285,11 +299,37 @@ def load_weights(model: nn.Module, filepath: str | Path) -> None:
                 fix="call the model once, or build it",
             )
         )
-    _compare(expected, {name: (tuple(each.shape), each.dtype) for name, each in tensors.items()})
-    fill(model, tensors)
+    stored = {name: (tuple(each.shape), each.dtype) for name, each in tensors.items()}
+    if skip_mismatch:
+        tensors = _fitting(expected, stored, tensors)
+    else:
+        _compare(
+            expected,
+            stored,
+            "load_weights(path, skip_mismatch=True) leaves the layers that differ as they are",
+        )
+    fill(model, tensors, strict=False)
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def _fitting(
+    expected: Mapping[str, Any], stored: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The tensors of the modules of which all fit, with a warning that says which do not."""
+
+    def owner(name: str) -> str:
+        return name.rpartition(".")[0]
+
+    differing = {name for name in (*expected, *stored) if expected.get(name) != stored.get(name)}
+    left = {owner(name) for name in differing}
+    if left:
+        names = ", ".join(sorted(each or "the model itself" for each in left))
+        warnings.warn(
+            f"load_weights left these as they were, since their tensors differ: {names}.", stacklevel=4
+        )
+    return {name: each for name, each in tensors.items() if name in expected and owner(name) not in left}
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], *, strict: bool = True) -> None:
     """`load_state_dict` with all its tensors, known to fit, at a cost linear in their number.
 
     PyTorch's own looks through all the tensors of a module once for each of its children. So the tensors of
@@ -299,7 +339,7 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     while waiting:
         owner, given = waiting.pop()
         if not isinstance(getattr(owner, "graph", None), Graph):
-            owner.load_state_dict(given)
+            owner.load_state_dict(given, strict=strict)
             continue
         own = {**owner._parameters, **owner._buffers}
         held: dict[str, dict[str, Tensor]] = {}

@@ -477,13 +477,17 @@ class Model(MaskedCalls, Training):
         """Write the weights alone to a `.safetensors` file, under the names of `state_dict`."""
         loading.save_weights(self, filepath, overwrite=overwrite)
 
-    def load_weights(self, filepath: str | Path) -> None:
+    def load_weights(self, filepath: str | Path, skip_mismatch: bool = False) -> None:
         """Read weights from any `.safetensors` file with the names and shapes of `state_dict`.
+
+        Args:
+            filepath: a file that `save_weights`, `save` or another tool wrote.
+            skip_mismatch: whether layers whose weights differ in name or shape stay as they are, with a warning.
 
         Raises:
             WeightMismatchError: names or shapes differ; nothing is changed then.
         """
-        loading.load_weights(self, filepath)
+        loading.load_weights(self, filepath, skip_mismatch=skip_mismatch)
 
     def __reduce__(self) -> Any:
         graph = self.graph

@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from torchfunc.errors import ConfigError, NotATorchfuncFileError, SavingError, shorten
+from torchfunc.errors import ConfigError, LimitError, NotATorchfuncFileError, SavingError, shorten
 from torchfunc.saving.atomic import Pieces, made_folder, replace_files
 from torchfunc.saving.header import DTYPES, MAX_RANK, Limits, is_name, parse_header, parse_json
 from torchfunc.saving.source import CHECKSUMS, DOCUMENT, FORMAT, VERSION, Source, Specs, checksum
@@ -256,7 +256,12 @@ def _to_bytes(document: dict[str, Any], tensors: dict[str, Tensor], limits: Limi
     header += b" " * (-len(header) % 8)  # The data begin aligned.
     # Nothing is written that would be refused when it is read.
     parse_header(header, "This archive", limits)
-    parse_json(text.encode(), "The config", limits)
+    try:
+        parse_json(text.encode(), "The config", limits)
+    except LimitError as error:
+        raise LimitError(
+            f"{error} Fix: a smaller model, or keep the weights alone with save_weights."
+        ) from None
     return [len(header).to_bytes(8, "little"), header, plain[begin:]]
 
 

@@ -52,7 +52,7 @@ class Limits:
 
     header_bytes: int = 16 << 20
     json_items: int = 1_000_000
-    json_depth: int = 64
+    json_depth: int = 256
     tensors: int = 1 << 16
 
 
