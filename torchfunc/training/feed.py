@@ -124,7 +124,7 @@ class Feed:
                     checks.check_rows(tensor, port.name, port.table)
         if y is None and sample_weight is None and class_weight is None:
             return Batch(inputs, [], None, size, form)
-        objective = self.step.known(Batch(inputs, [], None, size, form), shapes=look)
+        objective = self.step.known(Batch(inputs, [], None, size, form), y, shapes=look)
         targets = self._targets(y, objective, look) if y is not None else []
         weights = self._weights(sample_weight, class_weight, targets, objective)
         others = {

@@ -38,7 +38,7 @@ def over_epochs(
     logs: Logs = {}
     events.call("on_train_begin", {})
     for epoch in range(plan.first, plan.epochs):
-        step.optimization.ready()
+        step.ready()
         step.epoch = epoch
         step.watch.begin_epoch(step.optimization.built)
         display.epoch(epoch, plan.epochs)

@@ -119,13 +119,20 @@ class Objective:
         return named
 
     def loss(self, outputs: Sequence[Tensor], batch: Batch, extra: Sequence[Tensor] = ()) -> Tensor | None:
-        """The loss of a batch: the weighted sum over the outputs, and what the module itself adds.
+        """The loss of a batch, taken into account: the weighted sum over the outputs, and what the module adds.
 
         None if there is neither.
 
         Raises:
             DataError: an output with a loss has no target.
         """
+        total = self.sum(outputs, batch, extra)
+        if total is not None:
+            self.total.add(total, batch.size)
+        return total
+
+    def sum(self, outputs: Sequence[Tensor], batch: Batch, extra: Sequence[Tensor] = ()) -> Tensor | None:
+        """The loss of a batch, which its figure does not hear of yet."""
         parts = [head.value(outputs[head.index], batch) for head in self.losing]
         parts += extra
         if not parts:
@@ -133,7 +140,6 @@ class Objective:
         total = parts[0]
         for part in parts[1:]:
             total = total + part
-        self.total.add(total, batch.size)
         return total
 
     @torch.no_grad()
@@ -161,9 +167,9 @@ class Objective:
 
     def results(self) -> dict[str, Any]:
         """The loss and the metrics over all batches since the last reset, in one read of the device."""
-        return read(self._running())
+        return read(self.running())
 
-    def _running(self) -> dict[str, Any]:
+    def running(self) -> dict[str, Any]:
         """Every figure by its name in the logs: the loss, the loss of each output, the metrics."""
         running: dict[str, Any] = {"loss": self.total.result()} if self.total.count else {}
         if len(self.losing) > 1:

@@ -48,7 +48,9 @@ class Trainer:
             dict's own keys, or `output_0`, `output_1`, ...
         device: where to train: CUDA where there is one, or where the module already is.
         step: an object whose `train(batch)`, `measure(batch)` or `predict(batch)` takes the place of ours;
-            the first two return the logs, or None to have those of the objective.
+            the first two return the logs, or None to have those of the objective. Or one whose
+            `compute_loss(x, y, y_pred, sample_weight, training)` returns the loss, or whose
+            `compute_metrics(x, y, y_pred, sample_weight)` the logs.
 
     Attributes:
         step: the `Step` that batches go through.
@@ -310,6 +312,15 @@ class Trainer:
         if shuffle and not (goes_on and self._seed is not None):
             self._seed = drawn_seed()
         return self._seed if shuffle else None
+
+    def take_ports(self, ports: Ports) -> None:
+        """Fit a module that has other inputs or outputs than before, as after one of its layers was replaced."""
+        before = self.step.ports
+        if (before.inputs, before.outputs) == (ports.inputs, ports.outputs):
+            return
+        self.step.ports = ports
+        if ports.outputs is not None:
+            self.step.objective.take(ports.outputs, self.module)
 
     @property
     def module(self) -> nn.Module:
