@@ -20,6 +20,7 @@ from torchfunc.training.ports import Ports
 from torchfunc.training.step import is_waiting
 from torchfunc.training.trainer import Trainer
 from torchfunc.tree import is_branch, leaves, map_leaves
+from torchfunc.turns import turn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,13 +44,14 @@ def as_in(
     """
 
     def verb(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        # where the user has a step of that kind, the forward need not take the data at all
-        if not self._overrides(_STEPS[method.__name__]) or any(map(is_waiting, self.modules())):
-            self._build_from(args[0] if args else kwargs.get("x"))
-        trainer, ports = self._trainer(compiled), self._ports()
-        if ports is not None:
-            trainer.take_ports(ports)
-        return method(trainer, *args, **kwargs)
+        with turn(self, method.__name__):
+            # where the user has a step of that kind, the forward need not take the data at all
+            if not self._overrides(_STEPS[method.__name__]) or any(map(is_waiting, self.modules())):
+                self._build_from(args[0] if args else kwargs.get("x"))
+            trainer, ports = self._trainer(compiled), self._ports()
+            if ports is not None:
+                trainer.take_ports(ports)
+            return method(trainer, *args, **kwargs)
 
     functools.update_wrapper(verb, method)
     verb.__qualname__ = f"Training.{method.__name__}"

@@ -24,6 +24,7 @@ from torchfunc.training.progress import Display, display_of
 from torchfunc.training.state import is_seeded, random_state, restore_random_state
 from torchfunc.training.step import Step
 from torchfunc.tree import map_leaves
+from torchfunc.turns import in_turn
 
 
 class Trainer:
@@ -88,6 +89,7 @@ class Trainer:
         self._seed: int | None = None
         self._random_state: Mapping[str, Tensor] | None = None
 
+    @in_turn
     def fit(
         self,
         x: Any = None,
@@ -170,6 +172,7 @@ class Trainer:
             over_epochs(self.step, plan, train, validation, events, display)
         return history
 
+    @in_turn
     def evaluate(
         self,
         x: Any = None,
@@ -200,6 +203,7 @@ class Trainer:
             display.finish(done, logs)
         return logs if return_dict else _as_list(logs)
 
+    @in_turn
     def predict(
         self,
         x: Any,
@@ -240,6 +244,7 @@ class Trainer:
             events.call("on_predict_end", {})
         return collected.joined()
 
+    @in_turn
     def train_on_batch(
         self,
         x: Any,
@@ -256,6 +261,7 @@ class Trainer:
             _, logs = over_batches(self.step, self.step.act("train"), [batch], "train")
         return logs if return_dict else _as_list(logs)
 
+    @in_turn
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -266,6 +272,7 @@ class Trainer:
             _, logs = measure(self.step, [batch], CallbackList())
         return logs if return_dict else _as_list(logs)
 
+    @in_turn
     def predict_on_batch(self, x: Any) -> Any:
         """What the module returns for one batch in inference mode, as NumPy arrays."""
         batch, collected = self._begin().batch(x), Collected()
