@@ -287,3 +287,103 @@ def test_an_input_in_float64_keeps_its_precision_in_a_model_of_float32() -> None
     model.dense.set_weights([np.ones((1, 1)), np.zeros(1)])
 
     assert model.predict(np.array([[1e9 + 0.5]]), verbose=0) == 0.5
+
+
+def test_a_metric_of_ones_own_begins_each_epoch_anew() -> None:
+    class Own(tf.Model):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.seen = (
+                tf.metrics.Sum(name="seen") if hasattr(tf.metrics, "Sum") else tf.metrics.Mean(name="seen")
+            )
+
+        def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            self.seen.update_state(x[:, 0])
+            return {"seen": self.seen.result()}
+
+    inputs = tf.Input((4,))
+    model = Own(inputs, layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+
+    history = model.fit(X[:40], Y[:40], batch_size=8, epochs=2, verbose=0).history["seen"]
+
+    assert history[0] == pytest.approx(history[1], rel=1e-5)
+    assert model.evaluate(X[:8], Y[:8], verbose=0) == pytest.approx(float(X[:8, 0].mean()), rel=1e-5)
+
+
+# steps_per_execution, batches -> those after which Keras tells of them (in its other backends: PyTorch's refuses)
+EXECUTIONS = [
+    (None, 5, [0, 1, 2, 3, 4]),
+    ("auto", 3, [0, 1, 2]),
+    (1, 3, [0, 1, 2]),
+    (4, 8, [3, 7]),
+    (4, 6, [3, 5]),
+    (9, 6, [5]),
+]
+
+
+@pytest.mark.parametrize(("steps", "batches", "ends"), EXECUTIONS)
+def test_callbacks_are_told_of_the_batches_of_an_execution_at_once(
+    steps: Any, batches: int, ends: list[int]
+) -> None:
+    inputs = tf.Input((4,))
+    model = tf.Model(inputs, layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", steps_per_execution=steps)
+    seen: dict[str, list[int]] = {}
+    hooks = {
+        f"on_{mode}_batch_{place}": lambda batch, logs, name=f"{mode} {place}": seen.setdefault(
+            name, []
+        ).append(batch)
+        for mode in ("train", "test", "predict")
+        for place in ("begin", "end")
+    }
+    data = X[: 4 * batches], Y[: 4 * batches]
+
+    options: dict[str, Any] = {
+        "batch_size": 4,
+        "verbose": 0,
+        "callbacks": [tf.callbacks.LambdaCallback(**hooks)],
+    }
+    model.fit(*data, **options)
+    model.evaluate(*data, **options)
+    model.predict(data[0], **options)
+
+    begins = [0, *(each + 1 for each in ends[:-1])]
+    assert seen == {
+        f"{mode} {place}": list(right)
+        for mode in ("train", "test", "predict")
+        for place, right in (("begin", begins), ("end", ends))
+    }
+    assert model.trainer.step.count == batches
+
+
+@pytest.mark.parametrize("steps", [0, 1.5, "many"])
+def test_another_number_of_steps_is_refused(steps: Any) -> None:
+    inputs = tf.Input((4,))
+    model = tf.Model(inputs, layers.Dense(1)(inputs))
+
+    with pytest.raises(tf.errors.TorchfuncError, match="steps_per_execution: expected"):
+        model.compile("sgd", "mse", steps_per_execution=steps)
+
+
+def test_run_eagerly_turns_the_compiler_off() -> None:
+    inputs = tf.Input((4,))
+    model = tf.Model(inputs, layers.Dense(1)(inputs))
+
+    model.compile("sgd", "mse", run_eagerly=True, jit_compile=True)
+
+    assert model._compiled_call_impl is None
+
+
+def test_loss_scaling_is_refused_where_it_would_matter_and_ignored_elsewhere() -> None:
+    inputs = tf.Input((4,))
+    model = tf.Model(inputs, layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", auto_scale_loss=True)
+    model.half()
+
+    with pytest.raises(
+        tf.errors.CompileError, match=r"auto_scale_loss: got True with .* Fix: model.bfloat16()"
+    ):
+        model.compile("sgd", "mse", auto_scale_loss=True)
+    model.bfloat16().compile("sgd", "mse", auto_scale_loss=True)
+    assert np.isfinite(model.fit(X, Y, verbose=0).history["loss"]).all()

@@ -95,8 +95,10 @@ class Training(Layer):
             loss_weights: a number for each loss, as a list or a dict.
             metrics: names, metrics or functions; one, a list, or for several outputs a list of lists or a dict.
             weighted_metrics: metrics that take `sample_weight` and `class_weight` into account.
-            run_eagerly, steps_per_execution, auto_scale_loss: how Keras's backends run; taken and not needed here.
+            run_eagerly: True turns `jit_compile` off; without that, all runs eagerly anyway.
+            steps_per_execution: how many batches callbacks are told of at a time; "auto" is 1.
             jit_compile: True puts the forward through `torch.compile`.
+            auto_scale_loss: no loss is scaled here, so that True is refused where weights in float16 would need it.
             device: where to train; CUDA where there is one, else the CPU.
             torch_options: keywords of `torch.compile`, for `jit_compile=True`.
 
@@ -120,8 +122,18 @@ class Training(Layer):
             ports=self._ports(),
             device=device,
             step=self._own_steps(),
+            steps_per_execution=1 if steps_per_execution in (None, "auto") else steps_per_execution,  # type: ignore[arg-type]
         )
-        if jit_compile is True:
+        if auto_scale_loss and any(each.dtype is torch.float16 for each in self.parameters()):
+            raise CompileError(
+                explain(
+                    "auto_scale_loss",
+                    got="True with weights in float16",
+                    why="no loss is scaled here, so that small gradients would become 0",
+                    fix="model.bfloat16(), which needs no scaling, or auto_scale_loss=False",
+                )
+            )
+        if jit_compile is True and not run_eagerly:
             super().compile(**torch_options)
         self.__dict__["trainer"] = trainer
 

@@ -43,6 +43,7 @@ class Step:
         count: the number of batches that were learned from.
         epoch: the number of the epoch, while one is under way, or of the next.
         done: how many batches of it are done.
+        steps_per_execution: how many batches the hooks of batches are told of at a time.
         quiet: whether a loss that is no number is passed over without a step, for a callback to see it.
     """
 
@@ -63,7 +64,7 @@ class Step:
         self.extras = Extras(module)
         self._named_by_targets = False
         self.watch = Watch(module, self.device)
-        self.quiet = False
+        self.quiet, self.steps_per_execution = False, 1
         self.count = self.epoch = self.done = 0
         if ports.outputs is not None:
             objective.take(ports.outputs, module)
@@ -236,6 +237,17 @@ class Step:
             return [outputs]
         found: list[Tensor] = objective.outputs.arrange(outputs, "what the module returned", CompileError)
         return found
+
+    def reset(self) -> None:
+        """Forget all batches; where the user's own steps measure, so do the metrics that the module holds."""
+        self.objective.reset()
+        if self.own is not None and vars(self.own):
+            for each in self.module.modules():
+                for metric in (each, *vars(each).values()):
+                    if hasattr(metric, "update_state") and hasattr(metric, "reset_state"):
+                        metric.reset_state()
+                    elif all(hasattr(metric, name) for name in ("update", "compute", "reset")):
+                        metric.reset()
 
     def logs(self, result: Mapping[str, Any] | None) -> Logs:
         """What a step returned, or the objective's sums, as numbers: the one place that reads the device."""

@@ -52,6 +52,7 @@ class Trainer:
             the first two return the logs, or None to have those of the objective. Or one whose
             `compute_loss(x, y, y_pred, sample_weight, training)` returns the loss, or whose
             `compute_metrics(x, y, y_pred, sample_weight)` the logs.
+        steps_per_execution: how many batches callbacks are told of at a time.
 
     Attributes:
         step: the `Step` that batches go through.
@@ -75,6 +76,7 @@ class Trainer:
         output_names: Sequence[str] | None = None,
         device: torch.device | str | None = None,
         step: Any = None,
+        steps_per_execution: int = 1,
     ) -> None:
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
@@ -86,6 +88,7 @@ class Trainer:
             device=device,
             own=step,
         )
+        self.step.steps_per_execution = whole_number("steps_per_execution", steps_per_execution, least=1)
         self._seed: int | None = None
         self._random_state: Mapping[str, Tensor] | None = None
 
@@ -385,12 +388,14 @@ class Trainer:
             SavingError: a function or an object among them that no file can name.
         """
         weights = self.loss_weights
+        several = self.step.steps_per_execution
         return {
             "optimizer": optimizers.serialize(self.optimizer),
             "loss": plain(self.loss, lambda each, name: losses.serialize(each)),
             "loss_weights": None if weights is None else plain(map_leaves(float, weights)),
             "metrics": plain(self.metrics, lambda each, name: metrics.serialize(each)),
             "weighted_metrics": plain(self.weighted_metrics, lambda each, name: metrics.serialize(each)),
+            **({"steps_per_execution": several} if several > 1 else {}),
         }
 
 
