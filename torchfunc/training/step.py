@@ -241,7 +241,7 @@ class Step:
     def reset(self) -> None:
         """Forget all batches; where the user's own steps measure, so do the metrics that the module holds."""
         self.objective.reset()
-        if self.own is not None and vars(self.own):
+        if any(hasattr(self.own, name) for name in ("train", "measure", "compute_loss", "compute_metrics")):
             for each in self.module.modules():
                 for metric in (each, *vars(each).values()):
                     if hasattr(metric, "update_state") and hasattr(metric, "reset_state"):
