@@ -448,7 +448,7 @@ def test_the_mask_of_an_output_weighs_its_loss_and_its_metrics_as_in_keras(
             model.set_weights(results[0]["before"])
         metrics = ["accuracy", own_loss] if y is not labels and not several else ["accuracy"]
         model.compile(
-            library.optimizers.SGD(0.5),
+            library.optimizers.SGD(0.05 if several else 0.5),
             ["mse", MASKED_LOSSES[loss](library.losses)] if several else MASKED_LOSSES[loss](library.losses),
             metrics=[["mae"], metrics] if several else metrics,
             # and there a label that the loss ignores is left out of the metrics then

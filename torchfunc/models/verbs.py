@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -16,13 +17,20 @@ from torchfunc.graph.symbolic import Input
 from torchfunc.layers.layer import Layer
 from torchfunc.models.graph_ports import ports_of
 from torchfunc.training.ports import Ports
+from torchfunc.training.step import is_waiting
 from torchfunc.training.trainer import Trainer
 from torchfunc.tree import is_branch, leaves, map_leaves
+from torchfunc.turns import turn
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _TORCH = inspect.signature(torch.compile).parameters.keys() - {"model"}  # they differ between versions
+
+_STEPS = {
+    "fit": "train_step", "train_on_batch": "train_step", "evaluate": "test_step", "test_on_batch": "test_step",
+    "predict": "predict_step", "predict_on_batch": "predict_step",
+}  # fmt: skip
 
 
 def as_in(
@@ -36,8 +44,14 @@ def as_in(
     """
 
     def verb(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        self._build_from(args[0] if args else kwargs.get("x"))
-        return method(self._trainer(compiled), *args, **kwargs)
+        with turn(self, method.__name__):
+            # where the user has a step of that kind, the forward need not take the data at all
+            if not self._overrides(_STEPS[method.__name__]) or any(map(is_waiting, self.modules())):
+                self._build_from(args[0] if args else kwargs.get("x"))
+            trainer, ports = self._trainer(compiled), self._ports()
+            if ports is not None:
+                trainer.take_ports(ports)
+            return method(trainer, *args, **kwargs)
 
     functools.update_wrapper(verb, method)
     verb.__qualname__ = f"Training.{method.__name__}"
@@ -81,8 +95,10 @@ class Training(Layer):
             loss_weights: a number for each loss, as a list or a dict.
             metrics: names, metrics or functions; one, a list, or for several outputs a list of lists or a dict.
             weighted_metrics: metrics that take `sample_weight` and `class_weight` into account.
-            run_eagerly, steps_per_execution, auto_scale_loss: how Keras's backends run; taken and not needed here.
+            run_eagerly: True turns `jit_compile` off; without that, all runs eagerly anyway.
+            steps_per_execution: how many batches callbacks are told of at a time; "auto" is 1.
             jit_compile: True puts the forward through `torch.compile`.
+            auto_scale_loss: no loss is scaled here, so that True is refused where weights in float16 would need it.
             device: where to train; CUDA where there is one, else the CPU.
             torch_options: keywords of `torch.compile`, for `jit_compile=True`.
 
@@ -106,21 +122,55 @@ class Training(Layer):
             ports=self._ports(),
             device=device,
             step=self._own_steps(),
+            steps_per_execution=1 if steps_per_execution in (None, "auto") else steps_per_execution,  # type: ignore[arg-type]
         )
-        if jit_compile is True:
+        if auto_scale_loss and any(each.dtype is torch.float16 for each in self.parameters()):
+            raise CompileError(
+                explain(
+                    "auto_scale_loss",
+                    got="True with weights in float16",
+                    why="no loss is scaled here, so that small gradients would become 0",
+                    fix="model.bfloat16(), which needs no scaling, or auto_scale_loss=False",
+                )
+            )
+        if jit_compile is True and not run_eagerly:
             super().compile(**torch_options)
         self.__dict__["trainer"] = trainer
 
     def _own_steps(self) -> SimpleNamespace:
         """The steps that a subclass has overridden, under the Trainer's names for them."""
-        known = {"train": "train_step", "measure": "test_step", "predict": "predict_step"}
+        own = {"train": "train_step", "measure": "test_step", "predict": "predict_step"}
+        own |= {name: name for name in ("compute_loss", "compute_metrics")}
         return SimpleNamespace(
-            **{
-                act: getattr(self, name)
-                for act, name in known.items()
-                if getattr(type(self), name) is not getattr(Training, name)
-            }
+            **{act: getattr(self, name) for act, name in own.items() if self._overrides(name)}
         )
+
+    def _overrides(self, name: str) -> bool:
+        """Whether a subclass has a method of its own in the place of one of these."""
+        return getattr(type(self), name) is not getattr(Training, name)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The loss of a batch: that of `compile`, and what the model adds. Override it to have another.
+
+        Args:
+            x: the inputs.
+            y: the targets.
+            y_pred: what the model returned for the inputs.
+            sample_weight: the weights of the samples, or None.
+            training: whether it is learned from.
+        """
+        return self._trainer().step.compute_loss(x, y, y_pred, sample_weight, training)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """The logs after a batch, which this takes into the metrics of `compile`. Override it to have others."""
+        return self._trainer().step.compute_metrics(x, y, y_pred, sample_weight)
 
     def train_step(self, batch: Any) -> Any:
         """Learn from one batch. Override it to train in another way.
@@ -142,8 +192,19 @@ class Training(Layer):
         return self._trainer().step.predict(batch)
 
     def _ports(self) -> Ports | None:
-        """What the Trainer has to know of the graph, if there is one."""
-        return None if self.graph is None else ports_of(self.graph, self._modules)
+        """What the Trainer has to know of the graph, if there is one, with inputs in the dtype of all weights."""
+        if self.graph is None:
+            return None
+        ports = ports_of(self.graph, self._modules)
+        dtypes = {each.dtype for each in self.parameters() if each.is_floating_point()}
+        default = torch.get_default_dtype()
+        if len(dtypes) == 1 and dtypes != {default} and ports.inputs is not None:
+            cast = [
+                replace(each, dtype=next(iter(dtypes))) if each.dtype is default else each
+                for each in ports.inputs
+            ]
+            ports.inputs = replace(ports.inputs, ports=tuple(cast))
+        return ports
 
     def _trainer(self, compiled: bool = True) -> Trainer:
         """The trainer of `compile`; what needs none of its arguments can do with a new one."""

@@ -132,7 +132,7 @@ class Feed:
         if y is None and sample_weight is None:
             return _batch(inputs, [], None, size, form, waiting, [])
         few = Batch(inputs, [], None, size, form, (waiting, []))
-        objective = self.step.known(few, shapes=look)
+        objective = self.step.known(few, y, shapes=look)
         targets, targets_waiting = self._targets(y, objective, look) if y is not None else ([], [])
         weights = self._weights(sample_weight, objective)
         others = {

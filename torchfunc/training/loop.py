@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -38,7 +39,7 @@ def over_epochs(
     logs: Logs = {}
     events.call("on_train_begin", {})
     for epoch in range(plan.first, plan.epochs):
-        step.optimization.ready()
+        step.ready()
         step.epoch = epoch
         step.watch.begin_epoch(step.optimization.built)
         display.epoch(epoch, plan.epochs)
@@ -85,22 +86,34 @@ def over_batches(
     events, display = events or CallbackList(), display or Display()
     begin, end = events.methods(f"on_{mode}_batch_begin"), events.methods(f"on_{mode}_batch_end")
     predicts, done, result = mode == "predict", 0, None
+    group = step.steps_per_execution
+    told = 0  # how many batches the hooks know of: those of an execution are told as one
     if not predicts:
-        step.objective.reset()
+        step.reset()
     for batch in batches:
-        for tell in begin:
-            tell(done, {})
+        if done == told:
+            for tell in begin:
+                tell(done, {})
         result = act(batch)
         if mode == "train":
             step.count += 1
             step.done += 1
-        if end:
-            current = {"outputs": result} if predicts else step.logs(result)
-            for tell in end:
-                tell(done, current)
         done += 1
+        if done - told == group:
+            told = done
+            _tell(end, done, result, step, predicts)
         if time.perf_counter() >= display.due:
             display.draw(done, dict if predicts else partial(step.logs, result))
-        if mode == "train" and step.module.stop_training:
+        if mode == "train" and step.module.stop_training and done == told:
             break
+    if done > told:
+        _tell(end, done, result, step, predicts)
     return done, {} if predicts else step.logs(result)
+
+
+def _tell(end: Sequence[Callable[..., Any]], done: int, result: Any, step: Step, predicts: bool) -> None:
+    """Tell the hooks that want to know when so many batches are done."""
+    if end:
+        logs = {"outputs": result} if predicts else step.logs(result)
+        for tell in end:
+            tell(done - 1, logs)

@@ -131,13 +131,26 @@ class Objective:
         extra: Sequence[Tensor] = (),
         masks: Mapping[int, Tensor] = NO_MASKS,
     ) -> Tensor | None:
-        """The loss of a batch: the weighted sum over the outputs, and what the module itself adds.
+        """The loss of a batch, taken into account: the weighted sum over the outputs, and what the module adds.
 
         None if there is neither. `masks` are those of outputs by their places.
 
         Raises:
             DataError: an output with a loss has no target.
         """
+        total = self.sum(outputs, batch, extra, masks)
+        if total is not None:
+            self.total.add(total, batch.size)
+        return total
+
+    def sum(
+        self,
+        outputs: Sequence[Tensor],
+        batch: Batch,
+        extra: Sequence[Tensor] = (),
+        masks: Mapping[int, Tensor] = NO_MASKS,
+    ) -> Tensor | None:
+        """The loss of a batch, which its figure does not hear of yet."""
         parts = [head.value(outputs[head.index], batch, masks.get(head.index)) for head in self.losing]
         parts += extra
         if not parts:
@@ -145,7 +158,6 @@ class Objective:
         total = parts[0]
         for part in parts[1:]:
             total = total + part
-        self.total.add(total, batch.size)
         return total
 
     @torch.no_grad()
@@ -175,9 +187,9 @@ class Objective:
 
     def results(self) -> dict[str, Any]:
         """The loss and the metrics over all batches since the last reset, in one read of the device."""
-        return read(self._running())
+        return read(self.running())
 
-    def _running(self) -> dict[str, Any]:
+    def running(self) -> dict[str, Any]:
         """Every figure by its name in the logs: the loss, the loss of each output, the metrics."""
         running: dict[str, Any] = {"loss": self.total.result()} if self.total.count else {}
         if len(self.losing) > 1:

@@ -257,9 +257,8 @@ def _restored(group: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, A
     return {
         key: _typed(value, group.get(key))
         for key, value in saved.items()
-        if (key in group and key not in ("params", "param_names"))
-        # a torch.optim.lr_scheduler that goes on asks for it
-        or key == "initial_lr"
+        # a torch.optim.lr_scheduler that goes on asks for the last
+        if key not in ("params", "param_names") and (key in group or key == "initial_lr")
     }
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from torchfunc.errors import CompileError, DataError, explain
+from torchfunc.errors import CompileError, DataError, TorchfuncError, explain
 from torchfunc.training.batches import Batch, Data
+from torchfunc.training.convert import is_array
 from torchfunc.training.figures import read
 from torchfunc.training.finite import Watch, culprit
 from torchfunc.training.objective import NO_MASKS, Objective
@@ -34,12 +36,14 @@ class Step:
         objective: what it is trained towards and measured by.
         optimizer: a Keras name or object, an optimizer of `torch.optim`, its class or a partial of it.
         device: where to train: CUDA where there is one, or where the module already is.
-        own: an object whose `train`, `measure` or `predict` takes the place of ours.
+        own: an object whose `train`, `measure` or `predict` takes the place of ours, or whose `compute_loss` or
+            `compute_metrics`, which are called with Keras's keywords.
 
     Attributes:
         count: the number of batches that were learned from.
         epoch: the number of the epoch, while one is under way, or of the next.
         done: how many batches of it are done.
+        steps_per_execution: how many batches the hooks of batches are told of at a time.
         quiet: whether a loss that is no number is passed over without a step, for a callback to see it.
     """
 
@@ -59,8 +63,10 @@ class Step:
         self.device = torch.device("cpu")
         self.extras = Extras(module)
         self.masked: Sequence[int] = ()
+        self.masks: Mapping[int, Tensor] = NO_MASKS
+        self._named_by_targets = False
         self.watch = Watch(module, self.device)
-        self.quiet = False
+        self.quiet, self.steps_per_execution = False, 1
         self.count = self.epoch = self.done = 0
         if ports.outputs is not None:
             objective.take(ports.outputs, module)
@@ -78,17 +84,17 @@ class Step:
         """
         watch, parameters = self.watch, self.optimization.parameters
         watch.begin_step()
-        loss = self._loss(batch, learning=True)
+        loss, logs = self._passed(batch, learning=True)
         for parameter in parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         if not watch.passes(loss, parameters):
             self._no_number(self._culprit(loss.item()))
-            return None
+            return logs
         self.optimization.built.step()  # type: ignore[union-attr]
         if self.extras.constraints:
             self.extras.constrain()
-        return None
+        return logs
 
     def _no_number(self, got: str, back: str = "before this batch") -> None:
         """Take back what the forward of a batch did whose loss or gradient is no number, and say so.
@@ -115,6 +121,8 @@ class Step:
         if math.isfinite(loss):
             name = culprit(self.module, self.optimization.parameters)
             return f"a gradient of {name} that holds NaN or infinity"
+        if hasattr(self.own, "compute_loss"):
+            return f"the loss {loss} of compute_loss"
         losing = self.objective.losing
         wrong = [each for each in losing if len(losing) > 1 and not each.running.last.isfinite()]
         if not wrong and len(losing) == 1 and not self.extras.has_losses:
@@ -130,8 +138,7 @@ class Step:
 
     def measure(self, batch: Batch) -> Mapping[str, Any] | None:
         """Measure one batch; returns what `train` does."""
-        self._loss(batch, learning=False)
-        return None
+        return self._passed(batch, learning=False)[1]
 
     def predict(self, batch: Batch) -> Any:
         """What the module returns for one batch."""
@@ -142,25 +149,95 @@ class Step:
         self.extras.begin()
         return batch.form.call(self.module, batch.inputs)
 
-    def _loss(self, batch: Batch, *, learning: bool) -> Tensor:
-        """Run the module on a batch and take it into the objective."""
+    def _passed(self, batch: Batch, *, learning: bool) -> tuple[Tensor, Mapping[str, Any] | None]:
+        """Run the module on a batch: its loss, and logs where somebody else computes the metrics."""
         objective = self.objective
         if not objective.settled:
             self.settle(batch)
-        returned, masks = (self.outputs_of(batch), NO_MASKS) if not self.masked else self._with_masks(batch)
+        returned = self._with_masks(batch) if self.masked else self.outputs_of(batch)
+        if self._named_by_targets:
+            self._name_by(returned)
+        if hasattr(self.own, "compute_loss") or hasattr(self.own, "compute_metrics"):
+            return self._told(batch, returned, learning=learning)
         outputs = self._flat(returned)
-        loss: Any = objective.loss(outputs, batch, self.extras.losses(), masks)
-        if learning and (loss is None or not loss.requires_grad):
-            raise _unlearnable(loss)
+        loss: Any = objective.loss(outputs, batch, self.extras.losses(), self.masks)
+        _check_learnable(loss, learning)
         if objective.measures:
-            objective.measure(outputs, batch, masks)
-        return loss  # type: ignore[no-any-return]
+            objective.measure(outputs, batch, self.masks)
+        return loss, None
 
-    def _with_masks(self, batch: Batch) -> tuple[Any, Mapping[int, Tensor]]:
-        """What the module returns, and the masks of outputs by their places."""
+    def _told(self, batch: Batch, returned: Any, *, learning: bool) -> tuple[Tensor, Any]:
+        """The loss and the logs of who computes one of them, or both, in the words of Keras."""
+        given = self._in_words_of_keras(batch, returned)
+        compute = getattr(self.own, "compute_loss", self.compute_loss)
+        told = {"training": learning} if _takes(compute, "training") else {}
+        loss: Any = compute(**given, **told)
+        _check_learnable(loss, learning)
+        if loss is not None:
+            self.objective.total.add(loss, batch.size)
+        if hasattr(self.own, "compute_metrics"):
+            return loss, self.own.compute_metrics(**given)
+        if self.objective.measures:
+            self.objective.measure(self._flat(returned), batch, self.masks)
+        return loss, None
+
+    def _with_masks(self, batch: Batch) -> Any:
+        """What the module returns; the masks of its outputs are kept by their places."""
         self.extras.begin()
         outputs, masks = batch.form.call(self.module, batch.inputs, masks=[None] * len(batch.inputs))
-        return outputs, dict(zip(self.masked, masks, strict=True))
+        self.masks = dict(zip(self.masked, masks, strict=True))
+        return outputs
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor | None:
+        """The loss of the objective and what the module adds, for outputs that it returned."""
+        outputs, batch = self._as_batch(y, y_pred, sample_weight)
+        return self.objective.sum(outputs, batch, self.extras.losses(), self.masks)
+
+    def compute_metrics(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Take outputs into the metrics of the objective: its figures so far, on the device."""
+        outputs, batch = self._as_batch(y, y_pred, sample_weight)
+        self.objective.measure(outputs, batch, self.masks)
+        return self.objective.running()
+
+    def _in_words_of_keras(self, batch: Batch, returned: Any) -> dict[str, Any]:
+        """A batch as Keras passes it: alone what is alone, by name what the module takes or returns by name."""
+        keys = None
+        if isinstance(returned, dict) and self.objective.outputs is not None:
+            slots = self.objective.outputs
+            named = {slots.keys.get(key, key): key for key in returned}
+            keys = [named.get(name, name) for name in slots.names]
+        weights = batch.weights if any(each is not None for each in batch.weights or ()) else None
+        return {
+            "x": _alone(batch.inputs, batch.form.names if batch.form.style in ("keywords", "dict") else None),
+            "y": _alone(batch.targets, keys),
+            "y_pred": returned,
+            "sample_weight": None if weights is None else _alone(weights, keys),
+        }
+
+    def _as_batch(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[Sequence[Tensor], Batch]:
+        """Outputs one by one, and the targets and weights that belong to them."""
+        objective = self.objective
+        if objective.outputs is None:
+            objective.take(ports_of_outputs(y_pred), self.module)
+        outputs, slots = self._flat(y_pred), objective.outputs
+        assert slots is not None
+        targets, weights = (
+            None if each is None else slots.arrange(each, name, DataError, partial=True)
+            for name, each in (("y", y), ("sample_weight", sample_weight))
+        )
+        batch = Batch([], targets or [], weights, len(outputs[0]) if outputs[0].ndim else 1)
+        if not objective.settled:
+            objective.settle(outputs if objective.asks_outputs else None, batch)
+        return outputs, batch
 
     def _flat(self, outputs: Any) -> Sequence[Tensor]:
         """The outputs one by one, in the order of their names."""
@@ -169,6 +246,17 @@ class Step:
             return [outputs]
         found: list[Tensor] = objective.outputs.arrange(outputs, "what the module returned", CompileError)
         return found
+
+    def reset(self) -> None:
+        """Forget all batches; where the user's own steps measure, so do the metrics that the module holds."""
+        self.objective.reset()
+        if any(hasattr(self.own, name) for name in ("train", "measure", "compute_loss", "compute_metrics")):
+            for each in self.module.modules():
+                for metric in (each, *vars(each).values()):
+                    if hasattr(metric, "update_state") and hasattr(metric, "reset_state"):
+                        metric.reset_state()
+                    elif all(hasattr(metric, name) for name in ("update", "compute", "reset")):
+                        metric.reset()
 
     def logs(self, result: Mapping[str, Any] | None) -> Logs:
         """What a step returned, or the objective's sums, as numbers: the one place that reads the device."""
@@ -185,9 +273,21 @@ class Step:
                 outputs = self._flat(self.tried(batch, batch.size))
         self.objective.settle(outputs, batch)
 
-    def known(self, batch: Batch, *, shapes: bool) -> Objective:
-        """The objective with its outputs named; the module is tried on the batch where only it knows them."""
+    def known(self, batch: Batch, y: Any = None, *, shapes: bool) -> Objective:
+        """The objective with its outputs named; the module is tried on the batch where only it knows them.
+
+        With a step of the user's own it is never tried: whether it takes these inputs is not ours to say. What
+        the targets are called stands for the names of the outputs then.
+        """
         objective = self.objective
+        if hasattr(self.own, "train") and objective.outputs is None:
+            several = isinstance(y, dict) or (
+                isinstance(y, (list, tuple)) and len(y) > 1 and all(map(is_array, y))
+            )
+            objective.take(ports_of_outputs(y if several else torch.empty(0)), self.module)
+            self._named_by_targets = True
+        if hasattr(self.own, "train"):
+            return objective
         if objective.outputs is None or (shapes and any(head.shape is None for head in objective.heads)):
             outputs = self.tried(batch)
             if shapes:
@@ -214,13 +314,39 @@ class Step:
         self.quiet = False
         self.objective.forget_shapes()
 
-    def build(self, data: Data) -> None:
-        """Make the weights of a module that waits for its first inputs to make them."""
-        if is_unbuilt(self.module) or self.objective.outputs is None:
+    def _name_by(self, returned: Any) -> None:
+        """Call the outputs what the module does, now that it was called, instead of what the targets are called.
+
+        Raises:
+            DataError: targets by other names.
+        """
+        named, actual = self.objective.outputs, ports_of_outputs(returned)
+        assert named is not None
+        self._named_by_targets = False
+        if set(named.names) == set(actual.names):
+            return
+        if not all(name.startswith("output") for name in named.names):
+            got = f"the names {list(named.names)}"
+            raise DataError(explain("y", got=got, expected=f"one for each output: {list(actual.names)}"))
+        self.objective.take(actual, self.module)
+        self.objective.to(self.device)
+
+    def build(self, data: Data, name: str = "measure") -> None:
+        """Make the weights of a module that waits for its first inputs to make them.
+
+        Args:
+            data: what the module is tried on, except where the user has a step of that name.
+            name: what will be done with the data: "train" or "measure".
+        """
+        own = hasattr(self.own, name)
+        if own and any(map(is_waiting, self.module.modules())):
+            with suppress(TorchfuncError, RuntimeError, TypeError):  # that step may know what to do with it
+                self.tried(data.sample())
+        elif not own and (is_unbuilt(self.module) or self.objective.outputs is None):
             self.tried(data.sample())
         placed(self.module, self.device)
         self.extras = Extras(self.module)
-        self.masked = masked_outputs(self.module)
+        self.masked, self.masks = masked_outputs(self.module), NO_MASKS
         self.objective.to(self.device)
 
     def prepare(self, data: Data) -> None:
@@ -229,11 +355,17 @@ class Step:
         Raises:
             CompileError: no loss, or no parameters to train.
         """
-        self.build(data)
-        self.optimization.ready()
+        self.build(data, "train")
+        self.ready()
         self.module.stop_training = False  # type: ignore[assignment]
-        if not (self.objective.losing or self.extras.has_losses or hasattr(self.own, "train")):
+        own = hasattr(self.own, "train") or hasattr(self.own, "compute_loss")
+        if not (self.objective.losing or self.extras.has_losses or own):
             raise CompileError(NO_LOSS)
+
+    def ready(self) -> None:
+        """Have an optimizer for what is trainable now; a step of the user's own may do with none."""
+        if not hasattr(self.own, "train") or any(each.requires_grad for each in self.module.parameters()):
+            self.optimization.ready()
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -242,10 +374,30 @@ class Step:
             yield
 
 
-def _unlearnable(loss: Tensor | None) -> CompileError:
+def _alone(items: Sequence[Any], keys: Sequence[str] | None) -> Any:
+    """Items by their keys, where there are any; else as a list, one item as it is, and None for none."""
+    if keys is not None and len(keys) == len(items):
+        return dict(zip(keys, items, strict=True))
+    return list(items) if len(items) > 1 else next(iter(items), None)
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function has a parameter of this name."""
+    parameters = inspect.signature(function).parameters.values()
+    return any(each.name == name or each.kind is each.VAR_KEYWORD for each in parameters)
+
+
+def _check_learnable(loss: Tensor | None, learning: bool) -> None:
+    """Refuse a loss that no parameter can be changed by.
+
+    Raises:
+        CompileError: it was to be learned from.
+    """
+    if not learning or (loss is not None and loss.requires_grad):
+        return
     if loss is None:
-        return CompileError(NO_LOSS)
-    return CompileError(
+        raise CompileError(NO_LOSS)
+    raise CompileError(
         "The loss does not depend on any parameter in training, so nothing can be learned. Fix: look for "
         "`detach`, `torch.no_grad` or a conversion to NumPy in the forward or in the loss."
     )
@@ -374,7 +526,12 @@ def masked_outputs(module: nn.Module) -> Sequence[int]:
 
 def is_unbuilt(module: nn.Module) -> bool:
     """Whether some weights wait for the first inputs to say their shapes."""
+    return any(getattr(each, "built", True) is False or is_waiting(each) for each in module.modules())
+
+
+def is_waiting(module: nn.Module) -> bool:
+    """Whether a module itself, without those in it, has yet to make weights."""
     waiting = (UninitializedParameter, UninitializedBuffer)
-    return any(getattr(each, "built", True) is False for each in module.modules()) or any(
-        isinstance(each, waiting) for each in (*module.parameters(), *module.buffers())
-    )
+    own = (*module._parameters.values(), *module._buffers.values())
+    unbuilt = getattr(module, "built", True) is False and not module._modules
+    return unbuilt or any(isinstance(each, waiting) for each in own)

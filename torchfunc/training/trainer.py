@@ -24,6 +24,7 @@ from torchfunc.training.progress import Display, display_of
 from torchfunc.training.state import is_seeded, random_state, restore_random_state
 from torchfunc.training.step import Step, is_unbuilt
 from torchfunc.tree import map_leaves
+from torchfunc.turns import in_turn
 
 
 class Trainer:
@@ -48,7 +49,10 @@ class Trainer:
             dict's own keys, or `output_0`, `output_1`, ...
         device: where to train: CUDA where there is one, or where the module already is.
         step: an object whose `train(batch)`, `measure(batch)` or `predict(batch)` takes the place of ours;
-            the first two return the logs, or None to have those of the objective.
+            the first two return the logs, or None to have those of the objective. Or one whose
+            `compute_loss(x, y, y_pred, sample_weight, training)` returns the loss, or whose
+            `compute_metrics(x, y, y_pred, sample_weight)` the logs.
+        steps_per_execution: how many batches callbacks are told of at a time.
 
     Attributes:
         step: the `Step` that batches go through.
@@ -72,6 +76,7 @@ class Trainer:
         output_names: Sequence[str] | None = None,
         device: torch.device | str | None = None,
         step: Any = None,
+        steps_per_execution: int = 1,
     ) -> None:
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
@@ -83,9 +88,11 @@ class Trainer:
             device=device,
             own=step,
         )
+        self.step.steps_per_execution = whole_number("steps_per_execution", steps_per_execution, least=1)
         self._seed: int | None = None
         self._random_state: Mapping[str, Tensor] | None = None
 
+    @in_turn
     def fit(
         self,
         x: Any = None,
@@ -168,6 +175,7 @@ class Trainer:
             over_epochs(self.step, plan, train, validation, events, display)
         return history
 
+    @in_turn
     def evaluate(
         self,
         x: Any = None,
@@ -198,6 +206,7 @@ class Trainer:
             display.finish(done, logs)
         return logs if return_dict else _as_list(logs)
 
+    @in_turn
     def predict(
         self,
         x: Any,
@@ -238,6 +247,7 @@ class Trainer:
             events.call("on_predict_end", {})
         return collected.joined()
 
+    @in_turn
     def train_on_batch(
         self,
         x: Any,
@@ -254,6 +264,7 @@ class Trainer:
             _, logs = over_batches(self.step, self.step.act("train"), [batch], "train")
         return logs if return_dict else _as_list(logs)
 
+    @in_turn
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -264,6 +275,7 @@ class Trainer:
             _, logs = measure(self.step, [batch], CallbackList())
         return logs if return_dict else _as_list(logs)
 
+    @in_turn
     def predict_on_batch(self, x: Any) -> Any:
         """What the module returns for one batch in inference mode, as NumPy arrays."""
         batch, collected = self._begin().batch(x), Collected()
@@ -310,6 +322,15 @@ class Trainer:
         if shuffle and not (goes_on and self._seed is not None):
             self._seed = drawn_seed()
         return self._seed if shuffle else None
+
+    def take_ports(self, ports: Ports) -> None:
+        """Fit a module that has other inputs or outputs than before, as after one of its layers was replaced."""
+        before = self.step.ports
+        if (before.inputs, before.outputs) == (ports.inputs, ports.outputs):
+            return
+        self.step.ports = ports
+        if ports.outputs is not None:
+            self.step.objective.take(ports.outputs, self.module)
 
     @property
     def module(self) -> nn.Module:
@@ -374,12 +395,14 @@ class Trainer:
             SavingError: a function or an object among them that no file can name.
         """
         weights = self.loss_weights
+        several = self.step.steps_per_execution
         return {
             "optimizer": optimizers.serialize(self.optimizer),
             "loss": plain(self.loss, lambda each, name: losses.serialize(each)),
             "loss_weights": None if weights is None else plain(map_leaves(float, weights)),
             "metrics": plain(self.metrics, lambda each, name: metrics.serialize(each)),
             "weighted_metrics": plain(self.weighted_metrics, lambda each, name: metrics.serialize(each)),
+            **({"steps_per_execution": several} if several > 1 else {}),
         }
 
 

@@ -1,0 +1,77 @@
+"""Turns: threads that train, measure or predict with one module do so one after the other."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from torch import nn
+
+from torchfunc.errors import TorchfuncError, explain
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+# What is under way by the identity of each module that takes part: the thread, and what it does.
+_under_way: dict[int, tuple[int, str]] = {}
+_changed = threading.Condition()
+
+
+@contextmanager
+def turn(module: nn.Module, verb: str) -> Iterator[None]:
+    """Within it no other thread has a turn with the module, or with a module that shares a layer with it.
+
+    A thread may begin another turn within its own. It waits for short ones, and not for a `fit`, nor while
+    others may wait for what it holds.
+
+    Raises:
+        TorchfuncError: it would have to wait for one of these.
+    """
+    me = threading.get_ident()
+    parts = [id(each) for each in module.modules()]
+    with _changed:
+        while (other := next((_under_way[part] for part in parts if _others(part, me)), None)) is not None:
+            if other[1] == "fit" or any(thread == me for thread, _ in _under_way.values()):
+                raise _busy(module, verb, other)
+            _changed.wait()
+        taken = [part for part in parts if part not in _under_way]
+        _under_way.update(dict.fromkeys(taken, (me, verb)))
+    try:
+        yield
+    finally:
+        with _changed:
+            for part in taken:
+                del _under_way[part]
+            _changed.notify_all()
+
+
+def in_turn(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """A method of an object that has a `module`, each call in a turn of its own."""
+
+    @functools.wraps(method)
+    def taking(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        module: Any = self
+        with turn(module.module, method.__name__):
+            return method(self, *args, **kwargs)
+
+    return taking
+
+
+def _others(part: int, me: int) -> bool:
+    return part in _under_way and _under_way[part][0] != me
+
+
+def _busy(module: nn.Module, verb: str, other: tuple[int, str]) -> TorchfuncError:
+    names = {each.ident: each.name for each in threading.enumerate()}
+    return TorchfuncError(
+        explain(
+            f"{verb} of {type(module).__name__}",
+            got=f"a call while {other[1]} is under way in the thread {names.get(other[0], other[0])!r}",
+            why="both set the mode of its layers, and the results would be mixed",
+            fix="call it after that, or with a copy: copy.deepcopy(model)",
+        )
+    )
