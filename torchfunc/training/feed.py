@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from torchfunc.errors import DataError, explain
+from torchfunc.losses.class_weight import product_of_weights, weights_of_classes
 from torchfunc.training import checks
 from torchfunc.training.batches import Arrays, Batch, Data, Stream, moved, stream_source, unpacked
-from torchfunc.training.class_weight import weighed
 from torchfunc.training.convert import as_given, cast, check_castable, is_number, waits, wanted_dtype
 from torchfunc.training.objective import Head, Objective
 from torchfunc.training.ports import Form, Port, as_items, taken
@@ -112,9 +112,22 @@ class Feed:
         return batch if class_weight is None else self._weighed(batch, class_weight)
 
     def _weighed(self, batch: Batch, class_weight: Mapping[Any, float]) -> Batch:
-        """A batch weighed by its labels."""
-        objective = self.step.known(batch, shapes=False)
-        return weighed(batch, class_weight, objective, self.floating)
+        """A batch whose one target is weighed by its labels, besides its own weights.
+
+        Raises:
+            DataError: several outputs, no target, a target that holds no labels, or a class without a weight.
+        """
+        heads = self.step.known(batch, shapes=False).heads
+        target = batch.targets[0] if batch.targets else None
+        if len(heads) != 1 or target is None:
+            got = f"the outputs {[head.name for head in heads]}" if len(heads) != 1 else "no targets"
+            raise DataError(
+                explain("class_weight", got=got, expected="one output with targets", fix="use sample_weight")
+            )
+        _check_class_weight(class_weight)
+        head, given = heads[0], batch.weights[0] if batch.weights else None
+        weights = weights_of_classes(target, class_weight, head.loss, head.shape, self.floating)
+        return batch._replace(weights=[weights if given is None else product_of_weights(weights, given)])
 
     def _holds(self, whole: Batch) -> bool:
         """Whether tensors are where the module is."""
@@ -237,6 +250,22 @@ class Feed:
             None if each is None else cast(as_given(each, "sample_weight"), "sample_weight", self.floating)
             for each in given
         ]
+
+
+def _check_class_weight(weights: Any) -> None:
+    wrong = (
+        f"a {type(weights).__name__}"
+        if not isinstance(weights, Mapping)
+        else next(
+            (f"{value!r} for the class {key!r}" for key, value in weights.items() if not is_number(value)),
+            None,
+        )
+    )
+    if wrong is not None:
+        expected = "a dict with a number for each class"
+        raise DataError(
+            explain("class_weight", got=wrong, expected=expected, fix="class_weight={0: 1.0, 1: 2.0}")
+        )
 
 
 def _batch(

@@ -1,0 +1,104 @@
+"""Class weight: the weight of each label, as the weight of a sample, of a step or of a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchfunc.errors import DataError, explain
+from torchfunc.losses.crossentropy import (
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    SparseCategoricalCrossentropy,
+)
+from torchfunc.losses.loss import TorchLoss, fit_weights
+from torchfunc.losses.torch_losses import setting
+
+
+def weights_of_classes(
+    target: Tensor,
+    weights: Mapping[Any, float],
+    loss: Any,
+    shape: Sequence[int | None] | None,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The weight of each label in a target.
+
+    Args:
+        target: labels, or one-hot where the loss takes that.
+        weights: by class.
+        loss: what the target is for; it says where the classes are.
+        shape: of the output, if it is known.
+        dtype: of the result.
+
+    Raises:
+        DataError: a target that holds no labels, or a label without a weight that the loss does not ignore.
+    """
+    ignored = _ignored(loss)
+    present, places = torch.unique(_labels(target, loss, shape), return_inverse=True)
+    classes = present.tolist()
+    missing = next((each for each in classes if each not in weights and each != ignored), None)
+    if missing is not None:
+        fix = f"class_weight={{..., {missing}: 1.0}}"
+        raise DataError(
+            explain("class_weight", got=f"no weight for the class {missing}, which is in y", fix=fix)
+        )
+    table = torch.tensor([float(weights.get(each, 1.0)) for each in classes], dtype=dtype)
+    return table.to(target.device)[places]
+
+
+def _labels(target: Tensor, loss: Any, shape: Sequence[int | None] | None) -> Tensor:
+    """The class of each sample, or of each part of one: what a target of the output says by its loss.
+
+    Raises:
+        DataError: several numbers a sample that are no one-hot classes.
+    """
+    axis = _axis_of_classes(target, loss, shape)
+    if axis is not None:
+        return target.argmax(axis)
+    single = target.ndim > 1 and target.shape[-1] == 1
+    return (target.squeeze(-1) if single else target).round().long()
+
+
+def _axis_of_classes(target: Tensor, loss: Any, shape: Sequence[int | None] | None) -> int | None:
+    """The axis along which a target is one-hot, by its loss; None where it holds labels."""
+    if target.ndim < 2 or target.shape[-1] == 1 or isinstance(loss, SparseCategoricalCrossentropy):
+        return None
+    if isinstance(loss, (CategoricalCrossentropy, CategoricalFocalCrossentropy)):
+        return int(loss.axis)
+    known = loss.signature if isinstance(loss, TorchLoss) else None
+    if known is not None and known.targets != "numbers":
+        # probabilities are shaped like the output, with the classes in its second axis
+        probable = target.is_floating_point() if shape is None else target.ndim == len(shape)
+        return 1 if known.targets == "classes" and probable else None
+    if shape is not None and target.ndim < len(shape):
+        return None
+    if not bool(((target == 0) | (target == 1)).all() and (target.sum(-1) == 1).all()):
+        raise DataError(
+            explain(
+                "class_weight",
+                got=f"targets of shape {tuple(target.shape)} that are not one-hot",
+                expected="one class a sample",
+                fix="use sample_weight, or a loss that has weights of its own for classes",
+            )
+        )
+    return -1
+
+
+def _ignored(loss: Any) -> int | None:
+    """The label that the loss leaves out, if there is one."""
+    if isinstance(loss, TorchLoss):
+        ignored: int | None = setting(loss.function, "ignore_index", -100)
+        return ignored
+    return getattr(loss, "ignore_class", None)
+
+
+def product_of_weights(of_class: Tensor, given: Tensor) -> Tensor:
+    """Weights by class times weights that were given, whichever of the two has more axes."""
+    axes = given.ndim - (given.ndim > 1 and given.shape[-1] == 1)
+    if axes <= of_class.ndim:
+        return of_class * fit_weights("class_weight", given, of_class)
+    return given * fit_weights("class_weight", of_class, given)
