@@ -17,7 +17,7 @@ from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.config import described, reading, writes_once
-from torchfunc.errors import DataError, GraphError, UnknownNameError
+from torchfunc.errors import DataError, GraphError, UnknownNameError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
@@ -33,6 +33,7 @@ from torchfunc.models.live import Live
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.verbs import Training
 from torchfunc.saving import graph_json as saved
+from torchfunc.training.checks import fitted_input
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import summary
 
@@ -183,13 +184,46 @@ class Model(Training):
             and len(first) == len(names)
         ):
             values = tuple(leaves(first))
+        elif isinstance(first, (list, tuple)) and all(other is None for other in others):
+            arrays = [leaf for leaf in leaves(first) if isinstance(leaf, (Tensor, np.ndarray)) and leaf.ndim]
+            if arrays:
+                raise self._wrong_number(len(arrays))
         missing = [name for name, value in zip(names, values, strict=False) if value is None]
         if missing or len(values) != len(names):
-            raise DataError(
-                f"{self.name!r}: expected the inputs {names}, got {len(values) - len(missing)} of them."
+            raise self._wrong_number(len(values) - len(missing))
+        return self._fitted(
+            *(
+                self._as_tensor(value, graph.calls[row].specs.dtype) if type(value) is not Tensor else value
+                for row, value in enumerate(values)
             )
+        )
+
+    def _wrong_number(self, count: int) -> DataError:
+        assert self._live is not None
+        names = self._live.graph.input_names
+        fix = "a list in this order, or a dict by these names" if len(names) > 1 else "give it alone"
+        return DataError(
+            explain(f"{self.name!r}", got=f"{count} of them", expected=f"the inputs {names}", fix=fix)
+        )
+
+    def _refuse_as_mode(self, training: Any) -> None:
+        """Refuse one input too many, which stands where `training` does."""
+        assert self._live is not None
+        if isinstance(training, (Tensor, np.ndarray, list, tuple, dict)):
+            raise self._wrong_number(len(self._live.graph.input_names) + 1)
+
+    def _fitted(self, *values: Any) -> Sequence[Any]:
+        """The inputs in the shapes that the graph was drawn for, by the rule of `fit`.
+
+        Raises:
+            DataError: another rank, or another size where that is known.
+        """
+        assert self._live is not None
+        calls = self._live.graph.calls
         return [
-            self._as_tensor(value, graph.calls[row].specs.dtype) if type(value) is not Tensor else value
+            fitted_input(value, calls[row].specs.shape, calls[row].name)
+            if isinstance(value, Tensor) and all(type(size) is int for size in value.shape)
+            else value
             for row, value in enumerate(values)
         ]
 
