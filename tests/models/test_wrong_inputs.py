@@ -87,6 +87,7 @@ def test_what_fits_passes(arrays: bool) -> None:
     assert single(1)(torch.zeros(3)).shape == (3, 1)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_the_look_at_shapes_says_nothing_while_a_model_is_traced() -> None:
     model = single(5, 4)
     traced = torch.jit.trace(model, torch.zeros(2, 5, 4))

@@ -17,13 +17,13 @@ from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.config import described, reading, writes_once
-from torchfunc.errors import DataError, GraphError, UnknownNameError, explain
+from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import Call, Drawn, Graph
 from torchfunc.graph.probing.building import building
-from torchfunc.graph.run import picked
+from torchfunc.graph.run import inputs_like, picked, recorded, results
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.layer import Common, Layer, in_mode, map_shapes
 from torchfunc.layers.tracking import children_of
@@ -93,7 +93,7 @@ class Model(Training):
         # not add_module, which refuses the names of properties such as `output`
         self._modules.update(drawn.modules)
         self._adopt()
-        self._live = Live(drawn.graph, drawn.modules, drawn.rows)
+        self._live = Live(drawn.graph, drawn.modules, drawn.rows, drawn.state)
         for name, tensor in drawn.state.items():
             if isinstance(tensor, nn.Parameter):
                 self.register_parameter(name, tensor)
@@ -114,6 +114,28 @@ class Model(Training):
                 module.graph_name = module.graph_name or name
                 if self not in module._models:
                     module._models.add(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, nn.Module) and self._live is not None and "_looks" not in self.__dict__:
+            self.__dict__["_looks"] = self.register_forward_pre_hook(_look_at_replaced, with_kwargs=True).id
+
+    def _check_replaced(self, call: Callable[[], Any]) -> None:
+        """Say which call a replaced module does not fit, where calling on real tensors fails too.
+
+        Raises:
+            GraphError: of that call.
+        """
+        assert self._live is not None
+        graph = self._live.graph
+        try:
+            results(graph, inputs_like(graph), self._modules, self._own_state(), recorded)
+        except TorchfuncError as error:
+            try:
+                with torch.no_grad():
+                    in_mode(self, False, call)
+            except Exception as failed:
+                raise error from failed
 
     @property
     def graph(self) -> Graph | None:  # type: ignore[override]
@@ -532,6 +554,16 @@ class Model(Training):
 # what a model without a graph has not, and so does not list
 OF_A_GRAPH = set("code input output inputs outputs input_names output_names input_shape output_shape".split())
 Model.__jit_ignored_attributes__ = [name for name in dir(Model) if isinstance(getattr(Model, name), property)]
+
+
+def _look_at_replaced(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """The hook before the first call after a module was replaced."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return
+    model._check_replaced(lambda: model.forward(*args, **kwargs))
+    key = model.__dict__.pop("_looks", None)
+    model._forward_pre_hooks.pop(key, None)
+    model._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
 @contextmanager
