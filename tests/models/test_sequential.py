@@ -102,3 +102,29 @@ def test_its_mistakes_are_named():
         tf.Sequential().pop()
     with pytest.raises(GraphError, match="has no layers"):
         tf.Sequential()(torch.rand(1, 2))
+
+
+@pytest.mark.parametrize("inputs", [[], [tf.Input((3,))]])
+def test_layers_keep_their_names_in_configs_and_clones(inputs):
+    chain = [layers.Dense(4), layers.Dense(5, name="mine"), nn.ReLU(), layers.Dense(2)]
+    model = tf.Sequential([*inputs, *chain])
+    names = ["dense", "mine", "dense_1"]
+    for each in (model, tf.Sequential.from_config(model.get_config()), tf.clone_model(model)):
+        assert [layer.name for layer in each.layers if isinstance(layer, layers.Layer)] == names
+        assert each.get_config() == model.get_config()
+        assert each(torch.ones(2, 3)).shape == (2, 2)
+        assert [layer.name for layer in each.layers if isinstance(layer, layers.Layer)] == names
+        model = each if not inputs else model
+
+
+@pytest.mark.parametrize(
+    "what", ["input", "output", "inputs", "outputs", "input_shape", "output_shape", "code"]
+)
+def test_what_an_unbuilt_sequential_has_not_yet_is_told_with_the_way_to_it(what):
+    model = tf.Sequential([layers.Dense(2)])
+    words = r"'sequential' has no graph.*not known yet. Fix: begin with Input\(shape\), or call it on data"
+    with pytest.raises(GraphError, match=words):
+        getattr(model, what)
+    model(torch.ones(2, 3))
+    assert getattr(model, what) is not None
+    assert getattr(tf.Sequential([tf.Input((3,)), layers.Dense(2)]), what) is not None
