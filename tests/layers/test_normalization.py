@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+import torchfunc as tf
+from torchfunc import layers
 from torchfunc.errors import DTypeError, GraphError, ShapeError
 from torchfunc.layers import BatchNormalization, GroupNormalization, Input, LayerNormalization
 
@@ -165,3 +167,25 @@ def test_masked_steps_are_left_out_whichever_axis_has_the_features() -> None:
     torch.testing.assert_close(layer(x, mask=mask), twin(x, training=True, mask=mask))
     for ours, theirs in zip(layer.get_weights(), twin.weights, strict=True):
         torch.testing.assert_close(torch.as_tensor(ours), theirs.value.detach())
+
+
+def test_rescaling_of_each_channel_follows_the_data_format_that_it_was_made_under(tmp_path: Any) -> None:
+    scale, images = [0.5, 2.0, 3.0], np.random.rand(2, 3, 4, 5).astype("float32")
+    layers.set_image_data_format("channels_first")
+    keras.config.set_image_data_format("channels_first")
+    try:
+        layer = layers.Rescaling(scale, offset=0.25)
+        both = layers.Rescaling(np.array(scale), offset=scale)
+        expected = keras.layers.Rescaling(scale, offset=0.25)(images).detach().numpy()
+    finally:
+        layers.set_image_data_format("channels_last")
+        keras.config.set_image_data_format("channels_last")
+    x = torch.from_numpy(images)
+    for each in (layer, layers.Rescaling.from_config(layer.get_config())):
+        assert np.array_equal(each(x).numpy(), expected)
+    factors = torch.tensor(scale).view(3, 1, 1)
+    assert torch.equal(both(x), x * factors + factors)
+    inputs = layers.Input((3, 4, 5))
+    model = tf.Model(inputs, layer(inputs))
+    model.save(tmp_path / "m.safetensors")
+    assert np.array_equal(tf.load_model(tmp_path / "m.safetensors")(x).numpy(), expected)

@@ -1,17 +1,19 @@
 """A model's graph is that of the modules it has now, in its shapes and in its symbols alike."""
 
+import contextlib
 import copy
 import gc
 import pickle
 import weakref
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import torchfunc as tf
 from torchfunc import layers
-from torchfunc.errors import GraphError
+from torchfunc.errors import GraphError, ShapeError
 from torchfunc.graph.symbolic import Node
 from torchfunc.interop import from_module
 
@@ -160,3 +162,64 @@ def test_discarded_models_leave_nothing_behind():
     assert list(dense._nodes) == list(dense._models) == list(around._nodes) == []
     assert len(dense._nodes._references) < 10 and len(dense._models._references) < 10
     assert not [each for each in gc.get_objects() if type(each) is Node and each.target in (dense, around)]
+
+
+def branching():
+    inputs = tf.Input((6,))
+    a = layers.Dense(8, name="a")(inputs)
+    return tf.Model(inputs, layers.Add(name="add")([a, layers.Dense(8, name="b")(a)]))
+
+
+X = torch.ones(4, 6)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model: model(X),
+        lambda model: model.predict(X.numpy(), verbose=0),
+        lambda model: model.fit(X.numpy(), np.zeros((4, 8)), verbose=0),
+        lambda model: around(model)(X),
+    ],
+)
+def test_a_replaced_layer_that_does_not_fit_is_told_by_the_call_that_cannot_take_it(use):
+    model = branching()
+    model.compile("sgd", "mse")
+    model.b = layers.Dense(7)
+    for _ in range(2):
+        with pytest.raises(ShapeError, match=r"Add 'add'.*expected shapes that are equal.*\(None, 7\)"):
+            use(model)
+    model.b = layers.Dense(8)
+    use(model)
+    assert not model._forward_pre_hooks
+
+
+def around(model):
+    inputs = tf.Input((6,))
+    with contextlib.suppress(ShapeError):
+        return tf.Model(inputs, model(inputs))
+    return model
+
+
+def test_a_replaced_module_that_only_real_tensors_can_tell_of_is_left_to_them():
+    class Counting(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return x[:, : int(x.sum().item() * 0) + 8]
+
+    model = branching()
+    model.b = Counting()
+    assert torch.equal(model(X), 2 * model.a(X))
+    assert not model._forward_pre_hooks
+
+
+def test_what_is_made_from_the_symbols_of_a_model_has_the_tensors_that_it_has_now():
+    inputs = tf.Input((4,))
+    model = tf.Model(inputs, inputs * torch.arange(4.0))
+    assert model.output is not None
+    model.double()
+    other = tf.Model(model.input, model.output)
+    assert [each.dtype for each in other.buffers()] == [torch.float64]
+    assert next(other.buffers()) is next(model.buffers())

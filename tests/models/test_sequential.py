@@ -102,3 +102,33 @@ def test_its_mistakes_are_named():
         tf.Sequential().pop()
     with pytest.raises(GraphError, match="has no layers"):
         tf.Sequential()(torch.rand(1, 2))
+
+
+@pytest.mark.parametrize("inputs", [[], [tf.Input((3,))]])
+@pytest.mark.parametrize(
+    "again", [lambda m: m, lambda m: tf.Sequential.from_config(m.get_config()), tf.clone_model]
+)
+def test_layers_keep_their_names_in_configs_and_clones(inputs, again):
+    chain = [layers.Dense(4), layers.Dense(5, name="mine"), nn.ReLU(), layers.Dense(2)]
+    first = tf.Sequential([*inputs, *chain])
+    second = again(first)
+    assert second.get_config() == first.get_config()
+    for each in (first, second):
+        for _ in range(2):
+            named = [layer.name for layer in each.layers if isinstance(layer, layers.Layer)]
+            assert named == ["dense", "mine", "dense_1"]
+            assert each(torch.ones(2, 3)).shape == (2, 2)
+    assert second.get_config() == first.get_config()
+
+
+@pytest.mark.parametrize(
+    "what", ["input", "output", "inputs", "outputs", "input_shape", "output_shape", "code"]
+)
+def test_what_an_unbuilt_sequential_has_not_yet_is_told_with_the_way_to_it(what):
+    model = tf.Sequential([layers.Dense(2)])
+    words = r"'sequential' has no graph.*not known yet. Fix: begin with Input\(shape\), or call it on data"
+    with pytest.raises(GraphError, match=words):
+        getattr(model, what)
+    model(torch.ones(2, 3))
+    assert getattr(model, what) is not None
+    assert getattr(tf.Sequential([tf.Input((3,)), layers.Dense(2)]), what) is not None

@@ -34,7 +34,7 @@ from torchfunc.graph.text import (
 from torchfunc.tree import leaves, leaves_with_path
 
 # names that the text uses for something else
-_RESERVED = "self m torch F operator training Tensor slice float type getattr _".split()
+_RESERVED = "self m torch F operator training tracing Tensor slice float type getattr _".split()
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Code:
             "F": torch.nn.functional,
             "operator": operator,
             "Tensor": Tensor,
+            "tracing": torch._C._get_tracing_state,
             **self.globals,
         }
         exec(compile(self.running, file, "exec"), namespace)
@@ -113,22 +114,45 @@ class _Writer:
         )
 
     def _preamble(self) -> list[str]:
-        """Take a list, a dict or arrays for the inputs, and a mode for this one call.
+        """Take a list, a dict or arrays for the inputs, and a mode for this one call; look at the shapes.
 
-        Each test holds for a plain call with tensors, for fx's proxies and under tracing alike.
+        Each test holds for a plain call with tensors, for fx's proxies and under tracing alike, where sizes
+        are tensors.
         """
         names = ", ".join(self.parameters)
         odd = " or ".join(f"type({name}) is not Tensor" for name in self.parameters)
         target = names + ("," if len(self.parameters) == 1 else "")
         return [
-            "if training is True or training is False:",
-            f"    return self._in_mode(training, {names})",
+            "if training is not None:",
+            "    if training is True or training is False:",
+            f"        return self._in_mode(training, {names})",
+            "    self._refuse_as_mode(training)",
             f"if {odd}:",
             f"    {target} = self._arguments({names})",
+            f"elif {' or '.join(self._misfit(row) for row in range(len(self.parameters)))}:",
+            f"    {target} = self._fitted({names})",
         ]
 
     def _modules(self) -> list[str]:
         return ["m = self._modules"] if any(call.kind == "module" for call in self.graph.calls) else []
+
+    def _misfit(self, row: int) -> str:
+        """The test for a tensor of another rank than an input's, or of another size where that is known."""
+        name, sizes = self.parameters[row], self.graph.calls[row].specs.shape
+        rank = f"{name}.ndim != {len(sizes)}"
+        if len(sizes) > 1 and None not in sizes[1:]:
+            known = [
+                f"{name}.shape[1:] != {tuple(sizes[1:])}"
+                if len(sizes) > 2
+                else f"{name}.shape[1] != {sizes[1]}"
+            ]
+        else:
+            known = [
+                f"{name}.shape[{axis}] != {size}"
+                for axis, size in enumerate(sizes)
+                if axis and size is not None
+            ]
+        return f"{rank} or tracing() is None and ({' or '.join(known)})" if known else rank
 
     def _count_uses(self, inlined: dict[int, int]) -> dict[Ref, list[int]]:
         """The rows that use each value; the return counts as one row more, an inlined row as its user."""

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from torchfunc import initializers, registry
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers.arguments import axes_of, floating, known, one_shape
+from torchfunc.layers.arguments import axes_of, floating, image_data_format, known, one_shape
 from torchfunc.layers.layer import Common, Layer
 
 
@@ -352,13 +352,21 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
+def _for_channels(value: Any) -> Any:
+    """Numbers as `_plain` has them; one for each channel where the channels come first is followed by two axes."""
+    numbers = torch.as_tensor(_plain(value))
+    if numbers.ndim and image_data_format() == "channels_first":
+        return numbers.reshape(*numbers.shape, *(1,) * (3 - numbers.ndim)).tolist()
+    return _plain(value)
+
+
 @registry.layers.register()
 class Rescaling(_Plain):
     """`x * scale + offset`: `Rescaling(1 / 255)` brings bytes to the range from 0 to 1.
 
     Args:
-        scale: a number, or one for each channel.
-        offset: a number, or one for each channel.
+        scale: a number, or one for each channel, on the axis that `image_data_format()` says.
+        offset: a number, or one for each channel, likewise.
         common: those of every Layer.
     """
 
@@ -366,11 +374,11 @@ class Rescaling(_Plain):
         self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0, **common: Unpack[Common]
     ) -> None:
         super().__init__(**common)
-        self.scale = _plain(scale)
-        self.offset = _plain(offset)
+        self.scale = _for_channels(scale)
+        self.offset = _for_channels(offset)
         # buffers move to the device with the layer; a tensor made at each call would wait for it
-        self._factors = nn.Buffer(torch.as_tensor(scale, dtype=torch.float32), persistent=False)
-        self._terms = nn.Buffer(torch.as_tensor(offset, dtype=torch.float32), persistent=False)
+        self._factors = nn.Buffer(torch.as_tensor(self.scale, dtype=torch.float32), persistent=False)
+        self._terms = nn.Buffer(torch.as_tensor(self.offset, dtype=torch.float32), persistent=False)
 
     def check_input(self, *shapes: Any) -> None:
         one_shape(self, shapes[0])

@@ -29,6 +29,7 @@ class Live:
         modules: what its names stand for.
         rows: what each row returns, as symbols, where they exist already.
         variants: the same calls with masks at the inputs, where they were asked for already.
+        tensors: the tensors of the model itself that these rows were made on.
     """
 
     def __init__(
@@ -37,9 +38,11 @@ class Live:
         modules: Modules,
         rows: list[Any] | None = None,
         variants: Variants | None = None,
+        tensors: Tensors | None = None,
     ) -> None:
         self.graph = graph
         self.variants = variants or Variants()
+        self._tensors = dict(tensors or {})
         self._modules = tuple(map(modules.get, graph.module_names))
         self._nested = [(each, _graph_of(each)) for each in self._modules if hasattr(type(each), "graph")]
         self._rows = rows
@@ -69,17 +72,19 @@ class Live:
         return Live(replace(self.graph, calls=tuple(calls)), modules)
 
     def rows(self, tensors: Tensors) -> list[Any]:
-        """What each row returns, as symbols; `tensors` are those of the model itself."""
-        if self._rows is None:
+        """What each row returns, as symbols; `tensors` are those of the model itself, which `.to` may replace."""
+        if self._rows is None or any(tensors.get(name) is not each for name, each in self._tensors.items()):
+            self._calls, self._tensors = None, dict(tensors)
             modules = dict(zip(self.graph.module_names, self._modules, strict=True))
             self._rows = results(self.graph, inputs_like(self.graph), modules, tensors, restated)
         return self._rows
 
     def calls(self, module: nn.Module, tensors: Tensors) -> list[Node]:
         """The calls of a module, in the order in which they were made."""
+        rows = self.rows(tensors)
         if self._calls is None:
             self._calls = {}
-            for call, row in zip(self.graph.calls, self.rows(tensors), strict=True):
+            for call, row in zip(self.graph.calls, rows, strict=True):
                 if call.kind == "module":
                     node = next(leaf.node for leaf in leaves(row) if isinstance(leaf, SYMBOLS))
                     self._calls.setdefault(id(node.target), []).append(node)

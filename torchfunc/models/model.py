@@ -17,13 +17,13 @@ from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.config import described, reading, writes_once
-from torchfunc.errors import DataError, GraphError, UnknownNameError
+from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import Call, Drawn, Graph, mask_rows
 from torchfunc.graph.probing.building import building
-from torchfunc.graph.run import picked
+from torchfunc.graph.run import inputs_like, picked, recorded, results
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.layer import Common, Layer, in_mode, map_shapes
 from torchfunc.layers.tracking import children_of
@@ -34,6 +34,7 @@ from torchfunc.models.masks import MaskedCalls, takers, taking_masks
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.verbs import Training
 from torchfunc.saving import graph_json as saved
+from torchfunc.training.checks import fitted_input
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import summary
 
@@ -95,7 +96,7 @@ class Model(MaskedCalls, Training):
         self._adopt()
         for each in takers(drawn.graph, drawn.modules):
             each._take_masks()
-        self._live = Live(drawn.graph, drawn.modules, drawn.rows)
+        self._live = Live(drawn.graph, drawn.modules, drawn.rows, tensors=drawn.state)
         for name, tensor in drawn.state.items():
             if isinstance(tensor, nn.Parameter):
                 self.register_parameter(name, tensor)
@@ -121,6 +122,28 @@ class Model(MaskedCalls, Training):
                 module.graph_name = module.graph_name or name
                 if self not in module._models:
                     module._models.add(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, nn.Module) and self._live is not None and "_looks" not in self.__dict__:
+            self.__dict__["_looks"] = self.register_forward_pre_hook(_look_at_replaced, with_kwargs=True).id
+
+    def _check_replaced(self, call: Callable[[], Any]) -> None:
+        """Say which call a replaced module does not fit, where calling on real tensors fails too.
+
+        Raises:
+            GraphError: of that call.
+        """
+        assert self._live is not None
+        graph = self._live.graph
+        try:
+            results(graph, inputs_like(graph), self._modules, self._own_state(), recorded)
+        except TorchfuncError as error:
+            try:
+                with torch.no_grad():
+                    in_mode(self, False, call)
+            except Exception as failed:
+                raise error from failed
 
     @property
     def graph(self) -> Graph | None:  # type: ignore[override]
@@ -191,13 +214,46 @@ class Model(MaskedCalls, Training):
             and len(first) == len(names)
         ):
             values = tuple(leaves(first))
+        elif isinstance(first, (list, tuple)) and all(other is None for other in others):
+            arrays = [leaf for leaf in leaves(first) if isinstance(leaf, (Tensor, np.ndarray)) and leaf.ndim]
+            if arrays:
+                raise self._wrong_number(len(arrays))
         missing = [name for name, value in zip(names, values, strict=False) if value is None]
         if missing or len(values) != len(names):
-            raise DataError(
-                f"{self.name!r}: expected the inputs {names}, got {len(values) - len(missing)} of them."
+            raise self._wrong_number(len(values) - len(missing))
+        return self._fitted(
+            *(
+                self._as_tensor(value, graph.calls[row].specs.dtype) if type(value) is not Tensor else value
+                for row, value in enumerate(values)
             )
+        )
+
+    def _wrong_number(self, count: int) -> DataError:
+        assert self._live is not None
+        names = self._live.graph.input_names
+        fix = "a list in this order, or a dict by these names" if len(names) > 1 else "give it alone"
+        return DataError(
+            explain(f"{self.name!r}", got=f"{count} of them", expected=f"the inputs {names}", fix=fix)
+        )
+
+    def _refuse_as_mode(self, training: Any) -> None:
+        """Refuse one input too many, which stands where `training` does."""
+        assert self._live is not None
+        if isinstance(training, (Tensor, np.ndarray, list, tuple, dict)):
+            raise self._wrong_number(len(self._live.graph.input_names) + 1)
+
+    def _fitted(self, *values: Any) -> Sequence[Any]:
+        """The inputs in the shapes that the graph was drawn for, by the rule of `fit`.
+
+        Raises:
+            DataError: another rank, or another size where that is known.
+        """
+        assert self._live is not None
+        calls = self._live.graph.calls
         return [
-            self._as_tensor(value, graph.calls[row].specs.dtype) if type(value) is not Tensor else value
+            fitted_input(value, calls[row].specs.shape, calls[row].name)
+            if isinstance(value, Tensor) and all(type(size) is int for size in value.shape)
+            else value
             for row, value in enumerate(values)
         ]
 
@@ -509,6 +565,16 @@ class Model(MaskedCalls, Training):
 # what a model without a graph has not, and so does not list
 OF_A_GRAPH = set("code input output inputs outputs input_names output_names input_shape output_shape".split())
 Model.__jit_ignored_attributes__ = [name for name in dir(Model) if isinstance(getattr(Model, name), property)]
+
+
+def _look_at_replaced(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """The hook before the first call after a module was replaced."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return
+    model._check_replaced(lambda: model.forward(*args, **kwargs))
+    key = model.__dict__.pop("_looks", None)
+    model._forward_pre_hooks.pop(key, None)
+    model._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
 @contextmanager
