@@ -19,7 +19,7 @@ from torchfunc.training.figures import read
 from torchfunc.training.finite import Watch, culprit
 from torchfunc.training.objective import Objective
 from torchfunc.training.ports import Ports, ports_of_outputs
-from torchfunc.training.state import Optimization
+from torchfunc.training.state import Optimization, restore_sums
 
 NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
 
@@ -43,6 +43,9 @@ class Step:
         count: the number of batches that were learned from.
         epoch: the number of the epoch, while one is under way, or of the next.
         done: how many batches of it are done.
+        steps: how many batches it has, where that is known.
+        begun: the random state in which the data of the epoch were begun, if that matters.
+        sums: what the figures of the epoch had summed up where a training goes on.
         steps_per_execution: how many batches the hooks of batches are told of at a time.
         quiet: whether a loss that is no number is passed over without a step, for a callback to see it.
     """
@@ -64,6 +67,9 @@ class Step:
         self.extras = Extras(module)
         self._named_by_targets = False
         self.watch = Watch(module, self.device)
+        self.begun: list[Tensor] = []
+        self.steps: int | None = None
+        self.sums: Mapping[str, Any] | None = None
         self.quiet, self.steps_per_execution = False, 1
         self.count = self.epoch = self.done = 0
         if ports.outputs is not None:
@@ -248,6 +254,14 @@ class Step:
                         metric.reset_state()
                     elif all(hasattr(metric, name) for name in ("update", "compute", "reset")):
                         metric.reset()
+
+    def resume_sums(self, batch: Batch | None) -> None:
+        """Have the figures of an epoch go on from where they were, before the first batch that is left, if one is."""
+        sums, self.sums = self.sums, None
+        if sums is not None and not hasattr(self.own, "train"):
+            if batch is not None and not self.objective.settled:
+                self.settle(batch)
+            restore_sums(self.objective, sums, self.device)
 
     def logs(self, result: Mapping[str, Any] | None) -> Logs:
         """What a step returned, or the objective's sums, as numbers: the one place that reads the device."""
