@@ -111,7 +111,7 @@ class Step:
             return
         raise DataError(
             explain(
-                f"Epoch {self.epoch + 1}, batch {self.done + 1}",
+                "The batch" if self.watch.alone else f"Epoch {self.epoch + 1}, batch {self.done + 1}",
                 got=got,
                 expected="finite numbers",
                 why=f"nothing was learned from it: weights and optimizer are as {back}",
@@ -315,8 +315,6 @@ class Step:
         """Put the module on its device, and look at it as it is now."""
         self.device = placed(self.module, self.wanted_device)
         self.extras = Extras(self.module)
-        self.watch = Watch(self.module, self.device)
-        self.quiet = False
         self.objective.forget_shapes()
 
     def _name_by(self, returned: Any) -> None:

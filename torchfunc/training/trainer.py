@@ -18,6 +18,7 @@ from torchfunc.training.batches import Arrays, Data, Stream, drawn_seed
 from torchfunc.training.checks import validation_epochs, whole_number
 from torchfunc.training.convert import Collected
 from torchfunc.training.feed import Feed, checked_batch_size, divided
+from torchfunc.training.finite import Watch
 from torchfunc.training.loop import Plan, measure, over_batches, over_epochs
 from torchfunc.training.objective import Objective
 from torchfunc.training.ports import Ports
@@ -173,13 +174,17 @@ class Trainer:
             "validated": validation is not None,
         }
         events = self._events(callbacks, params, history)
-        self.step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
+        step = self.step
+        step.watch = Watch(self.module, step.device)
+        step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
         try:
             with self._session(display):
-                over_epochs(self.step, plan, train, validation, events, display)
+                over_epochs(step, plan, train, validation, events, display)
         except BaseException:
-            self.step.sums = sums_of(self.step.objective)  # for who goes on within the epoch
+            step.sums = sums_of(step.objective)  # for who goes on within the epoch
             raise
+        finally:
+            step.quiet = False
         return history
 
     @in_turn
@@ -266,10 +271,14 @@ class Trainer:
         """One step on one batch: its loss, or a list of the loss and the metrics of this batch alone."""
         batch = self._begin().batch(x, y, sample_weight, class_weight)
         self.step.prepare(Arrays(batch, batch.size))
-        with self._session():
-            self.module.train()
-            _, logs = over_batches(self.step, self.step.act("train"), [batch], "train")
-        self.step.done = 0  # of no epoch
+        step, fits = self.step, (self.step.watch, self.step.done)
+        step.watch = Watch(self.module, step.device, alone=True)
+        try:
+            with self._session():
+                self.module.train()
+                _, logs = over_batches(step, step.act("train"), [batch], "train")
+        finally:
+            step.watch, step.done = fits  # of a fit in whose callback this may be
         return logs if return_dict else _as_list(logs)
 
     @in_turn
