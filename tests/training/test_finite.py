@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import torchfunc as tf
 from tests.training.modules import same_weights
 from torchfunc import layers
-from torchfunc.callbacks import TerminateOnNaN
+from torchfunc.callbacks import Callback, TerminateOnNaN
 from torchfunc.errors import DataError
 from torchfunc.training import Trainer, finite
 
@@ -132,6 +132,42 @@ def test_where_the_device_is_not_read_the_way_back_is_the_begin_of_the_epoch(
     assert same_optimizer(trainer, until)
 
 
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_callback_that_measures_and_learns_meanwhile_changes_none_of_this(
+    reads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finite, "reads_freely", lambda device: reads)
+
+    class Meanwhile(Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if batch == 1:
+                self.trainer.evaluate(X[:8], Y[:8], verbose=0)
+                self.trainer.predict(X[:8], verbose=0)
+                self.trainer.train_on_batch(X[:8], Y[:8])
+
+    ours, _ = twins(False)
+    if reads:
+        trained(ours, "adam", nan_in_the_batch, 6, callbacks=[Meanwhile(), TerminateOnNaN()])
+    else:
+        trainer = Trainer(ours, optimizer="adam", loss="mse")
+        with pytest.raises(DataError, match=f"batch {AT + 1}|begin of the epoch"):
+            trainer.fit(lambda: batches(nan_in_the_batch, 6), verbose=0, callbacks=[Meanwhile()])
+        assert same_weights(ours, twins(False)[0])
+    assert all(each.isfinite().all() for each in ours.state_dict().values())
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_one_batch_alone_is_looked_at_on_every_device(reads: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finite, "reads_freely", lambda device: reads)
+    ours, theirs = twins(False)
+    stream = Trainer(ours, optimizer="adam", loss=lambda y_true, y_pred: (y_pred - y_true).mean() * torch.nan)
+
+    with pytest.raises(DataError, match="^The batch: expected finite numbers, got the loss nan"):
+        stream.train_on_batch(X[:8], Y[:8])
+
+    assert same_weights(ours, theirs)
+
+
 def test_of_several_outputs_the_one_that_is_no_number_is_named() -> None:
     inputs = tf.Input((4,))
     outputs = {name: layers.Dense(1, name=name)(inputs) for name in ("price", "rating")}
@@ -143,7 +179,7 @@ def test_of_several_outputs_the_one_that_is_no_number_is_named() -> None:
     model.compile("sgd", {"price": "mse", "rating": broken})
     with pytest.raises(DataError, match=r"got the loss -?(inf|nan) of the output 'rating'"):
         model.fit(X, {"price": Y, "rating": Y}, verbose=0)
-    with pytest.raises(DataError, match="of the output 'rating'"):
+    with pytest.raises(DataError, match=r"^The batch: .* of the output 'rating'"):
         model.train_on_batch(X, {"price": Y, "rating": Y})
 
 

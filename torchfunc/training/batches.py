@@ -6,7 +6,9 @@ DataLoader, a generator, any iterable) is passed through.
 
 from __future__ import annotations
 
+import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -64,8 +66,8 @@ class Data(Protocol):
     def steps(self) -> int | None:
         """How many batches an epoch has; None where that is unknown."""
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of the epoch with this number, the first of the training being 0."""
+    def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
+        """The batches of the epoch with this number, the first of the training being 0, after some to skip."""
 
     def sample(self) -> Batch:
         """A batch to look at, which is not lost for the first epoch."""
@@ -103,22 +105,22 @@ class Arrays:
         """The samples from `start` to `stop`, in the memory of the whole."""
         return self._taken(lambda tensor: tensor[start:stop], stop - start, of)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        batches = self._in_order() if self.seed is None else self._shuffled(self.seed + number)
-        for _, batch in zip(range(self.steps), batches, strict=False):
+    def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
+        batches = self._in_order(skip) if self.seed is None else self._shuffled(self.seed + number, skip)
+        for _, batch in zip(range(skip, self.steps), batches, strict=False):
             yield batch
 
-    def _shuffled(self, seed: int) -> Iterator[Batch]:
+    def _shuffled(self, seed: int, skip: int) -> Iterator[Batch]:
         """Batches in an order that depends on the seed alone."""
         home = self.whole.inputs[0].device
         order = torch.randperm(self.whole.size, generator=torch.Generator().manual_seed(seed)).to(home)
-        for index in torch.split(order, self.batch_size):
+        for index in torch.split(order, self.batch_size)[skip:]:
             yield self._ready(self._taken(partial(_rows, index=index), index.shape[0]))
 
-    def _in_order(self) -> Iterator[Batch]:
+    def _in_order(self, skip: int) -> Iterator[Batch]:
         """Views of the data as long as the module leaves its inputs alone; copies otherwise."""
         copy = True
-        for start in range(0, self.whole.size, self.batch_size):
+        for start in range(skip * self.batch_size, self.whole.size, self.batch_size):
             batch = self.part(start, min(start + self.batch_size, self.whole.size))
             if copy:
                 batch = batch._replace(inputs=[each.clone() for each in batch.inputs])
@@ -153,6 +155,9 @@ class Stream:
         convert: makes a Batch of what it yields.
         steps: how many batches make an epoch; without it an epoch ends where the source does.
         seed: for the order of a DataLoader of ours, a new one each epoch.
+
+    Attributes:
+        begun: alone in a list, PyTorch's random state when the source was begun last: it may have settled the order.
     """
 
     def __init__(
@@ -164,9 +169,11 @@ class Stream:
         seed: int | None = None,
     ) -> None:
         self.source, self.convert, self.limit, self.seed = source, convert, steps, seed
-        self._one_shot = iter(source) is source if hasattr(source, "__iter__") else False
+        # a loader is not begun for this: that would start its workers and draw a random number
+        self._one_shot = hasattr(source, "__next__") and iter(source) is source
         self._running: Iterator[Any] | None = None
         self._seen: list[Any] = []
+        self.begun: list[Tensor] = []
 
     @property
     def steps(self) -> int | None:
@@ -183,18 +190,43 @@ class Stream:
             self._seen.append(self._next(epoch=0, done=0))
         return self.convert(self._seen[0])
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
+        if skip:
+            self._wind(number, skip)
         if self.limit is None:
-            yield from self._to_the_end(number)
+            yield from self._to_the_end(number, skip)
             return
-        for done in range(self.limit):
+        for done in range(skip, self.limit):
             yield self.convert(self._seen.pop() if self._seen else self._next(number, done))
 
-    def _to_the_end(self, number: int) -> Iterator[Batch]:
-        """An epoch that ends where the source does."""
+    def _wind(self, number: int, skip: int) -> None:
+        """Begin the epoch again as it was begun, and pass over the batches that are done; nothing else is as random."""
+        whole = self.limit is None or self.limit == getattr(self.source, "__len__", lambda: None)()
+        if self._one_shot or not whole:
+            kind = type(self.source).__name__
+            given = (
+                f"a {kind}" if self._one_shot else f"a {kind} of which an epoch takes {self.limit} batches"
+            )
+            warnings.warn(
+                f"epoch {number + 1} goes on after its batch {skip} with what comes next: got {given}, which "
+                "cannot be begun again as it was. Fix: fit(...) on arrays, a DataLoader or a function that returns a "
+                "new generator, all of whose batches make an epoch.",
+                stacklevel=2,
+            )
+            return
+        now = torch.get_rng_state()
+        for state in self.begun:
+            torch.set_rng_state(state)
+        self._seen.clear()
+        self._running = self._iterator(number)
+        for _ in itertools.islice(self._running, skip):
+            pass
+        torch.set_rng_state(now)
+
+    def _to_the_end(self, number: int, count: int) -> Iterator[Batch]:
+        """An epoch that ends where the source does, after so many batches that are done."""
         running = self._iterator(number) if self._running is None else self._running
         self._running = None
-        count = 0
         while self._seen:
             count += 1
             yield self.convert(self._seen.pop())
@@ -218,6 +250,7 @@ class Stream:
 
     def _iterator(self, number: int) -> Iterator[Any]:
         """The source from its begin, in the order with this number."""
+        self.begun[:] = [torch.get_rng_state()]
         if self.seed is not None and isinstance(self.source, DataLoader):
             self.source.generator.manual_seed(self.seed + number)
         if callable(self.source) and not hasattr(self.source, "__iter__"):

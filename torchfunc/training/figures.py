@@ -40,6 +40,16 @@ class RunningMean:
         self._fold()
         return self._total / self.count  # type: ignore[no-any-return]
 
+    def state(self) -> list[Any]:
+        """The sum so far and the number of samples in it."""
+        self._fold()
+        return [self._total, self.count]
+
+    def load(self, state: list[Any]) -> None:
+        """Take what `state` gave."""
+        self.reset()
+        self._total, self.count = state
+
     @property
     def last(self) -> Tensor:
         """What was added last."""

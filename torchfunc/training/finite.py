@@ -29,11 +29,12 @@ class Watch:
     Args:
         module: what is trained.
         device: where it is.
+        alone: whether it looks at one batch alone, whose figures are read anyway.
     """
 
-    def __init__(self, module: nn.Module, device: torch.device) -> None:
-        self.module = module
-        self.reads = reads_freely(device)
+    def __init__(self, module: nn.Module, device: torch.device, *, alone: bool = False) -> None:
+        self.module, self.alone = module, alone
+        self.reads = alone or reads_freely(device)
         self._unit = torch.ones((), device=device)
         self._flag = torch.zeros((), device=device)
         self._buffers: list[Kept] | None = None

@@ -37,16 +37,19 @@ def over_epochs(
 ) -> None:
     """Pass over the training data again and again, and over the validation data where they are due."""
     logs: Logs = {}
+    first = step.done
     events.call("on_train_begin", {})
     for epoch in range(plan.first, plan.epochs):
         step.ready()
-        step.epoch = epoch
+        step.epoch, step.done = epoch, first if epoch == plan.first else 0
+        skip = step.done
         step.watch.begin_epoch(step.optimization.built)
         display.epoch(epoch, plan.epochs)
         events.call("on_epoch_begin", epoch, {})
         step.module.train()
         display.start(train.steps)
-        done, logs = over_batches(step, step.act("train"), train.epoch(epoch), "train", events, display)
+        batches = train.epoch(epoch, skip)
+        done, logs = over_batches(step, step.act("train"), batches, "train", events, display, skip)
         step.epoch, step.done = epoch + 1, 0
         if validation is not None and plan.validates_after(epoch):
             display.pause(done, logs)
@@ -81,16 +84,22 @@ def over_batches(
     mode: Mode,
     events: CallbackList | None = None,
     display: Display | None = None,
+    done: int = 0,
 ) -> tuple[int, Logs]:
-    """One pass over batches: their number and the logs. Every batch of torchfunc goes through here."""
+    """One pass over batches: their number and the logs. Every batch of torchfunc goes through here.
+
+    Some of them may be `done` already, in a training that goes on within an epoch.
+    """
     events, display = events or CallbackList(), display or Display()
     begin, end = events.methods(f"on_{mode}_batch_begin"), events.methods(f"on_{mode}_batch_end")
-    predicts, done, result = mode == "predict", 0, None
+    predicts, result = mode == "predict", None
     group = step.steps_per_execution
-    told = 0  # how many batches the hooks know of: those of an execution are told as one
+    told = first = done  # how many batches the hooks know of: those of an execution are told as one
     if not predicts:
         step.reset()
     for batch in batches:
+        if first and done == first:
+            step.resume_sums(batch)
         if done == told:
             for tell in begin:
                 tell(done, {})
@@ -106,6 +115,8 @@ def over_batches(
             display.draw(done, dict if predicts else partial(step.logs, result))
         if mode == "train" and step.module.stop_training and done == told:
             break
+    if first and done == first:
+        step.resume_sums(None)
     if done > told:
         _tell(end, done, result, step, predicts)
     return done, {} if predicts else step.logs(result)

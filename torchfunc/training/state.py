@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from torchfunc import optimizers
 from torchfunc.errors import CompileError, explain
+from torchfunc.tree import map_leaves
 
 
 class Optimization:
@@ -272,6 +273,53 @@ def _padded(groups: Iterable[Mapping[str, Any]], count: int) -> list[Mapping[str
     """One saved group for each; where there are more groups than were saved they take the last one's."""
     known = list(groups)
     return (known + [known[-1] if known else {}] * count)[:count]
+
+
+class Epoch(int):
+    """The number of an epoch, which knows how many of its batches are done."""
+
+    done: int
+
+    def __new__(cls, number: int, done: int = 0) -> Epoch:
+        epoch = super().__new__(cls, number)
+        epoch.done = done
+        return epoch
+
+
+def sums_of(objective: Any) -> dict[str, Any] | None:
+    """What the figures of an epoch have summed up so far; None where a metric of others does not tell."""
+    held = {name: getattr(each.metric, "state", None) for name, each in objective.measures.items()}
+    summed = all(
+        isinstance(each, dict) and all(isinstance(value, (int, float, Tensor)) for value in each.values())
+        for each in held.values()
+    )
+    if not summed:
+        return None
+    outputs = [each.running.state() for each in objective.heads]
+    return {
+        "loss": objective.total.state(),
+        "outputs": outputs,
+        "metrics": {name: dict(each or {}) for name, each in held.items()},
+    }
+
+
+def restore_sums(objective: Any, sums: Mapping[str, Any], device: torch.device) -> None:
+    """Have figures go on from what `sums_of` gave, where they are the same ones."""
+    settled = all(
+        isinstance(getattr(each.metric, "state", None), dict) for each in objective.measures.values()
+    )
+    if (
+        not settled
+        or sums["metrics"].keys() != objective.measures.keys()
+        or len(sums["outputs"]) != len(objective.heads)
+    ):
+        return
+    placed = map_leaves(lambda each: each.to(device) if isinstance(each, Tensor) else each, dict(sums))
+    objective.total.load(placed["loss"])
+    for head, state in zip(objective.heads, placed["outputs"], strict=True):
+        head.running.load(state)
+    for name, measure in objective.measures.items():
+        measure.metric.state = placed["metrics"][name]
 
 
 # The seed that PyTorch drew for this process, and those that came back with a state: nobody chose them anew.

@@ -19,7 +19,7 @@ from torchfunc.training.figures import read
 from torchfunc.training.finite import Watch, culprit
 from torchfunc.training.objective import NO_MASKS, Objective
 from torchfunc.training.ports import Ports, ports_of_outputs
-from torchfunc.training.state import Optimization
+from torchfunc.training.state import Optimization, restore_sums
 
 NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
 
@@ -43,6 +43,9 @@ class Step:
         count: the number of batches that were learned from.
         epoch: the number of the epoch, while one is under way, or of the next.
         done: how many batches of it are done.
+        steps: how many batches it has, where that is known.
+        begun: the random state in which the data of the epoch were begun, if that matters.
+        sums: what the figures of the epoch had summed up where a training goes on.
         steps_per_execution: how many batches the hooks of batches are told of at a time.
         quiet: whether a loss that is no number is passed over without a step, for a callback to see it.
     """
@@ -66,6 +69,9 @@ class Step:
         self.masks: Mapping[int, Tensor] = NO_MASKS
         self._named_by_targets = False
         self.watch = Watch(module, self.device)
+        self.begun: list[Tensor] = []
+        self.steps: int | None = None
+        self.sums: Mapping[str, Any] | None = None
         self.quiet, self.steps_per_execution = False, 1
         self.count = self.epoch = self.done = 0
         if ports.outputs is not None:
@@ -107,7 +113,7 @@ class Step:
             return
         raise DataError(
             explain(
-                f"Epoch {self.epoch + 1}, batch {self.done + 1}",
+                "The batch" if self.watch.alone else f"Epoch {self.epoch + 1}, batch {self.done + 1}",
                 got=got,
                 expected="finite numbers",
                 why=f"nothing was learned from it: weights and optimizer are as {back}",
@@ -258,6 +264,14 @@ class Step:
                     elif all(hasattr(metric, name) for name in ("update", "compute", "reset")):
                         metric.reset()
 
+    def resume_sums(self, batch: Batch | None) -> None:
+        """Have the figures of an epoch go on from where they were, before the first batch that is left, if one is."""
+        sums, self.sums = self.sums, None
+        if sums is not None and not hasattr(self.own, "train"):
+            if batch is not None and not self.objective.settled:
+                self.settle(batch)
+            restore_sums(self.objective, sums, self.device)
+
     def logs(self, result: Mapping[str, Any] | None) -> Logs:
         """What a step returned, or the objective's sums, as numbers: the one place that reads the device."""
         logs = self.objective.results() if result is None else read(result)
@@ -310,8 +324,6 @@ class Step:
         """Put the module on its device, and look at it as it is now."""
         self.device = placed(self.module, self.wanted_device)
         self.extras = Extras(self.module)
-        self.watch = Watch(self.module, self.device)
-        self.quiet = False
         self.objective.forget_shapes()
 
     def _name_by(self, returned: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,15 +14,16 @@ from torchfunc import losses, metrics, optimizers
 from torchfunc.callbacks import CallbackList, History, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.errors import CompileError, explain
-from torchfunc.training.batches import Arrays, Data, drawn_seed
+from torchfunc.training.batches import Arrays, Data, Stream, drawn_seed
 from torchfunc.training.checks import validation_epochs, whole_number
 from torchfunc.training.convert import Collected
 from torchfunc.training.feed import Feed, checked_batch_size, divided
+from torchfunc.training.finite import Watch
 from torchfunc.training.loop import Plan, measure, over_batches, over_epochs
 from torchfunc.training.objective import Objective
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display, display_of
-from torchfunc.training.state import is_seeded, random_state, restore_random_state
+from torchfunc.training.state import Epoch, is_seeded, random_state, restore_random_state, sums_of
 from torchfunc.training.step import Step, is_unbuilt
 from torchfunc.tree import map_leaves
 from torchfunc.turns import in_turn
@@ -150,10 +152,11 @@ class Trainer:
         if validation_steps is not None:
             validation_steps = whole_number("validation_steps", validation_steps, least=1)
         display, feed = display_of(verbose), self._begin()
+        goes_on = self._goes_on(initial_epoch)
         train = feed.data(
             x, y, sample_weight,
             batch_size=batch_size, steps=steps_per_epoch, shuffle=shuffle,
-            seed=self._seed_for(plan.first, shuffle=shuffle), class_weight=class_weight,
+            seed=self._seed_for(goes_on, shuffle=shuffle), class_weight=class_weight,
         )  # fmt: skip
         validation: Data | None = None
         if validation_data is not None:
@@ -161,6 +164,7 @@ class Trainer:
             validation = feed.validation(validation_data, batch_size=size, steps=validation_steps)
         elif validation_split:
             train, validation = divided(train, validation_split, validation_batch_size, validation_steps)
+        self._position(train, goes_on)
         self.step.prepare(train)
         history = History()
         params = {
@@ -170,9 +174,17 @@ class Trainer:
             "validated": validation is not None,
         }
         events = self._events(callbacks, params, history)
-        self.step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
-        with self._session(display):
-            over_epochs(self.step, plan, train, validation, events, display)
+        step = self.step
+        step.watch = Watch(self.module, step.device)
+        step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
+        try:
+            with self._session(display):
+                over_epochs(step, plan, train, validation, events, display)
+        except BaseException:
+            step.sums = sums_of(step.objective)  # for who goes on within the epoch
+            raise
+        finally:
+            step.quiet = False
         return history
 
     @in_turn
@@ -259,9 +271,14 @@ class Trainer:
         """One step on one batch: its loss, or a list of the loss and the metrics of this batch alone."""
         batch = self._begin().batch(x, y, sample_weight, class_weight)
         self.step.prepare(Arrays(batch, batch.size))
-        with self._session():
-            self.module.train()
-            _, logs = over_batches(self.step, self.step.act("train"), [batch], "train")
+        step, fits = self.step, (self.step.watch, self.step.done)
+        step.watch = Watch(self.module, step.device, alone=True)
+        try:
+            with self._session():
+                self.module.train()
+                _, logs = over_batches(step, step.act("train"), [batch], "train")
+        finally:
+            step.watch, step.done = fits  # of a fit in whose callback this may be
         return logs if return_dict else _as_list(logs)
 
     @in_turn
@@ -313,10 +330,30 @@ class Trainer:
             [*given, *([history] if history else [])], model=self.module, trainer=self, params=params
         )
 
-    def _seed_for(self, initial_epoch: int, *, shuffle: bool) -> int | None:
+    def _goes_on(self, initial_epoch: int) -> bool:
+        """Whether a training goes on where it stopped: `initial_epoch=trainer.epoch` says so of the first epoch too."""
+        return initial_epoch == self.epoch and (initial_epoch > 0 or getattr(initial_epoch, "done", 0) > 0)
+
+    def _position(self, train: Data, goes_on: bool) -> None:
+        """Where in the epoch the training begins: after what was done of it, where that is an epoch of these data."""
+        step = self.step
+        if step.done and goes_on and step.steps != train.steps:
+            warnings.warn(
+                f"epoch {self.epoch + 1} begins anew: it stopped after {step.done} of {step.steps} batches, and these "
+                f"data make {train.steps}. Fix: fit(...) on the data and with the batch_size of before.",
+                stacklevel=4,
+            )
+            step.done = 0
+        if not goes_on:
+            step.done = 0
+        step.steps = train.steps
+        if isinstance(train, Stream):
+            train.begun[:] = step.begun
+            step.begun = train.begun
+
+    def _seed_for(self, goes_on: bool, *, shuffle: bool) -> int | None:
         """The seed of the orders; a training that goes on where it stopped has one, and a random state."""
         state, self._random_state = self._random_state, None
-        goes_on = 0 < initial_epoch == self.epoch
         if state is not None and (goes_on or not is_seeded()):
             restore_random_state(state)
         if shuffle and not (goes_on and self._seed is not None):
@@ -339,8 +376,8 @@ class Trainer:
 
     @property
     def epoch(self) -> int:
-        """The number of the next epoch: `fit(initial_epoch=trainer.epoch)` goes on with it."""
-        return self.step.epoch
+        """The number of the next epoch: `fit(initial_epoch=trainer.epoch)` goes on with it, or within it."""
+        return Epoch(self.step.epoch, self.step.done)
 
     @property
     def optimizer(self) -> Any:
@@ -370,12 +407,19 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """What a training needs besides weights to go on as if it had not stopped: plain data and tensors."""
+        within = {
+            "done": self.step.done,
+            "steps": self.step.steps,
+            "begun": list(self.step.begun),
+            "sums": sums_of(self.step.objective),
+        }
         return {
-            "epoch": self.epoch,
+            "epoch": int(self.epoch),
             "step": self.step.count,
             "seed": self._seed,
             "random_state": random_state(),
             "optimizer": self.step.optimization.state(),
+            **({"within": within} if self.step.done else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -386,6 +430,9 @@ class Trainer:
         """
         self.step.epoch, self.step.count = state["epoch"], state["step"]
         self._seed, self._random_state = state["seed"], state["random_state"]
+        within = state.get("within") or {}  # older files know no position in an epoch
+        self.step.done, self.step.steps = within.get("done", 0), within.get("steps")
+        self.step.begun, self.step.sums = list(within.get("begun", ())), within.get("sums")
         self.step.optimization.load(state["optimizer"])
 
     def get_config(self) -> dict[str, Any]:
