@@ -60,7 +60,7 @@ class Layer(Weights):
     Args:
         name: what the layer is called in its model; by default a name made from its class.
         trainable: whether its weights are trained; a BatchNormalization that is not stays in inference mode.
-        dtype: the dtype of its weights; float32 by default.
+        dtype: the dtype of its weights, float32 by default, to which floats of another dtype are cast.
         activity_regularizer: what its output adds to the loss.
         input_shape: the shape of one sample, for the first layer of a Sequential.
     """
@@ -153,6 +153,8 @@ class Layer(Weights):
         )
         if self._has_build() or self.activity_regularizer is not None:
             self._watch_first_call()
+        if dtype is not None and not self._has_build() and self.autocast:
+            self._cast_from_now_on()
 
     def _watch_first_call(self) -> None:
         """Have the first call on real tensors build the layer."""
@@ -285,6 +287,7 @@ class Layer(Weights):
         try:
             self.check_input(*map_leaves(_shape_of, args))
             self._build_for(args, kwargs)
+            self._check_dtypes(args, kwargs)
         except TorchfuncError as error:
             raise self._with_place(error, args) from error.__cause__
         mask = self._incoming_mask(args, kwargs)
@@ -321,8 +324,29 @@ class Layer(Weights):
             ) from None
         return args, kwargs
 
+    def _check_dtypes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Refuse the dtypes that the layer cannot take, and have it cast those that it has to."""
+        symbols = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, SymbolicTensor)]
+        if isinstance(args[0] if args else None, SymbolicTensor):
+            self._check_dtype(args[0].dtype)
+        floats = {each.dtype for each in symbols if each.dtype.is_floating_point}
+        if self.autocast and floats and floats != {self._computes_in() or self._kind()}:
+            self._cast_from_now_on()
+
+    def _cast_from_now_on(self) -> None:
+        """Have floats cast before `forward` sees them, at every call: what a layer that needs no cast is spared.
+
+        A layer without weights gets an empty tensor, which has its dtype and follows `.double()` as a weight does.
+        """
+        if _cast_inputs in self._forward_pre_hooks.values():
+            return
+        if self._computes_in() is None:
+            self.__dict__["dtype"] = self._kind()
+            self._like = nn.Buffer(torch.empty(0, dtype=self.dtype), persistent=False)
+        self.register_forward_pre_hook(_cast_inputs, with_kwargs=True)
+
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self.output_shape_for is not None and len(args) == 1 and isinstance(args[0], SymbolicTensor):
+        if self._states_output(args):
             outputs = symbolic.record_stated(
                 self, args, kwargs, self.output_shape_for, self.output_dtype(args[0].dtype)
             )
@@ -341,6 +365,12 @@ class Layer(Weights):
         self._nodes.add(symbol.node)
         return outputs
 
+    def _states_output(self, args: tuple[Any, ...]) -> bool:
+        """Whether the output need not be tried: integers may come out of a layer as something else, or not at all."""
+        if self.output_shape_for is None or len(args) != 1 or not isinstance(args[0], SymbolicTensor):
+            return False
+        return args[0].dtype.is_floating_point or self.integers != "kept"
+
     def activated(self, logits: Tensor) -> Tensor:
         """What `activation` makes of `logits`, told to whoever asks for what came before it."""
         outputs: Tensor = self.activation(logits)
@@ -353,7 +383,9 @@ class Layer(Weights):
 
     def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
         """The dtype of the output for an input of `dtype`, where `output_shape_for` states the shape."""
-        return dtype
+        if dtype.is_floating_point:
+            return self._computes_in() or dtype
+        return self._computes_in() or self._kind() if self.integers == "cast" else dtype
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output for an input of this shape (or these), None where unknown."""
@@ -567,6 +599,18 @@ def _build_first(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     except TorchfuncError as error:
         raise layer._with_place(error, args) from None
     layer._build_for(args, kwargs)
+
+
+def _cast_inputs(layer: Layer, args: Any, kwargs: Any) -> Any:
+    """The hook that casts floats of another dtype to the layer's."""
+    weights = (each for each in (*layer.parameters(), *layer.buffers()) if each.is_floating_point())
+    dtype = next(weights).dtype
+
+    def cast(leaf: Any) -> Any:
+        wanted = isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.dtype is not dtype
+        return layer._cast_to(dtype, leaf) if wanted else leaf
+
+    return map_leaves(cast, args), map_leaves(cast, kwargs)
 
 
 def _regularize_activity(layer: Layer, args: Any, output: Any) -> None:

@@ -185,8 +185,10 @@ class _GlobalMax(_GlobalPooling):
 
 
 class _GlobalAverage(_GlobalPooling):
+    integers = "cast"
+
     def forward(self, inputs: Tensor) -> Tensor:
-        return inputs.mean(self._space, self.keepdims)
+        return self._as_floats(inputs).mean(self._space, self.keepdims)
 
 
 @registry.layers.register("GlobalMaxPooling1D", "GlobalMaxPool1D")
@@ -220,8 +222,10 @@ class GlobalAveragePooling1D(_GlobalPooling):
     """
 
     rank: ClassVar[int] = 1
+    integers = "cast"
 
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        inputs = self._as_floats(inputs)
         if mask is None:
             return inputs.mean(self._space, self.keepdims)
         kept = mask.bool().unsqueeze(self._channels)

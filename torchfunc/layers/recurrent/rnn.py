@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar, cast
 
@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.errors import GraphError, ShapeError, explain
-from torchfunc.layers.arguments import floating, one_shape
+from torchfunc.layers.arguments import one_shape
 from torchfunc.layers.layer import Common, CommonButActivity, Layer
 from torchfunc.layers.recurrent.cell import RecurrentCell, build_cell, cell_from
 from torchfunc.layers.recurrent.gates import GRUCell, LSTMCell, SimpleRNNCell
@@ -49,6 +49,8 @@ class RNN(Layer):
     """
 
     supports_masking: ClassVar[bool] = True
+    autocast = False
+    integers = "cast"
     cell: Any
 
     def __init__(
@@ -105,9 +107,6 @@ class RNN(Layer):
         output = self.cell.state_shapes(shape)[0]
         return (output[0], shape[1], *output[1:]) if self.return_sequences else output
 
-    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        return floating(self, dtype)
-
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         mask = next(leaves(mask), None)
         return mask if self.return_sequences else None
@@ -119,6 +118,7 @@ class RNN(Layer):
         mask: Tensor | None = None,
         training: bool | None = None,
     ) -> Any:
+        sequences = self.cast(sequences)
         states = self._first_states(sequences, initial_state)
         mask = None if mask is None else self._checked_mask(mask, sequences)
         if self.go_backwards:
@@ -138,12 +138,18 @@ class RNN(Layer):
             self._remember(states)
         return (output, *states) if self.return_state else output
 
+    def cast(self, sequences: Tensor) -> Tensor:
+        """The sequences in the dtype of the cell's weights."""
+        cell = self.cell
+        found = cell.weight_ih if isinstance(cell, RecurrentCell) else next(_floats(cell), None)
+        return self._cast(sequences, found)
+
     def _first_states(self, sequences: Tensor, initial_state: Any) -> Any:
         if initial_state is not None:
             given = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
             if len(given) != len(self.state_size):
                 raise ShapeError(self._wrong_states(len(given)))
-            return given
+            return map_leaves(lambda each: self._cast(each, sequences), given)
         if self._kept is None:
             return initial_states(self.cell, tuple(sequences.shape), sequences)
         states = self.states
@@ -206,6 +212,11 @@ class RNN(Layer):
                     kept.copy_(torch.zeros_like(kept) if states is None else torch.as_tensor(states[index]))
 
     reset_states = reset_state
+
+
+def _floats(cell: Any) -> Iterator[Tensor]:
+    """The weights of a cell that have a floating dtype."""
+    return (each for each in cell.parameters() if each.is_floating_point())
 
 
 class Hints(CommonButActivity, total=False):
