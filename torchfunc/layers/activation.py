@@ -46,6 +46,8 @@ class ReLU(_Elementwise):
         common: those of every Layer.
     """
 
+    integers = "tried"
+
     def __init__(
         self,
         max_value: float | None = None,

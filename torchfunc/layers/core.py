@@ -111,6 +111,7 @@ class Activation(Layer):
 
     supports_masking: ClassVar[bool] = True
     activates_output: ClassVar[bool] = True
+    integers = "tried"
 
     def __init__(self, activation: Any, **common: Unpack[Common]) -> None:
         super().__init__(**common)

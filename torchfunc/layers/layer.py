@@ -153,7 +153,7 @@ class Layer(Weights):
         )
         if self._has_build() or self.activity_regularizer is not None:
             self._watch_first_call()
-        if dtype is not None and not self._has_build() and self.autocast:
+        if dtype is not None and self.autocast:
             self._cast_from_now_on()
 
     def _watch_first_call(self) -> None:
@@ -366,10 +366,10 @@ class Layer(Weights):
         return outputs
 
     def _states_output(self, args: tuple[Any, ...]) -> bool:
-        """Whether the output need not be tried: integers may come out of a layer as something else, or not at all."""
+        """Whether shape and dtype of the output need not be tried."""
         if self.output_shape_for is None or len(args) != 1 or not isinstance(args[0], SymbolicTensor):
             return False
-        return args[0].dtype.is_floating_point or self.integers != "kept"
+        return args[0].dtype.is_floating_point or self.integers != "tried"
 
     def activated(self, logits: Tensor) -> Tensor:
         """What `activation` makes of `logits`, told to whoever asks for what came before it."""

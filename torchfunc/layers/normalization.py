@@ -20,6 +20,7 @@ class _Normalization(Layer):
     """A layer whose output has the shape of its input, scaled by gamma and shifted by beta."""
 
     supports_masking: ClassVar[bool] = True
+    autocast = False
     integers = "cast"
 
     def check_input(self, *shapes: Any) -> None:
@@ -43,6 +44,12 @@ class _Normalization(Layer):
 
     def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape
+
+    def _cast_without_weights(self) -> None:
+        """Leave the cast to the hook where there is neither gamma nor beta to say the dtype."""
+        self.autocast = not (self.center or self.scale)
+        if self.autocast and self.dtype is not None:
+            self._cast_from_now_on()
 
     def _given(self, inputs: Tensor) -> Tensor:
         """The inputs in the dtype of the weights, where there are any."""
@@ -195,6 +202,7 @@ class LayerNormalization(_Normalization):
     ) -> None:
         super().__init__(**common)
         self.center, self.scale, self.epsilon = center, scale, epsilon
+        self._cast_without_weights()
         self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
         self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = axis if isinstance(axis, int) else list(axis)
@@ -279,6 +287,7 @@ class GroupNormalization(_Normalization):
     ) -> None:
         super().__init__(**common)
         self.center, self.scale, self.epsilon = center, scale, epsilon
+        self._cast_without_weights()
         self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
         self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = int(axis)

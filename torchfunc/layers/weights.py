@@ -89,8 +89,8 @@ class Weights(nn.Module):
     _adds_losses: ClassVar[bool] = False
     # whether floats of another dtype are cast before `forward` sees them; False where it casts them itself
     autocast: bool = True
-    # what becomes of integers and bools; "cast" and "refused" where weights are multiplied with them
-    integers: Literal["kept", "cast", "refused"] = "kept"
+    # what becomes of integers and bools: "tried" is what the function that is called makes of them
+    integers: Literal["kept", "tried", "cast", "refused"] = "kept"
 
     def add_weight(
         self,
@@ -202,9 +202,8 @@ class Weights(nn.Module):
         Raises:
             DTypeError: complex numbers; integers or bools where Keras fails on them too.
         """
-        if dtype.is_floating_point or self.integers == "kept":
-            return
-        if self.integers == "refused" or dtype.is_complex:
+        refuses = self.integers == "refused" or (self.integers == "cast" and dtype.is_complex)
+        if refuses and not dtype.is_floating_point:
             name = str(self._computes_in() or self._kind()).removeprefix("torch.")
             raise DTypeError(
                 explain(
