@@ -328,6 +328,23 @@ def test_a_layer_of_ones_own_is_given_its_dtype_too() -> None:
     assert Scale(dtype="bfloat16")(inputs).dtype == torch.bfloat16
 
 
+class Mixed(layers.Layer):
+    """A layer whose weights are of two floating dtypes, so that only itself knows what to cast."""
+
+    def build(self, input_shape: Any) -> None:
+        self.factor = self.add_weight((input_shape[-1],), "ones")
+        self.term = self.add_weight((input_shape[-1],), "ones", dtype="float64")
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs * self.factor + self.term
+
+
+def test_a_layer_of_two_dtypes_is_given_what_comes() -> None:
+    layer = Mixed()
+    assert layer(layers.Input((4,), dtype="float16")).dtype == torch.float64
+    assert not layer._forward_pre_hooks
+
+
 def test_native_modules_and_embeddings_are_given_what_comes() -> None:
     with pytest.raises(DTypeError, match="Linear"):
         nn.Linear(4, 2)(layers.Input((4,), dtype="float64"))
@@ -335,7 +352,7 @@ def test_native_modules_and_embeddings_are_given_what_comes() -> None:
     with torch.no_grad():
         table(layers.Input((1,), dtype="float64"))
         table.weight[2**24 + 1] = 1.0
-    assert float(table(last.double())) == 1.0 != float(table(last.float()))
+        assert float(table(last.double())) == 1.0 != float(table(last.float()))
 
 
 def test_a_convolution_refuses_integers_with_the_way_out() -> None:

@@ -326,12 +326,14 @@ class Layer(Weights):
 
     def _check_dtypes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuse the dtypes that the layer cannot take, and have it cast those that it has to."""
-        symbols = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, SymbolicTensor)]
-        if isinstance(args[0] if args else None, SymbolicTensor):
+        if args and isinstance(args[0], SymbolicTensor):
             self._check_dtype(args[0].dtype)
-        floats = {each.dtype for each in symbols if each.dtype.is_floating_point}
-        if self.autocast and floats and floats != {self._computes_in() or self._kind()}:
-            self._cast_from_now_on()
+        if self.autocast:
+            symbols = (leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, SymbolicTensor))
+            floats = {each.dtype for each in symbols if each.dtype.is_floating_point}
+            kinds = {each.dtype for each in self._floats()} or {self._kind()}
+            if floats and len(kinds) == 1 and kinds != floats:
+                self._cast_from_now_on()
 
     def _cast_from_now_on(self) -> None:
         """Have floats cast before `forward` sees them, at every call: what a layer that needs no cast is spared.
@@ -340,8 +342,8 @@ class Layer(Weights):
         """
         if _cast_inputs in self._forward_pre_hooks.values():
             return
-        if self._computes_in() is None:
-            self.__dict__["dtype"] = self._kind()
+        self.__dict__["dtype"] = self.dtype or self._computes_in() or self._kind()  # for the config
+        if next(self._floats(), None) is None:
             self._like = nn.Buffer(torch.empty(0, dtype=self.dtype), persistent=False)
         self.register_forward_pre_hook(_cast_inputs, with_kwargs=True)
 
@@ -603,8 +605,7 @@ def _build_first(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 def _cast_inputs(layer: Layer, args: Any, kwargs: Any) -> Any:
     """The hook that casts floats of another dtype to the layer's."""
-    weights = (each for each in (*layer.parameters(), *layer.buffers()) if each.is_floating_point())
-    dtype = next(weights).dtype
+    dtype = next(layer._floats()).dtype
 
     def cast(leaf: Any) -> Any:
         wanted = isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.dtype is not dtype

@@ -172,9 +172,16 @@ class Weights(nn.Module):
 
     def _computes_in(self) -> torch.dtype | None:
         """The one floating dtype that its weights have now; None where they have none, or several."""
-        tensors = (*self.parameters(), *self.buffers())
-        kinds = {each.dtype for each in tensors if each.is_floating_point()}
+        kinds = {each.dtype for each in self._floats()}
         return kinds.pop() if len(kinds) == 1 else None
+
+    def _floats(self) -> Iterator[Tensor]:
+        """The weights and buffers of a floating dtype, here and inside."""
+        for module in self.modules() if self._modules else (self,):
+            for held in (module._parameters, module._buffers):
+                for each in held.values():
+                    if each is not None and each.is_floating_point():
+                        yield each
 
     def _cast(self, x: Tensor, like: Tensor | None) -> Tensor:
         """What `forward` was given, in the dtype of a weight."""
