@@ -46,7 +46,7 @@ class ReLU(_Elementwise):
         common: those of every Layer.
     """
 
-    integers = "tried"
+    _integers = "tried"
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class LeakyReLU(_Elementwise):
         common: those of every Layer.
     """
 
-    integers = "refused"
+    _integers = "refused"
 
     def __init__(self, negative_slope: float = 0.3, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -98,8 +98,8 @@ class PReLU(_Elementwise):
         common: those of every Layer.
     """
 
-    autocast = False
-    integers = "cast"
+    _autocast = False
+    _integers = "cast"
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class ELU(_Elementwise):
         common: those of every Layer.
     """
 
-    integers = "refused"
+    _integers = "refused"
 
     def __init__(self, alpha: float = 1.0, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -174,7 +174,7 @@ class Softmax(_Elementwise):
     """
 
     activates_output: ClassVar[bool] = True
-    integers = "refused"
+    _integers = "refused"
 
     def __init__(self, axis: int | Sequence[int] = -1, **common: Unpack[Common]) -> None:
         super().__init__(**common)

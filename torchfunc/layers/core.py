@@ -42,8 +42,8 @@ class Dense(Layer):
 
     supports_masking: ClassVar[bool] = True
     activates_output: ClassVar[bool] = True
-    autocast = False
-    integers = "cast"
+    _autocast = False
+    _integers = "cast"
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Activation(Layer):
 
     supports_masking: ClassVar[bool] = True
     activates_output: ClassVar[bool] = True
-    integers = "tried"
+    _integers = "tried"
 
     def __init__(self, activation: Any, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -152,7 +152,7 @@ class Embedding(Layer):
             of that one. A config does not hold it: tables are saved as weights.
     """
 
-    autocast = False  # indices would lose their last digits
+    _autocast = False  # indices would lose their last digits
 
     def __init__(
         self,

@@ -153,7 +153,7 @@ class Layer(Weights):
         )
         if self._has_build() or self.activity_regularizer is not None:
             self._watch_first_call()
-        if dtype is not None and self.autocast:
+        if dtype is not None and self._autocast:
             self._cast_from_now_on()
 
     def _watch_first_call(self) -> None:
@@ -328,7 +328,7 @@ class Layer(Weights):
         """Refuse the dtypes that the layer cannot take, and have it cast those that it has to."""
         if args and isinstance(args[0], SymbolicTensor):
             self._check_dtype(args[0].dtype)
-        if self.autocast:
+        if self._autocast:
             symbols = (leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, SymbolicTensor))
             floats = {each.dtype for each in symbols if each.dtype.is_floating_point}
             kinds = {each.dtype for each in self._floats()} or {self._kind()}
@@ -371,7 +371,7 @@ class Layer(Weights):
         """Whether shape and dtype of the output need not be tried."""
         if self.output_shape_for is None or len(args) != 1 or not isinstance(args[0], SymbolicTensor):
             return False
-        return args[0].dtype.is_floating_point or self.integers != "tried"
+        return args[0].dtype.is_floating_point or self._integers != "tried"
 
     def activated(self, logits: Tensor) -> Tensor:
         """What `activation` makes of `logits`, told to whoever asks for what came before it."""
@@ -387,7 +387,7 @@ class Layer(Weights):
         """The dtype of the output for an input of `dtype`, where `output_shape_for` states the shape."""
         if dtype.is_floating_point:
             return self._computes_in() or dtype
-        return self._computes_in() or self._kind() if self.integers == "cast" else dtype
+        return self._computes_in() or self._kind() if self._integers == "cast" else dtype
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output for an input of this shape (or these), None where unknown."""

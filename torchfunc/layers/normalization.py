@@ -20,8 +20,8 @@ class _Normalization(Layer):
     """A layer whose output has the shape of its input, scaled by gamma and shifted by beta."""
 
     supports_masking: ClassVar[bool] = True
-    autocast = False
-    integers = "cast"
+    _autocast = False
+    _integers = "cast"
 
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0], 2, "(batch, ..., features)")
@@ -47,8 +47,8 @@ class _Normalization(Layer):
 
     def _cast_without_weights(self) -> None:
         """Leave the cast to the hook where there is neither gamma nor beta to say the dtype."""
-        self.autocast = not (self.center or self.scale)
-        if self.autocast and self.dtype is not None:
+        self._autocast = not (self.center or self.scale)
+        if self._autocast and self.dtype is not None:
             self._cast_from_now_on()
 
     def _given(self, inputs: Tensor) -> Tensor:
@@ -351,7 +351,7 @@ class UnitNormalization(_Plain):
         common: those of every Layer.
     """
 
-    integers = "cast"
+    _integers = "cast"
 
     def __init__(self, axis: int | Sequence[int] = -1, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -383,8 +383,8 @@ class Rescaling(_Plain):
         common: those of every Layer.
     """
 
-    autocast = False
-    integers = "cast"
+    _autocast = False
+    _integers = "cast"
 
     def __init__(
         self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0, **common: Unpack[Common]

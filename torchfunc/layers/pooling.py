@@ -185,7 +185,7 @@ class _GlobalMax(_GlobalPooling):
 
 
 class _GlobalAverage(_GlobalPooling):
-    integers = "cast"
+    _integers = "cast"
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self._as_floats(inputs).mean(self._space, self.keepdims)
@@ -222,7 +222,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
     """
 
     rank: ClassVar[int] = 1
-    integers = "cast"
+    _integers = "cast"
 
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         inputs = self._as_floats(inputs)

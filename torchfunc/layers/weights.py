@@ -88,9 +88,9 @@ class Weights(nn.Module):
     # whether a call adds losses of its own; a class of yours shows it when its `add_loss` is first called
     _adds_losses: ClassVar[bool] = False
     # whether floats of another dtype are cast before `forward` sees them; False where it casts them itself
-    autocast: bool = True
+    _autocast: bool = True
     # what becomes of integers and bools: "tried" is what the function that is called makes of them
-    integers: Literal["kept", "tried", "cast", "refused"] = "kept"
+    _integers: Literal["kept", "tried", "cast", "refused"] = "kept"
 
     def add_weight(
         self,
@@ -209,7 +209,7 @@ class Weights(nn.Module):
         Raises:
             DTypeError: complex numbers; integers or bools where Keras fails on them too.
         """
-        refuses = self.integers == "refused" or (self.integers == "cast" and dtype.is_complex)
+        refuses = self._integers == "refused" or (self._integers == "cast" and dtype.is_complex)
         if refuses and not dtype.is_floating_point:
             name = str(self._computes_in() or self._kind()).removeprefix("torch.")
             raise DTypeError(

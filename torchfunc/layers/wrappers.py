@@ -37,7 +37,7 @@ class Torch(Layer):
         GraphError: no module.
     """
 
-    autocast = False  # a module of PyTorch says itself what it takes
+    _autocast = False  # a module of PyTorch says itself what it takes
 
     def __init__(self, module: nn.Module, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -76,8 +76,8 @@ class TimeDistributed(Layer):
         self.layer: Any = _module_from(layer, "TimeDistributed", "a layer", "TimeDistributed(Dense(8))")
         arguments = inspect.signature(type(self.layer).forward).parameters
         self._takes = [name for name in ("training", "mask") if name in arguments]
-        self.autocast = getattr(self.layer, "autocast", False)
-        self.integers = getattr(self.layer, "integers", "kept")
+        self._autocast = getattr(self.layer, "_autocast", False)
+        self._integers = getattr(self.layer, "_integers", "kept")
         if not self.trainable:
             self.trainable = False
 
@@ -155,8 +155,8 @@ class Bidirectional(Layer):
     """
 
     supports_masking: ClassVar[bool] = True
-    autocast = False
-    integers = "cast"
+    _autocast = False
+    _integers = "cast"
     stateful: bool
     return_sequences: bool
     return_state: bool
@@ -230,7 +230,7 @@ class Bidirectional(Layer):
     ) -> Any:
         training = self.training if training is None else training
         if isinstance(self.forward_layer, RNN):
-            sequences = self.forward_layer.cast(sequences)
+            sequences = self.forward_layer._at_door(sequences)
         first: Any = (None, None)
         if initial_state is not None:
             half = len(initial_state) // 2

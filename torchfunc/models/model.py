@@ -62,7 +62,7 @@ class Model(Training):
     """
 
     is_leaf_in_fx = False
-    autocast = False
+    _autocast = False
     _base: type[Model]
     _live: Live | None = None
     # torch.jit reads every attribute of a module that it traces, and some of these have none to give

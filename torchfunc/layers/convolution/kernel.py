@@ -25,8 +25,8 @@ class Convolution(Spatial):
 
     supports_masking: ClassVar[bool] = False
     activates_output: ClassVar[bool] = True
-    autocast = False
-    integers = "refused"
+    _autocast = False
+    _integers = "refused"
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
     kernel_size: tuple[int, ...]
     strides: tuple[int, ...]

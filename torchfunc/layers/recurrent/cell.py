@@ -39,8 +39,8 @@ class RecurrentCell(Layer):
     # how PyTorch's gates are ordered among Keras's, where that differs
     blocks: ClassVar[tuple[int, ...] | None] = None
     dimensions: tuple[str, ...] = ("features",)
-    autocast = False
-    integers = "cast"
+    _autocast = False
+    _integers = "cast"
 
     recurrent_activation: Any
     weight_ih: Tensor
@@ -238,7 +238,7 @@ class StackedRNNCells(Layer):
         GraphError: an element without a `state_size`.
     """
 
-    autocast = False
+    _autocast = False
 
     def __init__(self, cells: Iterable[Any], **common: Unpack[Common]) -> None:
         super().__init__(**common)

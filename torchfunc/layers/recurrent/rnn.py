@@ -49,8 +49,8 @@ class RNN(Layer):
     """
 
     supports_masking: ClassVar[bool] = True
-    autocast = False
-    integers = "cast"
+    _autocast = False
+    _integers = "cast"
     cell: Any
 
     def __init__(
@@ -118,7 +118,7 @@ class RNN(Layer):
         mask: Tensor | None = None,
         training: bool | None = None,
     ) -> Any:
-        sequences = self.cast(sequences)
+        sequences = self._at_door(sequences)
         states = self._first_states(sequences, initial_state)
         mask = None if mask is None else self._checked_mask(mask, sequences)
         if self.go_backwards:
@@ -138,7 +138,7 @@ class RNN(Layer):
             self._remember(states)
         return (output, *states) if self.return_state else output
 
-    def cast(self, sequences: Tensor) -> Tensor:
+    def _at_door(self, sequences: Tensor) -> Tensor:
         """The sequences in the dtype of the cell's weights."""
         cell = self.cell
         found = cell.weight_ih if isinstance(cell, RecurrentCell) else next(_floats(cell), None)
