@@ -85,13 +85,13 @@ def _counted(size: Any, given: Any) -> int:
 
 
 def dtype_of(dtype: torch.dtype | str | None) -> torch.dtype:
-    """A dtype by itself or by name ("int32"); float32 where none is given.
+    """A dtype by itself or by name ("int32"); PyTorch's default, float32, where none is given.
 
     Raises:
         DTypeError: no dtype has that name.
     """
     if dtype is None:
-        return torch.float32
+        return torch.get_default_dtype()
     found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype):
         way = "dtype='float32'"

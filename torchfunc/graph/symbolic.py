@@ -431,7 +431,7 @@ def Input(
     Args:
         shape: the shape of one sample; None is a dimension that may differ from batch to batch.
         batch_size: the number of samples in a batch where that is fixed.
-        dtype: a `torch.dtype` or its name; float32 by default.
+        dtype: a `torch.dtype` or its name; PyTorch's default, float32, if None.
         name: what the data are called: a parameter of the model's forward, a key in `fit({...})`.
         batch_shape: the whole shape, with the batch; instead of `shape` and `batch_size`.
 

@@ -46,6 +46,8 @@ class ReLU(_Elementwise):
         common: those of every Layer.
     """
 
+    _integers = "tried"
+
     def __init__(
         self,
         max_value: float | None = None,
@@ -74,6 +76,8 @@ class LeakyReLU(_Elementwise):
         common: those of every Layer.
     """
 
+    _integers = "refused"
+
     def __init__(self, negative_slope: float = 0.3, **common: Unpack[Common]) -> None:
         super().__init__(**common)
         self.negative_slope = _at_least_zero("LeakyReLU", "negative_slope", negative_slope)
@@ -93,6 +97,9 @@ class PReLU(_Elementwise):
         shared_axes: the axes along which one alpha serves, (1, 2) for one a channel of an image.
         common: those of every Layer.
     """
+
+    _autocast = False
+    _integers = "cast"
 
     def __init__(
         self,
@@ -134,6 +141,7 @@ class PReLU(_Elementwise):
                 )
 
     def forward(self, inputs: Tensor) -> Tensor:
+        inputs = self._cast(inputs, self.weight)
         return torch.where(inputs > 0, inputs, self.weight * inputs)
 
 
@@ -145,6 +153,8 @@ class ELU(_Elementwise):
         alpha: how far it falls below zero.
         common: those of every Layer.
     """
+
+    _integers = "refused"
 
     def __init__(self, alpha: float = 1.0, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -165,6 +175,7 @@ class Softmax(_Elementwise):
 
     activates_output: ClassVar[bool] = True
     _wants_mask = False  # it masks elements, and not steps
+    _integers = "refused"
 
     def __init__(self, axis: int | Sequence[int] = -1, **common: Unpack[Common]) -> None:
         super().__init__(**common)

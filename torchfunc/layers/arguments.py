@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
-import torch
 
 from torchfunc import activations
-from torchfunc.errors import DTypeError, GraphError, ShapeError, explain
+from torchfunc.errors import GraphError, ShapeError, explain
 from torchfunc.layers.layer import Layer
 
 DataFormat = Literal["channels_last", "channels_first"]
@@ -177,26 +176,6 @@ def same_width(layer: Layer, shape: tuple[int | None, ...], axis: int, built: in
             why=f"the layer is built for {built} {what}, and this input has {size}",
             fix=hint if first_last else f"make a second layer, or project the input to {built} {what}",
         )
-
-
-def floating(layer: Layer, dtype: torch.dtype) -> torch.dtype:
-    """The dtype of a weighted sum of an input of `dtype`.
-
-    Raises:
-        DTypeError: integers or bools, which no weight can be multiplied with.
-    """
-    if dtype.is_floating_point and layer.dtype in (None, dtype):
-        return dtype
-    wanted = "a floating dtype" if layer.dtype is None else f"{layer.dtype}, as its weights are"
-    name = str(layer.dtype or torch.float32).removeprefix("torch.")
-    raise DTypeError(
-        explain(
-            f"{type(layer).__name__} {layer.name!r}",
-            got=str(dtype),
-            expected=wanted,
-            fix=f"x.to(torch.{name}), or Input(dtype='{name}')",
-        )
-    )
 
 
 def keeps_shape(activation: Any) -> bool:

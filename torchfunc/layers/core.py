@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from torchfunc import activations, registry
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers.arguments import count, floating, keeps_shape, known, one_shape, same_width
+from torchfunc.layers.arguments import count, keeps_shape, known, one_shape, same_width
 from torchfunc.layers.layer import Common, CommonButActivity, Layer
 
 _linear = activations.linear
@@ -42,6 +42,8 @@ class Dense(Layer):
 
     supports_masking: bool = True
     activates_output: ClassVar[bool] = True
+    _autocast = False
+    _integers = "cast"
 
     def __init__(
         self,
@@ -81,11 +83,14 @@ class Dense(Layer):
     def _stated_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*shape[:-1], self.units)
 
-    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        return floating(self, dtype)
-
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs = F.linear(inputs, self.weight, self.bias)
+        # the dict first: nn.Module's own look-up takes longer than the look at both dtypes
+        weight: Tensor | None = self._parameters.get("weight")
+        if weight is None:
+            weight = self.weight
+        if inputs.dtype is not weight.dtype:
+            inputs = self._cast_to(weight.dtype, inputs)
+        outputs = F.linear(inputs, weight, self.bias)
         activation = self.activation
         if activation is _linear:
             return outputs
@@ -106,6 +111,7 @@ class Activation(Layer):
 
     supports_masking: bool = True
     activates_output: ClassVar[bool] = True
+    _integers = "tried"
 
     def __init__(self, activation: Any, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -145,6 +151,8 @@ class Embedding(Layer):
         common: those of every Layer; and `weights`, a table to begin with, (input_dim, output_dim), or a list
             of that one. A config does not hold it: tables are saved as weights.
     """
+
+    _autocast = False  # indices would lose their last digits
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ class Layer(Weights):
     Args:
         name: what the layer is called in its model; by default a name made from its class.
         trainable: whether its weights are trained; a BatchNormalization that is not stays in inference mode.
-        dtype: the dtype of its weights; float32 by default.
+        dtype: the dtype of its weights, float32 by default, to which floats of another dtype are cast.
         activity_regularizer: what its output adds to the loss.
         input_shape: the shape of one sample, for the first layer of a Sequential.
     """
@@ -170,6 +170,8 @@ class Layer(Weights):
         )
         if self._has_build() or self.activity_regularizer is not None:
             self._watch_first_call()
+        if dtype is not None and self._autocast:
+            self._cast_from_now_on()
 
     def _watch_first_call(self) -> None:
         """Have the first call on real tensors build the layer."""
@@ -308,6 +310,7 @@ class Layer(Weights):
         try:
             self.check_input(*map_leaves(_shape_of, args))
             self._build_for(args, kwargs)
+            self._check_dtypes(args, kwargs)
         except TorchfuncError as error:
             raise self._with_place(error, args) from error.__cause__
         kwargs = self._with_masks(args, kwargs)
@@ -342,10 +345,32 @@ class Layer(Weights):
             ) from None
         return args, kwargs
 
+    def _check_dtypes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Refuse the dtypes that the layer cannot take, and have it cast those that it has to."""
+        if args and isinstance(args[0], SymbolicTensor):
+            self._check_dtype(args[0].dtype)
+        if self._autocast:
+            symbols = (leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, SymbolicTensor))
+            floats = {each.dtype for each in symbols if each.dtype.is_floating_point}
+            kinds = {each.dtype for each in self._floats()} or {self._kind()}
+            if floats and len(kinds) == 1 and kinds != floats:
+                self._cast_from_now_on()
+
+    def _cast_from_now_on(self) -> None:
+        """Have floats cast before `forward` sees them, at every call: what a layer that needs no cast is spared.
+
+        A layer without weights gets an empty tensor, which has its dtype and follows `.double()` as a weight does.
+        """
+        if _cast_inputs in self._forward_pre_hooks.values():
+            return
+        self.__dict__["dtype"] = self.dtype or self._computes_in() or self._kind()  # for the config
+        if next(self._floats(), None) is None:
+            self._like = nn.Buffer(torch.empty(0, dtype=self.dtype), persistent=False)
+        self.register_forward_pre_hook(_cast_inputs, with_kwargs=True)
+
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        one = len(args) == 1 and isinstance(args[0], SymbolicTensor)
         # a mask is tried, so that one of a wrong shape is told at once
-        if self.output_shape_for is not None and one and kwargs.get("mask") is None:
+        if self._states_output(args) and kwargs.get("mask") is None:
             outputs = symbolic.record_stated(
                 self, args, kwargs, self.output_shape_for, self.output_dtype(args[0].dtype)
             )
@@ -364,6 +389,12 @@ class Layer(Weights):
         self._nodes.add(symbol.node)
         return outputs
 
+    def _states_output(self, args: tuple[Any, ...]) -> bool:
+        """Whether shape and dtype of the output need not be tried."""
+        if self.output_shape_for is None or len(args) != 1 or not isinstance(args[0], SymbolicTensor):
+            return False
+        return args[0].dtype.is_floating_point or self._integers != "tried"
+
     def activated(self, logits: Tensor) -> Tensor:
         """What `activation` makes of `logits`, told to whoever asks for what came before it."""
         outputs: Tensor = self.activation(logits)
@@ -376,7 +407,9 @@ class Layer(Weights):
 
     def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
         """The dtype of the output for an input of `dtype`, where `output_shape_for` states the shape."""
-        return dtype
+        if dtype.is_floating_point:
+            return self._computes_in() or dtype
+        return self._computes_in() or self._kind() if self._integers == "cast" else dtype
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output for an input of this shape (or these), None where unknown."""
@@ -652,6 +685,17 @@ def _build_first(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     except TorchfuncError as error:
         raise layer._with_place(error, args) from None
     layer._build_for(args, kwargs)
+
+
+def _cast_inputs(layer: Layer, args: Any, kwargs: Any) -> Any:
+    """The hook that casts floats of another dtype to the layer's."""
+    dtype = next(layer._floats()).dtype
+
+    def cast(leaf: Any) -> Any:
+        wanted = isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.dtype is not dtype
+        return layer._cast_to(dtype, leaf) if wanted else leaf
+
+    return map_leaves(cast, args), map_leaves(cast, kwargs)
 
 
 def _regularize_activity(layer: Layer, args: Any, output: Any) -> None:

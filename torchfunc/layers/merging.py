@@ -313,9 +313,13 @@ class Dot(Layer):
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         _several(self, inputs)
         first, second = inputs
+        if first.dtype is not second.dtype:
+            kind = torch.promote_types(first.dtype, second.dtype)
+            first, second = first.to(kind), second.to(kind)
         if self.normalize:
             first, second = (
-                F.normalize(x, dim=axis, eps=1e-6) for x, axis in zip(inputs, self._axes, strict=True)
+                F.normalize(x, dim=axis, eps=1e-6)
+                for x, axis in zip((first, second), self._axes, strict=True)
             )
         left = first.movedim(self._axes[0], -1)
         right = second.movedim(self._axes[1], 1)

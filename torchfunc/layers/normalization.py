@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from torchfunc import initializers, registry
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers.arguments import axes_of, floating, image_data_format, known, one_shape
+from torchfunc.layers.arguments import axes_of, image_data_format, known, one_shape
 from torchfunc.layers.layer import Common, Layer
 
 
@@ -20,6 +20,8 @@ class _Normalization(Layer):
     """A layer whose output has the shape of its input, scaled by gamma and shifted by beta."""
 
     supports_masking: bool = True
+    _autocast = False
+    _integers = "cast"
 
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0], 2, "(batch, ..., features)")
@@ -43,8 +45,16 @@ class _Normalization(Layer):
     def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape
 
-    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        return floating(self, dtype) if self.dtype is None else dtype
+    def _cast_without_weights(self) -> None:
+        """Leave the cast to the hook where there is neither gamma nor beta to say the dtype."""
+        self._autocast = not (self.center or self.scale)
+        if self._autocast and self.dtype is not None:
+            self._cast_from_now_on()
+
+    def _given(self, inputs: Tensor) -> Tensor:
+        """The inputs in the dtype of the weights, where there are any."""
+        weight = self.bias if self.weight is None else self.weight
+        return self._as_floats(inputs) if weight is None else self._cast(inputs, weight)
 
     def _gamma_and_beta(self, sizes: tuple[int, ...]) -> None:
         self.weight = self._make_weight("gamma", sizes) if self.scale else None
@@ -120,6 +130,7 @@ class BatchNormalization(_Normalization):
         if mask is not None and mask.ndim != inputs.ndim - 1:
             expected = f"a mask of one dimension less than the inputs, {tuple(inputs.shape)}"
             raise self.wrong(tuple(mask.shape), expected)
+        inputs = self._cast(inputs, self.running_mean)
         x = inputs if self._inward is None else inputs.permute(self._inward)
         if not self._trainable or not (self.training if training is None else training):
             outputs = F.batch_norm(
@@ -133,10 +144,15 @@ class BatchNormalization(_Normalization):
         return outputs if self._outward is None else outputs.permute(self._outward)
 
     def _over_batch(self, x: Tensor) -> Tensor:
-        """Normalized over the batch; the kernel hands over the biased variance, as 1 / deviation."""
-        outputs, mean, inverse = torch.native_batch_norm(
-            x, self.weight, self.bias, None, None, True, 0.0, self.epsilon
-        )
+        """Normalized over the batch; the kernel hands over the biased variance, as 1 / deviation.
+
+        It does so in the dtype of gamma and beta, and in half precision that is too coarse for a variance.
+        """
+        weight, bias = self.weight, self.bias
+        if x.dtype.itemsize < 4:
+            weight = torch.ones_like(self.running_mean) if weight is None else weight
+            weight, bias = weight.float(), None if bias is None else bias.float()
+        outputs, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, self.epsilon)
         self._move(mean, inverse.pow(-2).sub_(self.epsilon))
         return outputs
 
@@ -189,6 +205,7 @@ class LayerNormalization(_Normalization):
     ) -> None:
         super().__init__(**common)
         self.center, self.scale, self.epsilon = center, scale, epsilon
+        self._cast_without_weights()
         self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
         self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = axis if isinstance(axis, int) else list(axis)
@@ -200,6 +217,7 @@ class LayerNormalization(_Normalization):
         self._gamma_and_beta(self._sizes)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        inputs = self._given(inputs)
         if self._inward is None or self._outward is None:
             return F.layer_norm(inputs, self._sizes, self.weight, self.bias, self.epsilon)
         outputs = F.layer_norm(
@@ -234,6 +252,7 @@ class RMSNormalization(_Normalization):
         self.weight = self.add_weight(self._sizes, "ones")
 
     def forward(self, inputs: Tensor) -> Tensor:
+        inputs = self._cast(inputs, self.weight)
         if self._inward is None or self._outward is None:
             return F.rms_norm(inputs, self._sizes, self.weight, self.epsilon)
         outputs = F.rms_norm(inputs.permute(self._inward), self._sizes, self.weight, self.epsilon)
@@ -271,6 +290,7 @@ class GroupNormalization(_Normalization):
     ) -> None:
         super().__init__(**common)
         self.center, self.scale, self.epsilon = center, scale, epsilon
+        self._cast_without_weights()
         self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
         self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = int(axis)
@@ -300,6 +320,7 @@ class GroupNormalization(_Normalization):
             )
 
     def forward(self, inputs: Tensor) -> Tensor:
+        inputs = self._given(inputs)
         x = inputs if self._inward is None else inputs.permute(self._inward)
         if (
             not x.requires_grad
@@ -333,6 +354,8 @@ class UnitNormalization(_Plain):
         common: those of every Layer.
     """
 
+    _integers = "cast"
+
     def __init__(self, axis: int | Sequence[int] = -1, **common: Unpack[Common]) -> None:
         super().__init__(**common)
         self.axis = axis if isinstance(axis, int) else list(axis)
@@ -342,6 +365,7 @@ class UnitNormalization(_Plain):
         axes_of(f"UnitNormalization {self.name!r}", self.axis, len(shape))
 
     def forward(self, inputs: Tensor) -> Tensor:
+        inputs = self._as_floats(inputs)
         length = torch.linalg.vector_norm(inputs, dim=self.axis, keepdim=True)
         normalized: Tensor = inputs / length.clamp(min=1e-6)
         return normalized
@@ -370,6 +394,9 @@ class Rescaling(_Plain):
         common: those of every Layer.
     """
 
+    _autocast = False
+    _integers = "cast"
+
     def __init__(
         self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0, **common: Unpack[Common]
     ) -> None:
@@ -377,17 +404,14 @@ class Rescaling(_Plain):
         self.scale = _for_channels(scale)
         self.offset = _for_channels(offset)
         # buffers move to the device with the layer; a tensor made at each call would wait for it
-        self._factors = nn.Buffer(torch.as_tensor(self.scale, dtype=torch.float32), persistent=False)
-        self._terms = nn.Buffer(torch.as_tensor(self.offset, dtype=torch.float32), persistent=False)
+        self._factors = nn.Buffer(torch.as_tensor(self.scale, dtype=self._kind()), persistent=False)
+        self._terms = nn.Buffer(torch.as_tensor(self.offset, dtype=self._kind()), persistent=False)
 
     def check_input(self, *shapes: Any) -> None:
         one_shape(self, shapes[0])
 
-    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        return self.dtype or (dtype if dtype.is_floating_point else torch.get_default_dtype())
-
     def forward(self, inputs: Tensor) -> Tensor:
-        x = inputs.to(self.output_dtype(inputs.dtype))
+        x = self._cast(inputs, self._factors)
         if isinstance(self.scale, (int, float)) and isinstance(self.offset, (int, float)):
             rescaled: Tensor = x * self.scale + self.offset
             return rescaled

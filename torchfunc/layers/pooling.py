@@ -185,8 +185,10 @@ class _GlobalMax(_GlobalPooling):
 
 
 class _GlobalAverage(_GlobalPooling):
+    _integers = "cast"
+
     def forward(self, inputs: Tensor) -> Tensor:
-        return inputs.mean(self._space, self.keepdims)
+        return self._as_floats(inputs).mean(self._space, self.keepdims)
 
 
 @registry.layers.register("GlobalMaxPooling1D", "GlobalMaxPool1D")
@@ -220,12 +222,14 @@ class GlobalAveragePooling1D(_GlobalPooling):
     """
 
     rank: ClassVar[int] = 1
+    _integers = "cast"
     _makes_mask = False
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """None: the steps are gone."""
 
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        inputs = self._as_floats(inputs)
         if mask is None:
             return inputs.mean(self._space, self.keepdims)
         kept = mask.bool().unsqueeze(self._channels)

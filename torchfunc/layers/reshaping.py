@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import Unpack
@@ -366,10 +367,20 @@ class UpSampling2D(_UpSampling):
     def forward(self, inputs: Tensor) -> Tensor:
         if self.interpolation == "nearest":
             return self._repeated(inputs)
-        x = inputs if self._inward is None else inputs.permute(self._inward)
+        # whole numbers are interpolated as floats and rounded, as in Keras
+        x = self._as_floats(inputs)
+        x = x if self._inward is None else x.permute(self._inward)
         size = [n * times for n, times in zip(x.shape[2:], self.size, strict=True)]
         outputs = F.interpolate(x, size, mode=self.interpolation, align_corners=False)
+        outputs = outputs if inputs.is_floating_point() else _whole(outputs, inputs.dtype)
         return outputs if self._outward is None else outputs.permute(self._outward)
+
+
+def _whole(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """The nearest whole numbers; those of a byte stay in its range, and a bool is whether it is not zero."""
+    if dtype is torch.bool:
+        return x.to(dtype)
+    return (x.clamp(0, 255) if dtype is torch.uint8 else x).round().to(dtype)
 
 
 @registry.layers.register()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import constraints, initializers, regularizers
-from torchfunc.errors import GraphError, ShapeError, TorchfuncError, explain
+from torchfunc.errors import DTypeError, GraphError, ShapeError, TorchfuncError, explain
 from torchfunc.graph.symbolic import SYMBOLS, dtype_of
 
 
@@ -87,6 +87,10 @@ class Weights(nn.Module):
     activity_regularizer: Any
     # whether a call adds losses of its own; a class of yours shows it when its `add_loss` is first called
     _adds_losses: ClassVar[bool] = False
+    # whether floats of another dtype are cast before `forward` sees them; False where it casts them itself
+    _autocast: bool = True
+    # what becomes of integers and bools: "tried" is what the function that is called makes of them
+    _integers: Literal["kept", "tried", "cast", "refused"] = "kept"
 
     def add_weight(
         self,
@@ -129,7 +133,7 @@ class Weights(nn.Module):
                     fix="give Input that dimension",
                 )
             )
-        kind = dtype_of(dtype) if dtype is not None else self.dtype or torch.get_default_dtype()
+        kind = self._kind() if dtype is None else dtype_of(dtype)
         chosen = (
             initializer
             if initializer is not None
@@ -161,6 +165,61 @@ class Weights(nn.Module):
         weight = nn.Parameter(value, requires_grad=self._trainable) if trainable else nn.Buffer(value)
         self._new_weights.append((weight, name, info))
         return weight
+
+    def _kind(self) -> torch.dtype:
+        """The dtype of weights that are made now."""
+        return self.dtype or torch.get_default_dtype()
+
+    def _computes_in(self) -> torch.dtype | None:
+        """The one floating dtype that its weights have now; None where they have none, or several."""
+        kinds = {each.dtype for each in self._floats()}
+        return kinds.pop() if len(kinds) == 1 else None
+
+    def _floats(self) -> Iterator[Tensor]:
+        """The weights and buffers of a floating dtype, here and inside."""
+        for module in self.modules() if self._modules else (self,):
+            for held in (module._parameters, module._buffers):
+                for each in held.values():
+                    if each is not None and each.is_floating_point():
+                        yield each
+
+    def _cast(self, x: Tensor, like: Tensor | None) -> Tensor:
+        """What `forward` was given, in the dtype of a weight."""
+        return x if like is None or x.dtype is like.dtype else self._cast_to(like.dtype, x)
+
+    def _as_floats(self, x: Tensor) -> Tensor:
+        """Integers and bools in the dtype of a layer that may have no weights; floats as they are."""
+        return x if x.is_floating_point() else self._cast_to(self._computes_in() or self._kind(), x)
+
+    def _cast_to(self, dtype: torch.dtype, x: Tensor) -> Tensor:
+        """What `forward` was given in another dtype, as Keras's autocast hands it on.
+
+        Under `torch.autocast` floats stay as they are, for PyTorch casts them where a kernel wants it.
+        """
+        floating = x.is_floating_point()
+        if not dtype.is_floating_point or (floating and not x.is_meta and _is_autocasting(x)):
+            return x
+        if not floating:
+            self._check_dtype(x.dtype)
+        return x.to(dtype)
+
+    def _check_dtype(self, dtype: torch.dtype) -> None:
+        """Refuse what weights cannot be multiplied with.
+
+        Raises:
+            DTypeError: complex numbers; integers or bools where Keras fails on them too.
+        """
+        refuses = self._integers == "refused" or (self._integers == "cast" and dtype.is_complex)
+        if refuses and not dtype.is_floating_point:
+            name = str(self._computes_in() or self._kind()).removeprefix("torch.")
+            raise DTypeError(
+                explain(
+                    f"{type(self).__name__} {self.name!r}",
+                    got=str(dtype),
+                    expected="a floating dtype",
+                    fix=f"x.to(torch.{name}), or Input(dtype='{name}')",
+                )
+            )
 
     def _describe_weight(self, word: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
         """Keep how a weight begins, what it adds to the loss and what constrains it: `kernel_initializer`, ..."""
@@ -376,6 +435,10 @@ class Weights(nn.Module):
         """Whether a weight is trained; one that a parametrization computes is what it is computed from."""
         parameter = self._parameters.get(name)
         return name not in self._buffers if parameter is None else parameter.requires_grad
+
+
+def _is_autocasting(x: Tensor) -> bool:
+    return torch.is_autocast_enabled(x.device.type)
 
 
 def _begin_call(module: Weights, args: Any) -> None:

@@ -15,7 +15,7 @@ from torchfunc.config import made
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import choice
 from torchfunc.layers.layer import Common, Layer
-from torchfunc.layers.recurrent.rnn import CellLayer
+from torchfunc.layers.recurrent.rnn import RNN, CellLayer
 from torchfunc.layers.recurrent.scan import run_kernel
 from torchfunc.tree import leaves
 
@@ -36,6 +36,8 @@ class Torch(Layer):
     Raises:
         GraphError: no module.
     """
+
+    _autocast = False  # a module of PyTorch says itself what it takes
 
     def __init__(self, module: nn.Module, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -74,6 +76,8 @@ class TimeDistributed(Layer):
         self.layer: Any = _module_from(layer, "TimeDistributed", "a layer", "TimeDistributed(Dense(8))")
         arguments = inspect.signature(type(self.layer).forward).parameters
         self._takes = [name for name in ("training", "mask") if name in arguments]
+        self._autocast = getattr(self.layer, "_autocast", False)
+        self._integers = getattr(self.layer, "_integers", "kept")
         if not self.trainable:
             self.trainable = False
 
@@ -95,10 +99,6 @@ class TimeDistributed(Layer):
     def _stated_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         inner = self.layer.output_shape_for(_without_time(shape))
         return (inner[0], shape[1], *inner[1:])
-
-    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        found: torch.dtype = self.layer.output_dtype(dtype)
-        return found
 
     @property
     def _wants_mask(self) -> bool:
@@ -160,6 +160,8 @@ class Bidirectional(Layer):
 
     supports_masking: bool = True
     _makes_mask = False
+    _autocast = False
+    _integers = "cast"
     stateful: bool
     return_sequences: bool
     return_state: bool
@@ -220,10 +222,6 @@ class Bidirectional(Layer):
         )
         return (*forward[:-1], forward[-1] + backward[-1]) if self.merge_mode == "concat" else tuple(forward)
 
-    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        found: torch.dtype = self.forward_layer.output_dtype(dtype)
-        return found
-
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         mask = next(leaves(mask), None) if self.return_sequences else None
         return mask if self.merge_mode is not None else (mask, mask)
@@ -236,6 +234,8 @@ class Bidirectional(Layer):
         training: bool | None = None,
     ) -> Any:
         training = self.training if training is None else training
+        if isinstance(self.forward_layer, RNN):
+            sequences = self.forward_layer._at_door(sequences)
         first: Any = (None, None)
         if initial_state is not None:
             half = len(initial_state) // 2

@@ -65,6 +65,7 @@ class Model(MaskedCalls, Training):
     """
 
     is_leaf_in_fx = False
+    _autocast = False
     _base: type[Model]
     _live: Live | None = None
     _without_graph: ClassVar[tuple[str, str]] = ("its forward is written by hand", "Model(inputs, outputs)")

@@ -274,7 +274,11 @@ MISTAKES: dict[str, tuple[Any, type[Exception], str]] = {
         ShapeError,
         r"a mask of shape \(batch, time\) = \(2, 3\), got shape \(2, 4\)",
     ),
-    "integers": (lambda: layers.LSTM(4)(layers.Input((3, 5), dtype="int64")), DTypeError, r"floating dtype"),
+    "complex": (
+        lambda: layers.LSTM(4)(layers.Input((3, 5), dtype="complex64")),
+        DTypeError,
+        r"floating dtype",
+    ),
 }
 
 

@@ -92,7 +92,7 @@ class _DepthwiseConv(_Depthwise):
         return self.weight.shape[0]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        x, padding = self.padded(inputs)
+        x, padding = self.padded(self._cast(inputs, self.weight))
         return self.finished(
             self.convolve(x, self.weight, self.bias, self.strides, padding, self.dilation_rate, x.shape[1])
         )
@@ -172,7 +172,7 @@ class _SeparableConv(_Depthwise):
         self.bias = self._make_weight("bias", (self.filters,)) if self.use_bias else None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        x, padding = self.padded(inputs)
+        x, padding = self.padded(self._cast(inputs, self.pointwise_weight))
         x = self.convolve(
             x, self.depthwise_weight, None, self.strides, padding, self.dilation_rate, x.shape[1]
         )

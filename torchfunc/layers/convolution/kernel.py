@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from torchfunc import activations
-from torchfunc.layers.arguments import choice, counts, floating, keeps_shape, same_width
+from torchfunc.layers.arguments import choice, counts, keeps_shape, same_width
 from torchfunc.layers.windows import Spatial, same_total, windows
 
 Sizes = int | Sequence[int]
@@ -25,6 +25,8 @@ class Convolution(Spatial):
 
     supports_masking: bool = False
     activates_output: ClassVar[bool] = True
+    _autocast = False
+    _integers = "refused"
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
     kernel_size: tuple[int, ...]
     strides: tuple[int, ...]
@@ -126,9 +128,6 @@ class Convolution(Spatial):
 
     def output_channels(self) -> int:
         return self.filters
-
-    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        return floating(self, dtype)
 
 
 def conv1d(

@@ -97,9 +97,12 @@ class _Conv(Convolution):
         return int(self.weight.shape[1]) * self.groups
 
     def forward(self, inputs: Tensor) -> Tensor:
+        weight = self.weight
+        if inputs.dtype is not weight.dtype:
+            inputs = self._cast_to(weight.dtype, inputs)
         x, padding = self.padded(inputs)
         return self.finished(
-            self.convolve(x, self.weight, self.bias, self.strides, padding, self.dilation_rate, self.groups)
+            self.convolve(x, weight, self.bias, self.strides, padding, self.dilation_rate, self.groups)
         )
 
 
@@ -242,9 +245,12 @@ class _ConvTranspose(Convolution):
         return self.in_space(shape, lengths, self.filters)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        weight = self.weight
+        if inputs.dtype is not weight.dtype:
+            inputs = self._cast_to(weight.dtype, inputs)
         x = inputs if self._inward is None else inputs.permute(self._inward)
         outputs = self.convolve(
-            x, self.weight, self.bias, self.strides, self._amounts, self._added, 1, self.dilation_rate
+            x, weight, self.bias, self.strides, self._amounts, self._added, 1, self.dilation_rate
         )
         return self.finished(outputs if self._slices is None else outputs[self._slices])
 

@@ -39,6 +39,8 @@ class RecurrentCell(Layer):
     # how PyTorch's gates are ordered among Keras's, where that differs
     blocks: ClassVar[tuple[int, ...] | None] = None
     dimensions: tuple[str, ...] = ("features",)
+    _autocast = False
+    _integers = "cast"
 
     recurrent_activation: Any
     weight_ih: Tensor
@@ -179,8 +181,11 @@ class RecurrentCell(Layer):
 
     def forward(self, inputs: Tensor, states: Any, training: bool | None = None) -> tuple[Tensor, Any]:
         training = self.training if training is None else training
-        given = list(states) if isinstance(states, (list, tuple)) else [states]
-        projected = self.project(inputs[:, None], training)[:, 0]
+        weight = self.weight_ih
+        given = [
+            self._cast(each, weight) for each in (states if isinstance(states, (list, tuple)) else [states])
+        ]
+        projected = self.project(self._cast(inputs, weight)[:, None], training)[:, 0]
         output, new = self.step(projected, given, self.state_drops(given[0], training))
         return output, new if isinstance(states, (list, tuple)) else new[0]
 
@@ -232,6 +237,8 @@ class StackedRNNCells(Layer):
     Raises:
         GraphError: an element without a `state_size`.
     """
+
+    _autocast = False
 
     def __init__(self, cells: Iterable[Any], **common: Unpack[Common]) -> None:
         super().__init__(**common)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.errors import GraphError, ShapeError, explain
-from torchfunc.layers.arguments import floating, one_shape
+from torchfunc.layers.arguments import one_shape
 from torchfunc.layers.layer import Common, CommonButActivity, Layer
 from torchfunc.layers.recurrent.cell import RecurrentCell, StackedRNNCells, build_cell, cell_from
 from torchfunc.layers.recurrent.gates import GRUCell, LSTMCell, SimpleRNNCell
@@ -50,6 +50,8 @@ class RNN(Layer):
 
     supports_masking: bool = True
     _makes_mask = False
+    _autocast = False
+    _integers = "cast"
     cell: Any
 
     def __init__(
@@ -106,9 +108,6 @@ class RNN(Layer):
         output = self.cell.state_shapes(shape)[0]
         return (output[0], shape[1], *output[1:]) if self.return_sequences else output
 
-    def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        return floating(self, dtype)
-
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         mask = next(leaves(mask), None)
         return mask if self.return_sequences else None
@@ -120,6 +119,7 @@ class RNN(Layer):
         mask: Tensor | None = None,
         training: bool | None = None,
     ) -> Any:
+        sequences = self._at_door(sequences)
         states = self._first_states(sequences, initial_state)
         mask = None if mask is None else self._checked_mask(mask, sequences)
         if self.go_backwards:
@@ -139,12 +139,18 @@ class RNN(Layer):
             self._remember(states)
         return (output, *_as_named(self.cell, states)) if self.return_state else output
 
+    def _at_door(self, sequences: Tensor) -> Tensor:
+        """The sequences in the dtype of the cell's weights."""
+        cell = self.cell
+        found = cell.weight_ih if isinstance(cell, RecurrentCell) else next(_floats(cell), None)
+        return self._cast(sequences, found)
+
     def _first_states(self, sequences: Tensor, initial_state: Any) -> Any:
         if initial_state is not None:
             given = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
             if len(given) != len(self.state_size):
                 raise ShapeError(self._wrong_states(len(given)))
-            return given
+            return map_leaves(lambda each: self._cast(each, sequences), given)
         if self._kept is None:
             return initial_states(self.cell, tuple(sequences.shape), sequences)
         states = self.states
@@ -219,6 +225,11 @@ def _as_named(cell: Any, states: Sequence[Any]) -> list[Any]:
         for each in cell.cells
     )
     return [next(leaves(state)) if one else state for one, state in zip(alone, states, strict=True)]
+
+
+def _floats(cell: Any) -> Iterator[Tensor]:
+    """The weights of a cell that have a floating dtype."""
+    return (each for each in cell.parameters() if each.is_floating_point())
 
 
 class Hints(CommonButActivity, total=False):
