@@ -17,6 +17,8 @@ class RunningMean:
     """
 
     FOLD = 256
+    # of large batches fewer: small tensors that are kept between large ones keep freed memory from being used again
+    SAMPLES = 2**15
 
     def __init__(self) -> None:
         self.reset()
@@ -29,7 +31,8 @@ class RunningMean:
 
     def add(self, value: Tensor, size: int) -> None:
         """Take the mean over `size` samples into account."""
-        if size != self._size or len(self._values) >= self.FOLD:
+        kept = len(self._values)
+        if size != self._size or kept >= self.FOLD or kept * size >= self.SAMPLES:
             self._fold()
             self._size = size
         self._values.append(value.detach())
