@@ -257,6 +257,40 @@ def test_an_edited_config_is_refused_with_a_typed_error(tmp_path, attack):
     assert set(sys.modules) == modules
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"backend": "inductor", "options": {"cpp.cxx": ["/bin/sh"]}},
+        {"backend": "inductor"},
+        {"optimizer": "sgd", "loss": "mse", "mode": "max-autotune"},
+        {"jit_compile": True},
+        {"device": "cpu"},
+    ],
+    ids=["a compiler", "a backend", "a mode", "jit", "a device"],
+)
+def test_a_file_reaches_nothing_of_torch_compile(tmp_path, options):
+    from torchfunc.saving import archive
+
+    trained().save(tmp_path / "m.safetensors")
+    found = archive.read(tmp_path / "m.safetensors")
+    archive.write(tmp_path / "m.safetensors", {**found.config, "compile": options}, found.tensors)
+    with pytest.raises(ConfigError, match=r"\$\.compile: expected the keys optimizer, .*, got \["):
+        tf.load_model(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("options", [{}, {"optimizer": None, "loss": None}], ids=["empty", "nothing"])
+def test_a_file_that_says_nothing_of_compile_compiles_no_forward(tmp_path, options):
+    from torchfunc.saving import archive
+
+    trained().save(tmp_path / "m.safetensors")
+    found = archive.read(tmp_path / "m.safetensors")
+    config = {name: each for name, each in found.config.items() if name != "training"}
+    tensors = {name: each for name, each in found.tensors.items() if not name.startswith("optimizer/")}
+    archive.write(tmp_path / "m.safetensors", {**config, "compile": options}, tensors)
+    model = tf.load_model(tmp_path / "m.safetensors")
+    assert model._compiled_call_impl is None and model.trainer is not None
+
+
 def test_more_or_other_tensors_than_the_config_needs_are_refused(tmp_path):
     from torchfunc.saving import archive
 

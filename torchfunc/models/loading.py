@@ -28,6 +28,7 @@ from torchfunc.saving import archive
 from torchfunc.tree import map_leaves, map_with_path
 
 OPTIMIZER = "optimizer/"
+COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "steps_per_execution")
 
 
 def save_model(model: Any, filepath: str | Path, *, overwrite: bool = True) -> None:
@@ -235,8 +236,12 @@ def _restore_training(model: Any, found: archive.Archive) -> None:
     options = found.config["compile"]
     if not isinstance(options, dict):
         raise ConfigError(f"$.compile: expected an object, got {type(options).__name__}.")
+    unknown = sorted(options.keys() - COMPILED)
+    if unknown:  # above all no keyword of torch.compile, whose options may name a program to start
+        raise ConfigError(f"$.compile: expected the keys {', '.join(COMPILED)}, got {shorten(unknown)}.")
     try:
-        model.compile(**options)
+        # with an optimizer it is Keras's compile, and never that of nn.Module
+        model.compile(**{**options, "optimizer": options.get("optimizer") or "rmsprop"})
     except CompileError as error:
         raise ConfigError(f"$.compile: {error}") from error
     slots = {
