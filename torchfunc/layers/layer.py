@@ -363,8 +363,8 @@ class Layer(Weights):
         """
         if _cast_inputs in self._forward_pre_hooks.values():
             return
-        self.__dict__["dtype"] = self.dtype or self._computes_in() or self._kind()  # for the config
         if next(self._floats(), None) is None:
+            self.__dict__["dtype"] = self.dtype or self._computes_in() or self._kind()  # for the config
             self._like = nn.Buffer(torch.empty(0, dtype=self.dtype), persistent=False)
         self.register_forward_pre_hook(_cast_inputs, with_kwargs=True)
 
