@@ -89,17 +89,19 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 
 def bound_arguments(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a constructor call by name, as far as they fit; the call itself judges them."""
-    try:
-        bound = _signature(kind).bind_partial(None, *args, **kwargs)
-    except TypeError:
-        return {}
-    given = dict(list(bound.arguments.items())[1:])
-    for parameter in parameters(kind).values():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            given.update(given.pop(parameter.name, {}))
-        elif parameter.kind is parameter.VAR_POSITIONAL and parameter.name in given:
-            return {}
-    return given
+    places, known = _places(kind)
+    given = dict(zip(places, args, strict=False))
+    fits = len(args) <= len(places) and not given.keys() & kwargs.keys()
+    return {**given, **kwargs} if fits and (known is None or kwargs.keys() <= known) else {}
+
+
+@cache
+def _places(kind: type) -> tuple[tuple[str, ...], frozenset[str] | None]:
+    """What a constructor takes by place, and all that it takes by name; None where it takes any name."""
+    stated = parameters(kind).values()
+    places = [p.name for p in stated if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in stated)
+    return tuple(places), None if takes_any else frozenset(p.name for p in stated if p.kind in _NAMED)
 
 
 def plain(value: Any, leaf: Callable[[Any, str], Any] | None = None, name: str = "") -> Any:

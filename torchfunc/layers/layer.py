@@ -43,6 +43,7 @@ from torchfunc.losses.loss import divide
 from torchfunc.tree import leaves, map_leaves
 
 Shape = tuple[int | None, ...]
+_PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
 class CommonButActivity(TypedDict, total=False):
@@ -114,7 +115,7 @@ class Layer(Weights):
         self = super().__new__(cls)
         given = bound_arguments(cls, args, kwargs)
         # symbols would keep their whole graph alive, and are no constructor argument that a config can hold
-        kept = {key: value for key, value in given.items() if not has_symbol(value)}
+        kept = {key: value for key, value in given.items() if type(value) in _PLAIN or not has_symbol(value)}
         object.__setattr__(self, "_config_arguments", kept)
         return self
 
@@ -126,7 +127,10 @@ class Layer(Weights):
                     setattr(cls, flag, True)
         if "call" in cls.__dict__ and "forward" not in cls.__dict__:
             cls.forward = _forward_from(cls.__dict__["call"])
-        cls._keeps_lists = not cls.__module__.startswith("torchfunc.")
+        if not cls._keeps_lists and not cls.__module__.startswith("torchfunc."):
+            cls._keeps_lists = True
+            cls.__setattr__ = _following(cls.__setattr__)  # type: ignore[method-assign]
+            cls.__delattr__ = _forgetting(cls.__delattr__)  # type: ignore[method-assign]
         if "build" in cls.__dict__:
             cls.build = _once(cls.__dict__["build"])  # type: ignore[method-assign]
 
@@ -242,17 +246,6 @@ class Layer(Weights):
             follow(self)
         return super().named_children()
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if self._keeps_lists:
-            forget(self, name)
-            if isinstance(value, nn.Module):
-                follow(self)  # so that what stands in a list by now comes first
-        super().__setattr__(name, value)
-
-    def __delattr__(self, name: str) -> None:
-        forget(self, name)
-        super().__delattr__(name)
-
     def _load_from_state_dict(
         self,
         state_dict: Any,
@@ -333,6 +326,8 @@ class Layer(Weights):
             return args, kwargs
         if "training" in kwargs and not _accepts(type(self), "training"):
             kwargs = _without(kwargs, "training")
+        if len(args) == 1 and not kwargs and _takes_one(type(self).forward):
+            return args, kwargs
         try:
             _signature(type(self).forward).bind(self, *args, **kwargs)
         except TypeError as error:
@@ -461,6 +456,8 @@ class Layer(Weights):
         `query_mask` for the argument `query`.
         """
         names = _parameters(type(self).forward)[1:]
+        if not _names_a_mask(type(self).forward):
+            return kwargs
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         tensors = {name: value for name, value in given.items() if _is_of_tensors(value)}
         places = {"mask" if len(tensors) == 1 else f"{name}_mask": each for name, each in tensors.items()}
@@ -505,6 +502,9 @@ class Layer(Weights):
             return
         first = args[0] if args else next(iter(kwargs.values()), None)
         given = kwargs.get("mask")
+        plain = isinstance(first, SymbolicTensor) and first.mask is None and given is None
+        if plain and type(self).compute_mask is Layer.compute_mask:
+            return
         made = self.compute_mask(first, masks_of(first) if given is None else given)
         for leaf, mask in zip(leaves(outputs), leaves(made), strict=False):
             if isinstance(leaf, SymbolicTensor) and mask is not None:
@@ -706,6 +706,30 @@ def _regularize_activity(layer: Layer, args: Any, output: Any) -> None:
                 layer._keep_loss(divide(layer.activity_regularizer(leaf), samples))
 
 
+def _following(set_attribute: Callable[..., None]) -> Callable[..., None]:
+    """`__setattr__` of a class that may keep layers in lists."""
+
+    @wraps(set_attribute)
+    def __setattr__(self: Layer, name: str, value: Any) -> None:
+        forget(self, name)
+        if isinstance(value, nn.Module):
+            follow(self)  # so that what stands in a list by now comes first
+        set_attribute(self, name, value)
+
+    return __setattr__
+
+
+def _forgetting(delete_attribute: Callable[..., None]) -> Callable[..., None]:
+    """`__delattr__` of such a class."""
+
+    @wraps(delete_attribute)
+    def __delattr__(self: Layer, name: str) -> None:
+        forget(self, name)
+        delete_attribute(self, name)
+
+    return __delattr__
+
+
 def _once(build: Callable[..., None]) -> Callable[..., None]:
     """`build` that makes nothing a second time, and after which the layer is built."""
 
@@ -801,6 +825,22 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 @cache
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(_signature(function).parameters)
+
+
+@cache
+def _names_a_mask(function: Callable[..., Any]) -> bool:
+    """Whether a method has an argument for a mask."""
+    return any(name.endswith("mask") for name in _parameters(function))
+
+
+@cache
+def _takes_one(function: Callable[..., Any]) -> bool:
+    """Whether a method can be called with one argument."""
+    try:
+        _signature(function).bind(None, None)
+    except TypeError:
+        return False
+    return True
 
 
 def _accepts(kind: type[Layer], argument: str) -> bool:
