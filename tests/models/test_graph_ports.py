@@ -44,3 +44,14 @@ def test_an_output_names_the_layer_whose_softmax_or_sigmoid_it_is_and_nobody_els
     assert [port.logits for port in ports(tf.Model(inputs, outputs)).outputs] == [
         "kind", "chance", "last", None, None, None, None, None,
     ]  # fmt: skip
+
+
+def test_the_mask_of_a_model_within_is_an_output_like_any_other():
+    words = tf.Input((4,), dtype="int64")
+    inner = tf.Sequential([layers.LeakyReLU()])
+    outer = inner(layers.Embedding(7, 3, mask_zero=True)(words))
+    masks = tf.Model(words, outer.mask)
+    x = torch.tensor([[1, 2, 0, 0]])
+
+    assert [port.shape for port in ports(masks).outputs] == [(None, 4)]
+    assert masks.predict(x, verbose=0).tolist() == [[True, True, False, False]]

@@ -76,6 +76,8 @@ def _activation(graph: Graph, modules: Mapping[str, nn.Module | None], ref: Ref)
     inner = getattr(module, "graph", None)
     if inner is None:
         return activation_of(module)
-    # one that is called with masks returns (outputs, masks)
-    path = ref.path[1:] if "masks" in call.kwargs else ref.path
+    with_masks = "masks" in call.kwargs  # then it returns (outputs, masks)
+    if with_masks and ref.path[0] == 1:
+        return None
+    path = ref.path[1:] if with_masks else ref.path
     return _activation(inner, module._modules, at(inner.outputs, path))
