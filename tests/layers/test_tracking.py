@@ -138,3 +138,27 @@ def test_a_list_that_holds_the_layer_itself_or_nothing_of_ours_is_left_alone() -
     layer.circle.append(layer.circle)
     layer.sizes = [1, {"a": 2}]
     assert not {"circle", "sizes"} & set(layer.state_dict()) and "circle" not in dict(layer.named_modules())
+
+
+def test_an_attribute_may_be_set_before_the_constructor_of_layer_runs() -> None:
+    class Early(layers.Layer):
+        def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+            self = super().__new__(cls, *args, **kwargs)
+            self.sizes = [1, 2]
+            return self
+
+        def __init__(self) -> None:
+            self.units = 3
+            super().__init__()
+            self.blocks = [layers.Dense(self.units)]
+
+        def call(self, x: Tensor) -> Tensor:
+            return self.blocks[0](x)  # type: ignore[no-any-return]
+
+    layer = Early()
+    assert layer(torch.rand(2, 4)).shape == (2, 3) and list(layer.state_dict()) == [
+        "blocks.0.weight",
+        "blocks.0.bias",
+    ]
+    with pytest.raises(AttributeError, match=r"before Module.__init__\(\) call"):
+        type("Late", (layers.Layer,), {"__init__": lambda self: setattr(self, "inner", nn.Linear(1, 1))})()

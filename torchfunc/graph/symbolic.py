@@ -25,7 +25,7 @@ from torchfunc.graph.targets import name_of as name_of
 from torchfunc.graph.targets import size as size
 from torchfunc.graph.targets import snake_case as snake_case
 from torchfunc.graph.targets import stated_keywords, target_of
-from torchfunc.tree import Path, at, leaves, map_leaves, map_with_path
+from torchfunc.tree import Path, leaves, map_leaves, map_with_path
 
 _births = itertools.count()
 
@@ -64,12 +64,7 @@ class Node:
     @property
     def outputs(self) -> Any:
         """What the call returns, with a symbol for each tensor and each live number."""
-
         return map_with_path(self._symbol, self.specs)
-
-    def output_at(self, path: Path) -> Any:
-        """The part of what the call returns to which `path` leads."""
-        return self._symbol(path, at(self.specs, path))
 
     def _symbol(self, path: Path, spec: Any) -> Any:
         if isinstance(spec, Spec):

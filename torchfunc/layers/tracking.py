@@ -25,7 +25,9 @@ class Held(nn.ModuleDict):
 
 def follow(layer: nn.Module) -> None:
     """Bring the modules that a layer shows to PyTorch up to date with its lists and dicts."""
-    modules = layer._modules
+    modules = vars(layer).get("_modules")
+    if modules is None:
+        return
     own = {id(each) for each in modules.values() if not isinstance(each, Held)} | {id(layer)}
     for name, value in vars(layer).items():
         if isinstance(value, (list, tuple, dict)) and name not in UNTRACKED:
@@ -34,8 +36,9 @@ def follow(layer: nn.Module) -> None:
 
 def forget(layer: nn.Module, name: str) -> None:
     """Show the modules of this attribute no more, because it is about to become another."""
-    if isinstance(layer._modules.get(name), Held):
-        del layer._modules[name]
+    modules = vars(layer).get("_modules", {})  # an attribute may be set before there are any
+    if isinstance(modules.get(name), Held):
+        del modules[name]
 
 
 def children_of(module: nn.Module) -> Iterator[nn.Module]:
