@@ -44,7 +44,8 @@ class Call:
         target: a module's name, a function, or the name of a method or attribute of a tensor.
         args: positional arguments; a leaf is a Ref, a StateRef or a constant.
         kwargs: keyword arguments, likewise.
-        specs: what it returns: a Spec for each tensor, a Number for each live number.
+        specs: what it returns: a Spec for each tensor, a Number for each live number; None where a config did not
+            tell and nobody has asked.
     """
 
     name: str

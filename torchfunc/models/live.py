@@ -45,11 +45,17 @@ class Live:
         self._tensors = dict(tensors or {})
         self._modules = tuple(map(modules.get, graph.module_names))
         self._nested = [(each, _graph_of(each)) for each in self._modules if hasattr(type(each), "graph")]
+        self._lacks_shapes = any(call.specs is None for call in graph.calls)
         self._rows = rows
         self._calls: dict[int, list[Node]] | None = None
 
     def is_of(self, modules: Modules) -> bool:
-        """Whether no module was replaced since, here or in a model among them; one taken out says nothing."""
+        """Whether no module was replaced since, here or in a model among them; one taken out says nothing.
+
+        The table of a config may lack shapes, too.
+        """
+        if self._lacks_shapes:
+            return False
         now = tuple(map(modules.get, self.graph.module_names))
         return (all(map(operator.is_, now, self._modules)) or None in now) and all(
             _graph_of(each) is graph for each, graph in self._nested
@@ -64,6 +70,8 @@ class Live:
         try:
             rows = results(self.graph, inputs_like(self.graph), modules, tensors, rerecorded)
         except (TorchfuncError, KeyError):
+            if self._lacks_shapes:
+                raise
             return Live(self.graph, modules)
         calls = (
             call if call.kind == "input" else replace(call, specs=specs_of(row))

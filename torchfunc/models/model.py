@@ -22,6 +22,7 @@ from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import Call, Drawn, Graph, mask_rows
+from torchfunc.graph.probing.bounds import importing_if_need_be
 from torchfunc.graph.probing.building import building
 from torchfunc.graph.run import inputs_like, picked, recorded, results
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
@@ -482,8 +483,8 @@ class Model(MaskedCalls, Training):
         if "calls" not in config:
             with registry.custom_object_scope(custom_objects):
                 return super().from_config(config)
-        with registry.custom_object_scope(custom_objects), reading():
-            restored = saved.from_json(config)
+        with registry.custom_object_scope(custom_objects), reading(), saved.bounded_by(config):
+            restored = importing_if_need_be(lambda: saved.from_json(config))
         return cls._from_parts(restored.drawn, restored.name, restored.trainable)
 
     @classmethod

@@ -57,11 +57,11 @@ def _binary(left: Any, right: Any, **kwargs: Any) -> Any:
         return None
     if left.shape == right.shape:
         return _like(left)
-    shape = _broadcast(left.shape, right.shape)
+    shape = broadcast(left.shape, right.shape)
     return None if shape is None else _empty(shape, left)
 
 
-def _broadcast(left: tuple[int, ...], right: tuple[int, ...]) -> list[int] | None:
+def broadcast(left: tuple[int, ...], right: tuple[int, ...]) -> list[int] | None:
     """The shape of a binary operation, or None where there is none."""
     rank = max(len(left), len(right))
     shape = []
@@ -121,8 +121,75 @@ def _group_norm(value: Any, groups: int, weight: Any = None, bias: Any = None, *
 
 
 def _linear(value: Any, weight: Any, bias: Any = None) -> Any:
-    plain = isinstance(bias, Tensor) and bias.dtype is weight.dtype is value.dtype
-    return F.linear(value, weight) if plain and bias.shape == weight.shape[:1] else None
+    if not _is_floating(value) or weight.ndim != 2 or value.dtype is not weight.dtype:
+        return None
+    fits = value.ndim > 0 and value.shape[-1] == weight.shape[1] and _fits(value, weight.shape[0], bias)
+    return _empty((*value.shape[:-1], weight.shape[0]), value) if fits else None
+
+
+def _matmul(left: Any, right: Any) -> Any:
+    if not _is_floating(left) or not isinstance(right, Tensor) or left.dtype is not right.dtype:
+        return None
+    if min(left.ndim, right.ndim) < 2 or left.shape[-1] != right.shape[-2]:
+        return None
+    batch = broadcast(left.shape[:-2], right.shape[:-2])
+    return None if batch is None else _empty((*batch, left.shape[-2], right.shape[-1]), left)
+
+
+def _cat(tensors: Any, dim: Any = 0) -> Any:
+    first, *others = tensors
+    plain = isinstance(dim, int) and all(isinstance(each, Tensor) for each in tensors)
+    if not plain or not -first.ndim <= dim < first.ndim:
+        return None
+    dim %= first.ndim
+
+    def rest(tensor: Tensor) -> tuple[Any, ...]:
+        return (*tensor.shape[:dim], *tensor.shape[dim + 1 :], tensor.dtype)
+
+    if any(each.ndim != first.ndim or rest(each) != rest(first) for each in others):
+        return None
+    length = sum(each.shape[dim] for each in tensors)
+    return _empty((*first.shape[:dim], length, *first.shape[dim + 1 :]), first)
+
+
+def _elementwise(kind: str) -> Shortcut:
+    """A function of tensors and numbers, item by item, whose dtype is theirs joined, floating or bool."""
+
+    def shortcut(*args: Any) -> Any:
+        tensors = [each for each in args if isinstance(each, Tensor)]
+        if not 1 <= len(args) <= 2 or len(tensors) + sum(type(each) in (int, float) for each in args) < len(
+            args
+        ):
+            return None
+        dtype = torch.result_type(*args) if len(args) == 2 else tensors[0].dtype
+        if not tensors or dtype.is_complex or (kind == "arithmetic" and dtype is torch.bool):
+            return None
+        if kind == "bool":
+            dtype = torch.bool
+        elif kind == "floating" and not dtype.is_floating_point:
+            dtype = torch.get_default_dtype()
+        if len(tensors) == 1 or tensors[0].shape == tensors[1].shape:
+            return torch.empty_like(tensors[0], dtype=dtype, device="meta")
+        shape = broadcast(tensors[0].shape, tensors[1].shape)
+        return None if shape is None else torch.empty(shape, dtype=dtype, device="meta")
+
+    return shortcut
+
+
+_ELEMENTWISE = {
+    "floating": (
+        "acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh cosh digamma erfc erfinv "
+        "exp2 i0 lgamma log10 log2 sinc sinh tan deg2rad rad2deg arctan2 atan2 divide __rtruediv__ __rdiv__"
+    ),
+    "arithmetic": (
+        "ceil floor trunc fix maximum minimum fmax fmin fmod remainder pow hypot copysign logaddexp logaddexp2 "
+        "floor_divide __floordiv__ __mod__ __pow__ __rpow__ nextafter sign"
+    ),
+    "bool": (
+        "eq ne lt le gt ge greater greater_equal less less_equal not_equal logical_and logical_or logical_xor "
+        "logical_not isfinite isinf isnan __eq__ __ne__ __lt__ __le__ __gt__ __ge__"
+    ),
+}
 
 
 def _embedding(indices: Any, *args: Any, **kwargs: Any) -> None:
@@ -158,6 +225,7 @@ def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, *args: A
 def _table() -> dict[Any, Shortcut]:
     """Each function of PyTorch that has a shortcut, under its every home."""
     named: dict[str, Shortcut] = {
+        **{name: _elementwise(kind) for kind, names in _ELEMENTWISE.items() for name in names.split()},
         **dict.fromkeys(_POINTWISE, _pointwise),
         **dict.fromkeys(_WITH_NUMBERS, _with_numbers),
         **dict.fromkeys(_BINARY, _binary),
@@ -177,6 +245,8 @@ def _table() -> dict[Any, Shortcut]:
         F.layer_norm: _layer_norm,
         F.group_norm: _group_norm,
         F.linear: _linear,
+        **dict.fromkeys((torch.matmul, Tensor.matmul, Tensor.__matmul__), _matmul),
+        **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), _cat),
         F.embedding: _embedding,
         F.scaled_dot_product_attention: _attention,
         **{getattr(F, f"adaptive_avg_pool{rank}d"): _adaptive_average(rank) for rank in (1, 2, 3)},
