@@ -336,6 +336,11 @@ def _is_int(parameter: Parameter, value: Any) -> bool:
     return _is_ref(value) or (type(value) is int and abs(value) <= limit)
 
 
+def _is_operand(parameter: Parameter, value: Any) -> bool:
+    # `torch.add(x, 1)`, which has no form of its own
+    return _is_ref(value) or (parameter.name in ("input", "other") and _is_number(parameter, value))
+
+
 def _is_number(parameter: Parameter, value: Any) -> bool:
     return _is_ref(value) or isinstance(value, (bool, float)) or (type(value) is int and abs(value) <= NUMBER)
 
@@ -365,7 +370,7 @@ def _is_device(parameter: Parameter, value: Any) -> bool:
 
 
 _KINDS: dict[str, tuple[str, Callable[[Parameter, Any], bool]]] = {
-    "Tensor": ("a tensor", _is_number),
+    "Tensor": ("a tensor", _is_operand),
     "Tensors": ("tensors", lambda parameter, value: _is_list(_is_tensor, parameter, value)),
     "int": ("an integer below 2**31", _is_int),
     "ints": ("integers below 2**31", lambda parameter, value: _is_list(_is_int, parameter, value)),
