@@ -269,7 +269,7 @@ class _Writer:
         return self._function(call, args, every)
 
     def _function(self, call: Call, args: list[str], every: str) -> str:
-        name = functions.name_of(call.target) or self._global(call.target)
+        name = functions.spelling_of(call.target) or self._global(call.target)
         word = name.removeprefix("operator.")
         if name == "operator.getitem":
             return f"{args[0]}[{self._index(call.args[1])}]"

@@ -25,11 +25,18 @@ from torchfunc.config import described, made, plain
 from torchfunc.errors import ConfigError, SavingError, TorchfuncError, UnknownNameError, explain, shorten
 from torchfunc.graph import symbolic
 from torchfunc.graph.graph import Call, Drawn, Graph, Ref, StateRef
+<<<<<<< HEAD
 from torchfunc.graph.probing.bounds import ShapesNeededError, ValuesNeededError, bounded
 from torchfunc.graph.run import rerecorded, restated, result, specs_of, tensor_of
 from torchfunc.graph.spec import WORLDS, Number, Spec
 from torchfunc.graph.symbolic import SYMBOLS
+from torchfunc.saving.allowed_calls import check_call, check_saved
 from torchfunc.tree import at, leaves, map_leaves
+=======
+from torchfunc.graph.run import picked, rerecorded, result, specs_of, tensor_of
+from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor
+from torchfunc.saving.allowed_calls import check_call, check_saved
+>>>>>>> w/functions
 
 _KEYS = {"name", "trainable", "layers", "tensors", "calls", "inputs", "outputs"}
 _DTYPES = (
@@ -124,6 +131,7 @@ def _call_config(call: Call, graph: Graph) -> dict[str, Any]:
     if call.kind == "input":
         return {"name": call.name, "input": list(call.specs.shape), "dtype": plain(call.specs.dtype)}
     found: dict[str, Any] = {"name": call.name, call.kind: _target_name(call)}
+    check_saved(call, found[call.kind])
     if call.args:
         found["args"] = [encode(arg, graph, call.name) for arg in call.args]
     if call.kwargs:
@@ -140,12 +148,13 @@ def _target_name(call: Call) -> Any:
         return call.target
     name = functions.name_of(call.target) or registry.custom_name_of(call.target)
     if name is None:
+        spelled = functions.spelling_of(call.target)
         raise SavingError(
             explain(
                 f"The call {call.name!r}",
-                got=f"the function {shorten(getattr(call.target, '__qualname__', call.target))}",
+                got=f"the function {spelled or shorten(getattr(call.target, '__qualname__', call.target))}",
                 expected="a function of torch that a file may name",
-                why="a file holds data and never code",
+                why=functions.WITHHELD.get(spelled or "", "a file holds data and never code"),
                 fix="put the function inside a Layer, or keep the weights alone with save_weights",
             )
         )
@@ -396,6 +405,7 @@ class _Reader:
             for key, each in _items(config.get("kwargs", {}), f"{place}.kwargs")
         }
         target = _TARGETS[kind](self, config[kind], place)
+        check_call(kind, config[kind], args, kwargs, place)
         call = Call(config["name"], kind, target, args, kwargs)  # type: ignore[arg-type]
         if kind == "size":
             self._check_size(args, place)
