@@ -284,8 +284,8 @@ _WRITTEN = {"class_name", "config"}
 
 
 def _function(name: Any) -> Any:
-    """What a name means where `described` marked it as that of a function."""
-    return _named(str(name), registry.activations)
+    """What a name means where `described` marked it as that of a function: for a class of yours, any that is listed."""
+    return functions.by_name().get(str(name)) or _named(str(name), registry.activations)
 
 
 def _module(module: nn.Module, name: str) -> dict[str, Any]:

@@ -100,6 +100,13 @@ def _one_of(choices: Iterable[Argument]) -> Argument:
 
 
 _SIZES = _one_of((_INTEGER, _list_of(_INTEGER), _NOTHING))
+
+
+def _is_array(value: Any) -> bool:
+    return all(map(_is_array, value)) if isinstance(value, (list, tuple)) else _NUMBER.fits(value)
+
+
+_ARRAY = Argument(_is_array, "a number or a list of such")
 _WINDOWS = _one_of((_INTEGER, _list_of(_one_of((_INTEGER, _list_of(_INTEGER))))))
 _NAMED_OBJECT = _one_of((_OBJECT, _NOTHING))
 # what signatures of ours leave open
@@ -235,7 +242,7 @@ def check(kind: type, arguments: Mapping[str, Any], place: str, where: str) -> N
     for name, value in arguments.items():
         argument = schema.get(name)
         if argument is None:
-            if takes_any(kind):
+            if not of_torch and _takes_any(kind):
                 continue
             raise _unknown(name, schema, where)
         expected = "" if _fits(argument, value) else argument.expected
@@ -254,7 +261,7 @@ def _integers(value: Any) -> Iterator[int]:
 
 
 @cache
-def takes_any(kind: Any) -> bool:
+def _takes_any(kind: Any) -> bool:
     """Whether a class or a function hands on what it does not know."""
     return any(each.kind is each.VAR_KEYWORD for each in inspect.signature(kind).parameters.values())
 
@@ -308,6 +315,8 @@ def _meaning(hint: Any) -> Argument:
         return _one_of(_meaning(type(each)) for each in inner)
     if origin is tuple and Ellipsis not in inner:
         return _tuple_of([_meaning(each) for each in inner])
+    if origin is abc.Sequence and inner[0] is float:
+        return _list_of(_ARRAY)
     if origin in (tuple, list, abc.Sequence, abc.Iterable):
         return _list_of(_meaning(inner[0]))
     if hint is torch.Size:
@@ -346,7 +355,11 @@ def check_size(config: Any, place: str) -> None:
         LimitError: more of them than in proportion to the config.
     """
     found = _Count()
-    places, calls = found.of(config)
+    try:
+        places, calls = found.of(config)
+    except RecursionError:
+        way = "nest models and layers less deeply"
+        raise LimitError(explain(place, got="very deep nesting", expected="less of it", fix=way)) from None
     for what, number, most in (
         ("modules", places, 10_000 + 64 * found.modules),
         ("calls", calls, 10_000 + 1_000 * found.calls),
@@ -373,36 +386,35 @@ class _Count:
 
     def of(self, value: Any) -> tuple[int, int]:
         """In how many places modules stand in what a config says, and how many calls it makes when called."""
-        if isinstance(value, (list, tuple)):
-            return self._sum(self.of(each) for each in value if isinstance(each, (dict, list, tuple)))
         if not isinstance(value, Mapping):
-            return 0, 0
+            return self._all_of(value)
         label = value.get("shared")
-        if set(value) == {"shared"}:
+        if len(value) == 1 and "shared" in value:
             return self.labels.get(str(label), (0, 0))
         if "calls" in value and isinstance(value.get("layers"), Mapping):
-            found = self._graph(value["layers"], value["calls"])
+            places, calls = self._graph(value["layers"], value["calls"])
         else:
-            found = self._sum(self.of(each) for each in value.values())
+            places, calls = self._all_of(value.values())
         if "class_name" in value:
             self.modules += 1
-            found = self._sum((found, (1, 0)))
+            places += 1
         if isinstance(label, str):
-            self.labels[label] = found
-        return found
+            self.labels[label] = places, calls
+        return places, calls
+
+    def _all_of(self, values: Iterable[Any]) -> tuple[int, int]:
+        places = calls = 0
+        for each in values:
+            if isinstance(each, (dict, list, tuple)):
+                more, further = self.of(each)
+                places, calls = min(places + more, _SIZE), min(calls + further, _SIZE)
+        return places, calls
 
     def _graph(self, layers: Mapping[str, Any], calls: Any) -> tuple[int, int]:
         """What a model comes to, which calls a layer as often as its table says."""
-        each = {name: self.of(layer) for name, layer in layers.items()}
+        each = {name: self.of(layer) for name, layer in layers.items() if isinstance(layer, Mapping)}
         rows = [row for row in calls if isinstance(row, Mapping)] if isinstance(calls, list) else []
         self.calls += len(rows)
         called = [row["module"] for row in rows if isinstance(row.get("module"), str)]
         number = len(rows) + sum(each[name][1] for name in called if name in each)
-        return self._sum(each.values())[0], min(number, _SIZE)
-
-    @staticmethod
-    def _sum(parts: Iterable[tuple[int, int]]) -> tuple[int, int]:
-        first = second = 0
-        for one, other in parts:
-            first, second = first + one, second + other
-        return min(first, _SIZE), min(second, _SIZE)
+        return min(sum(places for places, _ in each.values()), _SIZE), min(number, _SIZE)
