@@ -36,6 +36,42 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def checked(read: Callable[P, R]) -> Callable[P, R]:
+    """A `from_config` that gives an object or an error of ours, whoever calls it."""
+
+    @wraps(read)
+    def from_config(*args: P.args, **kwargs: P.kwargs) -> R:
+        kind: Any = args[0]
+        config: Any = kwargs["config"] if "config" in kwargs else args[1] if len(args) > 1 else {}
+        if schemas.is_reading():  # `constructed` has checked them
+            return read(*args, **kwargs)
+        with schemas.one_deeper(kind.__name__), _refusing(kind.__name__, config):
+            if _has_schema(kind):
+                schemas.check(kind, config, kind.__name__, kind.__name__)
+            return read(*args, **kwargs)
+
+    return from_config
+
+
+@contextmanager
+def _refusing(where: str, arguments: Any) -> Iterator[None]:
+    """Within it, what a constructor raises about a file's arguments, of whatever class, is an error of ours."""
+    if not isinstance(arguments, Mapping):
+        raise ConfigError(explain(where, got=shorten(arguments), expected="a dict of arguments"))
+    try:
+        yield
+    except TorchfuncError:
+        raise
+    except Exception as error:
+        why = str(error) if str(error).isprintable() and len(str(error)) < 300 else shorten(str(error))
+        raise ConfigError(explain(where, got=shorten(dict(arguments)), why=why)) from error
+
+
+def _has_schema(kind: Any) -> bool:
+    """Whether a class is one of ours that is made from its constructor's arguments, and so no model."""
+    return isinstance(kind, type) and _is_ours(kind) and not hasattr(kind, "config_class")
+
+
 class Configurable:
     """Keeps its constructor's arguments under their own names; its config is those.
 
@@ -54,6 +90,7 @@ class Configurable:
         return {name: described(getattr(self, name), name, owner) for name in argument_names(type(self))}
 
     @classmethod
+    @checked
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
         """The object that `get_config` described."""
         return cls(**config)
@@ -481,21 +518,13 @@ def constructed(kind: Any, arguments: Any, place: str, where: str | None = None)
         ConfigError: the arguments are no dict, or the class refuses them.
     """
     where = where or place
-    if not isinstance(arguments, Mapping):
-        raise ConfigError(explain(where, got=shorten(arguments), expected="a dict of arguments"))
-    with schemas.one_deeper(place):
-        try:
-            if isinstance(kind, type) and native.name_of(kind) is not None:
-                return native.made(kind, _native_arguments(kind, arguments, place, where))
-            if isinstance(kind, type) and _is_ours(kind) and not hasattr(kind, "config_class"):
-                schemas.check(kind, arguments, place, where)
-            build = getattr(kind, "from_config", None)
-            return build(dict(arguments)) if build else kind(**revived(arguments, f"{place}.config"))
-        except TorchfuncError:
-            raise
-        except Exception as error:  # what a constructor makes of a file's arguments may be of any class
-            why = str(error) if str(error).isprintable() and len(str(error)) < 300 else shorten(str(error))
-            raise ConfigError(explain(where, got=shorten(dict(arguments)), why=why)) from error
+    with schemas.one_deeper(place), _refusing(where, arguments):
+        if isinstance(kind, type) and native.name_of(kind) is not None:
+            return native.made(kind, _native_arguments(kind, arguments, place, where))
+        if _has_schema(kind):
+            schemas.check(kind, arguments, place, where)
+        build = getattr(kind, "from_config", None)
+        return build(dict(arguments)) if build else kind(**revived(arguments, f"{place}.config"))
 
 
 def _native_arguments(kind: type, arguments: Mapping[str, Any], place: str, where: str) -> dict[str, Any]:

@@ -189,24 +189,27 @@ def one_deeper(place: str) -> Iterator[None]:
     Raises:
         LimitError: it stands in too many others.
     """
-    with budget():
-        held = _budget.get()
-        assert held is not None
-        if held.depth >= _DEPTH:
-            raise LimitError(
-                explain(
-                    place,
-                    got=f"objects in more than {_DEPTH} others",
-                    expected="fewer",
-                    fix="nest models and layers less deeply",
-                )
-            )
-        held.depth += 1
-        held.repeats += held.each
-        try:
+    held = _budget.get()
+    if held is None:
+        with budget(), one_deeper(place):
             yield
-        finally:
-            held.depth -= 1
+        return
+    if held.depth >= _DEPTH:
+        way = "nest models and layers less deeply"
+        raise LimitError(
+            explain(place, got=f"objects in more than {_DEPTH} others", expected="fewer", fix=way)
+        )
+    held.depth += 1
+    held.repeats += held.each
+    try:
+        yield
+    finally:
+        held.depth -= 1
+
+
+def is_reading() -> bool:
+    """Whether a config is being read, whose parts are checked one by one."""
+    return _budget.get() is not None
 
 
 def _spend(what: str, number: int, place: str) -> None:

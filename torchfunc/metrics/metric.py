@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import functions, registry, schemas
-from torchfunc.config import Configurable, Self, deserialize, serialize
+from torchfunc.config import Configurable, Self, checked, deserialize, serialize
 from torchfunc.errors import ConfigError, DataError, explain
 from torchfunc.graph.targets import snake_case
 from torchfunc.losses.loss import Loss, align, as_tensor, divide, fit_weights
@@ -47,6 +47,7 @@ class Metric(Configurable):
         self.state: dict[str, Number] = {}
 
     @classmethod
+    @checked
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
         """The metric that `get_config` described. Keras's 'dtype' says nothing here."""
         return cls(**{name: value for name, value in config.items() if name != "dtype"})
@@ -168,6 +169,7 @@ class MeanMetricWrapper(PairMetric):
         return {"name": self.name, "fn": serialize(self.fn, registry.metrics), **self.arguments}
 
     @classmethod
+    @checked
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
         """The metric that `get_config` described; the function is looked up by its name."""
         arguments: dict[str, Any] = {name: value for name, value in config.items() if name != "dtype"}
