@@ -284,6 +284,31 @@ def test_keywords_of_a_function_are_those_that_it_states() -> None:
             metrics.get({"class_name": "MeanMetricWrapper", "config": given})
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "words"),
+    [
+        (layers.Dense, {"units": "4"}, r"^Dense\.config\.units: expected an integer"),
+        (losses.Huber, {"dleta": 1.0}, "Huber: expected arguments among .* Fix: write 'delta'"),
+        (metrics.AUC, {"num_thresholds": 10**9}, r"AUC\.config\.num_thresholds: expected at most 100,000"),
+        (metrics.MeanMetricWrapper, {}, "MeanMetricWrapper: expected the name of a function, got no 'fn'"),
+        (
+            optimizers.Adam,
+            {"learning_rate": [1]},
+            r"Adam\.config\.learning_rate: expected a number or a name",
+        ),
+        (tf.Sequential, {}, "Sequential: got {}"),
+        (tf.Sequential, {"layers": [], "input": 3}, "Sequential: got"),
+        (tf.Model, {"calls": 3}, "expected"),
+        (tf.Model, 3, "Model: expected a dict of arguments, got 3"),
+    ],
+)
+def test_from_config_gives_an_object_or_an_error_of_ours_whoever_calls_it(
+    kind: Any, given: Any, words: str
+) -> None:
+    with pytest.raises(TorchfuncError, match=words):
+        kind.from_config(given)
+
+
 def test_long_names_are_cut() -> None:
     for get in (losses.get, metrics.get, tf.activations.get, lambda name: made({"class_name": name}, "$")):
         with pytest.raises(UnknownNameError) as caught:
