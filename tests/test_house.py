@@ -20,6 +20,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     {"errors", "signatures", "tree"},
     {"registry", "functions", "native", "turns"},
+    {"schemas"},
     {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},
     {"losses", "optimizers", "callbacks"},

@@ -18,6 +18,7 @@ from torchfunc import registry, regularizers, signatures
 from torchfunc.config import (
     argument_names,
     bound_arguments,
+    checked,
     described,
     parameters,
     reading,
@@ -630,6 +631,7 @@ class Layer(Weights):
         return default
 
     @classmethod
+    @checked
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A layer with these constructor arguments."""
         if not cls._keeps_lists:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.config import described, reading, writes_once
+from torchfunc.config import checked, described, reading, writes_once
 from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
@@ -469,6 +469,7 @@ class Model(MaskedCalls, Training):
         return {name: tensor for name, tensor in own if tensor is not None}
 
     @classmethod
+    @checked
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
         """A model with this architecture and new weights.
 

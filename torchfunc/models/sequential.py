@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.config import described, made, plain, reading, writes_once
+from torchfunc.config import checked, described, made, plain, reading, writes_once
 from torchfunc.errors import ConfigError, GraphError, NameTakenError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
@@ -195,6 +195,7 @@ class Sequential(Model):
         return config
 
     @classmethod
+    @checked
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         with registry.custom_object_scope(custom_objects), reading(), saved.bounded_by(config):
             entry = config.get("input")

@@ -25,18 +25,12 @@ from torchfunc.config import described, made, plain
 from torchfunc.errors import ConfigError, SavingError, TorchfuncError, UnknownNameError, explain, shorten
 from torchfunc.graph import symbolic
 from torchfunc.graph.graph import Call, Drawn, Graph, Ref, StateRef
-<<<<<<< HEAD
 from torchfunc.graph.probing.bounds import ShapesNeededError, ValuesNeededError, bounded
 from torchfunc.graph.run import rerecorded, restated, result, specs_of, tensor_of
 from torchfunc.graph.spec import WORLDS, Number, Spec
 from torchfunc.graph.symbolic import SYMBOLS
 from torchfunc.saving.allowed_calls import check_call, check_saved
 from torchfunc.tree import at, leaves, map_leaves
-=======
-from torchfunc.graph.run import picked, rerecorded, result, specs_of, tensor_of
-from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor
-from torchfunc.saving.allowed_calls import check_call, check_saved
->>>>>>> w/functions
 
 _KEYS = {"name", "trainable", "layers", "tensors", "calls", "inputs", "outputs"}
 _DTYPES = (
