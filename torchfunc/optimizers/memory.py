@@ -118,7 +118,7 @@ class Owner:
             if not isinstance(value, (list, tuple)) or len(value) != len(ranges):
                 raise refused(place, value, f"{len(ranges)} numbers")
             for index, (each, limits) in enumerate(zip(value, ranges, strict=True)):
-                if each is not None or name != "eps":
+                if each is not None or (name, index) != ("eps", 0):
                     number(each, f"{place}[{index}]", *limits)
         elif ranges is not None:
             if isinstance(value, Tensor) or value is not None or own is not None:
@@ -195,7 +195,8 @@ def _check_groups(
 def _check_settings(group: Mapping[str, Any], place: str, owner: Owner) -> None:
     for name, value in group.items():
         # what is not its own, as of a scheduler, is left out when it is loaded
-        if name != "params" and (owner.settings is None or name in owner.settings or name == "initial_lr"):
+        own = owner.settings is None or name in owner.settings
+        if name != "params" and (own or name in _KEPT or name == "initial_lr"):
             owner.setting(name, value, place)
     missing = next((each for each in owner.settings or () if each not in (*group, *_KEPT)), None)
     if missing is not None:
