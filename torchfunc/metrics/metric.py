@@ -65,6 +65,8 @@ class Metric(Configurable):
         try:
             self.state[name] = value if held is None else held + value
         except RuntimeError as error:  # as where a training goes on with sums that are not its own
+            if _shape(value) == _shape(held):
+                raise
             raise DataError(
                 explain(
                     f"Metric {self.name!r}",

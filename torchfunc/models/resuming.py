@@ -18,6 +18,7 @@ from torchfunc.tree import map_with_path
 
 COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "steps_per_execution")
 MOST = 10_000  # losses or metrics of one model
+LONGEST = 256  # characters of a name
 DEEPEST = 4  # levels of lists and dicts around them
 
 Found = TypeVar("Found")
@@ -73,12 +74,13 @@ def placed(make: Callable[[], Found], place: str) -> Found:
     """What is made at a place of a file; an error begins with the place, and a mistake in the file is a ConfigError."""
     try:
         return make()
-    except (ConfigError, LimitError, UnknownNameError) as error:
-        if not str(error).startswith("$"):
-            error.args = (f"{place}: {error}", *error.args[1:])
-        raise
     except TorchfuncError as error:
-        raise ConfigError(f"{place}: {error}") from error
+        text = str(error) if str(error).startswith("$") else f"{place}: {error}"
+        text = text if len(text) <= 500 else f"{text[:300]} ... {text[-100:]}"
+        if not isinstance(error, (ConfigError, LimitError, UnknownNameError)):
+            raise ConfigError(text) from error
+        error.args = (text,)
+        raise
 
 
 def _optimizer(given: Any, place: str) -> Any:
@@ -118,7 +120,9 @@ def _check_named(
             waiting += [(one, item(where, name), depth + 1) for name, one in each.items()]
         elif each is not None and each not in chosen_later:
             _check_object(each, where)
-            placed(lambda each=each: look_up(each), where)  # type: ignore[misc]
+            found = placed(lambda each=each: look_up(each), where)  # type: ignore[misc]
+            if not isinstance(found.name, str) or len(found.name) > LONGEST:
+                raise refused(f"{where}.config.name", found.name, f"a name of at most {LONGEST} characters")
 
 
 def _check_weights(given: Any, place: str) -> None:

@@ -66,6 +66,9 @@ _OF_ALL = ("clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum"
 _KEPT = ("foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay")
 
 
+_NOTHING = inspect.Parameter.empty
+
+
 @dataclass(frozen=True)
 class Owner:
     """What is known of the optimizer that a memory is for.
@@ -91,14 +94,14 @@ class Owner:
             return cls(type(optimizer).__name__, optimizer.defaults(), None, optimizer)
         source = optimizer.source if isinstance(optimizer, TorchOptimizer) else optimizer
         kind, given = (source.func, source.keywords) if isinstance(source, partial) else (source, {})
-        if isinstance(kind, torch.optim.Optimizer):
-            given = source.param_groups[0]
-            kind = type(source)
-        name = native.name_of(kind) if isinstance(kind, type) else None
-        if name is None:
-            return cls("optimizer", given or None, None)
+        if isinstance(source, torch.optim.Optimizer):
+            kind, given = type(source), source.param_groups[0]
+        if not isinstance(kind, type) or native.name_of(kind) not in native.optimizers():
+            return cls("optimizer", None, None)
+        # a kind is that of the default, where the argument has one
         stated = {key: each.default for key, each in inspect.signature(kind).parameters.items()}
-        settings = {key: each for key, each in {**stated, **given}.items() if key != "params"}
+        settings = {key: given.get(key) if each is _NOTHING else each for key, each in stated.items()}
+        del settings["params"]
         parts = (each.split(":") for each in _SLOTS[kind.__name__].split())
         forms = {key.partition("?")[0]: (form, key.partition("?")[2]) for key, form in parts}
         return cls(kind.__name__, settings, forms)
@@ -108,7 +111,8 @@ class Owner:
         own = (self.settings or {}).get(name)
         place = f"{place}.{name}"
         if name in _KEPT or isinstance(own, bool):
-            if not isinstance(value, bool) and not (value is None and name in _KEPT):
+            told_by_number = isinstance(value, int) and value in (0, 1)
+            if not told_by_number and not (value is None and name in _KEPT):
                 raise refused(place, value, "a truth value")
             return
         ranges = _RANGES.get(f"{self.name}.{name}", _RANGES.get(name))

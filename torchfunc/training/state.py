@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -289,7 +289,7 @@ def _check_mean(value: Any, place: str) -> None:
 
 def _check_sum(value: Any, place: str) -> None:
     if not isinstance(value, Tensor):
-        number(value, place, -math.inf, math.inf)
+        number(value, place, -sys.float_info.max, sys.float_info.max)
     elif value.dtype not in _OF_SUMS:
         raise refused(place, value, "numbers")
 
