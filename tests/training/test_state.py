@@ -334,6 +334,51 @@ def test_a_layer_that_was_replaced_after_a_state_was_loaded_begins_anew() -> Non
     assert steps == {"0.weight": 6, "0.bias": 6, "2.weight": 2, "2.bias": 6} or steps["2.weight"] == 2
 
 
+class Own(torch.optim.Optimizer):
+    """Somebody's optimizer, whose settings and slots nobody else knows."""
+
+    def __init__(self, params: Any, lr: float = 0.1, eps: Any = (1e-30, -3.0), beta: float = -7.0) -> None:
+        super().__init__(params, {"lr": lr, "eps": eps, "beta": beta})
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for each in group["params"]:
+                self.state[each]["seen"] = self.state[each].get("seen", 0) + 1
+                self.state[each]["rows"] = torch.ones(len(each), dtype=torch.int64)
+                each.data -= group["lr"] * each.grad
+
+
+class Mine(optimizers.Optimizer):
+    """Somebody's rule, with a name that means another thing elsewhere."""
+
+    hyperparameters = ("rho",)
+
+    def __init__(self, rho: float = -5.0) -> None:
+        super().__init__(0.1)
+        self.rho = rho
+
+    def update(self, update: Any) -> None:
+        torch._foreach_add_(update.params, update.grads, alpha=-update.lr)
+
+
+@pytest.mark.parametrize("kind", [Own, Mine])
+def test_what_an_optimizer_of_somebody_remembers_is_taken_as_it_is(kind: Any) -> None:
+    def made() -> Trainer:
+        return Trainer(nn.Linear(3, 1), optimizer=kind if kind is Own else kind(), loss="mse")
+
+    first, second = made(), made()
+    fit(first)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    fit(second)
+    assert second.step.optimization.built is not None
+    if kind is Own:
+        assert [each["seen"] for each in second.step.optimization.built.state.values()] == [4, 4]
+    state = copy.deepcopy(first.state_dict())
+    state["optimizer"]["groups"][0]["lr"] = object()
+    with pytest.raises(ConfigError, match=r"state.optimizer.groups\[0\].lr: expected"):
+        second.load_state_dict(state)
+
+
 def test_a_state_of_the_generator_in_any_place_is_taken() -> None:
     trainer = trainer_of("Adam")
     for drawn in (0, 1, 2, 623, 624, 625, 1247, 1248):

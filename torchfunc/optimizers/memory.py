@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -49,7 +50,7 @@ _BELOW_1, _ABOVE_1 = math.nextafter(1.0, 0.0), math.nextafter(1.0, 2.0)
 # What one class takes in another range stands under its name.
 _RANGES: dict[str, Any] = {
     "lr": (0, _BIG), "learning_rate": (0, _BIG), "Ftrl.lr": (1e-20, _BIG), "initial_lr": (0, _BIG),
-    "weight_decay": (0, _BIG), "momentum": (0, _BIG), "dampening": (-_BIG, _BIG), "momentum_product": (0, 1),
+    "weight_decay": (-_BIG, _BIG), "momentum": (0, _BIG), "dampening": (-_BIG, _BIG), "momentum_product": (0, 1),
     "beta_1": (0, 1), "beta_2": (0, 1), "betas": [(0, _BELOW_1), (0, _BELOW_1)], "rho": (0, 1),
     "epsilon": (0, _BIG), "eps": (0, _BIG), "Adafactor.eps": [(0, _BIG), (0, _BIG)],
     "alpha": (0, 2), "RMSprop.alpha": (0, 1), "lambd": (0, 1e3), "t0": (0, 1e15),
@@ -58,8 +59,9 @@ _RANGES: dict[str, Any] = {
     "initial_accumulator_value": (0, _BIG), "learning_rate_power": (-10, 0), "beta": (0, _BIG),
     "l1_regularization_strength": (0, _BIG), "l2_regularization_strength": (0, _BIG),
     "l2_shrinkage_regularization_strength": (0, _BIG),
-    "clipnorm": (1e-20, _BIG), "clipvalue": (1e-20, _BIG), "global_clipnorm": (1e-20, _BIG), "ema_momentum": (0, 1),
+    "clipnorm": (0, _BIG), "clipvalue": (0, _BIG), "global_clipnorm": (0, _BIG), "ema_momentum": (0, 1),
 }  # fmt: skip
+_OF_EACH = ("lr", "learning_rate", "initial_lr", "weight_decay", "iterations")
 _OF_ALL = ("clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum")
 
 # how PyTorch computes a step, which is for who makes the optimizer to say, and what makes Adam AdamW
@@ -84,6 +86,11 @@ class Owner:
     settings: Mapping[str, Any] | None
     slots: Mapping[str, tuple[str, str]] | None
     rule: Optimizer | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether its class is torchfunc's or PyTorch's, and not somebody's own."""
+        return self.rule is None or type(self.rule).__module__.startswith("torchfunc.")
 
     @classmethod
     def of(cls, optimizer: Any) -> Owner:
@@ -116,7 +123,9 @@ class Owner:
                 raise refused(place, value, "a truth value")
             return
         ranges = _RANGES.get(f"{self.name}.{name}", _RANGES.get(name))
-        if name == "iterations":
+        if self.settings is None or not (self.ours or name in (*_OF_EACH, *_OF_ALL)):
+            ranges = None  # the name may mean something else in a class of somebody's own
+        if name == "iterations" and self.rule is not None:
             whole(value, place)
         elif isinstance(ranges, list):
             if not isinstance(value, (list, tuple)) or len(value) != len(ranges):
@@ -128,7 +137,7 @@ class Owner:
             if isinstance(value, Tensor) or value is not None or own is not None:
                 number(value, place, *ranges)
         elif isinstance(own, (int, float, Tensor)):
-            number(value, place, -_BIG, _BIG)
+            number(value, place, -sys.float_info.max, sys.float_info.max)
         elif not _is_plain(value):
             raise refused(place, value, "plain data")
 
@@ -212,14 +221,13 @@ def _check_settings(group: Mapping[str, Any], place: str, owner: Owner) -> None:
         return
     if rule.schedule is not None and "initial_lr" in group:
         raise ConfigError(explain(place, got="'initial_lr' beside a schedule", expected="one of the two"))
-    _check_rule(rule, group, place)
+    if owner.ours:
+        _check_rule(rule, group, place)
 
 
 def _check_rule(rule: Optimizer, group: Mapping[str, Any], place: str) -> None:
     """Have the constructor of a rule of ours judge its settings, and see what a schedule makes of the step."""
     kind: Any = type(rule)
-    if not kind.__module__.startswith("torchfunc."):
-        return
     try:
         kind(float(group["lr"]), **{name: group[name] for name in kind.hyperparameters})
         schedule: Any = rule.schedule
@@ -318,7 +326,7 @@ def check_arguments(optimizer: Any, place: str) -> None:
         for name in _OF_ALL:
             kinds.setting(name, getattr(rule, name), place)
         if rule.ema_overwrite_frequency is not None:
-            whole(rule.ema_overwrite_frequency, f"{place}.ema_overwrite_frequency", 1)
+            whole(rule.ema_overwrite_frequency, f"{place}.ema_overwrite_frequency")
         return
     source = optimizer.source if isinstance(optimizer, TorchOptimizer) else None
     if owner.slots is None or not isinstance(source, partial):
