@@ -13,7 +13,6 @@ from torchfunc.errors import ConfigError, LimitError, TorchfuncError, UnknownNam
 from torchfunc.fields import item, number, refused, whole
 from torchfunc.optimizers.memory import check_arguments
 from torchfunc.training.objective import LOSSES_BY_SHAPE, METRICS_BY_SHAPE, is_identifier
-from torchfunc.training.state import check_state
 from torchfunc.tree import map_with_path
 
 COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "steps_per_execution")
@@ -42,9 +41,7 @@ def restore_training(model: Any, compiled: Any, state: Any, tensors: Mapping[str
     # by name and with an optimizer, so that it is Keras's compile, and never that of nn.Module
     placed(lambda: model.compile(**arguments), "$.compile")
     if state is not None:
-        state = joined(state, tensors)
-        check_state(state, "$.training", model.trainer.step.optimization)
-        model.trainer.load_state_dict(state)
+        model.trainer.load_state_dict(joined(state, tensors), place="$.training")
 
 
 def checked_arguments(compiled: Any, place: str) -> dict[str, Any]:

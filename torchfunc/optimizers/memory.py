@@ -141,7 +141,9 @@ class Owner:
         elif not _is_plain(value):
             raise refused(place, value, "plain data")
 
-    def needed(self, group: Mapping[str, Any], parameter: Tensor) -> tuple[set[str], dict[str, str]] | None:
+    def needed(
+        self, group: Mapping[str, Any], *, has_columns: bool
+    ) -> tuple[set[str], dict[str, str]] | None:
         """The slots that a parameter of the group must have, and the forms of all that it may have."""
         if self.rule is not None:
             now, first = self.rule.slots(group), self.rule.slots(self.rule.defaults())
@@ -151,10 +153,24 @@ class Owner:
             return None
         forms = {key: form for key, (form, _) in self.slots.items()}
         if self.name == "Adafactor":
-            for key in ("variance",) if parameter.ndim > 1 else ("row_var", "col_var"):
+            for key in ("variance",) if has_columns else ("row_var", "col_var"):
                 del forms[key]
         asked = {key: when for key, (_, when) in self.slots.items() if key in forms}
         return {key for key, when in asked.items() if not when or group.get(when)}, forms
+
+
+class _Kept:
+    """What an optimizer keeps of the parameters of each group, found once."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+        self._found: dict[tuple[int, bool], Any] = {}
+
+    def of(self, group: Mapping[str, Any], has_columns: bool) -> Any:
+        key = id(group), has_columns
+        if key not in self._found:
+            self._found[key] = self.owner.needed(group, has_columns=has_columns)
+        return self._found[key]
 
 
 def check_memory(state: Any, place: str, optimizer: Any, module: nn.Module) -> None:
@@ -171,6 +187,7 @@ def check_memory(state: Any, place: str, optimizer: Any, module: nn.Module) -> N
     group_of = _check_groups(state["groups"], f"{place}.groups", owner, parameters)
     if not isinstance(state["slots"], Mapping):
         raise refused(f"{place}.slots", state["slots"], "an object with the names of parameters")
+    kept = _Kept(owner)
     for name, slot in state["slots"].items():
         where = item(f"{place}.slots", name)
         if name not in group_of:
@@ -178,7 +195,8 @@ def check_memory(state: Any, place: str, optimizer: Any, module: nn.Module) -> N
         if not isinstance(slot, Mapping):
             raise refused(where, slot, "an object with what is kept of the parameter")
         if slot:
-            _check_slot(slot, where, owner, group_of[name], parameters.get(name))
+            waits = isinstance(parameters.get(name), UninitializedParameter)
+            _check_slot(slot, where, kept, group_of[name], None if waits else parameters.get(name))
 
 
 def _check_groups(
@@ -246,10 +264,12 @@ def short(error: BaseException) -> str:
 
 
 def _check_slot(
-    slot: Mapping[Any, Any], place: str, owner: Owner, group: Mapping[str, Any], parameter: Tensor | None
+    slot: Mapping[Any, Any], place: str, kept: _Kept, group: Mapping[str, Any], parameter: Tensor | None
 ) -> None:
-    found = None if parameter is None else owner.needed(group, parameter)
-    if parameter is None or found is None:  # nobody here knows what that optimizer keeps
+    owner = kept.owner
+    found = None if parameter is None else kept.of(group, parameter.ndim > 1)
+    # nobody knows yet what is kept of a parameter that has no shape, or here what another optimizer keeps
+    if parameter is None or found is None:
         for key, value in slot.items():
             if not isinstance(key, str) or not (isinstance(value, Tensor) or _is_plain(value)):
                 raise refused(item(place, key), value, "a tensor or plain data")
@@ -288,25 +308,21 @@ def _check_number(value: Any, place: str, form: str) -> None:
 
 
 def _check_tensor(value: Any, place: str, form: str, parameter: Tensor) -> None:
-    if isinstance(parameter, UninitializedParameter):
-        shape: Any = None
-    else:
-        shape = list(parameter.shape)
-        if form in ("rows", "columns"):
-            shape[-1 if form == "rows" else -2] = 1
+    shape = list(parameter.shape)
+    if form in ("rows", "columns"):
+        shape[-1 if form == "rows" else -2] = 1
     # it is turned to the dtype of the parameter, as after `model.double()`
     fits = (
         isinstance(value, Tensor)
         and value.layout is torch.strided
-        and (shape is None or list(value.shape) == shape)
+        and list(value.shape) == shape
         and value.is_floating_point() == parameter.is_floating_point()
         and value.is_complex() == parameter.is_complex()
     )
     if not fits:
-        dtype = str(parameter.dtype).removeprefix("torch.")
-        expected = f"shape {'?' if shape is None else tuple(shape)} {dtype}"
         got = shape_of(value) if isinstance(value, Tensor) else told(value)
-        raise WeightMismatchError(explain(place, got=got, expected=expected))
+        dtype = str(parameter.dtype).removeprefix("torch.")
+        raise WeightMismatchError(explain(place, got=got, expected=f"shape {tuple(shape)} {dtype}"))
 
 
 def check_arguments(optimizer: Any, place: str) -> None:
@@ -387,12 +403,12 @@ def _is_plain(value: Any) -> bool:
 
 def fitting(state: Mapping[str, Any], optimizer: Any, module: nn.Module) -> dict[str, Any]:
     """A memory without what is of parameters that were replaced since by others of another shape."""
-    owner, parameters = Owner.of(optimizer), dict(module.named_parameters())
+    kept, parameters = _Kept(Owner.of(optimizer)), dict(module.named_parameters())
     group_of = {name: group for group in state["groups"] for name in group["params"]}
     slots = {}
     for name, slot in state["slots"].items():
         try:
-            _check_slot(slot, "", owner, group_of[name], parameters.get(name))
+            _check_slot(slot, "", kept, group_of[name], parameters.get(name))
         except (WeightMismatchError, ConfigError):
             continue
         slots[name] = slot
