@@ -141,13 +141,13 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
     ),
     "a rate that is no number": ({"optimizer": {**SGD, "config": {"lr": float("nan")}}}, ConfigError, "config.lr: .* nan"),
     "a rate that is text": ({"optimizer": {**SGD, "config": {"lr": "0.1"}}}, ConfigError, "config.lr: .* got '0.1'"),
-    "a flag that is text": ({"optimizer": {**SGD, "config": {"nesterov": "x"}}}, ConfigError, "nesterov: .* truth value"),
+    "a flag that is text": ({"optimizer": {**SGD, "config": {"nesterov": "x"}}}, ConfigError, "nesterov: expected .*, got 'x'"),
     "nesterov alone": ({"optimizer": {**SGD, "config": {"nesterov": True}}}, ConfigError, "expected momentum above 0"),
     "differentiable": ({"optimizer": {**SGD, "config": {"differentiable": True}}}, ConfigError, "expected one of the"),
     "betas of three": (
         {"optimizer": {"class_name": "torch.optim.Adam", "config": {"betas": [0.9, 0.9, 0.9]}}},
         ConfigError,
-        r"\$.compile.optimizer.config.betas: expected 2 numbers, got a tuple of 3",
+        r"\$.compile.optimizer.*config.betas: expected .*2.*, got",
     ),
     "a norm of text": (
         {"optimizer": {"class_name": "Adam", "config": {"clipnorm": "x"}}}, ConfigError, "config.clipnorm: expected",
