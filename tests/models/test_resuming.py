@@ -141,7 +141,7 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
     ),
     "a rate that is no number": ({"optimizer": {**SGD, "config": {"lr": float("nan")}}}, ConfigError, "config.lr: .* nan"),
     "a rate that is text": ({"optimizer": {**SGD, "config": {"lr": "0.1"}}}, ConfigError, "config.lr: .* got '0.1'"),
-    "a flag that is text": ({"optimizer": {**SGD, "config": {"nesterov": "x"}}}, ConfigError, "nesterov: expected .*, got 'x'"),
+    "a flag that is text": ({"optimizer": {**SGD, "config": {"nesterov": "x"}}}, ConfigError, "nesterov: .* got 'x'"),
     "nesterov alone": ({"optimizer": {**SGD, "config": {"nesterov": True}}}, ConfigError, "expected momentum above 0"),
     "differentiable": ({"optimizer": {**SGD, "config": {"differentiable": True}}}, ConfigError, "expected one of the"),
     "betas of three": (
