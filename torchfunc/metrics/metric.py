@@ -63,7 +63,19 @@ class Metric(Configurable):
             if value.is_floating_point() and value.device.type != "mps":
                 value = value.double()
         held = self.state.get(name)
-        self.state[name] = value if held is None else held + value
+        try:
+            self.state[name] = value if held is None else held + value
+        except RuntimeError as error:  # as where a training goes on with sums that are not its own
+            if _shape(value) == _shape(held):
+                raise
+            raise DataError(
+                explain(
+                    f"Metric {self.name!r}",
+                    got=f"{_shape(value)} for the sum {name!r} of {_shape(held)}",
+                    expected="the same shape in every batch",
+                    fix="fit(initial_epoch=int(trainer.epoch)) begins the epoch anew",
+                )
+            ) from error
 
     def total(self, name: str) -> Number:
         """The sum `name` so far; 0 before the first batch."""
@@ -253,6 +265,10 @@ def figures(name: str, metric: Metric) -> dict[str, Number]:
         return {name: result}
     before, _, after = name.rpartition(metric.name)
     return {f"{before}{key}{after}": value for key, value in result.items()}
+
+
+def _shape(value: Any) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else "a number"
 
 
 def _single(value: Number) -> Number:

@@ -16,7 +16,6 @@ from torch.overrides import TorchFunctionMode
 from torchfunc import registry
 from torchfunc.config import described, in_either_order, made, plain
 from torchfunc.errors import (
-    CompileError,
     ConfigError,
     NotATorchfuncFileError,
     WeightMismatchError,
@@ -27,13 +26,13 @@ from torchfunc.graph.probing.bounds import importing_if_need_be
 from torchfunc.graph.spec import Spec
 from torchfunc.layers.layer import Layer
 from torchfunc.layers.weights import without_initializing
+from torchfunc.models.resuming import restore_training, split
 from torchfunc.saving import archive
 from torchfunc.saving.graph_json import bounded_by, build_inner, built_config, in_a_file
-from torchfunc.tree import map_leaves, map_with_path
+from torchfunc.tree import map_leaves
 
 OPTIMIZER = "optimizer/"
 KEYS = {"model": None, "build": None, "built": None, "frozen": None, "compile": None, "training": None}.keys()
-COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "steps_per_execution")
 
 
 def save_model(model: Any, filepath: str | Path, *, overwrite: bool = True) -> None:
@@ -48,7 +47,7 @@ def save_model(model: Any, filepath: str | Path, *, overwrite: bool = True) -> N
     tensors = dict(_contiguous(model.state_dict()))
     if model.trainer is not None:
         config["compile"] = model.trainer.get_config()
-        state, slots = _split(model.trainer.state_dict())
+        state, slots = split(model.trainer.state_dict())
         config["training"] = state
         tensors.update({OPTIMIZER + name: tensor for name, tensor in slots.items()})
     archive.write(filepath, config, tensors, overwrite=overwrite)
@@ -333,50 +332,12 @@ def _build_config(model: Any) -> Any:
 
 
 def _restore_training(model: Any, found: archive.Archive) -> None:
-    options = found.config["compile"]
-    if not isinstance(options, dict):
-        raise ConfigError(f"$.compile: expected an object, got {type(options).__name__}.")
-    unknown = sorted(options.keys() - COMPILED)
-    if unknown:  # above all no keyword of torch.compile, whose options may name a program to start
-        raise ConfigError(f"$.compile: expected the keys {', '.join(COMPILED)}, got {shorten(unknown)}.")
-    try:
-        # with an optimizer it is Keras's compile, and never that of nn.Module
-        model.compile(**{**options, "optimizer": options.get("optimizer") or "rmsprop"})
-    except CompileError as error:
-        raise ConfigError(f"$.compile: {error}") from error
-    slots = {
+    tensors = {
         name.removeprefix(OPTIMIZER): each
         for name, each in found.tensors.items()
         if name.startswith(OPTIMIZER)
     }
-    state = found.config.get("training")
-    if state is not None:
-        model.trainer.load_state_dict(_joined(state, slots))
-
-
-def _split(state: Any) -> tuple[Any, dict[str, Tensor]]:
-    """Nested state as plain data, and the tensors in it by their places."""
-    tensors: dict[str, Tensor] = {}
-
-    def taken(path: tuple[Any, ...], leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor):
-            return leaf
-        place = "/".join(map(str, path))
-        tensors[place] = leaf.detach()
-        return {"tensor": place}
-
-    return plain(map_with_path(taken, state)), tensors
-
-
-def _joined(state: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Nested state with its tensors put back: the opposite of `_split`."""
-    if isinstance(state, dict):
-        if set(state) == {"tensor"} and isinstance(state["tensor"], str):
-            if state["tensor"] not in tensors:
-                raise ConfigError(f"$.training: the tensor {shorten(state['tensor'])} is missing.")
-            return tensors[state["tensor"]]
-        return {key: _joined(each, tensors) for key, each in state.items()}
-    return [_joined(each, tensors) for each in state] if isinstance(state, list) else state
+    restore_training(model, found.config["compile"], found.config.get("training"), tensors)
 
 
 def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

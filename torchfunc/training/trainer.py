@@ -23,7 +23,14 @@ from torchfunc.training.loop import Plan, measure, over_batches, over_epochs
 from torchfunc.training.objective import Objective
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display, display_of
-from torchfunc.training.state import Epoch, is_seeded, random_state, restore_random_state, sums_of
+from torchfunc.training.state import (
+    Epoch,
+    check_state,
+    is_seeded,
+    random_state,
+    restore_random_state,
+    sums_of,
+)
 from torchfunc.training.step import Step, is_unbuilt
 from torchfunc.tree import map_leaves
 from torchfunc.turns import in_turn
@@ -422,12 +429,21 @@ class Trainer:
             **({"within": within} if self.step.done else {}),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], *, place: str = "state") -> None:
         """Take what `state_dict` gave; `fit(initial_epoch=trainer.epoch)` then goes on to the bit.
 
         PyTorch's random state is restored by that call of `fit`, and not before. Where nobody has seeded
         PyTorch, the next `fit` restores it whatever its `initial_epoch`; a seed of yours is honoured.
+
+        Args:
+            state: what `state_dict` gave.
+            place: what errors call it.
+
+        Raises:
+            ConfigError: something that `state_dict` does not give for such an optimizer; nothing is changed.
+            WeightMismatchError: tensors that do not fit the parameters; nothing is changed.
         """
+        check_state(state, place, self.step.optimization)
         self.step.epoch, self.step.count = state["epoch"], state["step"]
         self._seed, self._random_state = state["seed"], state["random_state"]
         within = state.get("within") or {}  # older files know no position in an epoch
