@@ -181,7 +181,7 @@ def originals() -> dict[str, Original]:
     for path in sorted(GOLDEN.glob("*.safetensors")):
         small = path.stat().st_size < 24_000 and ".data" not in path.suffixes
         if small and not path.name.startswith("weights"):
-            found[path.stem] = Original(path.read_bytes())
+            found[f"golden {path.stem}"] = Original(path.read_bytes())
     return found
 
 
@@ -613,12 +613,10 @@ def survey(seeds: Sequence[int], folder: Path) -> Survey:
             wrong = faults(each, files, len(mutation(seed).data))
         if wrong:
             case = mutation(seed)
-            name = (
-                f"{each.ending} {each.error} at {each.place}"
-                if each.error
-                else re.sub(r"[\d,.]+", "N", wrong[0])
-            )
-            name = f"{case.door}: {name}" if case.door == "from_config" else name
+            name = f"{each.ending} {each.error} at {each.place}".strip(" at")
+            if each.ending in ("ok", "typed"):
+                name = re.sub(r"[\d,.]+", "N", wrong[0])
+            name = f"from_config: {name}" if case.door == "from_config" else name
             found.failures[name] += 1
             about = f"{case.kind} by {case.door}; {'; '.join(case.what)}; {'; '.join(wrong)}"
             found.first.setdefault(name, (seed, about.encode("ascii", "backslashreplace").decode()))
