@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 import torchfunc as tf
-from tests.hostile import SLACK, Parts, Raw, compact, faults, joined, outcomes, parts_of
+from tests.hostile import SLACK, Parts, Raw, by_config, compact, faults, joined, outcomes, parts_of
 from torchfunc import functions, native, registry
 from torchfunc.errors import TorchfuncError
 from torchfunc.layers import (
@@ -611,6 +611,8 @@ def survey(seeds: Sequence[int], folder: Path) -> Survey:
         # those that take much are few enough for the size of their file to be asked for
         if each.growth > SLACK:
             wrong = faults(each, files, len(mutation(seed).data))
+        if wrong and mutation(seed).door == "from_config":
+            wrong = by_config(wrong, each)
         if wrong:
             case = mutation(seed)
             name = f"{each.ending} {each.error} at {each.place}".strip(" at")
