@@ -264,7 +264,7 @@ def faults(found: Outcome, files: Sequence[Path | str] = (), size: int | None = 
 
 
 def by_config(wrong: list[str], found: Outcome) -> list[str]:
-    """The faults without those that a model has which is made of a config alone: it draws new weights, and needs room for them."""
+    """The faults without those of a model that is made of a config alone: it draws new weights, and needs room for them."""
     refused = found.ending == "memory" and hasattr(tf.errors, found.error)
     asked = ("changes torch's random numbers", *(["memory: "] if refused else []), "takes ")
     return [

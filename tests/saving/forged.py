@@ -45,12 +45,14 @@ class Attack:
         data: the file, or a function that makes one at a path.
         refused: the doors that must refuse it; the others may find nothing wrong with the part that they read.
         doors: those by which it comes in.
+        steps: whether a model that is loaded of it is then trained for a step: it is the model "mlp".
     """
 
     name: str
     data: bytes | Callable[[Path], Any]
     refused: tuple[str, ...] = FILE
     doors: tuple[str, ...] = ("load_model", "folder", "load_weights", "from_config", "inspect")
+    steps: bool = False
 
 
 Maker = Callable[[], Iterator[Attack]]
@@ -190,7 +192,10 @@ def opened(entry: Entry) -> None:
         if hasattr(tf, "inspect"):
             tf.inspect(entry.path)
     else:
-        tf.load_model(entry.path.parent if entry.door == "folder" else entry.path)
+        model = tf.load_model(entry.path.parent if entry.door == "folder" else entry.path)
+        if entry.attack.steps:
+            with torch.random.fork_rng(devices=[]):
+                model.train_on_batch(*mutations.originals()["mlp"].batch)
 
 
 def document(data: Any) -> Any:

@@ -1086,6 +1086,10 @@ def dtypes_and_devices() -> Iterator[Attack]:
 
 @attack("A99", "A104", "A105")
 def training_states() -> Iterator[Attack]:
+    yield from (replace(each, steps=True) for each in changed_states())
+
+
+def changed_states() -> Iterator[Attack]:
     for value in (None, [], "x", 3, {}, True, [[]]):
         for place in (
             "optimizer",
