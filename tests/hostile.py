@@ -9,6 +9,7 @@ The files are put together here and not by the package's writer, which would ref
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import linecache
 import os
@@ -321,6 +322,7 @@ def _work(cases: Sequence[Any], action: Callable[[Any], Any], memory: int, begin
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
+    faulthandler.disable()  # that of pytest would tell of each death as its own
     warnings.simplefilter("ignore")
     _limit(memory)
     watch = Watch()

@@ -568,7 +568,7 @@ def attempt(case: Case, folder: Path) -> Any:
 
 def from_config(document: Any) -> Any:
     """The model that a file's config says, by the method that takes it."""
-    config = document["config"] if isinstance(document, dict) else None
+    config = document.get("config") if isinstance(document, dict) else None
     model = config.get("model") if isinstance(config, dict) else None
     if not isinstance(model, dict) or not isinstance(model.get("config"), dict):
         raise TorchfuncError("nothing that from_config would be given")
@@ -615,7 +615,7 @@ def survey(seeds: Sequence[int], folder: Path) -> Survey:
             wrong = by_config(wrong, each)
         if wrong:
             case = mutation(seed)
-            name = f"{each.ending} {each.error} at {each.place}".strip(" at")
+            name = f"{each.ending} {each.error} at {each.place}".removesuffix(" at ")
             if each.ending in ("ok", "typed"):
                 name = re.sub(r"[\d,.]+", "N", wrong[0])
             name = f"from_config: {name}" if case.door == "from_config" else name

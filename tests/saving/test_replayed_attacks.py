@@ -205,7 +205,8 @@ def paths_as_arguments() -> Iterator[Attack]:
 def every_argument_of_every_layer_as_a_path() -> Iterator[Attack]:
     for name in sorted(registry.layers):
         for argument in argument_names(registry.layers.lookup(name)):
-            yield layer(name, {argument: "/etc/passwd"}, NONE, shape=[None, 4, 4, 4])
+            one = layer(name, {argument: "/etc/passwd"}, NONE, shape=[None, 4, 4, 4])
+            yield replace(one, doors=("load_model", "from_config"))
 
 
 @attack("A08", "A12")
@@ -350,9 +351,9 @@ def names_that_are_no_operations() -> Iterator[Attack]:
     for prefix, space in (("torch", torch), ("F", torch.nn.functional), ("torch.linalg", torch.linalg)):
         for name in dir(space):
             if f"{prefix}.{name}" not in known:
-                yield function(f"{prefix}.{name}")
+                yield replace(function(f"{prefix}.{name}"), doors=("load_model",))
     for name in dir(tf):
-        yield function(f"torchfunc.{name}")
+        yield replace(function(f"torchfunc.{name}"), doors=("load_model",))
     for name in GADGETS:
         yield function(name)
         if name not in registry.activations:
@@ -367,7 +368,7 @@ GADGETS = """
     torch.compile torch.set_num_threads torch.set_default_dtype torch.use_deterministic_algorithms torch.manual_seed
     torch.seed torch.import_ir_module torch.utils.cpp_extension.load F.importlib torch.nn.functional.relu
     torch.Tensor.relu torch.__init__ torch. .relu relu. torch..relu torch.relu.__call__ torch.relu.__globals__
-    __builtins__ globals() torch.relu;import_os torch.relu\x00 torch.empty torch.empty_like torch.from_numpy
+    __builtins__ globals() torch.relu;import_os torch.relu\x00 torch.from_numpy torch.empty_strided
 """.split()
 
 # --- PyTorch, Lightning, Hugging Face and others -----------------------------------------------------------------
@@ -419,7 +420,7 @@ def indices_out_of_range() -> Iterator[Attack]:
 
 @attack("A23")
 def text_that_others_evaluate() -> Iterator[Attack]:
-    for text in ("__import__('os').system('true')", "float32; import os", "torch.float32", "float32\n"):
+    for text in ("__import__('os').system('true')", "float32; import os", "float32\n"):
         yield call({"function": "torch.relu", "args": [X]}, dtype=text)
         yield call({"method": "to", "args": [X, {"dtype": text}]})
         yield dense(dtype=text)
@@ -970,10 +971,18 @@ def great_results() -> Iterator[Attack]:
         yield call({"method": name, "args": [X, big, big]}, refused=NONE)
 
 
+def held(calls: list[dict[str, Any]], shape: list[int], dtype: str) -> Attack:
+    """Calls and a nonzero, in a model in a Sequential in a model."""
+    last = {"name": "nz", "function": "torch.nonzero", "args": [{"from": "d"}]}
+    inner = graph_config([*calls, last], shape=shape, dtype=dtype)["model"]
+    chain = {"class_name": "torch.nn.Sequential", "config": {"modules": {"a": inner}}}
+    outer = graph_config([{"name": "m", "module": "m", "args": [X]}], {"m": chain}, shape=shape, dtype=dtype)
+    return Attack(f"{calls[-1]['function']} in a Sequential", forge(outer), NONE)
+
+
 @attack("A92")
 def what_ends_a_process() -> Iterator[Attack]:
-    least = {"float32": 0, "int32": -(2**31), "int64": -(2**63)}
-    for dtype, number in least.items():
+    for dtype, number in (("float32", 0), ("int32", -(2**31)), ("int64", -(2**63))):
         for name in (
             "torch.div",
             "torch.floor_divide",
@@ -990,6 +999,32 @@ def what_ends_a_process() -> Iterator[Attack]:
         yield call(
             *args, {"function": "operator.floordiv", "args": [{"from": "z0"}, {"from": "z0"}]}, refused=NONE
         )
+    # where a call needs values, those of a model that another module holds were once tried on real ones
+    least = {"name": "f", "function": "torch.full_like", "args": [X, -(2**63)]}
+    divided = {
+        "name": "d",
+        "function": "torch.div",
+        "args": [{"from": "f"}, -1],
+        "kwargs": {"rounding_mode": "trunc"},
+    }
+    yield held([least, divided], [4], "int64")
+    held_out = {"name": "d", "function": "operator.floordiv", "args": [{"from": "f"}, -1]}
+    yield held([least, held_out], [4], "int64")
+    labels = [
+        {
+            "name": name,
+            "function": "torch.full",
+            "args": [{"tuple": shape}, value],
+            "kwargs": {"dtype": {"dtype": "int64"}},
+        }
+        for name, shape, value in (("t", [1, 2], 10**8), ("i", [1], 5), ("l", [1], 2))
+    ]
+    loss = {
+        "name": "d",
+        "function": "torch.ctc_loss",
+        "args": [X, {"from": "t"}, {"from": "i"}, {"from": "l"}],
+    }
+    yield held([*labels, loss], [5, 1, 3], "float32")
     ints = {"tuple": [10**9, 10**9]}
     yield function("F.ctc_loss", X, X, ints, ints, refused=NONE, shape=[3, 2, 4], dtype="float32")
     yield function("F.grid_sample", X, X, refused=NONE)
@@ -1022,7 +1057,8 @@ def numbers_out_of_range() -> Iterator[Attack]:
                 if k != "padding_mode"
             },
         }
-        yield layer("Conv1D", ours, shape=[None, 4, 4])
+        if "padding_mode" not in change:
+            yield layer("Conv1D", ours, shape=[None, 4, 4])
     for p in (2, -1, "x", {"float": "nan"}, None, [0.5]):
         yield layer("torch.nn.Dropout", {"p": p}, shape=[None, 4])
         yield layer("Dropout", {"rate": p})
@@ -1240,4 +1276,4 @@ def test_every_id_has_its_attacks_and_none_is_lost() -> None:
     number = sum(1 for make in MAKERS.values() for _ in make())
     print(f"{len(ids)} ids, {number:,} files, each by up to five doors")
     assert sorted(ids) == sorted(IDS)
-    assert number >= 1000
+    assert number >= 3800
