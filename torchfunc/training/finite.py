@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,10 @@ class Watch:
         module: what is trained.
         device: where it is.
         alone: whether it looks at one batch alone, whose figures are read anyway.
+
+    Attributes:
+        steady: whether the batch before this one was learned from.
+        skipped: how many batches were not.
     """
 
     def __init__(self, module: nn.Module, device: torch.device, *, alone: bool = False) -> None:
@@ -39,6 +44,7 @@ class Watch:
         self._flag = torch.zeros((), device=device)
         self._buffers: list[Kept] | None = None
         self._epoch: Callable[[], None] | None = None
+        self.steady, self.skipped = False, 0
 
     def begin_epoch(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Where batches are not looked at one by one, remember what there is, in the memory of the host."""
@@ -59,6 +65,10 @@ class Watch:
             ]
         for kept in self._buffers:
             kept.keep()
+
+    def is_number(self, loss: Tensor) -> bool:
+        """Whether a loss is one, as far as that is known at once."""
+        return not self.reads or math.isfinite(loss.item())
 
     def passes(self, loss: Tensor, parameters: Iterable[nn.Parameter]) -> bool:
         """Whether a loss and the gradients of parameters are numbers, as far as that is known at once.
