@@ -484,7 +484,7 @@ class Drawing:
             if self.call_layer(chosen if len(chosen) > 1 else chosen[0], name, len(outputs)):
                 if masked:
                     self.features.add("mask into a model")
-                if len(chosen) == 1 and len(outputs) == 1:
+                if len(chosen) == len(outputs) == 1 and "BatchNorm" not in str(self.lines[length:]):
                     self.shared.append((name, chosen[0]))
             return
         del self.lines[length:]
@@ -1081,7 +1081,12 @@ def check(drawn: dict[str, Any]) -> None:
         of_probabilities = drawn["compile"] and re.search(
             "crossentropy|kl_|poisson", drawn["compile"]["loss"].lower()
         )
-        if of_probabilities and any(0 <= p.min() < 1e-6 for p in theirs["prediction"] if p.size):
+        binary = drawn["compile"] and "inary" in drawn["compile"]["loss"]
+        if of_probabilities and any(
+            0 <= p.min() < 1e-6 or (binary and 1 - 1e-6 < p.max() <= 1)
+            for p in [*theirs["prediction"], *theirs["trained prediction"]]
+            if p.size
+        ):
             raise Unfit("probabilities that Keras clips")
     try:
         with warnings.catch_warnings():

@@ -409,3 +409,20 @@ def summary_of(model):
     lines = []
     model.summary(print_fn=lines.append)
     return "\n".join(lines)
+
+
+@pytest.mark.parametrize("name", ["input_shape", "output_shape", "input", "outputs", "input_names", "code"])
+def test_what_only_graphs_have_is_an_attribute_that_other_models_lack(name):
+    class Own(tf.Model):
+        def call(self, inputs):
+            return inputs
+
+    for model in (tf.Sequential(), tf.Sequential([layers.Dense(2)]), Own()):
+        assert not hasattr(model, name)
+        with pytest.raises(AttributeError, match=r"has no graph.* Fix: ") as told:
+            getattr(model, name)
+        assert isinstance(told.value, GraphError)
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            _ = model.nothing
+    model = tf.Sequential([tf.Input((3,)), layers.Dense(2)])
+    assert hasattr(model, name) and type(model).__getattr__ is torch.nn.Module.__getattr__

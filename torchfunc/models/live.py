@@ -45,15 +45,19 @@ class Live:
         self._tensors = dict(tensors or {})
         self._modules = tuple(map(modules.get, graph.module_names))
         self._nested = [(each, _graph_of(each)) for each in self._modules if hasattr(type(each), "graph")]
+        self._seen: tuple[nn.Module | None, ...] = ()
         self._rows = rows
         self._calls: dict[int, list[Node]] | None = None
 
     def is_of(self, modules: Modules) -> bool:
         """Whether no module was replaced since, here or in a model among them; one taken out says nothing."""
-        now = tuple(map(modules.get, self.graph.module_names))
-        return (all(map(operator.is_, now, self._modules)) or None in now) and all(
-            _graph_of(each) is graph for each, graph in self._nested
-        )
+        values = tuple(modules.values())
+        if values != self._seen:  # quick, for every layer asks: modules are equal where they are the same
+            now = tuple(map(modules.get, self.graph.module_names))
+            if not all(map(operator.is_, now, self._modules)) and None not in now:
+                return False
+            self._seen = values
+        return all(_graph_of(each) is graph for each, graph in self._nested)
 
     def renewed(self, modules: Modules, tensors: Tensors) -> Live:
         """The same calls on these modules, with the shapes that they give.

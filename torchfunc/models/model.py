@@ -23,6 +23,7 @@ from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import Call, Drawn, Graph, mask_rows
 from torchfunc.graph.probing.building import building
+from torchfunc.graph.refusals import NoAttributeError
 from torchfunc.graph.run import inputs_like, picked, recorded, results
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.layer import Common, Layer, in_mode, map_shapes
@@ -186,17 +187,25 @@ class Model(MaskedCalls, Training):
         graph = self.graph
         if graph is None:
             why, fix = self._without_graph
-            raise GraphError(f"The model {self.name!r} has no graph: {why}. Fix: {fix}.")
+            raise NoAttributeError(f"The model {self.name!r} has no graph: {why}. Fix: {fix}.")
         return emit(graph)
 
     def _require_graph(self, what: str) -> Graph:
         graph = self.graph
         if graph is None:
             why, fix = self._without_graph
-            raise GraphError(
+            raise NoAttributeError(
                 f"{type(self).__name__} {self.name!r} has no graph, so it has no {what}: {why}. Fix: {fix}."
             )
         return graph
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name in _OF_GRAPHS:  # Python asks here for what a property refused, and forgets why
+                self._require_graph(name.replace("_", " "))
+            raise
 
     def _arguments(self, *values: Any) -> Sequence[Any]:
         """The inputs one by one, from a list, a dict, arrays, or one by one already."""
@@ -617,6 +626,9 @@ def _revived(base: type[Model], graph: Graph, takes_masks: bool) -> Model:
     return model
 
 
+_OF_GRAPHS = frozenset(
+    "input output inputs outputs input_names output_names input_shape output_shape code".split()
+)
 _classes: weakref.WeakValueDictionary[Any, type] = weakref.WeakValueDictionary()
 
 
@@ -637,6 +649,12 @@ def functional_class(base: type, graph: Graph, *, takes_masks: bool = False) -> 
         members = {
             "forward": taking_masks(forward) if takes_masks else forward,
             "_base": base,
+            # nothing is refused where there is a graph, and the layers are found without a detour
+            **(
+                {"__getattr__": nn.Module.__getattr__}
+                if getattr(base, "__getattr__", None) is Model.__getattr__
+                else {}
+            ),
             "__module__": base.__module__,
             "__doc__": base.__doc__,
         }
