@@ -384,3 +384,31 @@ def test_gradients_of_every_kind_are_looked_at(kind: str) -> None:
         parameter = nn.Parameter(torch.zeros_like(gradient(1.0)))
         parameter.grad = gradient(value)
         assert watch.passes(torch.tensor(1.0), [parameter]) is passes
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("layout", ["dense", "transposed", "sparse"])
+@pytest.mark.parametrize("wrong", [None, np.nan, np.inf, -np.inf])
+def test_large_gradients_are_looked_at_as_exactly_as_small_ones(
+    wrong: float | None, layout: str, dtype: torch.dtype
+) -> None:
+    size = int(finite.LARGE**0.5) + 1
+    gradient = torch.full(
+        (size, size), torch.finfo(dtype).max, dtype=dtype
+    )  # the sum is infinite, none of them is
+    if wrong is not None:
+        gradient[-1, -1] = wrong
+        gradient[0, 0] = -wrong  # and these cancel out
+    before = gradient.clone()
+    gradient = gradient.t() if layout == "transposed" else gradient
+    parameter = nn.Parameter(torch.zeros(size, size, dtype=dtype))
+    parameter.grad = gradient.to_sparse() if layout == "sparse" else gradient
+    small = nn.Parameter(torch.zeros(3))
+    small.grad = torch.ones(3)
+    watch = finite.Watch(nn.Identity(), torch.device("cpu"))
+    parameters = [parameter, small]
+
+    assert [watch.passes(torch.tensor(1.0), parameters) for _ in range(2)] == [wrong is None] * 2
+    assert torch.equal(gradient.t() if layout == "transposed" else gradient, before) or wrong is not None
+    if wrong is None:
+        assert not watch.passes(torch.tensor(torch.nan), parameters)
