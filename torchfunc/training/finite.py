@@ -13,7 +13,7 @@ from torch.nn.parameter import UninitializedBuffer
 from torchfunc.training.state import copied_state
 
 SMALL = 2**16
-LARGE = 2**14  # where reading numbers once, to sum them, is quicker than dividing them
+LARGE = 2**16  # where reading numbers once, to sum them, is quicker than dividing them
 WIDE = (torch.float32, torch.float64)  # in which a sum of finite numbers is hardly ever infinite
 
 
