@@ -1192,10 +1192,10 @@ def run_again(drawn: dict[str, Any], weights: Any) -> dict[str, Any]:
 
 
 def check_copies(model: Any, x: Any, drawn: dict[str, Any]) -> None:
-    """A model from the config and a saved one give what the model gives, to the bit."""
+    """A model from the config and a saved one give what the model gives, to the bit, and have its config."""
     try:
-        expected = predicted(model, x)
-        twin = type(model).from_config(json.loads(json.dumps(model.get_config())))
+        expected, config = predicted(model, x), json.loads(json.dumps(model.get_config()))
+        twin = type(model).from_config(config)
         twin.set_weights(model.get_weights())
         with tempfile.TemporaryDirectory() as folder:
             model.save(Path(folder) / "model.safetensors")
@@ -1207,6 +1207,9 @@ def check_copies(model: Any, x: Any, drawn: dict[str, Any]) -> None:
     for what, found in results.items():
         if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(found, expected, strict=True)):
             raise Difference(f"the prediction after {what}")
+    for what, copy in (("config", twin), ("load_model", loaded)):
+        if json.loads(json.dumps(copy.get_config())) != config:
+            raise Difference(f"the config after {what}")
 
 
 def shrunk(drawn: dict[str, Any], kind: str) -> dict[str, Any]:

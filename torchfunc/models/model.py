@@ -589,20 +589,14 @@ def _look_at_replaced(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any
 
 @contextmanager
 def keeping_trained(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Within it, a model may freeze all that it holds: layers whose config says that they are trained are after it."""
-    trained = [layer for layer in _layers_of(modules) if layer._trainable]
+    """Within it, a model may freeze all that it holds: layers are trained after it, or not, as their configs say."""
+    said = [
+        (each, each._trainable) for module in modules for each in module.modules() if isinstance(each, Layer)
+    ]
     yield
-    for layer in trained:
-        layer.trainable = True
-
-
-def _layers_of(modules: Iterable[nn.Module | None]) -> Iterator[Layer]:
-    """The layers among modules, and those in the graphs among them."""
-    for module in modules:
-        if isinstance(module, Model) and module._live is not None:
-            yield from _layers_of(module._modules.values())
-        elif isinstance(module, Layer):
-            yield module
+    for each, trained in said:  # what holds others sets theirs, and comes before them
+        if each._trainable is not trained:
+            each.trainable = trained
 
 
 def _in_form_of(inputs: Any, given: Any) -> tuple[Any, ...] | None:
