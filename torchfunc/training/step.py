@@ -121,9 +121,9 @@ class Step:
             raise self._no_number(self._culprit(loss))
         watch.back()
         watch.steady = False
-        self.count -= 1  # which the loop counts
         if ends:
             return
+        self.count -= 1  # which the loop counts
         watch.skipped += 1
         if watch.skipped == 1:
             why = "it was skipped: nothing was learned from it. A second in a row is an error"
