@@ -46,6 +46,7 @@ class Live:
         self._modules = tuple(map(modules.get, graph.module_names))
         self._nested = [(each, _graph_of(each)) for each in self._modules if hasattr(type(each), "graph")]
         self._lacks_shapes = any(call.specs is None for call in graph.calls)
+        self._seen: tuple[nn.Module | None, ...] = ()
         self._rows = rows
         self._calls: dict[int, list[Node]] | None = None
 
@@ -56,10 +57,13 @@ class Live:
         """
         if self._lacks_shapes:
             return False
-        now = tuple(map(modules.get, self.graph.module_names))
-        return (all(map(operator.is_, now, self._modules)) or None in now) and all(
-            _graph_of(each) is graph for each, graph in self._nested
-        )
+        values = tuple(modules.values())
+        if values != self._seen:  # quick, for every layer asks: modules are equal where they are the same
+            now = tuple(map(modules.get, self.graph.module_names))
+            if not all(map(operator.is_, now, self._modules)) and None not in now:
+                return False
+            self._seen = values
+        return all(_graph_of(each) is graph for each, graph in self._nested)
 
     def renewed(self, modules: Modules, tensors: Tensors) -> Live:
         """The same calls on these modules, with the shapes that they give.
@@ -103,5 +107,6 @@ class Live:
 
 
 def _graph_of(module: nn.Module | None) -> Graph | None:
-    graph = getattr(module, "graph", None)
-    return graph if isinstance(graph, Graph) else None
+    """The table of a nested model as it is, without the shapes that it may lack."""
+    live = getattr(module, "_live", None)
+    return live.graph if isinstance(live, Live) else None

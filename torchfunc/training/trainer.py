@@ -14,6 +14,7 @@ from torchfunc import losses, metrics, optimizers
 from torchfunc.callbacks import CallbackList, History, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.errors import CompileError, explain
+from torchfunc.graph import blame
 from torchfunc.training.batches import Arrays, Data, Stream, drawn_seed
 from torchfunc.training.checks import validation_epochs, whole_number
 from torchfunc.training.convert import Collected
@@ -143,6 +144,12 @@ class Trainer:
             validation_batch_size: `batch_size` by default.
             validation_freq: validate every so many epochs, or after these (counted from 1).
 
+        A batch whose loss or gradient is NaN or infinite is not learned from: weights, statistics and optimizer
+        are afterwards as before it. A lone one is skipped with a warning, and a loss that is no number is left out of
+        the figures of the epoch; one at the begin of a training, a second in a row, the only one of an epoch, and
+        any where several processes train together, is an error. Where reading the device has to wait, as on CUDA,
+        any is an error at the end of the epoch. `TerminateOnNaN` ends the training quietly.
+
         Returns:
             A History, whose `history` holds a list of values for each name in the logs.
 
@@ -182,7 +189,8 @@ class Trainer:
         }
         events = self._events(callbacks, params, history)
         step = self.step
-        step.watch = Watch(self.module, step.device)
+        watch = step.watch = Watch(self.module, step.device)
+        watch.steady = goes_on and step.count > 0
         step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
         try:
             with self._session(display):
@@ -192,6 +200,9 @@ class Trainer:
             raise
         finally:
             step.quiet = False
+            if watch.skipped > 1:
+                told = f"fit skipped {watch.skipped} batches whose loss or gradient was no number."
+                warnings.warn(told, stacklevel=blame.level())
         return history
 
     @in_turn
