@@ -10,6 +10,7 @@ from __future__ import annotations
 import keyword
 import linecache
 import operator
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +35,7 @@ from torchfunc.graph.text import (
 from torchfunc.tree import leaves, leaves_with_path
 
 # names that the text uses for something else
-_RESERVED = "self m torch F operator training tracing Tensor slice float type getattr _".split()
+_RESERVED = "self m torch F operator training tracing Tensor slice float type getattr _ __debug__".split()
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Code:
         exec(compile(self.running, file, "exec"), namespace)
         linecache.cache[file] = (len(self.running), None, self.running.splitlines(keepends=True), file)
         forward: Callable[..., Any] = namespace["forward"]
+        weakref.finalize(forward, linecache.cache.pop, file, None)
         return forward
 
 

@@ -29,6 +29,7 @@ from torchfunc.layers.weights import without_initializing
 from torchfunc.models.resuming import restore_training, split
 from torchfunc.saving import archive
 from torchfunc.saving.graph_json import bounded_by, build_inner, built_config, in_a_file
+from torchfunc.schemas import budget
 from torchfunc.tree import map_leaves
 
 OPTIMIZER = "optimizer/"
@@ -112,7 +113,7 @@ class _FromFile:
         if set(config) - KEYS or "model" not in config:
             raise ConfigError(f"$: expected the keys {', '.join(KEYS)}, got {shorten(sorted(config))}.")
         self.config = config
-        with torch.device("meta"), bounded_by(config):
+        with torch.device("meta"), bounded_by(config), budget(len(specs)):
             self.model = importing_if_need_be(lambda: _made(config))
         expected = {
             name: (tuple(each.shape), each.dtype)
@@ -135,7 +136,7 @@ class _FromFile:
         """The model with these tensors."""
         weights = {name: each for name, each in tensors.items() if not name.startswith(OPTIMIZER)}
         if _runs_code_of_yours(self.model):
-            with bounded_by(self.config):
+            with bounded_by(self.config), budget(len(tensors)):
                 self.model = importing_if_need_be(lambda: _made(self.config))
             take_dtypes(self.model, weights)
             fill(self.model, weights)

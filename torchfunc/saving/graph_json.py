@@ -24,6 +24,7 @@ from torchfunc import functions, registry
 from torchfunc.config import described, made, plain
 from torchfunc.errors import ConfigError, SavingError, TorchfuncError, UnknownNameError, explain, shorten
 from torchfunc.graph import symbolic
+from torchfunc.graph.drawing import MODULE_ATTRIBUTES, is_name
 from torchfunc.graph.graph import Call, Drawn, Graph, Ref, StateRef
 from torchfunc.graph.probing.bounds import ShapesNeededError, ValuesNeededError, bounded
 from torchfunc.graph.run import rerecorded, restated, result, specs_of, tensor_of
@@ -252,18 +253,19 @@ def from_json(config: Any, place: str = "$") -> Restored:
     """
     _expect_object(config, place, _KEYS, optional={"built"})
     name, trainable = config["name"], config["trainable"]
-    if not (name is None or isinstance(name, str)) or not isinstance(trainable, bool):
+    if not (name is None or (isinstance(name, str) and name.isprintable())) or not isinstance(
+        trainable, bool
+    ):
         raise ConfigError(
             f"{place}: expected a name and `trainable`, got {shorten(name)} and {shorten(trainable)}."
         )
-    modules = {
-        key: made(value, f"{place}.layers.{key}", key)
-        for key, value in _items(config["layers"], f"{place}.layers")
-    }
-    state = {
-        key: _tensor(value, f"{place}.tensors.{key}")
-        for key, value in _items(config["tensors"], f"{place}.tensors")
-    }
+    for key, kind in (("layers", "layer"), ("tensors", "tensor")):
+        for each in dict(_items(config[key], f"{place}.{key}")):
+            _check_name(each, f"{place}.{key}", kind)
+    if both := config["layers"].keys() & config["tensors"].keys():
+        raise ConfigError(f"{place}: {shorten(min(both))} is the name of a layer and of a tensor.")
+    modules = {key: made(value, f"{place}.layers.{key}", key) for key, value in config["layers"].items()}
+    state = {key: _tensor(value, f"{place}.tensors.{key}") for key, value in config["tensors"].items()}
     graph = read_table(config, modules, state, place)
     return Restored(Drawn(graph, modules, state), name, trainable)
 
@@ -291,11 +293,23 @@ def read_table(
         reader.read(call, f"{place}.calls[{row}]")
     if tells:
         build_inner(modules, config.get("built", {}), f"{place}.built")
-    return Graph(
-        tuple(reader.calls),
-        reader.decode(config["inputs"], f"{place}.inputs", only_refs=True),
-        reader.decode(config["outputs"], f"{place}.outputs", only_refs=True),
+    inputs, outputs = (
+        reader.decode(config[key], f"{place}.{key}", only_refs=True) for key in ("inputs", "outputs")
     )
+    begin = [Ref(row) for row, call in enumerate(reader.calls) if call.kind == "input"]
+    if not begin or list(leaves(inputs)) != begin or begin[-1].row >= len(begin):
+        raise ConfigError(
+            f"{place}.inputs: expected the first calls, all that are inputs, each once in its order."
+        )
+    if next(leaves(outputs), None) is None:
+        raise ConfigError(f"{place}.outputs: expected at least one.")
+    return Graph(tuple(reader.calls), inputs, outputs)
+
+
+def _check_name(name: str, place: str, kind: str) -> None:
+    if not is_name(name) or (kind != "call" and name in MODULE_ATTRIBUTES):
+        why = ", which every module uses for itself" if name in MODULE_ATTRIBUTES else ""
+        raise ConfigError(f"{place}: no {kind} may be called {shorten(name)}{why}.")
 
 
 def build_inner(modules: Mapping[str, nn.Module | None], config: Any, place: str) -> None:
@@ -359,6 +373,7 @@ class _Reader:
         if not isinstance(config, dict) or not isinstance(config.get("name"), str):
             raise ConfigError(f"{place}: expected an object with a name, got {shorten(config)}.")
         name = config["name"]
+        _check_name(name, place, "call")
         if name in self.rows:
             raise ConfigError(f"{place}: the name {shorten(name)} stands there twice.")
         kinds = [kind for kind in ("input", *_TARGETS) if kind in config]
@@ -395,7 +410,7 @@ class _Reader:
             self.decode(each, f"{place}.args") for each in _list(config.get("args", []), f"{place}.args")
         )
         kwargs = {
-            key: self.decode(each, f"{place}.kwargs.{key}")
+            key: self.decode(each, f"{place}.kwargs.{shorten(key)}")
             for key, each in _items(config.get("kwargs", {}), f"{place}.kwargs")
         }
         target = _TARGETS[kind](self, config[kind], place)
