@@ -17,6 +17,7 @@ from torchfunc import layers as layers
 from torchfunc import losses as losses
 from torchfunc import metrics as metrics
 from torchfunc import models as models
+from torchfunc import ops as ops
 from torchfunc import optimizers as optimizers
 from torchfunc import regularizers as regularizers
 from torchfunc import schedules as schedules
