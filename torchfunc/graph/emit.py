@@ -34,7 +34,9 @@ from torchfunc.graph.text import (
 from torchfunc.tree import leaves, leaves_with_path
 
 # names that the text uses for something else
-_RESERVED = "self m torch F operator ops random training tracing Tensor slice float type getattr _ __debug__".split()
+_RESERVED = (
+    "self m torch F operator ops random training tracing Tensor slice float type getattr _ __debug__".split()
+)
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,9 @@ def problem(kind: str, name: Any, args: tuple[Any, ...], kwargs: Mapping[str, An
 
 
 def _takes_tensor(signature: Signature) -> bool:
-    return any(each.kind in ("Tensor", "Tensors", "Array", "any") and each.default is ... for each in signature)
+    return any(
+        each.kind in ("Tensor", "Tensors", "Array", "any") and each.default is ... for each in signature
+    )
 
 
 def signatures(kind: str, name: str) -> tuple[Signature, ...]:
