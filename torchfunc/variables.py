@@ -115,5 +115,5 @@ class Variable(nn.Parameter):
     def __reduce_ex__(self, protocol: Any) -> Any:
         return type(self), (self.data, None, None, self.requires_grad, self.name)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self) -> str:  # type: ignore[override]
         return f"<Variable {self.name}, shape={tuple(self.shape)}, dtype={self.dtype}, value={self.numpy()}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ import torch
 
 import torchfunc as tf
 from torchfunc import ops
+from torchfunc.errors import TorchfuncError
 from torchfunc.tree import leaves, map_leaves
 
 _random = np.random.default_rng(0)
@@ -502,7 +504,9 @@ def _tensor(leaf: Any) -> Any:
 
 
 @each_call
-def test_an_op_on_symbols_makes_a_model_that_computes_the_same(name: str, args: Any, kwargs: Any) -> None:
+def test_an_op_on_symbols_makes_a_model_and_a_file_that_compute_the_same(
+    name: str, args: Any, kwargs: Any, tmp_path: Path
+) -> None:
     op = found(ops, name)
     inputs: list[Any] = []
     data: list[Any] = []
@@ -523,5 +527,27 @@ def test_an_op_on_symbols_makes_a_model_that_computes_the_same(name: str, args: 
     ]
     outputs = model(data)
     compare(name, outputs, truth)
+    if name != "rearrange":  # the names of its axes are the user's, which a file's schema cannot list
+        model.save(tmp_path / "model.safetensors")
+        compare(name, tf.models.load_model(tmp_path / "model.safetensors")(data), truth)
     word = {"swish": "silu", "hard_swish": "hard_silu"}.get(name, name).rpartition(".")[2]
     assert re.search(rf"= ops\.(\w+\.)?{word}\(", model.code)
+
+
+def test_mistakes_are_told_with_the_way_out() -> None:
+    for mistake, words in (
+        (lambda: ops.conv(f(1, 4, 3), f(2, 2, 4)), "a multiple of the kernel's 2"),
+        (lambda: ops.inv(f(3, 4)), "square matrices"),
+        (lambda: ops.fft((f(3), f(4))), "parts of one shape"),
+        (lambda: ops.stft(f(40), 8, 4, 4), "Fix: fft_length=8"),
+        (lambda: ops.scatter_update(f(3), [[0]], f(1), "mean"), "expected None, 'add'"),
+        (lambda: ops.image.resize(f(4, 4, 3), (2, 2), "linear"), "interpolation"),
+        (lambda: ops.image.pad_images(f(4, 4, 3), 1), "two of both sides and a target"),
+        (lambda: ops.image.crop_images(f(4, 4, 3), 1, 1, 5, 1), "some of it left"),
+        (lambda: ops.binary_crossentropy(f(3), f(4)), "target and output of one shape"),
+        (lambda: ops.ctc_loss([[9]], f(1, 3, 4), [1], [3]), "a target is not in 0 .. 3"),
+        (lambda: ops.ctc_loss([[1]], f(1, 3, 4), [2], [3]), "a target_length is not in 0 .. 1"),
+        (lambda: ops.segment_sum(tf.Input((2,), batch_size=3), np.zeros(3, "int32")), "Fix: num_segments"),
+    ):
+        with pytest.raises(TorchfuncError, match=words):
+            mistake()

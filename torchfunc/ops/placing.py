@@ -16,6 +16,7 @@ from torchfunc.ops.conversion import Array, Axis, DType, Shape, axes_of, tensors
 from torchfunc.ops.op import op
 
 _span = slice
+Indices = Any
 
 _CONCURRENT = {"max": "amax", "min": "amin", "mul": "prod"}
 
@@ -141,7 +142,7 @@ def _known(values: Any) -> bool:
 
 
 @op
-def slice(inputs: Array, start_indices: Array, shape: Shape) -> Tensor:
+def slice(inputs: Array, start_indices: Indices, shape: Shape) -> Tensor:
     """The part of a tensor that begins at these indices and has this shape."""
     x = to_tensor(inputs)
     sizes = (shape,) if isinstance(shape, int) else tuple(map(int, shape))
@@ -154,7 +155,7 @@ def slice(inputs: Array, start_indices: Array, shape: Shape) -> Tensor:
 
 
 @op
-def slice_update(inputs: Array, start_indices: Array, updates: Array) -> Tensor:
+def slice_update(inputs: Array, start_indices: Indices, updates: Array) -> Tensor:
     """A copy of a tensor with `updates` in it from these indices on."""
     x, updates = tensors(inputs, updates)
     starts = start_indices if _known(start_indices) else to_tensor(start_indices).unbind()
@@ -181,7 +182,7 @@ def rearrange(tensor: Array, pattern: str, **axes_lengths: int) -> Tensor:
     )
     for axis in reversed(range(len(before))):
         if len(before[axis]) > 1:
-            x = x.unflatten(axis, [axes_lengths.get(name, -1) for name in before[axis]])
+            x = x.unflatten(axis, [axes_lengths.get(name, -1) for name in before[axis]])  # type: ignore[no-untyped-call]
     names = [name for group in before for name in group]
     x = x.permute([names.index(name) for group in after for name in group])
     for axis, group in enumerate(after):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -61,10 +63,11 @@ def rfft(x: Array, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
 @op
 def irfft(x: Array, fft_length: int | None = None) -> Tensor:
     """What `rfft` undoes."""
-    return torch.fft.irfft(_complex(x), fft_length)
+    found: Tensor = torch.fft.irfft(_complex(x), fft_length)
+    return found
 
 
-def _window(window: Array, length: int, like: Tensor) -> Tensor:
+def _window(window: Any, length: int, like: Tensor) -> Tensor:
     """A window by name or by its values; ones if None.
 
     Raises:
@@ -94,7 +97,7 @@ def stft(
     sequence_length: int,
     sequence_stride: int,
     fft_length: int,
-    window: Array = "hann",
+    window: Any = "hann",
     center: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """The short-time Fourier transform: (..., samples) to the parts of (..., sequences, fft_length // 2 + 1).
@@ -133,7 +136,7 @@ def istft(
     sequence_stride: int,
     fft_length: int,
     length: int | None = None,
-    window: Array = "hann",
+    window: Any = "hann",
     center: bool = True,
 ) -> Tensor:
     """What `stft` undoes: the sequences added where they overlap, over the squares of the window that met there.

@@ -1,6 +1,5 @@
 """Nested arguments: what holds tensors in lists, tuples and dicts; `keras.tree` by its names beside."""
 
-from torchfunc.tree.branches import Path as Path
 from torchfunc.tree.branches import at as at
 from torchfunc.tree.branches import is_branch as is_branch
 from torchfunc.tree.branches import leaves as leaves

@@ -80,7 +80,7 @@ def hsv_to_rgb(images: Array, data_format: str | None = None) -> Tensor:
     return torch.stack(mixed, _channels(data_format))
 
 
-def _gaussian(size: int, sigma: Array, like: Tensor) -> Tensor:
+def _gaussian(size: int, sigma: float, like: Tensor) -> Tensor:
     places = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
     weights = torch.exp(-0.5 * (places / sigma) ** 2)
     return weights / weights.sum()

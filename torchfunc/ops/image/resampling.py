@@ -122,7 +122,8 @@ def sampled(
             total + (weight.reshape(*weight.shape, *rest) if isinstance(weight, Tensor) else weight) * part
         )
     exact = values.is_floating_point() or not total.is_floating_point()
-    return (total if exact else total.round()).to(values.dtype)
+    found: Tensor = (total if exact else total.round()).to(values.dtype)
+    return found
 
 
 @op
@@ -461,5 +462,10 @@ def _framed(name: str, images: Array, rows: Any, columns: Any, sign: int, data_f
         _two_of_three(name, before, after, target)
         length = x.shape[axis]
         rest = before + after if target is None else (target - length) * sign
-        sides += [sign * side for side in _sides(name, length, before, after, rest)]
+        both = _sides(name, length, before, after, rest)
+        if sign < 0 and sum(both) > length:
+            raise GraphError(
+                explain(name, got=f"{both} of {length}", expected="some of it left", fix="smaller sides")
+            )
+        sides += [sign * side for side in both]
     return F.pad(x, sides)

@@ -27,7 +27,8 @@ def _square(name: str, x: Array) -> Tensor:
 @op
 def cholesky(x: Array, upper: bool = False) -> Tensor:
     """The triangular L of `x = L L'`; its transpose where `upper`."""
-    return torch.linalg.cholesky(_square("cholesky", x), upper=upper)
+    found: Tensor = torch.linalg.cholesky(_square("cholesky", x), upper=upper)
+    return found
 
 
 @op
@@ -39,7 +40,8 @@ def cholesky_inverse(x: Array, upper: bool = False) -> Tensor:
 @op
 def det(x: Array) -> Tensor:
     """The determinant."""
-    return torch.linalg.det(_square("det", x))
+    found: Tensor = torch.linalg.det(_square("det", x))
+    return found
 
 
 @op
@@ -57,7 +59,8 @@ def eigh(x: Array) -> Any:
 @op
 def inv(x: Array) -> Tensor:
     """The inverse."""
-    return torch.linalg.inv(_square("inv", x))
+    found: Tensor = torch.linalg.inv(_square("inv", x))
+    return found
 
 
 @op
@@ -70,7 +73,8 @@ def lu_factor(x: Array) -> tuple[Tensor, Tensor]:
 @op
 def norm(x: Array, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """A norm of vectors (one axis) or matrices (two axes); the 2-norm of all numbers if neither is said."""
-    return torch.linalg.norm(floating(x), ord, axis, keepdim=keepdims)
+    found: Tensor = torch.linalg.norm(floating(x), ord, axis, keepdim=keepdims)
+    return found
 
 
 @op
@@ -91,7 +95,8 @@ def qr(x: Array, mode: str = "reduced") -> Any:
 def solve(a: Array, b: Array) -> Tensor:
     """The x of `a x = b`."""
     a, b = tensors(a, b)
-    return torch.linalg.solve(_square("solve", a), b)
+    found: Tensor = torch.linalg.solve(_square("solve", a), b)
+    return found
 
 
 @op
@@ -99,7 +104,8 @@ def solve_triangular(a: Array, b: Array, lower: bool = False) -> Tensor:
     """The x of `a x = b` for a triangular `a`."""
     a, b = tensors(a, b)
     is_vector = b.ndim == _square("solve_triangular", a).ndim - 1
-    found = torch.linalg.solve_triangular(a, b.unsqueeze(-1) if is_vector else b, upper=not lower)
+    columns = b.unsqueeze(-1) if is_vector else b
+    found: Tensor = torch.linalg.solve_triangular(a, columns, upper=not lower)
     return found.squeeze(-1) if is_vector else found
 
 
@@ -114,21 +120,23 @@ def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 def lstsq(a: Array, b: Array, rcond: float | None = None) -> Tensor:
     """The x that makes the squares of `a x - b` least; singular values below `rcond` times the largest are 0."""
     a, b = tensors(a, b)
-    if rcond is None and not a.is_meta:
-        return torch.linalg.lstsq(a, b).solution
-    return torch.linalg.pinv(a, rtol=rcond) @ b
+    plain = rcond is None and not a.is_meta
+    found: Tensor = torch.linalg.lstsq(a, b).solution if plain else torch.linalg.pinv(a, rtol=rcond) @ b
+    return found
 
 
 @op
 def matrix_rank(x: Array, tol: float | None = None) -> Tensor:
     """How many singular values are above `tol`, int32."""
-    return torch.linalg.matrix_rank(to_tensor(x), atol=tol).to(torch.int32)
+    found: Tensor = torch.linalg.matrix_rank(to_tensor(x), atol=tol).to(torch.int32)
+    return found
 
 
 @op
 def pinv(x: Array, rcond: float | None = None) -> Tensor:
     """The Moore-Penrose inverse; singular values below `rcond` times the largest are 0."""
-    return torch.linalg.pinv(to_tensor(x), rtol=rcond)
+    found: Tensor = torch.linalg.pinv(to_tensor(x), rtol=rcond)
+    return found
 
 
 def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False) -> Any:

@@ -101,7 +101,8 @@ def normalize(x: Array, axis: Axis = -1, order: int = 2, epsilon: float | None =
     x = floating(x)
     x = x if x.ndim else x.unsqueeze(0)
     norm = torch.linalg.vector_norm(x, order, axes_of(axis, x.ndim), keepdim=True)
-    return x / norm.clamp(min=EPSILON if epsilon is None else epsilon)
+    found: Tensor = x / norm.clamp(min=EPSILON if epsilon is None else epsilon)
+    return found
 
 
 @op

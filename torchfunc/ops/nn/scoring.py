@@ -130,10 +130,12 @@ def ctc_loss(
     logs = output.to(result_type(kind_of(output), torch.float32)).log_softmax(-1)
     if logs.is_meta:  # PyTorch asks for the lengths' values
         return logs.sum((1, 2))
-    if bool(((target < 0) | (target >= logs.shape[-1])).any()):
-        raise ShapeError(
-            f"ctc_loss: a target is not in 0 .. {logs.shape[-1] - 1}, the classes of the output."
-        )
+    within = (("a target", target, logs.shape[-1] - 1), ("a target_length", target_length, target.shape[1]))
+    for what, values, most in (*within, ("an output_length", output_length, logs.shape[1])):
+        if bool(((values < 0) | (values > most)).any()):  # PyTorch would read memory there
+            raise ShapeError(
+                f"ctc_loss: {what} is not in 0 .. {most}. Fix: look at the labels and their lengths."
+            )
     lengths = (output_length.long(), target_length.long())
     return F.ctc_loss(logs.transpose(0, 1), target.long(), *lengths, blank=mask_index, reduction="none")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,11 +15,15 @@ from torchfunc.ops.layout import each, inward, is_last, outward
 from torchfunc.ops.op import op
 
 _MAX = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-_AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+_AVERAGE: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _ADAPTIVE_MAX = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
-_ADAPTIVE_AVERAGE = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
+_ADAPTIVE_AVERAGE: dict[int, Any] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
 
 
 def _rank(x: Tensor) -> int:
@@ -232,16 +237,21 @@ def fold(
 def depth_to_space(x: Array, block_size: int, data_format: str = "channels_last") -> Tensor:
     """Channels laid out as blocks of space, the position in the block counting before the channel."""
     x = inward(to_tensor(x), data_format)
+    count, channels, height, width = x.shape
+    rest = channels // block_size**2
     if is_last(data_format):
-        x = x.unflatten(1, (block_size, block_size, -1)).permute(0, 3, 4, 1, 5, 2)
+        x = x.reshape(count, block_size, block_size, rest, height, width).permute(0, 3, 4, 1, 5, 2)
     else:
-        x = x.unflatten(1, (-1, block_size, block_size)).permute(0, 1, 4, 2, 5, 3)
-    return outward(x.flatten(4).flatten(2, 3), data_format)
+        x = x.reshape(count, rest, block_size, block_size, height, width).permute(0, 1, 4, 2, 5, 3)
+    return outward(x.reshape(count, rest, height * block_size, width * block_size), data_format)
 
 
 @op
 def space_to_depth(x: Array, block_size: int, data_format: str = "channels_last") -> Tensor:
     """Blocks of space laid out as channels: what `depth_to_space` undoes."""
-    x = inward(to_tensor(x), data_format).unflatten(3, (-1, block_size)).unflatten(2, (-1, block_size))
+    x = inward(to_tensor(x), data_format)
+    count, channels, height, width = x.shape
+    rows, columns = height // block_size, width // block_size
+    x = x.reshape(count, channels, rows, block_size, columns, block_size)
     order = (0, 3, 5, 1, 2, 4) if is_last(data_format) else (0, 1, 3, 5, 2, 4)
     return outward(x.permute(*order).flatten(1, 3), data_format)
