@@ -300,3 +300,14 @@ def test_structures_are_mapped_in_part_and_by_shape() -> None:
         tree.pack_sequence_as([1, 2], [1])
     with pytest.raises(TypeError, match="Fix"):
         tree.map_structure(str)
+
+
+def test_the_global_order_of_channels_is_that_of_ops_too() -> None:
+    x = torch.rand(2, 3, 6, 6)
+    tf.layers.set_image_data_format("channels_first")
+    try:
+        assert ops.max_pool(x, 2).shape == (2, 3, 3, 3) and ops.image.resize(x, (4, 5)).shape == (2, 3, 4, 5)
+    finally:
+        tf.layers.set_image_data_format("channels_last")
+    with pytest.raises(GraphError, match="channels_first"):
+        ops.max_pool(x, 2, data_format="first")
