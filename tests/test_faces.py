@@ -21,6 +21,7 @@ NAMESPACES = (
     "torchfunc", *(f"torchfunc.{name}" for name in (
         "activations applications backend callbacks constraints datasets errors initializers interop layers losses "
         "metrics models optimizers regularizers saving schedules training utils vis "
+        "ops ops.image ops.linalg ops.nn random tree "
         "datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist"
     ).split()),
 )  # fmt: skip
@@ -36,6 +37,11 @@ JUSTIFIED = {
     "MeanMetricWrapper": "the arguments of the function that is averaged",
     "CallbackList": "the params of a training, whose names are the user's, as in Keras",
     "CallbackList.call": "the arguments of an event",
+    "map_structure": "structures of one form, as many as the user's function takes",
+    "map_structure_up_to": "structures of one form, as many as the user's function takes",
+    "map_with_path": "trees of one form, as many as the function takes",
+    "rearrange": "the names of axes in the user's pattern",
+    "switch": "the operands of the user's functions",
     "compile": "with the keywords of torch.compile it is `nn.Module.compile`",
 }
 

@@ -24,7 +24,7 @@ FLOORS = (
     {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},
     {"ops"},
-    {"random"},
+    {"random", "variables"},
     {"losses", "optimizers", "callbacks"},
     {"metrics"},
     {"layers", "training", "saving", "vis"},

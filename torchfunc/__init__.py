@@ -19,8 +19,10 @@ from torchfunc import metrics as metrics
 from torchfunc import models as models
 from torchfunc import ops as ops
 from torchfunc import optimizers as optimizers
+from torchfunc import random as random
 from torchfunc import regularizers as regularizers
 from torchfunc import schedules as schedules
+from torchfunc import tree as tree
 from torchfunc import utils as utils
 from torchfunc.graph.interception import interception as interception
 from torchfunc.graph.symbolic import Input as Input
@@ -33,5 +35,6 @@ from torchfunc.models import load_model as load_model
 from torchfunc.registry import custom_object_scope as custom_object_scope
 from torchfunc.registry import register as register
 from torchfunc.training.trainer import Trainer as Trainer
+from torchfunc.variables import Variable as Variable
 
 __version__ = "0.1.0"

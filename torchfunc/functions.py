@@ -170,7 +170,7 @@ _OURS: dict[str, Callable[..., Any]] = {}
 
 def register(function: Callable[..., Any]) -> None:
     """List a function of this library by the folder of its file: one of `torchfunc/ops/` as `ops.<name>`."""
-    home = function.__module__.split(".")[1]
+    home = function.__module__.removeprefix("torchfunc.").rpartition(".")[0]
     _SPACES.setdefault(home, sys.modules[f"torchfunc.{home}"])
     _OURS[f"{home}.{function.__name__}"] = function
     for each in (by_name, by_spelling, _spellings):

@@ -11,15 +11,14 @@ import numpy as np
 from torchfunc import activations
 from torchfunc.errors import GraphError, ShapeError, explain, shorten
 from torchfunc.layers.layer import Layer
+from torchfunc.ops.layout import settings
 
 DataFormat = Literal["channels_last", "channels_first"]
-
-_settings: dict[str, DataFormat] = {"image_data_format": "channels_last"}
 
 
 def image_data_format() -> DataFormat:
     """The order of an image's dimensions where a layer is not told: "channels_last" by default."""
-    return _settings["image_data_format"]
+    return cast(DataFormat, settings["image_data_format"])
 
 
 def set_image_data_format(data_format: DataFormat) -> None:
@@ -29,7 +28,7 @@ def set_image_data_format(data_format: DataFormat) -> None:
         GraphError: neither "channels_last" nor "channels_first".
     """
     chosen = choice("set_image_data_format", "data_format", data_format, ("channels_last", "channels_first"))
-    _settings["image_data_format"] = cast(DataFormat, chosen)
+    settings["image_data_format"] = chosen
 
 
 def choice(owner: str, name: str, value: Any, known: Sequence[str]) -> str:

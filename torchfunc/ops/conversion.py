@@ -14,7 +14,7 @@ from torchfunc.errors import DTypeError, ShapeError, explain
 from torchfunc.tree import leaves
 
 # The words for what an op takes; what a file may give for each, `saving/allowed_calls.py` says.
-Array: TypeAlias = Any  # a tensor, an array, a number, a list of these, or a symbol
+Array: TypeAlias = object  # a tensor, an array, a number, a list of these, or a symbol
 Arrays: TypeAlias = Sequence[Any]
 Axis: TypeAlias = "int | Sequence[int] | None"
 Shape: TypeAlias = "int | Sequence[int]"
@@ -89,7 +89,7 @@ def kind_of(value: Any) -> Any:
     return to_dtype(value.dtype) if hasattr(value, "dtype") else to_tensor(value).dtype
 
 
-def to_tensor(x: Array, dtype: torch.dtype | None = None) -> Tensor:
+def to_tensor(x: Any, dtype: torch.dtype | None = None) -> Tensor:
     """A value as a tensor: an array keeps its dtype, numbers of Python become int32, float32 or bool."""
     if isinstance(x, Tensor):
         return x if dtype is None or x.dtype is dtype else x.to(dtype)
