@@ -140,10 +140,11 @@ def _target_name(call: Call) -> Any:
     if call.kind == "size":
         return "shape"
     if call.kind != "function":
-        return call.target
-    name = functions.name_of(call.target) or registry.custom_name_of(call.target)
+        return _instead(call.target, "x.") if call.kind == "method" else call.target
+    spelled = functions.spelling_of(call.target)
+    name = functions.name_of(call.target) or functions.INSTEAD.get(spelled or "")
+    name = name or registry.custom_name_of(call.target)
     if name is None:
-        spelled = functions.spelling_of(call.target)
         raise SavingError(
             explain(
                 f"The call {call.name!r}",
@@ -154,6 +155,12 @@ def _target_name(call: Call) -> Any:
             )
         )
     return name
+
+
+def _instead(name: Any, prefix: str = "") -> Any:
+    """The name under which a file has a function or method: its own, or that of the one in its place."""
+    found = functions.INSTEAD.get(f"{prefix}{name}") if isinstance(name, str) else None
+    return name if found is None else found.removeprefix("x.")
 
 
 def encode(value: Any, graph: Graph, owner: str) -> Any:
@@ -222,8 +229,8 @@ def built_config(modules: Mapping[str, nn.Module | None], *, themselves: bool = 
     waiting: list[tuple[str, Any, bool]] = [(name, module, themselves) for name, module in modules.items()]
     while waiting:
         name, module, counts = waiting.pop()
-        if counts and hasattr(module, "build_as") and module.built:
-            found[name] = {"shapes": plain(module.built_on), **({"casts": True} if module.casts else {})}
+        if counts and hasattr(module, "_build_as") and module.built:
+            found[name] = {"shapes": plain(module._built_on), **({"casts": True} if module._casts else {})}
         if module is not None and getattr(module, "graph", None) is None:
             waiting += [(f"{name}.{key}", child, True) for key, child in module.named_children()]
     return dict(sorted(found.items()))
@@ -325,11 +332,11 @@ def build_inner(modules: Mapping[str, nn.Module | None], config: Any, place: str
         for part in rest:
             layer = None if layer is None else dict(layer.named_children()).get(part)
         _expect_object(entry, where, {"shapes"}, optional={"casts"})
-        if not hasattr(layer, "build_as"):
+        if not hasattr(layer, "_build_as"):
             raise ConfigError(f"{where}: no layer of the model is called so.")
         shapes = _list(entry["shapes"], f"{where}.shapes")
         with _refusals(where):
-            layer.build_as([_shape(each, f"{where}.shapes") for each in shapes], entry.get("casts") is True)
+            layer._build_as([_shape(each, f"{where}.shapes") for each in shapes], entry.get("casts") is True)
 
 
 @contextmanager
@@ -414,7 +421,7 @@ class _Reader:
             for key, each in _items(config.get("kwargs", {}), f"{place}.kwargs")
         }
         target = _TARGETS[kind](self, config[kind], place)
-        check_call(kind, config[kind], args, kwargs, place)
+        check_call(kind, _instead(config[kind], "x." if kind == "method" else ""), args, kwargs, place)
         call = Call(config["name"], kind, target, args, kwargs)  # type: ignore[arg-type]
         if kind == "size":
             self._check_size(args, place)
@@ -542,10 +549,10 @@ class _Table(_Reader):
     def _returned(self, call: Call, config: dict[str, Any], place: str) -> tuple[Call, Any]:
         specs = self._specs(config["returns"], f"{place}.returns")
         module: Any = self.modules[call.target] if call.kind == "module" else None
-        if hasattr(module, "build_for"):
+        if hasattr(module, "_prepare_for"):
             args, kwargs = map_leaves(self._symbol, call.args), map_leaves(self._symbol, call.kwargs)
             with _refusals(place):
-                module.build_for(args, kwargs)
+                module._prepare_for(args, kwargs)
         return replace(call, specs=specs), specs
 
     def _symbol(self, leaf: Any) -> Any:
@@ -570,7 +577,7 @@ def _module_target(reader: _Reader, name: Any, place: str) -> Any:
 
 
 def _function_target(reader: _Reader, name: Any, place: str) -> Any:
-    known = functions.by_name()
+    known, name = functions.by_name(), _instead(name)
     if isinstance(name, str) and name in known:
         return known[name]
     custom = registry.custom_object(name) if isinstance(name, str) else None
@@ -581,6 +588,7 @@ def _function_target(reader: _Reader, name: Any, place: str) -> Any:
 
 def _listed(kind: str, names: frozenset[str]) -> Callable[[_Reader, Any, str], Any]:
     def target(reader: _Reader, name: Any, place: str) -> Any:
+        name = _instead(name, "x." if kind == "method" else "")
         if not isinstance(name, str) or name not in names:
             raise UnknownNameError(f"{kind} of a tensor", name, names)
         return name
