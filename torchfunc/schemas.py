@@ -21,10 +21,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 import numpy as np
 import torch
 from torch import Tensor, nn
-from typing_extensions import get_type_hints
 
 from torchfunc import native
 from torchfunc.errors import ConfigError, LimitError, explain, shorten
+from torchfunc.signatures import hints_of
 
 _SIZE = 2**40
 _TEXT = 1024
@@ -266,7 +266,13 @@ def _integers(value: Any) -> Iterator[int]:
 @cache
 def _takes_any(kind: Any) -> bool:
     """Whether a class or a function hands on what it does not know."""
-    return any(each.kind is each.VAR_KEYWORD for each in inspect.signature(kind).parameters.values())
+    return any(each.kind is each.VAR_KEYWORD for each in _stated(kind).values())
+
+
+def _stated(kind: Any) -> Mapping[str, inspect.Parameter]:
+    """What a class or function states that it takes; `inspect` would parse text to say that `object` takes nothing."""
+    takes_nothing = isinstance(kind, type) and kind.__init__ is object.__init__  # type: ignore[misc]
+    return {} if takes_nothing else inspect.signature(kind).parameters
 
 
 def _unknown(name: Any, known: Iterable[str], where: str) -> ConfigError:
@@ -286,7 +292,7 @@ def _unknown(name: Any, known: Iterable[str], where: str) -> ConfigError:
 def _schema(kind: type) -> dict[str, Argument]:
     """What each argument of a constructor may be, by name."""
     hints, of_torch = _hints(kind), native.name_of(kind) is not None
-    names = native.argument_names(kind) if of_torch else [*inspect.signature(kind).parameters, *_LEFT_OUT]
+    names = native.argument_names(kind) if of_torch else [*_stated(kind), *_LEFT_OUT]
     table = _TORCHS if of_torch else _OURS
     return {name: table.get(name) or _argument(name, hints.get(name, Any)) for name in names}
 
@@ -296,10 +302,7 @@ def _hints(kind: type) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         if "__init__" in vars(base):
-            try:
-                found.update(get_type_hints(vars(base)["__init__"]))
-            except NameError:  # a name that PyTorch imports for type checkers alone
-                continue
+            found.update(hints_of(vars(base)["__init__"]))
     return found
 
 
@@ -335,10 +338,9 @@ def check_keywords(function: Any, arguments: Mapping[str, Any], where: str) -> N
     Raises:
         ConfigError: another keyword, one that is written into, or a value of another kind.
     """
-    try:
-        known = set(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # a built-in function does not say what it takes
-        known = set(arguments)
+    # a built-in function does not say what it takes, or says it in text that would be parsed
+    is_written = isinstance(function, (types.FunctionType, type)) or hasattr(function, "__signature__")
+    known = set(_stated(function) if is_written else arguments)
     for name, value in arguments.items():
         if name not in known - {"out", "inplace", "self"}:
             raise _unknown(name, sorted(known), where)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from torchfunc import registry
+from torchfunc import native, registry
 from torchfunc.config import described, in_either_order, made, plain
 from torchfunc.errors import (
     ConfigError,
@@ -402,12 +402,13 @@ def fill(
     """`load_state_dict` with all its tensors, known to fit, at a cost linear in their number.
 
     PyTorch's own looks through all the tensors of a module once for each of its children. So the tensors of
-    a graph are dealt out to its children first, and these load their own, by whatever hooks they have.
+    a graph, and of a container of PyTorch, are dealt out to its children first, and these load their own, by
+    whatever hooks they have.
     """
     waiting: list[tuple[nn.Module, Mapping[str, Tensor]]] = [(module, tensors)]
     while waiting:
         owner, given = waiting.pop()
-        if getattr(owner, "_live", None) is None:
+        if getattr(owner, "_live", None) is None and not _is_plain_container(owner):
             if assign:
                 given = {name: _laid_out_as(_weight_of(owner, name), each) for name, each in given.items()}
             owner.load_state_dict(given, strict=strict, assign=assign)
@@ -429,6 +430,11 @@ def fill(
                     own[name].copy_(tensor)
         # neither named_children, which drops second names, nor get_submodule, which finds properties first
         waiting += [(owner._modules[child], each) for child, each in held.items()]  # type: ignore[misc]
+
+
+def _is_plain_container(module: nn.Module) -> bool:
+    hooks = (module._load_state_dict_pre_hooks, module._load_state_dict_post_hooks)
+    return type(module) in native.CONTAINERS and not any(hooks)
 
 
 def _laid_out_as(weight: Tensor | None, tensor: Tensor) -> Tensor:
