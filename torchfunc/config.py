@@ -236,6 +236,8 @@ def in_either_order(read: Callable[[], R]) -> R:
     try:
         return read()
     except GraphError as error:
+        if _drawn_before.get():
+            raise
         try:
             return _within(_drawn_before, True, read)
         except GraphError:

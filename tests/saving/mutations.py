@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._subclasses.schema_check_mode  # a first step of an optimizer imports it, and is no load
 from torch import nn
 
 import torchfunc as tf

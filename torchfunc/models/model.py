@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.config import checked, described, reading, writes_once
+from torchfunc.config import checked, described, in_either_order, reading, writes_once
 from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
@@ -494,7 +494,7 @@ class Model(MaskedCalls, Training):
             with registry.custom_object_scope(custom_objects):
                 return super().from_config(config)
         with registry.custom_object_scope(custom_objects), reading(), saved.bounded_by(config):
-            restored = importing_if_need_be(lambda: saved.from_json(config))
+            restored = importing_if_need_be(lambda: in_either_order(lambda: saved.from_json(config)))
         return cls._from_parts(restored.drawn, restored.name, restored.trainable)
 
     @classmethod
