@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from torchfunc.errors import SavingError, WriteError
+from torchfunc.errors import SavingError, WriteError, shorten
 
 if sys.platform != "win32":
     import fcntl
@@ -107,8 +107,9 @@ def _staged(target: Path, data: Pieces) -> Iterator[Path]:
     descriptor = os.open(temporary, flags, 0o666)  # The system takes the umask off.
     try:
         try:
-            if target.exists():
-                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+            # It is asked once, and not first whether it is there: another saver may withdraw it meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
             _write_all(descriptor, data)
             os.fsync(descriptor)
         finally:
@@ -192,5 +193,5 @@ def _dressed(error: OSError, contents: Mapping[Path, Pieces], *, intact: bool) -
         needed = sum(len(piece) for pieces in contents.values() for piece in pieces)
         room = f" Needed {needed:,} bytes, free {free:,}."
     now = "What stood there before is intact." if intact else "The new content stands there in full."
-    text = f"Could not write '{path}': {error.strerror or error}.{room} {now}"
+    text = f"Could not write {shorten(str(path), 1000)}: {error.strerror or error}.{room} {now}"
     return WriteError(error.errno, text)
