@@ -150,10 +150,10 @@ def refusing(real: Callable[..., Any], turn: int, code: int) -> Callable[..., An
 @pytest.mark.parametrize(
     ("name", "call", "turns"),
     [
-        ("m.safetensors", "write", 3),
+        ("m.safetensors", "write", 1),
         ("m.safetensors", "fsync", 2),
         ("m.safetensors", "replace", 1),
-        ("folder", "write", 4),
+        ("folder", "write", 2),
         ("folder", "fsync", 5),
         ("folder", "replace", 2),
     ],
