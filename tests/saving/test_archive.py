@@ -25,8 +25,8 @@ from torchfunc.errors import (
     UnsupportedVersionError,
 )
 from torchfunc.saving import archive
+from torchfunc.saving.checksums import checksum
 from torchfunc.saving.header import DTYPES, Limits
-from torchfunc.saving.source import checksum
 
 CONFIG = {
     "name": "mnist_model",
