@@ -637,6 +637,17 @@ def find(identifier: Any, known: Registry) -> Any:
     """
     found = deserialize(identifier, known) if isinstance(identifier, (str, Mapping)) else identifier
     if isinstance(found, type):
+        needed = [
+            name
+            for name, each in parameters(found).items()
+            if each.default is each.empty and each.kind in _NAMED
+        ]
+        if needed:
+            way = f"{found.__name__}({', '.join(f'{name}=...' for name in needed)})"
+            got = f"the class {found.__name__} alone"
+            raise TorchfuncError(
+                explain(known.kind, got=got, expected=f"its {' and '.join(needed)} too", fix=way)
+            )
         return found()
     if found is identifier and not callable(found):
         raise TorchfuncError(

@@ -30,6 +30,7 @@ _SIZE = 2**40
 _TEXT = 1024
 _LEVELS = 100_000
 _DEPTH = 100
+_MODULES = 4096
 # control characters, halves of surrogate pairs, and marks that turn the direction of a text
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PLAIN = (type(None), bool, int, float, str, list, tuple, dict)
@@ -109,6 +110,10 @@ def _is_array(value: Any) -> bool:
 _ARRAY = Argument(_is_array, "a number or a list of such")
 _WINDOWS = _one_of((_INTEGER, _list_of(_one_of((_INTEGER, _list_of(_INTEGER))))))
 _NAMED_OBJECT = _one_of((_OBJECT, _NOTHING))
+_DTYPES = frozenset(
+    "float32 float64 float16 bfloat16 int8 int16 int32 int64 uint8 bool complex64 complex128".split()
+)
+_DTYPE = Argument(lambda value: isinstance(value, str) and value in _DTYPES, "the name of a dtype")
 # what signatures of ours leave open
 _OURS: dict[str, Argument] = {
     **dict.fromkeys(("kernel_size", "strides", "dilation_rate"), _SIZES),
@@ -119,6 +124,8 @@ _OURS: dict[str, Argument] = {
     "alpha": _one_of((_NUMBER, _list_of(_NUMBER))),  # as in Keras, one for each class
     "target_shape": _one_of((_INTEGER, _list_of(_INTEGER))),
     "seed": _one_of((_SEED, _NOTHING)),
+    "value": _ARRAY,
+    "dtype": _one_of((_DTYPE, _NOTHING)),
     "output_shape": _one_of((_INTEGER, _list_of(_one_of((_INTEGER, _NOTHING))), _NOTHING)),
 }
 _OBJECTS = ("_initializer", "_regularizer", "_constraint", "activity_regularizer")
@@ -365,6 +372,13 @@ def check_size(config: Any, place: str) -> None:
     except RecursionError:
         way = "nest models and layers less deeply"
         raise LimitError(explain(place, got="very deep nesting", expected="less of it", fix=way)) from None
+    # a module takes some kilobytes, and the shortest that a config writes four items
+    if found.modules > _MODULES + found.items // 8:
+        raise LimitError(
+            explain(
+                place, got=f"{found.modules:,} modules", expected=f"at most {_MODULES + found.items // 8:,}"
+            )
+        )
     for what, number, most in (
         ("modules", places, 10_000 + 64 * found.modules),
         ("calls", calls, 10_000 + 1_000 * found.calls),
@@ -387,12 +401,13 @@ class _Count:
 
     modules: int = 0
     calls: int = 0
+    items: int = 0
     labels: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def of(self, value: Any) -> tuple[int, int]:
         """In how many places modules stand in what a config says, and how many calls it makes when called."""
         if not isinstance(value, Mapping):
-            return self._all_of(value)
+            return self._all_of(value) if isinstance(value, (list, tuple)) else (0, 0)
         label = value.get("shared")
         if len(value) == 1 and "shared" in value:
             return self.labels.get(str(label), (0, 0))
@@ -410,6 +425,7 @@ class _Count:
     def _all_of(self, values: Iterable[Any]) -> tuple[int, int]:
         places = calls = 0
         for each in values:
+            self.items += 1
             if isinstance(each, (dict, list, tuple)):
                 more, further = self.of(each)
                 places, calls = min(places + more, _SIZE), min(calls + further, _SIZE)

@@ -24,7 +24,7 @@ from torchfunc import functions, registry
 from torchfunc.config import described, made, plain
 from torchfunc.errors import ConfigError, SavingError, TorchfuncError, UnknownNameError, explain, shorten
 from torchfunc.graph import symbolic
-from torchfunc.graph.drawing import MODULE_ATTRIBUTES, is_name
+from torchfunc.graph.drawing import MODULE_ATTRIBUTES, MOST_LETTERS, is_name
 from torchfunc.graph.graph import Call, Drawn, Graph, Ref, StateRef
 from torchfunc.graph.probing.bounds import ShapesNeededError, ValuesNeededError, bounded
 from torchfunc.graph.run import rerecorded, restated, result, specs_of, tensor_of
@@ -258,11 +258,10 @@ def from_json(config: Any, place: str = "$") -> Restored:
         GraphError: calls that do not fit each other.
         LimitError: it takes too much to find out what the calls return.
     """
-    _expect_object(config, place, _KEYS, optional={"built"})
+    expect_object(config, place, _KEYS, optional={"built"})
     name, trainable = config["name"], config["trainable"]
-    if not (name is None or (isinstance(name, str) and name.isprintable())) or not isinstance(
-        trainable, bool
-    ):
+    fits = name is None or (isinstance(name, str) and name.isprintable() and len(name) <= MOST_LETTERS)
+    if not fits or not isinstance(trainable, bool):
         raise ConfigError(
             f"{place}: expected a name and `trainable`, got {shorten(name)} and {shorten(trainable)}."
         )
@@ -331,7 +330,7 @@ def build_inner(modules: Mapping[str, nn.Module | None], config: Any, place: str
         layer: Any = modules.get(first)
         for part in rest:
             layer = None if layer is None else dict(layer.named_children()).get(part)
-        _expect_object(entry, where, {"shapes"}, optional={"casts"})
+        expect_object(entry, where, {"shapes"}, optional={"casts"})
         if not hasattr(layer, "_build_as"):
             raise ConfigError(f"{where}: no layer of the model is called so.")
         shapes = _list(entry["shapes"], f"{where}.shapes")
@@ -573,6 +572,8 @@ def _part(tree: Any, key: Any) -> Any:
 def _module_target(reader: _Reader, name: Any, place: str) -> Any:
     if not isinstance(name, str) or name not in reader.modules:
         raise ConfigError(f"{place}.module: {shorten(name)} is none of the layers.")
+    if isinstance(reader.modules[name], nn.ModuleList):
+        raise ConfigError(f"{place}.module: {shorten(name)} is a list of modules, which cannot be called.")
     return name
 
 
@@ -688,7 +689,7 @@ def _number(reader: _Reader, config: dict[str, Any], place: str) -> Number:
 
 
 def _tensor(config: Any, place: str) -> Tensor:
-    _expect_object(config, place, {"shape", "dtype", "kind", "trainable"})
+    expect_object(config, place, {"shape", "dtype", "kind", "trainable"})
     shape = config["shape"]
     if (
         not isinstance(shape, list)
@@ -696,10 +697,12 @@ def _tensor(config: Any, place: str) -> Tensor:
         or not all(_is_count(each) for each in shape)
     ):
         raise ConfigError(f"{place}.shape: expected a list of numbers, got {shorten(shape)}.")
+    kind, trainable = config["kind"], config["trainable"]
+    if kind not in ("parameter", "buffer") or not isinstance(trainable, bool):
+        expected = "a parameter or buffer, and true or false for `trainable`"
+        raise ConfigError(explain(place, got=f"{shorten(kind)} and {shorten(trainable)}", expected=expected))
     value = torch.zeros(shape, dtype=_dtype(config["dtype"], place))
-    if config["kind"] == "parameter":
-        return nn.Parameter(value, requires_grad=config["trainable"] is True)
-    return value
+    return nn.Parameter(value, requires_grad=trainable) if kind == "parameter" else value
 
 
 def _is_count(value: Any) -> bool:
@@ -718,7 +721,12 @@ def _items(value: Any, place: str) -> list[tuple[str, Any]]:
     return list(value.items())
 
 
-def _expect_object(value: Any, place: str, keys: set[str], optional: Collection[str] = ()) -> None:
+def expect_object(value: Any, place: str, keys: set[str], optional: Collection[str] = ()) -> None:
+    """Refuse what is no object with these keys.
+
+    Raises:
+        ConfigError: it is something else.
+    """
     if not isinstance(value, dict):
         raise ConfigError(f"{place}: expected an object, got {type(value).__name__}.")
     missing, unknown = keys - set(value), set(value) - keys - set(optional)
