@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def load_model(
         WeightMismatchError: tensors that are not the ones that the model needs.
     """
     made = _FromFile(filepath)
-    with registry.custom_object_scope(custom_objects), in_a_file(), _DrawnElsewhere():
+    with registry.custom_object_scope(custom_objects), in_a_file(), _drawing_elsewhere():
         found = archive.read(filepath, check=made.check)
         model = made.filled(found.tensors)
         _freeze(model, found.config.get("frozen"))
@@ -117,7 +118,7 @@ class _FromFile:
             self.model = importing_if_need_be(lambda: _made(config))
         expected = {
             name: (tuple(each.shape), each.dtype)
-            for name, each in self.model.state_dict().items()
+            for name, each in self.model.state_dict(keep_vars=True).items()
             if not is_lazy(each)
         }
         stored = {
@@ -175,6 +176,11 @@ def _place_what_is_empty(model: nn.Module) -> None:
         for name in module._non_persistent_buffers_set:
             if (buffer := module._buffers[name]) is not None:
                 module._buffers[name] = torch.empty_like(buffer, device="cpu")
+
+
+def _drawing_elsewhere() -> AbstractContextManager[Any]:
+    """Within it no random number is drawn from the generator of the process, as only constructors of yours would."""
+    return _DrawnElsewhere() if registry.has_custom_objects() else nullcontext()
 
 
 class _DrawnElsewhere(TorchFunctionMode):
