@@ -659,3 +659,18 @@ def test_a_number_among_the_outputs_has_no_mask() -> None:
     assert model.output_masks() == (True, False)
     (_, steps), (mask,) = model(A, masks=[None])
     assert steps == 5 and torch.equal(mask, A != 0)
+
+
+def test_a_model_takes_a_mask_with_its_tensors_as_in_keras() -> None:
+    x = torch.arange(12.0).view(2, 3, 2)
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    inputs = tf.Input((3, 2))
+    models = [
+        tf.Model(inputs, tf.layers.GlobalAveragePooling1D()(inputs)),
+        tf.Sequential([tf.layers.GlobalAveragePooling1D()]),
+    ]
+    for model in models:
+        for _ in range(2):
+            assert torch.equal(model(x, mask=mask), torch.tensor([[1.0, 2.0], [6.0, 7.0]]))
+        assert torch.equal(model(x, mask=mask, training=False), torch.tensor([[1.0, 2.0], [6.0, 7.0]]))
+        assert torch.equal(model(x), x.mean(1))

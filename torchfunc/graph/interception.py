@@ -71,6 +71,8 @@ def call_module(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     for arg in (*args, *kwargs.values()):
         if type(arg) is SymbolicTensor or (type(arg) in _CONTAINERS and has_symbol(arg)):
             return symbolic_call(self, args, kwargs)
+    if "mask" in kwargs and hasattr(self, "_take_masks"):
+        self._take_masks()
     if getattr(type(self), "is_leaf_in_fx", False):
         proxy = next((leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Proxy)), None)
         if proxy is not None:

@@ -153,9 +153,10 @@ class Sequential(Model):
         self._entry = ((None, *tuple(input_shape)[1:]), None, None)
         self._draw()
 
-    def forward(self, inputs: Tensor, training: bool | None = None) -> Any:
+    def forward(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Any:
         # reached only on the very call that built the model: its class has the emitted forward now
-        return self.forward(inputs, training=training)
+        masks = {} if mask is None else {"mask": mask}
+        return self.forward(inputs, training=training, **masks)
 
     def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.graph is None and self._entry is None and args and hasattr(args[0], "dtype"):
