@@ -16,9 +16,9 @@ from torchfunc import functions
 
 
 def test_each_function_has_one_name_and_each_name_its_function() -> None:
-    for name, function in functions.by_name().items():
+    for name, function in functions.by_spelling().items():
         assert callable(function)
-        assert functions.by_name()[functions.name_of(function)] is function, name  # type: ignore[index]
+        assert functions.by_spelling()[functions.spelling_of(function)] is function, name  # type: ignore[index]
     assert functions.by_name()["torch.cat"] is torch.cat and functions.name_of(torch.cat) == "torch.cat"
     assert functions.name_of(torch.nn.functional.gelu) == "F.gelu"
     assert functions.name_of(operator.add) == "operator.add"
@@ -99,3 +99,14 @@ def test_every_operator_has_its_sign() -> None:
 def test_the_names_stand_in_the_file_one_by_one() -> None:
     source = inspect.getsource(functions)
     assert "vars(torch)" not in source and "dir(torch" not in source and "eval" not in source
+
+
+def test_what_is_withheld_is_written_by_emission_and_named_by_no_file() -> None:
+    for name in functions.WITHHELD:
+        home, _, word = name.rpartition(".")
+        if home == "x":
+            assert callable(getattr(Tensor, word)) and word not in functions.METHODS
+            continue
+        function = functions.by_spelling()[name]
+        assert functions.spelling_of(function) == name and functions.name_of(function) is None
+        assert name not in functions.by_name()

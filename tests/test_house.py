@@ -19,7 +19,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
     {"errors", "signatures", "tree"},
-    {"registry", "functions", "native", "turns"},
+    {"registry", "functions", "native", "turns", "fields"},
+    {"schemas"},
     {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},
     {"losses", "optimizers", "callbacks"},

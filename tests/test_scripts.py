@@ -11,6 +11,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+
+from torchfunc import functions
 
 ROOT = Path(__file__).parent.parent
 
@@ -142,3 +145,22 @@ def test_bench_wants_a_checkout_to_measure_against(tmp_path: Path) -> None:
     assert done.stderr.endswith(
         f"{tmp_path} has no folder 'torchfunc'. Fix: --against is a checkout of torchfunc.\n"
     )
+
+
+@pytest.mark.skipif(not torch.__version__.startswith("2.13"), reason="the page is made with torch 2.13")
+def test_the_page_of_names_is_what_its_script_prints_and_security_tells_their_number() -> None:
+    done = run("scripts/names.py", "--print")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (ROOT / "docs" / "names.md").read_text(encoding="utf-8")
+    number = re.search(r"may name the ([\d,]+) things", done.stdout)
+    assert number and f"There are {number[1]} such names" in (ROOT / "SECURITY.md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_the_readme_tells_how_many_functions_and_methods_a_file_may_name() -> None:
+    number = len(functions.by_name()) + len(functions.METHODS)
+    recorded = number + len(functions.WITHHELD)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    if torch.__version__.startswith("2.13"):
+        assert f"{recorded} record and replay" in text and f"A file may name {number} of" in text

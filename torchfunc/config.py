@@ -19,13 +19,57 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchfunc import functions, native, registry
-from torchfunc.errors import ConfigError, GraphError, SavingError, TorchfuncError, explain, shorten
+from torchfunc import functions, native, registry, schemas
+from torchfunc.errors import (
+    ConfigError,
+    GraphError,
+    SavingError,
+    TorchfuncError,
+    UnknownNameError,
+    explain,
+    shorten,
+)
 from torchfunc.registry import Registry, custom_name_of
 
 Self = TypeVar("Self", bound="Configurable")
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def checked(read: Callable[P, R]) -> Callable[P, R]:
+    """A `from_config` that gives an object or an error of ours, whoever calls it."""
+
+    @wraps(read)
+    def from_config(*args: P.args, **kwargs: P.kwargs) -> R:
+        kind: Any = args[0]
+        config: Any = kwargs["config"] if "config" in kwargs else args[1] if len(args) > 1 else {}
+        if schemas.is_reading():  # `constructed` has checked them
+            return read(*args, **kwargs)
+        with schemas.one_deeper(kind.__name__), _refusing(kind.__name__, config):
+            if _has_schema(kind):
+                schemas.check(kind, config, kind.__name__, kind.__name__)
+            return read(*args, **kwargs)
+
+    return from_config
+
+
+@contextmanager
+def _refusing(where: str, arguments: Any) -> Iterator[None]:
+    """Within it, what a constructor raises about a file's arguments, of whatever class, is an error of ours."""
+    if not isinstance(arguments, Mapping):
+        raise ConfigError(explain(where, got=shorten(arguments), expected="a dict of arguments"))
+    try:
+        yield
+    except TorchfuncError:
+        raise
+    except Exception as error:
+        why = str(error) if str(error).isprintable() and len(str(error)) < 300 else shorten(str(error))
+        raise ConfigError(explain(where, got=shorten(dict(arguments)), why=why)) from error
+
+
+def _has_schema(kind: Any) -> bool:
+    """Whether a class is one of ours that is made from its constructor's arguments, and so no model."""
+    return isinstance(kind, type) and _is_ours(kind) and not hasattr(kind, "config_class")
 
 
 class Configurable:
@@ -46,6 +90,7 @@ class Configurable:
         return {name: described(getattr(self, name), name, owner) for name in argument_names(type(self))}
 
     @classmethod
+    @checked
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
         """The object that `get_config` described."""
         return cls(**config)
@@ -138,6 +183,8 @@ _writing: ContextVar[_Writing | None] = ContextVar("writing", default=None)
 # whether the dtypes in a config came after the graphs in it were drawn, as by `model.double()`
 _drawn_before: ContextVar[bool] = ContextVar("drawn_before", default=False)
 _read: ContextVar[dict[str, nn.Module] | None] = ContextVar("read", default=None)
+# whether what is being read stands in a config that was counted as a whole
+_sized: ContextVar[bool] = ContextVar("sized", default=False)
 
 
 def writes_once(describe: Callable[P, R]) -> Callable[P, R]:
@@ -189,6 +236,8 @@ def in_either_order(read: Callable[[], R]) -> R:
     try:
         return read()
     except GraphError as error:
+        if _drawn_before.get():
+            raise
         try:
             return _within(_drawn_before, True, read)
         except GraphError:
@@ -274,8 +323,8 @@ _WRITTEN = {"class_name", "config"}
 
 
 def _function(name: Any) -> Any:
-    """What a name means where `described` marked it as that of a function."""
-    return _named(str(name), registry.activations)
+    """What a name means where `described` marked it as that of a function: for a class of yours, any that is listed."""
+    return functions.by_name().get(str(name)) or _named(str(name), registry.activations)
 
 
 def _module(module: nn.Module, name: str) -> dict[str, Any]:
@@ -339,7 +388,8 @@ def _check_makes_another(module: nn.Module, where: str) -> None:
         with torch.device("meta"):
             arguments = native.arguments_of(module)
             config = _within(_writing, _Writing(), lambda: {k: described(v, k) for k, v in arguments.items()})
-            other = _within(_read, {}, lambda: constructed(type(module), config, where))
+            with schemas.budget(len([*module.parameters()])):
+                other = _within(_read, {}, lambda: constructed(type(module), config, where))
         same = _shapes(other) == _shapes(module)
     except Exception as error:
         raise SavingError(f"{where} cannot be written as data: {error}") from error
@@ -425,7 +475,10 @@ def made(config: Any, place: str, name: str | None = None) -> nn.Module:
         UnknownNameError: no registry has that class.
     """
     with reading():
-        return _made(config, place, name)
+        if _sized.get():
+            return _made(config, place, name)
+        schemas.check_size(config, place)
+        return _within(_sized, True, lambda: _made(config, place, name))
 
 
 def _made(config: Any, place: str, name: str | None) -> nn.Module:
@@ -442,9 +495,7 @@ def _made(config: Any, place: str, name: str | None) -> nn.Module:
     ):
         raise ConfigError(f"{place}: expected {{'class_name': ..., 'config': ...}}, got {shorten(config)}.")
     written = config["class_name"]
-    kind = native.classes().get(written) or registry.layers.lookup(
-        written, f"For a class of your own pass custom_objects={{{written!r}: ...}}."
-    )
+    kind = native.classes().get(written) or _lookup(written, registry.layers, _custom_way(written, "class"))
     where = f"{place}: {written} cannot be made from its config"
     module: Any = constructed(kind, config.get("config", {}), place, where)
     if config.get("dtype") is not None and not _drawn_before.get():
@@ -469,35 +520,32 @@ def constructed(kind: Any, arguments: Any, place: str, where: str | None = None)
         ConfigError: the arguments are no dict, or the class refuses them.
     """
     where = where or place
-    if not isinstance(arguments, Mapping):
-        raise ConfigError(explain(where, got=shorten(arguments), expected="a dict of arguments"))
-    try:
+    with schemas.one_deeper(place), _refusing(where, arguments):
         if isinstance(kind, type) and native.name_of(kind) is not None:
             return native.made(kind, _native_arguments(kind, arguments, place, where))
+        if _has_schema(kind):
+            schemas.check(kind, arguments, place, where)
         build = getattr(kind, "from_config", None)
         return build(dict(arguments)) if build else kind(**revived(arguments, f"{place}.config"))
-    except TorchfuncError:
-        raise
-    except _REFUSALS as error:
-        why = str(error) if str(error).isprintable() else shorten(str(error))
-        raise ConfigError(explain(where, got=shorten(dict(arguments)), why=why)) from error
-
-
-_REFUSALS = (TypeError, ValueError, AttributeError, KeyError, ZeroDivisionError, RuntimeError, OverflowError)
 
 
 def _native_arguments(kind: type, arguments: Mapping[str, Any], place: str, where: str) -> dict[str, Any]:
     """The arguments of a class of PyTorch: lists as tuples, and the modules in them made."""
-    known = native.argument_names(kind)
-    unknown = [name for name in arguments if name not in known]
-    if unknown:
-        raise ConfigError(explain(where, got=shorten(unknown[0]), expected=f"arguments among {known}"))
+    if kind not in native.CONTAINERS or arguments.keys() - {"modules"}:
+        schemas.check(kind, arguments, place, where)
     if kind not in native.CONTAINERS:
         return {name: _native_argument(value, f"{place}.config.{name}") for name, value in arguments.items()}
     children = arguments.get("modules")
     if not isinstance(children, dict):
         raise ConfigError(f"{where}: expected the modules of a {kind.__name__}, got {shorten(children)}.")
-    return {"modules": {name: made(each, f"{place}.modules.{name}") for name, each in children.items()}}
+    return {"modules": {name: made(each, _inner(place, name)) for name, each in children.items()}}
+
+
+def _inner(place: str, name: Any) -> str:
+    """The place of a module in another; of a long one the end, and of a strange name what can be printed."""
+    name = name if isinstance(name, str) and name.isprintable() and len(name) <= 64 else shorten(name, 64)
+    found = f"{place}.modules.{name}"
+    return found if len(found) <= 300 else f"$...{found[-290:]}"
 
 
 def _native_argument(value: Any, place: str) -> Any:
@@ -532,10 +580,10 @@ def deserialize(config: Any, known: Registry) -> Any:
         return _named(str(config.get("config")), known)
     name = config["class_name"]
     if "kind" in config:  # a loss where a metric was expected
-        known = next((each for each in _kinds(name) if each.kind == config["kind"]), known)
+        known = next(iter(_kinds(name, config["kind"])), known)
     if known is registry.activations and name not in known and _is_module(name):
         return made(dict(config), known.kind)
-    kind = known.lookup(name)
+    kind = _lookup(name, known)
     if not isinstance(kind, type):
         return kind
     return constructed(kind, config.get("config") or {}, f"{known.kind} {kind.__name__!r}")
@@ -544,11 +592,36 @@ def deserialize(config: Any, known: Registry) -> Any:
 def _named(name: str, known: Registry) -> Any:
     """What a registry, or the list of PyTorch's functions, calls by that name: `F.mse_loss`."""
     torchs = functions.by_name()
-    return torchs[name] if name in torchs and name not in known else known.lookup(name, _custom_way(name))
+    if name in torchs and name not in known:
+        if known.kind in _TAKES_FUNCTIONS and (name in _MAKERS) is (known is registry.initializers):
+            return torchs[name]
+        raise UnknownNameError(known.kind, name, known.names(), "It is a function for other places.")
+    return _lookup(name, known, _custom_way(name))
 
 
-def _custom_way(name: str) -> str:
-    return f"For a function of your own pass custom_objects={{{name!r}: ...}}." if name.isidentifier() else ""
+# the kinds of which a function of PyTorch may be one: an initializer makes tensors, the others compute with them
+_TAKES_FUNCTIONS = ("activation", "constraint", "initializer", "loss", "metric", "regularizer")
+_MAKERS = {
+    f"torch.{name}"
+    for name in """
+        arange bartlett_window blackman_window empty empty_like eye from_file full full_like hamming_window
+        hann_window kaiser_window linspace logspace normal ones ones_like rand rand_like randint randint_like randn
+        randn_like randperm scalar_tensor tril_indices triu_indices zeros zeros_like
+    """.split()
+}
+_LONGEST_NAME = 256
+
+
+def _lookup(name: str, known: Registry, way: str = "") -> Any:
+    """What a registry calls by that name; of a name that is far too long, its beginning is told."""
+    too_long = len(name) > _LONGEST_NAME and name not in known
+    return known.lookup(name[:_LONGEST_NAME] if too_long else name, way)
+
+
+def _custom_way(name: str, what: str = "function") -> str:
+    if len(name) > _LONGEST_NAME or not (name.isidentifier() or what == "class"):
+        return ""
+    return f"For a {what} of your own pass custom_objects={{{name!r}: ...}}."
 
 
 def _is_module(name: str) -> bool:
@@ -564,6 +637,17 @@ def find(identifier: Any, known: Registry) -> Any:
     """
     found = deserialize(identifier, known) if isinstance(identifier, (str, Mapping)) else identifier
     if isinstance(found, type):
+        needed = [
+            name
+            for name, each in parameters(found).items()
+            if each.default is each.empty and each.kind in _NAMED
+        ]
+        if needed:
+            way = f"{found.__name__}({', '.join(f'{name}=...' for name in needed)})"
+            got = f"the class {found.__name__} alone"
+            raise TorchfuncError(
+                explain(known.kind, got=got, expected=f"its {' and '.join(needed)} too", fix=way)
+            )
         return found()
     if found is identifier and not callable(found):
         raise TorchfuncError(

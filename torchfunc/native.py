@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from torch import nn, optim
+from torch import Tensor, nn, optim
+from torch.overrides import TorchFunctionMode
 
 _NAMES = """
     AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d
@@ -61,8 +62,8 @@ def argument_names(kind: type) -> list[str]:
     """The arguments of a class that a file may state."""
     if kind in CONTAINERS:
         return ["modules"]
-    taken = list(inspect.signature(kind).parameters)
-    return _SIGNATURES.get(kind.__name__) or [each for each in taken if each not in _UNSTATED]
+    taken = [each.name for each in inspect.signature(kind).parameters.values() if "VAR" not in each.kind.name]
+    return _SIGNATURES.get(kind.__name__) or [name for name in taken if name not in _UNSTATED]
 
 
 def arguments_of(module: nn.Module) -> dict[str, Any]:
@@ -83,13 +84,25 @@ def made(kind: type, arguments: dict[str, Any]) -> Any:
     if issubclass(kind, optim.Optimizer):
         return partial(kind, **arguments)
     if kind not in CONTAINERS:
-        return kind(**arguments)
+        with _NothingDrawn():
+            return kind(**arguments)
     module = kind()
     for name, child in arguments["modules"].items():
         module.add_module(name, child)
     return module
 
 
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out the normal numbers of weights without memory: PyTorch would import its compiler for them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        tensor = args[0] if args else (kwargs or {}).get("tensor")
+        if func in _DRAWING and isinstance(tensor, Tensor) and tensor.is_meta:
+            return tensor
+        return func(*args, **(kwargs or {}))
+
+
+_DRAWING = (Tensor.normal_, nn.init.normal_, nn.init.xavier_normal_, nn.init.kaiming_normal_)
 _ABSENT = object()
 _UNSTATED = ("device", "dtype", "_weight", "_freeze", "params")
 

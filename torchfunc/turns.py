@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -19,6 +20,7 @@ S = TypeVar("S")
 # What is under way by the identity of each module that takes part: the thread, and what it does.
 _under_way: dict[int, tuple[int, str]] = {}
 _changed = threading.Condition()
+PATIENCE = 60.0  # seconds
 
 
 @contextmanager
@@ -26,18 +28,21 @@ def turn(module: nn.Module, verb: str) -> Iterator[None]:
     """Within it no other thread has a turn with the module, or with a module that shares a layer with it.
 
     A thread may begin another turn within its own. It waits for short ones, and not for a `fit`, nor while
-    others may wait for what it holds.
+    others may wait for what it holds. Nobody can know whether the other one waits for this thread, as an `evaluate`
+    does whose data come from a thread that predicts with the model: a long wait is told by a warning.
 
     Raises:
         TorchfuncError: it would have to wait for one of these.
     """
-    me = threading.get_ident()
+    me, told = threading.get_ident(), False
     parts = [id(each) for each in module.modules()]
     with _changed:
         while (other := next((_under_way[part] for part in parts if _others(part, me)), None)) is not None:
             if other[1] == "fit" or any(thread == me for thread, _ in _under_way.values()):
                 raise _busy(module, verb, other)
-            _changed.wait()
+            if not _changed.wait(PATIENCE) and not told:
+                told = True
+                warnings.warn(_waits(module, verb, other), stacklevel=4)
         taken = [part for part in parts if part not in _under_way]
         _under_way.update(dict.fromkeys(taken, (me, verb)))
     try:
@@ -65,12 +70,24 @@ def _others(part: int, me: int) -> bool:
     return part in _under_way and _under_way[part][0] != me
 
 
+def _thread(ident: int) -> str:
+    return next((repr(each.name) for each in threading.enumerate() if each.ident == ident), str(ident))
+
+
+def _waits(module: nn.Module, verb: str, other: tuple[int, str]) -> str:
+    return explain(
+        f"{verb} of {type(module).__name__}",
+        got=f"no turn for {PATIENCE:.0f} seconds, in which {other[1]} was under way in the thread {_thread(other[0])}",
+        why="if that waits for this thread, as for its data, both wait forever",
+        fix="use a copy in one of them: copy.deepcopy(model)",
+    )
+
+
 def _busy(module: nn.Module, verb: str, other: tuple[int, str]) -> TorchfuncError:
-    names = {each.ident: each.name for each in threading.enumerate()}
     return TorchfuncError(
         explain(
             f"{verb} of {type(module).__name__}",
-            got=f"a call while {other[1]} is under way in the thread {names.get(other[0], other[0])!r}",
+            got=f"a call while {other[1]} is under way in the thread {_thread(other[0])}",
             why="both set the mode of its layers, and the results would be mixed",
             fix="call it after that, or with a copy: copy.deepcopy(model)",
         )

@@ -1,4 +1,4 @@
-"""Every function and method of PyTorch that a file may mention records, and computes in a graph what it computes.
+"""Every function and method of PyTorch that emission knows by name records, and computes in a graph what it computes.
 
 The arguments are found by trying: the first of `CANDIDATES` that a function takes; what takes none of them
 stands in `SPECIAL`.
@@ -25,13 +25,13 @@ from torchfunc.graph.refusals import NEED_VALUES, changes_its_argument
 from torchfunc.graph.symbolic import SYMBOLS, Dimension, SymbolicTensor
 from torchfunc.tree import leaves, map_leaves
 
-# of the functions and methods listed in torchfunc.functions, under torch 2.13
+# of the functions and methods listed in torchfunc.functions, under torch 2.13; files may name all but 13
 RECORDED = 985
 REFUSED = 0
 # of the overridable functions of PyTorch that change a tensor, or answer with what only a real one has
 REFUSED_IN_PLACE = 162
 REFUSED_FOR_VALUES = 28
-# of the others, which no file may mention
+# of the others, which have no name there
 RECORDED_UNLISTED = 57
 ANSWERED = 11
 
@@ -187,6 +187,7 @@ SPECIAL: dict[str, tuple[Any, ...]] = {
     "ormqr": (*QR, rand(4, 2)),
     "permute": (A, (1, 0)),
     "poisson_nll_loss": (A, A2, True, False, 1e-8, 1),
+    "F.poisson_nll_loss": (A, A2, True, True),
     "polygamma": (1, A),
     "x.polygamma": (A, 1),
     "put": (A, AT, V[:2]),
@@ -273,13 +274,16 @@ LEFT_OUT = {
 EXCUSED = {name for names in LEFT_OUT.values() for name in names.split()}
 
 
+METHODS = functions.METHODS | {name[2:] for name in functions.WITHHELD if name.startswith("x.")}
+
+
 def listed() -> dict[str, Callable[..., Any]]:
     """Every listed function, and a caller for every listed method."""
     methods = {
         f"x.{name}": lambda value, *args, name=name, **kwargs: getattr(value, name)(*args, **kwargs)
-        for name in sorted(functions.METHODS)
+        for name in sorted(METHODS)
     }
-    return {**functions.by_name(), **methods}
+    return {**functions.by_spelling(), **methods}
 
 
 LISTED = listed()
@@ -494,8 +498,8 @@ def test_functions_that_answer_with_values_are_refused(name: str) -> None:
 def is_accounted_for(name: str, function: Any) -> bool:
     """Whether one of the tests above calls a function."""
     word = name.rpartition(".")[2]
-    return functions.name_of(function) is not None or (
-        name.startswith("x.") and (word in functions.METHODS or word in NEED_VALUES or word.endswith("_"))
+    return functions.spelling_of(function) is not None or (
+        name.startswith("x.") and (word in METHODS or word in NEED_VALUES or word.endswith("_"))
     )
 
 

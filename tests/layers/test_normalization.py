@@ -189,3 +189,14 @@ def test_rescaling_of_each_channel_follows_the_data_format_that_it_was_made_unde
     model = tf.Model(inputs, layer(inputs))
     model.save(tmp_path / "m.safetensors")
     assert np.array_equal(tf.load_model(tmp_path / "m.safetensors")(x).numpy(), expected)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-7, 1e-11, 1e-13, 0.0])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_shortest_vectors_are_brought_to_length_one_too(size: float, dtype: str) -> None:
+    x = (np.array([[3, -4], [0, 1]]) * size).astype(dtype)
+    found = layers.UnitNormalization()(torch.from_numpy(x)).numpy()
+    if dtype == "float32":
+        assert np.allclose(found, keras.layers.UnitNormalization()(x).numpy(), atol=1e-6)
+        assert size < 1e-12 or np.allclose(np.linalg.norm(found, axis=-1), 1)
+    assert np.isfinite(found).all()

@@ -223,3 +223,21 @@ def test_what_is_made_from_the_symbols_of_a_model_has_the_tensors_that_it_has_no
     other = tf.Model(model.input, model.output)
     assert [each.dtype for each in other.buffers()] == [torch.float64]
     assert next(other.buffers()) is next(model.buffers())
+
+
+def test_asking_every_layer_for_its_output_looks_each_module_up_once(monkeypatch):
+    x = inputs = tf.Input((4,))
+    for _ in range(30):
+        x = layers.ReLU()(x)
+    model, looked = tf.Model(inputs, x), []
+    [layer.output for layer in model.layers]
+
+    class Counted(dict):
+        def get(self, name, default=None):
+            looked.append(name)
+            return super().get(name, default)
+
+    live, modules = model._live, Counted(model._modules)
+    assert all(live.is_of(modules) for _ in range(30)) and not looked
+    modules[model.layers[3].name] = layers.ReLU()
+    assert not live.is_of(modules) and len(looked) == 30

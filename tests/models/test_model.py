@@ -409,3 +409,63 @@ def summary_of(model):
     lines = []
     model.summary(print_fn=lines.append)
     return "\n".join(lines)
+
+
+@pytest.mark.parametrize("name", ["input_shape", "output_shape", "input", "outputs", "input_names", "code"])
+def test_what_only_graphs_have_is_an_attribute_that_other_models_lack(name):
+    class Own(tf.Model):
+        def call(self, inputs):
+            return inputs
+
+    for model in (tf.Sequential(), tf.Sequential([layers.Dense(2)]), Own()):
+        assert not hasattr(model, name)
+        with pytest.raises(AttributeError, match=r"has no graph.* Fix: ") as told:
+            getattr(model, name)
+        assert isinstance(told.value, GraphError)
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            _ = model.nothing
+    model = tf.Sequential([tf.Input((3,)), layers.Dense(2)])
+    assert hasattr(model, name) and type(model).__getattr__ is torch.nn.Module.__getattr__
+
+
+FROZEN_WITHIN = {
+    "TimeDistributed": lambda: layers.TimeDistributed(layers.BatchNormalization(trainable=False)),
+    "Bidirectional": lambda: layers.Bidirectional(layers.LSTM(2, trainable=False, return_sequences=True)),
+    "RNN": lambda: layers.RNN(
+        [layers.GRUCell(2), layers.LSTMCell(2, trainable=False)], return_sequences=True
+    ),
+    "Sequential": lambda: tf.Sequential([layers.Dense(2), layers.Dense(2, trainable=False)]),
+    "two deep": lambda: layers.TimeDistributed(
+        tf.Sequential([tf.Input((3,)), layers.Dense(2), layers.BatchNormalization(trainable=False)])
+    ),
+}
+
+
+@pytest.mark.parametrize("freezes", [False, True])
+@pytest.mark.parametrize("within", FROZEN_WITHIN)
+def test_a_frozen_layer_within_another_is_frozen_in_the_copy(within, freezes, tmp_path):
+    def flags(model):
+        names = {name: each.trainable for name, each in model.named_modules() if hasattr(each, "trainable")}
+        return names, {name: each.requires_grad for name, each in model.named_parameters()}
+
+    inputs = tf.Input((4, 3))
+    models = [tf.Model(inputs, layers.Dense(2)(FROZEN_WITHIN[within]()(inputs)))]
+    models.append(tf.Sequential([tf.Input((4, 3)), FROZEN_WITHIN[within]()]))
+    for model in models:
+        if freezes:
+            held = flags(model)[0]
+            model.trainable = False
+            for name, each in model.named_modules():
+                if name and held.get(name):
+                    each.trainable = True
+            for name, each in model.named_modules():
+                if held.get(name) is False:
+                    each.trainable = False
+        expected = flags(model)
+        assert False in expected[0].values() and not all(expected[1].values())
+        model.save(tmp_path / "model.safetensors")
+        for copied in (
+            type(model).from_config(model.get_config()),
+            tf.load_model(tmp_path / "model.safetensors"),
+        ):
+            assert flags(copied) == expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -57,10 +57,15 @@ CASES: list[tuple[Callable[[Any], None], str]] = [
 OPTIMIZERS = ["sgd", "adam", "rmsprop", "ftrl", torch.optim.Adam, tf.optimizers.SGD(0.1, momentum=0.9)]
 
 
-def batches(spoil: Callable[[Any], None] | None, count: int) -> Iterator[Any]:
+def batches(
+    spoil: Callable[[Any], None] | None, count: int, at: Collection[int] = (AT, AT + 1)
+) -> Iterator[Any]:
+    """Batches of which those at some places are spoilt, or left out where nothing is to spoil them."""
     for index in range(count):
         x = X[8 * index : 8 * index + 8].copy()
-        if index == AT and spoil is not None:
+        if index in at:
+            if spoil is None:
+                continue
             spoil(x)
         yield x, Y[8 * index : 8 * index + 8]
 
@@ -94,11 +99,11 @@ def test_what_is_no_number_is_told_and_leaves_all_as_after_the_last_finite_step(
     ours, theirs = twins(spoil is a_root_of_zero)
     trainer = Trainer(ours, optimizer=copy.deepcopy(optimizer), loss="mse")
 
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as told, pytest.warns(UserWarning, match=f"batch {AT + 1}: .* was skipped"):
         trainer.fit(lambda: batches(spoil, 6), verbose=0)
     until = trained(theirs, optimizer, None, AT)
 
-    assert f"Epoch 1, batch {AT + 1}: expected finite numbers, {words}." in str(told.value)
+    assert f"Epoch 1, batch {AT + 2}: expected finite numbers, {words}." in str(told.value)
     assert "Fix: look for NaN in the data of this batch" in str(told.value)
     assert same_weights(ours, theirs)  # the statistics too
     assert same_optimizer(trainer, until)
@@ -154,6 +159,165 @@ def test_a_callback_that_measures_and_learns_meanwhile_changes_none_of_this(
             trainer.fit(lambda: batches(nan_in_the_batch, 6), verbose=0, callbacks=[Meanwhile()])
         assert same_weights(ours, twins(False)[0])
     assert all(each.isfinite().all() for each in ours.state_dict().values())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+@pytest.mark.parametrize(("spoil", "words"), CASES)
+def test_a_lone_batch_is_skipped_as_if_it_was_not_there(spoil: Any, words: str, optimizer: Any) -> None:
+    ours, theirs = twins(spoil is a_root_of_zero)
+    trainer, other = (
+        Trainer(each, optimizer=copy.deepcopy(optimizer), loss="mse", metrics=["mae"])
+        for each in (ours, theirs)
+    )
+
+    with pytest.warns(UserWarning) as told:
+        history = trainer.fit(lambda: batches(spoil, 6, [AT]), verbose=0)
+    without = other.fit(lambda: batches(None, 6, [AT]), verbose=0)
+
+    assert len(told) == 1 and told[0].filename == __file__
+    assert f"Epoch 1, batch {AT + 1}: expected finite numbers, {words}. It was skipped" in str(
+        told[0].message
+    )
+    assert "Fix: look for NaN in the data of this batch" in str(told[0].message)
+    assert same_weights(ours, theirs) and same_optimizer(trainer, other)
+    assert trainer.state_dict()["step"] == other.state_dict()["step"] == 5
+    if spoil is not a_root_of_zero:  # whose loss is a number
+        assert history.history == without.history
+
+
+def test_what_is_logged_is_the_mean_over_finite_batches_of_any_size_and_weight() -> None:
+    rng = np.random.default_rng(1)
+    sizes, weights = (8, 8, 5, 8, 3), [rng.uniform(0.5, 2, size=8).astype("float32") for _ in range(5)]
+    ours = nn.Linear(4, 1)
+    theirs = copy.deepcopy(ours).double()
+    plain, seen = torch.optim.SGD(theirs.parameters(), 0.1), []
+
+    def data() -> Iterator[Any]:
+        for index, (size, weight) in enumerate(zip(sizes, weights, strict=True)):
+            x = X[8 * index : 8 * index + size].copy()
+            if index in (1, 3):
+                nan_in_the_batch(x)
+            yield x, Y[8 * index : 8 * index + size], weight[:size]
+
+    for x, y, weight in data():
+        if np.isfinite(x).all():
+            w = torch.from_numpy(weight).double()
+            error = (theirs(torch.from_numpy(x).double()) - torch.from_numpy(y).double())[:, 0]
+            loss = (error**2 * w).mean()
+            seen.append((len(x), loss.item(), (error.abs() * w).sum().item(), w.sum().item()))
+            plain.zero_grad()
+            loss.backward()
+            plain.step()
+    trainer = Trainer(ours, optimizer=tf.optimizers.SGD(0.1), loss="mse", weighted_metrics=["mae"])
+    with pytest.warns(UserWarning) as told:
+        logs = trainer.fit(data, verbose=0).history
+
+    sizes_, losses, absolute, weighed = np.array(seen).T
+    assert logs["loss"] == pytest.approx([(losses * sizes_).sum() / sizes_.sum()], rel=1e-6)
+    assert logs["mae"] == pytest.approx([absolute.sum() / weighed.sum()], rel=1e-6)
+    assert [str(each.message).partition(":")[0] for each in told] == [
+        "Epoch 1, batch 2",
+        "fit skipped 2 batches whose loss or gradient was no number.",
+    ]
+
+
+def test_figures_of_every_output_and_of_own_steps_leave_the_batch_out() -> None:
+    class Own(tf.Model):
+        def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            return super().compute_loss(x, y, y_pred, sample_weight)
+
+        def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def fitted(kind: Any, spoil: Any) -> Any:
+        torch.manual_seed(0)
+        inputs = tf.Input((4,))
+        model = kind(inputs, {name: layers.Dense(1, name=name)(inputs) for name in "ab"})
+        model.compile("sgd", "mse", metrics={"a": "mae", "b": "mae"})
+        data = lambda: ((x, {"a": y, "b": -y}) for x, y in batches(spoil, 6, [AT]))  # noqa: E731
+        return model.fit(data, verbose=0).history
+
+    for kind in (tf.Model, Own):
+        expected = fitted(kind, None)
+        with pytest.warns(UserWarning, match="outputs 'a', 'b'|compute_loss"):
+            found = fitted(kind, nan_in_the_batch)
+        assert found == expected and len(found) == 5
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_schedules_monitors_and_the_batches_of_an_epoch_count_on(epochs: int) -> None:
+    class Counts(Callback):
+        seen: list[Any] = []  # noqa: RUF012
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.seen.append((batch, dict(logs)))
+
+    ours, _ = twins(False)
+    schedule = tf.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    trainer, counts = Trainer(ours, optimizer=tf.optimizers.SGD(schedule), loss="mse"), Counts()
+    counts.seen = []
+    stops = tf.callbacks.EarlyStopping("loss", patience=1, baseline=1e9)
+    first = [0] if epochs > 1 else [AT]
+    passes = iter(range(epochs))
+    with pytest.warns(UserWarning):
+        history = trainer.fit(
+            lambda: batches(nan_in_the_batch, 6, first if next(passes) == epochs - 1 else []),
+            verbose=0, epochs=epochs, callbacks=[counts, stops],
+        )  # fmt: skip
+
+    assert np.isfinite(history.history["loss"]).all() and len(history.epoch) == epochs
+    assert [batch for batch, _ in counts.seen] == [*range(6)] * epochs
+    assert all(logs.keys() == {"loss"} for _, logs in counts.seen)
+    unknown = [index for index, (_, logs) in enumerate(counts.seen) if np.isnan(logs["loss"])]
+    assert unknown == ([12] if epochs > 1 else [])  # no batch of that epoch is known then
+    assert trainer.optimizer.iterations == 6 * epochs - 1
+    assert trainer.learning_rate == pytest.approx(0.1 * 0.5 ** (6 * epochs - 1))
+
+
+def test_a_training_that_goes_on_right_before_such_a_batch_skips_it_too() -> None:
+    class Stop(Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if batch == AT:
+                raise KeyboardInterrupt
+
+    ours, theirs = twins(False)
+    data = lambda: batches(nan_in_the_batch, 6, [AT])  # noqa: E731
+    whole, part, rest = (Trainer(each, optimizer="adam", loss="mse") for each in (ours, theirs, theirs))
+    with pytest.raises(KeyboardInterrupt):
+        part.fit(data, verbose=0, callbacks=[Stop()])
+    rest.load_state_dict(part.state_dict())
+    with pytest.warns(UserWarning, match=f"batch {AT + 1}"):
+        figures = [whole.fit(data, verbose=0), rest.fit(data, verbose=0, initial_epoch=rest.epoch)]
+
+    assert figures[0].history == figures[1].history
+    assert same_weights(ours, theirs) and same_optimizer(whole, rest)
+
+
+@pytest.mark.parametrize("why", ["the first", "the only one of an epoch", "in several processes"])
+def test_where_nothing_finite_surrounds_it_it_is_an_error(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = twins(False)
+    trainer = Trainer(ours, optimizer="adam", loss="mse")
+    at, count = (0, 6) if why == "the first" else (AT, 6)
+    if why == "in several processes":
+        monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    if why == "the only one of an epoch":
+        trainer.fit(X, Y, batch_size=48, verbose=0)
+        theirs.load_state_dict(ours.state_dict())
+        at, count = 0, 1
+
+    with pytest.raises(DataError, match=f"Epoch 1, batch {at + 1}: expected finite numbers"):
+        trainer.fit(lambda: batches(nan_in_the_batch, count, [at]), verbose=0)
+
+    if why != "in several processes":
+        assert same_weights(ours, theirs)
+
+
+def test_a_gradient_that_is_no_number_is_skipped_beside_terminate_on_nan_too() -> None:
+    ours, _ = twins(True)
+    with pytest.warns(UserWarning, match="a gradient of 'linear.weight'"):
+        trainer = Trainer(ours, optimizer="adam", loss="mse")
+        trainer.fit(lambda: batches(a_root_of_zero, 6, [AT]), verbose=0, callbacks=[TerminateOnNaN()])
+    assert trainer.state_dict()["step"] == 5
 
 
 @pytest.mark.parametrize("reads", [True, False])
@@ -220,3 +384,31 @@ def test_gradients_of_every_kind_are_looked_at(kind: str) -> None:
         parameter = nn.Parameter(torch.zeros_like(gradient(1.0)))
         parameter.grad = gradient(value)
         assert watch.passes(torch.tensor(1.0), [parameter]) is passes
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("layout", ["dense", "transposed", "sparse"])
+@pytest.mark.parametrize("wrong", [None, np.nan, np.inf, -np.inf])
+def test_large_gradients_are_looked_at_as_exactly_as_small_ones(
+    wrong: float | None, layout: str, dtype: torch.dtype
+) -> None:
+    size = int(finite.LARGE**0.5) + 1
+    gradient = torch.full(
+        (size, size), torch.finfo(dtype).max, dtype=dtype
+    )  # the sum is infinite, none of them is
+    if wrong is not None:
+        gradient[-1, -1] = wrong
+        gradient[0, 0] = -wrong  # and these cancel out
+    before = gradient.clone()
+    gradient = gradient.t() if layout == "transposed" else gradient
+    parameter = nn.Parameter(torch.zeros(size, size, dtype=dtype))
+    parameter.grad = gradient.to_sparse() if layout == "sparse" else gradient
+    small = nn.Parameter(torch.zeros(3))
+    small.grad = torch.ones(3)
+    watch = finite.Watch(nn.Identity(), torch.device("cpu"))
+    parameters = [parameter, small]
+
+    assert [watch.passes(torch.tensor(1.0), parameters) for _ in range(2)] == [wrong is None] * 2
+    assert torch.equal(gradient.t() if layout == "transposed" else gradient, before) or wrong is not None
+    if wrong is None:
+        assert not watch.passes(torch.tensor(torch.nan), parameters)

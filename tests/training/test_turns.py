@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import torchfunc as tf
-from torchfunc import layers
+from torchfunc import layers, turns
 from torchfunc.callbacks import LambdaCallback
 from torchfunc.errors import TorchfuncError
 
@@ -154,6 +154,80 @@ def test_who_holds_one_model_does_not_wait_for_another_that_is_held() -> None:
         told = list(pool.map(crossing, range(2)))
 
     assert any("while predict is under way" in each for each in told)
+
+
+def test_measuring_predicting_fitting_and_building_at_once_are_never_mixed() -> None:
+    model = made()
+    expected = {verb: VERBS[verb](model) for verb in ("predict", "evaluate")}
+    fitted = tf.Sequential(
+        [tf.Input((8,)), layers.BatchNormalization(), layers.Dense(3, activation="softmax")]
+    )
+    fitted.compile("adam", "sparse_categorical_crossentropy")
+
+    def fit(one: Any) -> list[Any]:
+        return [
+            one.fit(X, Y, shuffle=False, verbose=0).history,
+            [each.tolist() for each in one.get_weights()],
+        ]
+
+    def built() -> str:
+        inputs = tf.Input((4,))
+        return str(
+            tf.Model(inputs, layers.Dense(3)(layers.Dense(4, activation="relu")(inputs) + inputs)).code
+        )
+
+    own = [copy.deepcopy(fitted) for _ in range(THREADS)]
+    right, code = [fit(fitted) for _ in range(6)], built()
+    counts = [0] * THREADS
+
+    def mixed(index: int) -> int:
+        wrong = 0
+        for turn in range(6):
+            wrong += sum(VERBS[verb](model) != expected[verb] for verb in expected)
+            wrong += (fit(own[index]) != right[turn]) + (built() != code)
+            counts[index] += 4
+        return wrong
+
+    assert in_threads(mixed) == [0] * THREADS
+    assert counts == [24] * THREADS
+
+
+def test_data_that_predict_with_the_model_may_do_so_in_the_same_thread() -> None:
+    model = made()
+    expected = model.predict(X, verbose=0)
+    seen: list[Any] = []
+
+    def data() -> Iterator[Any]:
+        for _ in range(2):
+            seen.append(np.array_equal(model.predict(X, verbose=0), expected))
+            yield X, Y
+
+    assert model.evaluate(data(), verbose=0) == pytest.approx(model.evaluate(X, Y, batch_size=64, verbose=0))
+    assert seen == [True, True]
+
+
+def test_who_waits_long_is_told_for_what_and_the_way_out_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 0.05)
+    model, told = made(), []
+    twin = copy.deepcopy(model)
+
+    def data(one: Any) -> Iterator[Any]:
+        """What waits for a thread that predicts."""
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                pool.submit(one.predict, X, verbose=0).result()
+            except UserWarning as warning:  # an error here, so that this ends
+                told.append(str(warning))
+            yield X, Y
+
+    model.evaluate(data(model), verbose=0)
+    model.evaluate(data(twin), verbose=0)
+
+    assert told == [
+        "predict of Functional: got no turn for 0 seconds, in which evaluate was under way in the thread 'MainThread'. "
+        "If that waits for this thread, as for its data, both wait forever. "
+        "Fix: use a copy in one of them: copy.deepcopy(model)."
+    ]
 
 
 def test_eight_threads_build_eight_graphs() -> None:

@@ -254,6 +254,11 @@ class _Table:
         return self._owned
 
 
+def is_name(name: str) -> bool:
+    """Whether a layer, input or tensor may be called so: it becomes a part of dotted names."""
+    return 0 < len(name) <= MOST_LETTERS and name.isprintable() and not {".", "/", "\\"} & set(name)
+
+
 def _given_name(thing: Any) -> str | None:
     if isinstance(thing, Node):
         return thing.name if thing.target is None and thing.kwargs.get("given") else None
@@ -265,12 +270,16 @@ def _kind(thing: Any) -> str:
     return "an Input" if isinstance(thing, Node) else f"a {type(thing).__name__}"
 
 
+MOST_LETTERS = 1024  # of a name, which becomes that of tensors in a file
+
+
 def _check_name(name: str, thing: Any) -> None:
     """A name becomes an attribute of the model and a prefix of its state_dict."""
-    if "." in name or not name:
+    if not is_name(name):
+        plain = "".join(each if each.isprintable() and each not in "./\\" else "_" for each in name[:40])
         raise GraphError(
-            f"{_kind(thing)} was given the name {name!r}, which cannot be the name of a submodule. "
-            f"Fix: {name.replace('.', '_') or 'layer'!r}."
+            f"{_kind(thing)} was given the name {shorten(name)}, which cannot be the name of a submodule. "
+            f"Fix: {plain or 'layer'!r}."
         )
     if isinstance(thing, nn.Module) and name in MODULE_ATTRIBUTES:
         raise GraphError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import keyword
 import linecache
 import operator
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +35,7 @@ from torchfunc.graph.text import (
 from torchfunc.tree import leaves, leaves_with_path
 
 # names that the text uses for something else
-_RESERVED = "self m torch F operator training tracing Tensor slice float type getattr _".split()
+_RESERVED = "self m torch F operator training tracing Tensor slice float type getattr _ __debug__".split()
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Code:
         exec(compile(self.running, file, "exec"), namespace)
         linecache.cache[file] = (len(self.running), None, self.running.splitlines(keepends=True), file)
         forward: Callable[..., Any] = namespace["forward"]
+        weakref.finalize(forward, linecache.cache.pop, file, None)
         return forward
 
 
@@ -90,6 +92,10 @@ class _Writer:
             row for row, call in enumerate(graph.calls) if call.kind != "input" and row not in self.inlined
         ]
         self.last_use = self._last_uses()
+        self.parts_of_unknown: dict[int, list[Ref]] = {}
+        for ref in self.uses:
+            if ref.path and graph.calls[ref.row].specs is None:
+                self.parts_of_unknown.setdefault(ref.row, []).append(ref)
         self.held: dict[str, int] = {}
 
     def code(self, is_called_on_tensors: bool) -> Code:
@@ -195,6 +201,10 @@ class _Writer:
 
     def _bind(self, row: int, call: Call, following: int) -> tuple[str, str]:
         """Names for what a call returns: the left-hand side, and an index where only one part is used."""
+        if call.specs is None and row in self.parts_of_unknown:
+            return self._whole(
+                row, call.name, [(ref, _indexed(ref)) for ref in self.parts_of_unknown[row]]
+            ), ""
         parts = [(path, Ref(row, path)) for path, leaf in leaves_with_path(call.specs)]
         used = [(path, ref) for path, ref in parts if ref in self.uses]
         if call.specs is None or isinstance(call.specs, Spec) or parts[0][0] == ():
@@ -204,11 +214,15 @@ class _Writer:
             return self._local(ref, call.name, following), access(call.specs, path)
         if is_pattern(call.specs):
             return self._pattern(row, call.specs, (), call.name, following), ""
-        whole = self.locals.new(identifier(call.name))
-        for path, ref in used:
-            self.values[ref] = whole + access(call.specs, path)
-        self.held[whole] = max(max(self.uses[ref]) for _, ref in used) if used else row
-        return whole, ""
+        return self._whole(row, call.name, [(ref, access(call.specs, path)) for path, ref in used]), ""
+
+    def _whole(self, row: int, name: str, parts: list[tuple[Ref, str]]) -> str:
+        """A name for all that a call returns, of which parts are used."""
+        whole = self.locals.new(identifier(name))
+        for ref, index in parts:
+            self.values[ref] = whole + index
+        self.held[whole] = max((max(self.uses[ref]) for ref, _ in parts), default=row)
+        return whole
 
     def _local(self, ref: Ref, name: str, following: int) -> str:
         """`x` for a value that only the next line uses; a name of its own for one that lives longer."""
@@ -257,7 +271,7 @@ class _Writer:
         return self._function(call, args, every)
 
     def _function(self, call: Call, args: list[str], every: str) -> str:
-        name = functions.name_of(call.target) or self._global(call.target)
+        name = functions.spelling_of(call.target) or self._global(call.target)
         word = name.removeprefix("operator.")
         if name == "operator.getitem":
             return f"{args[0]}[{self._index(call.args[1])}]"
@@ -310,3 +324,8 @@ class _Writer:
             return f"slice({', '.join(map(self.written, (value.start, value.stop, value.step)))})"
         text = written_constant(value)
         return text if text is not None else self._global(value)
+
+
+def _indexed(ref: Ref) -> str:
+    """The way to a part of what a call returns whose structure nobody has told."""
+    return "".join(f"[{key!r}]" for key in ref.path)

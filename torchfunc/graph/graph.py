@@ -44,7 +44,8 @@ class Call:
         target: a module's name, a function, or the name of a method or attribute of a tensor.
         args: positional arguments; a leaf is a Ref, a StateRef or a constant.
         kwargs: keyword arguments, likewise.
-        specs: what it returns: a Spec for each tensor, a Number for each live number.
+        specs: what it returns: a Spec for each tensor, a Number for each live number; None where a config did not
+            tell and nobody has asked.
     """
 
     name: str
@@ -60,14 +61,14 @@ class Call:
 
     def __reduce__(self) -> Any:
         # some of torch's functions do not pickle, and the name of an allowed one is enough
-        name = functions.name_of(self.target) if self.kind == "function" else None
+        name = functions.spelling_of(self.target) if self.kind == "function" else None
         target = ("by name", name) if name else self.target
         return _call, (self.name, self.kind, target, self.args, self.kwargs, self.specs)
 
 
 def _call(name: str, kind: Kind, target: Any, args: Any, kwargs: Any, specs: Any) -> Call:
     if isinstance(target, tuple):
-        target = functions.by_name()[target[1]]
+        target = functions.by_spelling()[target[1]]
     return Call(name, kind, target, args, kwargs, specs)
 
 

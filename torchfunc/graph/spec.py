@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,12 @@ class Spec:
         dtype: a `torch.dtype`.
         worlds: the shape in each world; one alone where nothing is unknown.
         shape: the one shape that they make, where an unknown dimension is None.
+        by_values: whether it took a call on numbers to find it.
     """
 
     dtype: torch.dtype
     worlds: tuple[tuple[int, ...], ...]
+    by_values: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if all(shape == self.worlds[0] for shape in self.worlds):
@@ -49,6 +51,7 @@ class Number:
     """The type of a number that each batch brings, such as a batch size: its value in each world."""
 
     worlds: tuple[Any, ...]
+    by_values: bool = field(default=False, compare=False)
 
 
 def whole_shape(shape: Any, batch_size: Any, batch_shape: Any) -> tuple[int | None, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from torchfunc import activations
-from torchfunc.errors import GraphError, ShapeError, explain
+from torchfunc.errors import GraphError, ShapeError, explain, shorten
 from torchfunc.layers.layer import Layer
 
 DataFormat = Literal["channels_last", "channels_first"]
@@ -43,7 +43,9 @@ def choice(owner: str, name: str, value: Any, known: Sequence[str]) -> str:
         return cast(str, found)
     close = difflib.get_close_matches(str(value), known, n=1)
     fix = f"{name}={close[0]!r}" if close else ""
-    raise GraphError(explain(owner, got=f"{name}={value!r}", expected=" or ".join(map(repr, known)), fix=fix))
+    raise GraphError(
+        explain(owner, got=f"{name}={shorten(value)}", expected=" or ".join(map(repr, known)), fix=fix)
+    )
 
 
 def count(owner: str, name: str, value: Any, *, minimum: int = 1) -> int:
@@ -56,7 +58,7 @@ def count(owner: str, name: str, value: Any, *, minimum: int = 1) -> int:
         return int(value)
     expected = "a positive integer" if minimum == 1 else f"an integer of at least {minimum}"
     fix = f"{name}={_nearest_count(value, minimum)}"
-    raise GraphError(explain(owner, got=f"{name}={value!r}", expected=expected, fix=fix))
+    raise GraphError(explain(owner, got=f"{name}={shorten(value)}", expected=expected, fix=fix))
 
 
 def _nearest_count(value: Any, minimum: int) -> int:
@@ -76,7 +78,7 @@ def fraction(owner: str, name: str, value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
         return value
     raise GraphError(
-        explain(owner, got=f"{name}={value!r}", expected="a number from 0 to 1", fix=f"{name}=0.5")
+        explain(owner, got=f"{name}={shorten(value)}", expected="a number from 0 to 1", fix=f"{name}=0.5")
     )
 
 
@@ -90,7 +92,7 @@ def counts(owner: str, name: str, value: Any, rank: int, *, minimum: int = 1) ->
         value = (value,) * rank
     if not isinstance(value, (list, tuple)) or len(value) != rank:
         expected = f"an integer or {rank} of them" if rank > 1 else "an integer"
-        raise GraphError(explain(owner, got=f"{name}={value!r}", expected=expected))
+        raise GraphError(explain(owner, got=f"{name}={shorten(value)}", expected=expected))
     return tuple(count(owner, name, each, minimum=minimum) for each in value)
 
 
@@ -106,7 +108,7 @@ def axes_of(owner: str, axis: Any, rank: int) -> tuple[int, ...]:
             raise ShapeError(
                 explain(
                     owner,
-                    got=f"axis={axis!r} for an input of {rank} dimensions",
+                    got=f"axis={shorten(axis)} for an input of {rank} dimensions",
                     expected=f"an axis from {-rank} to {rank - 1}",
                 )
             )

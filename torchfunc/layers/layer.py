@@ -18,6 +18,7 @@ from torchfunc import registry, regularizers, signatures
 from torchfunc.config import (
     argument_names,
     bound_arguments,
+    checked,
     described,
     parameters,
     reading,
@@ -83,6 +84,7 @@ class Layer(Weights):
     activity_regularizer: Any
     built: bool
     built_for: Any
+    _built_on: Sequence[Any]
     _trainable: bool
     _weight_infos: dict[str, WeightInfo]
     _new_weights: list[tuple[Tensor, str | None, WeightInfo]]
@@ -160,6 +162,7 @@ class Layer(Weights):
             input_shape_argument=None if input_shape is None else tuple(input_shape),
             built=False,
             built_for=None,
+            _built_on=(),
             _trainable=trainable,
             _weight_infos={},
             _new_weights=[],
@@ -205,6 +208,26 @@ class Layer(Weights):
         It builds once, whoever asks first: the first call, the `build` of a layer around this one, or you.
         What stands in the weights by then stays.
         """
+
+    def _prepare_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Be as after a symbolic call on these arguments, of which is known what it returns: checked and built."""
+        args, kwargs = self._bound(args, kwargs)
+        self.check_input(*map_leaves(_shape_of, args))
+        self._build_for(args, kwargs)
+        self._check_dtypes(args, kwargs)
+
+    def _build_as(self, shapes: Sequence[Any], casts: bool) -> None:
+        """Be as another such layer was after it was built: on these arguments of `build`, and casting floats or not."""
+        self._watch_no_more()
+        if not self.built:
+            self._build_on(*shapes)
+        if casts:
+            self._cast_from_now_on()
+
+    @property
+    def _casts(self) -> bool:
+        """Whether floats are cast before `forward` sees them, at every call."""
+        return _cast_inputs in self._forward_pre_hooks.values()
 
     def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Build once, for the shapes of these arguments."""
@@ -356,7 +379,7 @@ class Layer(Weights):
 
         A layer without weights gets an empty tensor, which has its dtype and follows `.double()` as a weight does.
         """
-        if _cast_inputs in self._forward_pre_hooks.values():
+        if self._casts:
             return
         if next(self._floats(), None) is None:
             self.__dict__["dtype"] = self.dtype or self._computes_in() or self._kind()  # for the config
@@ -608,6 +631,7 @@ class Layer(Weights):
         return default
 
     @classmethod
+    @checked
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A layer with these constructor arguments."""
         if not cls._keeps_lists:
@@ -741,6 +765,7 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
             # all in here, so that it stays when the layer is built while one around it is only tried
             with building(self):
                 self._is_building = True
+                self._built_on = (*shapes, *named.values())
                 try:
                     build(self, *shapes, **named)
                     self._settle()

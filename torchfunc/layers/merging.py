@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.errors import GraphError, explain
+from torchfunc.errors import GraphError, explain, shorten
 from torchfunc.layers.layer import Common, Layer
 
 Shape = tuple[int | None, ...]
@@ -286,7 +286,7 @@ class Dot(Layer):
             raise GraphError(
                 explain(
                     "Dot",
-                    got=f"axes={axes!r}",
+                    got=f"axes={shorten(axes)}",
                     expected="an integer or two of them, none of them 0 (the batch)",
                 )
             )

@@ -367,7 +367,7 @@ class UnitNormalization(_Plain):
     def forward(self, inputs: Tensor) -> Tensor:
         inputs = self._as_floats(inputs)
         length = torch.linalg.vector_norm(inputs, dim=self.axis, keepdim=True)
-        normalized: Tensor = inputs / length.clamp(min=1e-6)
+        normalized: Tensor = inputs / length.clamp(min=max(1e-12, torch.finfo(length.dtype).tiny))
         return normalized
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.errors import GraphError, explain
+from torchfunc.errors import GraphError, explain, shorten
 from torchfunc.layers.arguments import choice, count, counts, image_data_format, one_shape
 from torchfunc.layers.layer import Common, Layer
 from torchfunc.layers.windows import Spatial
@@ -121,7 +121,7 @@ class Permute(Layer):
             raise GraphError(
                 explain(
                     "Permute",
-                    got=f"dims={dims!r}",
+                    got=f"dims={shorten(dims)}",
                     expected=f"the numbers 1 to {len(self.dims)} in some order",
                     why="0, the batch, stays",
                 )
@@ -172,7 +172,9 @@ def _sides(owner: str, name: str, value: Any, rank: int) -> tuple[tuple[int, int
         return ((one[0], one[-1]),) * rank
     if not isinstance(value, (list, tuple)) or len(value) != rank:
         raise GraphError(
-            explain(owner, got=f"{name}={value!r}", expected=f"an integer, {rank} of them, or {rank} pairs")
+            explain(
+                owner, got=f"{name}={shorten(value)}", expected=f"an integer, {rank} of them, or {rank} pairs"
+            )
         )
     pairs = [counts(owner, name, each, 2, minimum=0) for each in value]
     return tuple((before, after) for before, after in pairs)

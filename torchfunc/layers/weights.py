@@ -155,8 +155,9 @@ class Weights(nn.Module):
         make: Any = initializers.get(chosen)
         info = WeightInfo(layout, regularizers.get(regularizer), constraints.get(constraint), blocks, make)
         with torch.no_grad():
-            value = torch.empty(sizes, dtype=kind) if _skip_initializers.get() else make(sizes, dtype=kind)
-            if blocks is not None:
+            skips = _skip_initializers.get()
+            value = torch.empty(sizes, dtype=kind) if skips else make(sizes, dtype=kind)
+            if blocks is not None and not skips:
                 value = _in_blocks(value, tuple(np.argsort(blocks)))
             if layout is not None:
                 value = value.permute(tuple(np.argsort(layout))).contiguous()

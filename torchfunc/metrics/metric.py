@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from torchfunc import registry
-from torchfunc.config import Configurable, Self, deserialize, serialize
-from torchfunc.errors import DataError, explain
+from torchfunc import functions, registry, schemas
+from torchfunc.config import Configurable, Self, checked, deserialize, serialize
+from torchfunc.errors import ConfigError, DataError, explain
 from torchfunc.graph.targets import snake_case
 from torchfunc.losses.loss import Loss, align, as_tensor, divide, fit_weights
 
@@ -47,6 +47,7 @@ class Metric(Configurable):
         self.state: dict[str, Number] = {}
 
     @classmethod
+    @checked
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
         """The metric that `get_config` described. Keras's 'dtype' says nothing here."""
         return cls(**{name: value for name, value in config.items() if name != "dtype"})
@@ -62,7 +63,19 @@ class Metric(Configurable):
             if value.is_floating_point() and value.device.type != "mps":
                 value = value.double()
         held = self.state.get(name)
-        self.state[name] = value if held is None else held + value
+        try:
+            self.state[name] = value if held is None else held + value
+        except RuntimeError as error:  # as where a training goes on with sums that are not its own
+            if _shape(value) == _shape(held):
+                raise
+            raise DataError(
+                explain(
+                    f"Metric {self.name!r}",
+                    got=f"{_shape(value)} for the sum {name!r} of {_shape(held)}",
+                    expected="the same shape in every batch",
+                    fix="fit(initial_epoch=int(trainer.epoch)) begins the epoch anew",
+                )
+            ) from error
 
     def total(self, name: str) -> Number:
         """The sum `name` so far; 0 before the first batch."""
@@ -168,12 +181,19 @@ class MeanMetricWrapper(PairMetric):
         return {"name": self.name, "fn": serialize(self.fn, registry.metrics), **self.arguments}
 
     @classmethod
+    @checked
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
         """The metric that `get_config` described; the function is looked up by its name."""
         arguments: dict[str, Any] = {name: value for name, value in config.items() if name != "dtype"}
+        if "fn" not in arguments:
+            raise ConfigError(explain("MeanMetricWrapper", got="no 'fn'", expected="the name of a function"))
         found = deserialize(arguments.pop("fn"), registry.metrics)
+        function = found().values if isinstance(found, type) else found
+        if functions.name_of(function) is not None:
+            given = {name: value for name, value in arguments.items() if name != "name"}
+            schemas.check_keywords(function, given, cls.__name__)
         build: Any = cls
-        wrapper: Self = build(found().values if isinstance(found, type) else found, **arguments)
+        wrapper: Self = build(function, **arguments)
         return wrapper
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -245,6 +265,10 @@ def figures(name: str, metric: Metric) -> dict[str, Number]:
         return {name: result}
     before, _, after = name.rpartition(metric.name)
     return {f"{before}{key}{after}": value for key, value in result.items()}
+
+
+def _shape(value: Any) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else "a number"
 
 
 def _single(value: Number) -> Number:

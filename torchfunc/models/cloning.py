@@ -11,6 +11,7 @@ from torchfunc import registry
 from torchfunc.config import described, in_either_order, made
 from torchfunc.errors import GraphError, explain
 from torchfunc.graph.graph import Graph
+from torchfunc.graph.probing.bounds import unbounded
 from torchfunc.graph.run import inputs_like, picked, recorded, results
 from torchfunc.graph.symbolic import SymbolicTensor
 from torchfunc.layers.layer import Layer
@@ -49,7 +50,7 @@ def clone_model(
         )
     classes = {type(module).__name__: type(module) for module in model.modules() if isinstance(module, Layer)}
     known = {name: kind for name, kind in classes.items() if name not in set(registry.layers)}
-    with registry.custom_object_scope({**known, **(custom_objects or {})}):
+    with registry.custom_object_scope({**known, **(custom_objects or {})}), unbounded():
         if input_tensors is None and clone_function is None:
             clone = in_either_order(lambda: type(model).from_config(model.get_config()))
             return _like(model, clone)

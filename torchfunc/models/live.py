@@ -45,15 +45,25 @@ class Live:
         self._tensors = dict(tensors or {})
         self._modules = tuple(map(modules.get, graph.module_names))
         self._nested = [(each, _graph_of(each)) for each in self._modules if hasattr(type(each), "graph")]
+        self.lacks_shapes = any(call.specs is None for call in graph.calls)
+        self._seen: tuple[nn.Module | None, ...] = ()
         self._rows = rows
         self._calls: dict[int, list[Node]] | None = None
 
     def is_of(self, modules: Modules) -> bool:
-        """Whether no module was replaced since, here or in a model among them; one taken out says nothing."""
-        now = tuple(map(modules.get, self.graph.module_names))
-        return (all(map(operator.is_, now, self._modules)) or None in now) and all(
-            _graph_of(each) is graph for each, graph in self._nested
-        )
+        """Whether no module was replaced since, here or in a model among them; one taken out says nothing.
+
+        The table of a config may lack shapes, too.
+        """
+        if self.lacks_shapes:
+            return False
+        values = tuple(modules.values())
+        if values != self._seen:  # quick, for every layer asks: modules are equal where they are the same
+            now = tuple(map(modules.get, self.graph.module_names))
+            if not all(map(operator.is_, now, self._modules)) and None not in now:
+                return False
+            self._seen = values
+        return all(_graph_of(each) is graph for each, graph in self._nested)
 
     def renewed(self, modules: Modules, tensors: Tensors) -> Live:
         """The same calls on these modules, with the shapes that they give.
@@ -64,6 +74,8 @@ class Live:
         try:
             rows = results(self.graph, inputs_like(self.graph), modules, tensors, rerecorded)
         except (TorchfuncError, KeyError):
+            if self.lacks_shapes:
+                raise
             return Live(self.graph, modules)
         calls = (
             call if call.kind == "input" else replace(call, specs=specs_of(row))
@@ -95,5 +107,8 @@ class Live:
 
 
 def _graph_of(module: nn.Module | None) -> Graph | None:
-    graph = getattr(module, "graph", None)
-    return graph if isinstance(graph, Graph) else None
+    """The table of a nested model; one that lacks shapes stays as it is until somebody asks for them."""
+    live = getattr(module, "_live", None)
+    if isinstance(live, Live):
+        return live.graph if live.lacks_shapes else module.graph  # type: ignore[union-attr,return-value]
+    return None

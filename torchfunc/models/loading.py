@@ -4,43 +4,52 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.utils._device  # what `torch.device("meta")` would import
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
 
-from torchfunc import registry
+from torchfunc import native, registry
 from torchfunc.config import described, in_either_order, made, plain
 from torchfunc.errors import (
-    CompileError,
     ConfigError,
     NotATorchfuncFileError,
     WeightMismatchError,
     explain,
     shorten,
 )
-from torchfunc.graph.graph import Graph
+from torchfunc.graph.probing.bounds import importing_if_need_be
+from torchfunc.graph.spec import Spec
 from torchfunc.layers.layer import Layer
 from torchfunc.layers.weights import without_initializing
+from torchfunc.models.resuming import restore_training, split
 from torchfunc.saving import archive
-from torchfunc.tree import map_leaves, map_with_path
+from torchfunc.saving.graph_json import bounded_by, build_inner, built_config, in_a_file
+from torchfunc.schemas import budget
+from torchfunc.tree import map_leaves
 
 OPTIMIZER = "optimizer/"
-COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "steps_per_execution")
+KEYS = {"model": None, "build": None, "built": None, "frozen": None, "compile": None, "training": None}.keys()
 
 
 def save_model(model: Any, filepath: str | Path, *, overwrite: bool = True) -> None:
     """Write a whole model; see `Model.save`."""
-    config: dict[str, Any] = {"model": described(model, model.name), "build": _build_config(model)}
+    with in_a_file():
+        config: dict[str, Any] = {"model": described(model, model.name), "build": _build_config(model)}
+    if config["build"] is not None:
+        config["built"] = built_config({"model": model}, themselves=True)
     if not _says_what_is_trained(model):
         parameters = model.named_parameters(remove_duplicate=False)
         config["frozen"] = [name for name, each in parameters if not each.requires_grad]
     tensors = dict(_contiguous(model.state_dict()))
     if model.trainer is not None:
         config["compile"] = model.trainer.get_config()
-        state, slots = _split(model.trainer.state_dict())
+        state, slots = split(model.trainer.state_dict())
         config["training"] = state
         tensors.update({OPTIMIZER + name: tensor for name, tensor in slots.items()})
     archive.write(filepath, config, tensors, overwrite=overwrite)
@@ -72,14 +81,10 @@ def load_model(
         UnknownNameError: a class or function that nobody knows.
         WeightMismatchError: tensors that are not the ones that the model needs.
     """
-    with registry.custom_object_scope(custom_objects), torch.random.fork_rng(devices=[]):
-        found = archive.read(filepath, check=partial(_check, filepath))
-        with without_initializing():
-            model = _made(found.config)
-        weights = {name: each for name, each in found.tensors.items() if not name.startswith(OPTIMIZER)}
-        take_dtypes(model, weights)
-        fill(model, weights)
-        _tie(model, weights)
+    made = _FromFile(filepath)
+    with registry.custom_object_scope(custom_objects), in_a_file(), _drawing_elsewhere():
+        found = archive.read(filepath, check=made.check)
+        model = made.filled(found.tensors)
         _freeze(model, found.config.get("frozen"))
         if device is not None:
             model.to(device)
@@ -88,30 +93,125 @@ def load_model(
     return model
 
 
-def _check(filepath: str | Path, config: dict[str, Any], specs: Mapping[str, Any]) -> None:
-    """Compare the tensors that the config needs with those in the header, before any is allocated."""
-    if not config:
-        raise NotATorchfuncFileError(
-            f"'{filepath}' holds weights and no model. Fix: build the model, then model.load_weights(path)."
+class _FromFile:
+    """The model that a file holds: made without data, compared with the header of the file, and then filled.
+
+    Its weights are the tensors of the file. A model that runs code of yours when it is made, of which nobody
+    knows what it does without data, is made once more with data, when it is known that these fit.
+    """
+
+    def __init__(self, filepath: Any) -> None:
+        self.filepath = filepath
+        self.config: dict[str, Any] = {}
+        self.model: Any = None
+
+    def check(self, config: dict[str, Any], specs: Mapping[str, Any]) -> None:
+        """Compare the tensors that the config needs with those in the header, before any is allocated."""
+        if not config:
+            raise NotATorchfuncFileError(
+                f"'{self.filepath}' holds weights and no model. Fix: build the model, then model.load_weights(path)."
+            )
+        if set(config) - KEYS or "model" not in config:
+            raise ConfigError(f"$: expected the keys {', '.join(KEYS)}, got {shorten(sorted(config))}.")
+        self.config = config
+        with torch.device("meta"), bounded_by(config), budget(len(specs)):
+            self.model = importing_if_need_be(lambda: _made(config))
+        expected = {
+            name: (tuple(each.shape), each.dtype)
+            for name, each in self.model.state_dict(keep_vars=True).items()
+            if not is_lazy(each)
+        }
+        stored = {
+            name: (tuple(shape), dtype)
+            for name, (shape, dtype) in specs.items()
+            if not name.startswith(OPTIMIZER) and not is_lazy(_weight_of(self.model, name))
+        }
+        # floats come in the dtype in which the model was saved, as after `model.double()`
+        for name, (shape, dtype) in expected.items():
+            if name in stored and dtype.is_floating_point and stored[name][1].is_floating_point:
+                expected[name] = (shape, stored[name][1])
+        _compare(expected, stored)
+        _freeze(self.model, config.get("frozen"))
+
+    def filled(self, tensors: Mapping[str, Tensor]) -> Any:
+        """The model with these tensors."""
+        weights = {name: each for name, each in tensors.items() if not name.startswith(OPTIMIZER)}
+        if _runs_code_of_yours(self.model):
+            with bounded_by(self.config), budget(len(tensors)):
+                self.model = importing_if_need_be(lambda: _made(self.config))
+            take_dtypes(self.model, weights)
+            fill(self.model, weights)
+        else:
+            fill(self.model, weights, assign=True)
+            _place_what_is_empty(self.model)
+        _tie(self.model, weights)
+        return self.model
+
+
+def _weight_of(model: nn.Module, name: str) -> Any:
+    path, _, last = name.rpartition(".")
+    owner: Any = model
+    for part in path.split(".") if path else ():
+        owner = None if owner is None else owner._modules.get(part)
+    return None if owner is None else {**owner._parameters, **owner._buffers}.get(last)
+
+
+def _runs_code_of_yours(model: nn.Module) -> bool:
+    """Whether a class is neither of torchfunc nor of PyTorch, or a module keeps numbers that no file has."""
+    for module in model.modules():
+        if not type(module).__module__.startswith(("torchfunc.", "torch.")):
+            return True
+        kept = (
+            *vars(module).values(),
+            *(module._buffers[each] for each in module._non_persistent_buffers_set),
         )
-    if set(config) - {"model", "build", "frozen", "compile", "training"} or "model" not in config:
-        raise ConfigError(
-            f"$: expected the keys model, build, frozen, compile and training, got {shorten(sorted(config))}."
-        )
-    with torch.device("meta"):
-        model = _made(config)
-    expected = {name: (tuple(each.shape), each.dtype) for name, each in model.state_dict().items()}
-    stored = {
-        name: (tuple(shape), dtype)
-        for name, (shape, dtype) in specs.items()
-        if not name.startswith(OPTIMIZER)
-    }
-    # floats come in the dtype in which the model was saved, as after `model.double()`
-    for name, (shape, dtype) in expected.items():
-        if name in stored and dtype.is_floating_point and stored[name][1].is_floating_point:
-            expected[name] = (shape, stored[name][1])
-    _compare(expected, stored)
-    _freeze(model, config.get("frozen"))
+        if any(isinstance(each, Tensor) and each.is_meta and each.numel() for each in kept):
+            return True
+    return False
+
+
+def _place_what_is_empty(model: nn.Module) -> None:
+    """Have the tensors on the CPU that hold no number and only say a dtype."""
+    for module in model.modules():
+        for name in module._non_persistent_buffers_set:
+            if (buffer := module._buffers[name]) is not None:
+                module._buffers[name] = torch.empty_like(buffer, device="cpu")
+
+
+def _drawing_elsewhere() -> AbstractContextManager[Any]:
+    """Within it no random number is drawn from the generator of the process, as only constructors of yours would."""
+    return _DrawnElsewhere() if registry.has_custom_objects() else nullcontext()
+
+
+class _DrawnElsewhere(TorchFunctionMode):
+    """Within it no random number is drawn from the generator of the process, which a load leaves as it is.
+
+    Weights without data are not drawn at all: PyTorch would import its compiler to say what that gives.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(0)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        weight = args[0] if args else kwargs.get("tensor")
+        if name in _INITIALIZING and isinstance(weight, Tensor) and weight.is_meta:
+            return weight
+        if name in _DRAWING and kwargs.get("generator") is None and torch.get_default_device().type == "cpu":
+            kwargs = {**kwargs, "generator": self._generator}
+        return func(*args, **kwargs)
+
+
+_INITIALIZING = frozenset(
+    "normal_ uniform_ trunc_normal_ orthogonal_ fill_ zero_ ones_ zeros_ constant_ erfinv_ clamp_ mul_ add_".split()
+)
+_DRAWING = frozenset(
+    "bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial normal normal_ poisson "
+    "rand randint randn random_ randperm uniform_".split()
+)
 
 
 def take_dtypes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -137,7 +237,7 @@ def _tie(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def _says_what_is_trained(module: nn.Module, above: bool = True) -> bool:
     """Whether a config says of each parameter whether it is trained: by the `trainable` of layers and models."""
     trained = above and (not isinstance(module, Layer) or module._trainable)
-    graph = isinstance(getattr(module, "graph", None), Graph)
+    graph = getattr(module, "_live", None) is not None
     own = [each.requires_grad for each in module._parameters.values() if each is not None]
     if graph:  # what is the model's own stands with the table
         return (trained or not any(own)) and all(
@@ -187,18 +287,24 @@ def _spec(spec: Any) -> str:
 
 
 def _made(config: dict[str, Any]) -> Any:
-    """The model that a config says, with its weights made for the shapes that it was built for."""
-    return in_either_order(lambda: _made_so(config))
+    """The model that a config says, with its weights made for the shapes that it was built for, without values."""
+    with without_initializing():
+        return in_either_order(lambda: _made_so(config))
 
 
 def _made_so(config: dict[str, Any]) -> Any:
     model = made(config["model"], "$.model")
     if not isinstance(model, Layer) or not hasattr(model, "_build_from"):
         raise ConfigError(f"$.model: expected a model, got {type(model).__name__}.")
-    build = config.get("build")
+    build, built = config.get("build"), config.get("built")
     if build is not None and not model.built:
-        build_from: Any = model._build_from
-        build_from(map_leaves(_Shaped.of, build))
+        shapes = map_leaves(_Shaped.of, build)
+        if built is None:
+            build_from: Any = model._build_from
+            build_from(shapes)
+        else:
+            build_inner({"model": model}, built, "$.built")
+            model.built_for = map_leaves(lambda each: Spec.of(each.shape, each.dtype), shapes)
     return model
 
 
@@ -233,50 +339,12 @@ def _build_config(model: Any) -> Any:
 
 
 def _restore_training(model: Any, found: archive.Archive) -> None:
-    options = found.config["compile"]
-    if not isinstance(options, dict):
-        raise ConfigError(f"$.compile: expected an object, got {type(options).__name__}.")
-    unknown = sorted(options.keys() - COMPILED)
-    if unknown:  # above all no keyword of torch.compile, whose options may name a program to start
-        raise ConfigError(f"$.compile: expected the keys {', '.join(COMPILED)}, got {shorten(unknown)}.")
-    try:
-        # with an optimizer it is Keras's compile, and never that of nn.Module
-        model.compile(**{**options, "optimizer": options.get("optimizer") or "rmsprop"})
-    except CompileError as error:
-        raise ConfigError(f"$.compile: {error}") from error
-    slots = {
+    tensors = {
         name.removeprefix(OPTIMIZER): each
         for name, each in found.tensors.items()
         if name.startswith(OPTIMIZER)
     }
-    state = found.config.get("training")
-    if state is not None:
-        model.trainer.load_state_dict(_joined(state, slots))
-
-
-def _split(state: Any) -> tuple[Any, dict[str, Tensor]]:
-    """Nested state as plain data, and the tensors in it by their places."""
-    tensors: dict[str, Tensor] = {}
-
-    def taken(path: tuple[Any, ...], leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor):
-            return leaf
-        place = "/".join(map(str, path))
-        tensors[place] = leaf.detach()
-        return {"tensor": place}
-
-    return plain(map_with_path(taken, state)), tensors
-
-
-def _joined(state: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Nested state with its tensors put back: the opposite of `_split`."""
-    if isinstance(state, dict):
-        if set(state) == {"tensor"} and isinstance(state["tensor"], str):
-            if state["tensor"] not in tensors:
-                raise ConfigError(f"$.training: the tensor {shorten(state['tensor'])} is missing.")
-            return tensors[state["tensor"]]
-        return {key: _joined(each, tensors) for key, each in state.items()}
-    return [_joined(each, tensors) for each in state] if isinstance(state, list) else state
+    restore_training(model, found.config["compile"], found.config.get("training"), tensors)
 
 
 def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -334,26 +402,49 @@ def _fitting(
     return {name: each for name, each in tensors.items() if name in expected and owner(name) not in left}
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], *, strict: bool = True) -> None:
+def fill(
+    module: nn.Module, tensors: Mapping[str, Tensor], *, strict: bool = True, assign: bool = False
+) -> None:
     """`load_state_dict` with all its tensors, known to fit, at a cost linear in their number.
 
     PyTorch's own looks through all the tensors of a module once for each of its children. So the tensors of
-    a graph are dealt out to its children first, and these load their own, by whatever hooks they have.
+    a graph, and of a container of PyTorch, are dealt out to its children first, and these load their own, by
+    whatever hooks they have.
     """
     waiting: list[tuple[nn.Module, Mapping[str, Tensor]]] = [(module, tensors)]
     while waiting:
         owner, given = waiting.pop()
-        if not isinstance(getattr(owner, "graph", None), Graph):
-            owner.load_state_dict(given, strict=strict)
+        if getattr(owner, "_live", None) is None and not _is_plain_container(owner):
+            if assign:
+                given = {name: _laid_out_as(_weight_of(owner, name), each) for name, each in given.items()}
+            owner.load_state_dict(given, strict=strict, assign=assign)
             continue
-        own = {**owner._parameters, **owner._buffers}
+        own: dict[str, Any] = {**owner._parameters, **owner._buffers}
         held: dict[str, dict[str, Tensor]] = {}
         for name, tensor in given.items():
             child, _, rest = name.partition(".")
             if rest:
                 held.setdefault(child, {})[rest] = tensor
+            elif assign:
+                homes: Any = owner._parameters if child in owner._parameters else owner._buffers
+                tensor = _laid_out_as(own[child], tensor)
+                homes[child] = (
+                    nn.Parameter(tensor, own[child].requires_grad) if homes is owner._parameters else tensor
+                )
             else:
                 with torch.no_grad():
-                    own[name].copy_(tensor)  # type: ignore[union-attr]
+                    own[name].copy_(tensor)
         # neither named_children, which drops second names, nor get_submodule, which finds properties first
         waiting += [(owner._modules[child], each) for child, each in held.items()]  # type: ignore[misc]
+
+
+def _is_plain_container(module: nn.Module) -> bool:
+    hooks = (module._load_state_dict_pre_hooks, module._load_state_dict_post_hooks)
+    return type(module) in native.CONTAINERS and not any(hooks)
+
+
+def _laid_out_as(weight: Tensor | None, tensor: Tensor) -> Tensor:
+    """The numbers of a tensor in the order in which a weight keeps them in memory."""
+    if weight is None or is_lazy(weight) or weight.stride() == tensor.stride():
+        return tensor
+    return torch.empty_strided(weight.shape, weight.stride(), dtype=tensor.dtype).copy_(tensor)

@@ -16,13 +16,15 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.config import described, reading, writes_once
+from torchfunc.config import checked, described, in_either_order, reading, writes_once
 from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import Call, Drawn, Graph, mask_rows
+from torchfunc.graph.probing.bounds import importing_if_need_be
 from torchfunc.graph.probing.building import building
+from torchfunc.graph.refusals import NoAttributeError
 from torchfunc.graph.run import inputs_like, picked, recorded, results
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.layer import Common, Layer, in_mode, map_shapes
@@ -186,17 +188,25 @@ class Model(MaskedCalls, Training):
         graph = self.graph
         if graph is None:
             why, fix = self._without_graph
-            raise GraphError(f"The model {self.name!r} has no graph: {why}. Fix: {fix}.")
+            raise NoAttributeError(f"The model {self.name!r} has no graph: {why}. Fix: {fix}.")
         return emit(graph)
 
     def _require_graph(self, what: str) -> Graph:
         graph = self.graph
         if graph is None:
             why, fix = self._without_graph
-            raise GraphError(
+            raise NoAttributeError(
                 f"{type(self).__name__} {self.name!r} has no graph, so it has no {what}: {why}. Fix: {fix}."
             )
         return graph
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name in _OF_GRAPHS:  # Python asks here for what a property refused, and forgets why
+                self._require_graph(name.replace("_", " "))
+            raise
 
     def _arguments(self, *values: Any) -> Sequence[Any]:
         """The inputs one by one, from a list, a dict, arrays, or one by one already."""
@@ -468,6 +478,7 @@ class Model(MaskedCalls, Training):
         return {name: tensor for name, tensor in own if tensor is not None}
 
     @classmethod
+    @checked
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
         """A model with this architecture and new weights.
 
@@ -482,8 +493,8 @@ class Model(MaskedCalls, Training):
         if "calls" not in config:
             with registry.custom_object_scope(custom_objects):
                 return super().from_config(config)
-        with registry.custom_object_scope(custom_objects), reading():
-            restored = saved.from_json(config)
+        with registry.custom_object_scope(custom_objects), reading(), saved.bounded_by(config):
+            restored = importing_if_need_be(lambda: in_either_order(lambda: saved.from_json(config)))
         return cls._from_parts(restored.drawn, restored.name, restored.trainable)
 
     @classmethod
@@ -580,20 +591,14 @@ def _look_at_replaced(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any
 
 @contextmanager
 def keeping_trained(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Within it, a model may freeze all that it holds: layers whose config says that they are trained are after it."""
-    trained = [layer for layer in _layers_of(modules) if layer._trainable]
+    """Within it, a model may freeze all that it holds: layers are trained after it, or not, as their configs say."""
+    said = [
+        (each, each._trainable) for module in modules for each in module.modules() if isinstance(each, Layer)
+    ]
     yield
-    for layer in trained:
-        layer.trainable = True
-
-
-def _layers_of(modules: Iterable[nn.Module | None]) -> Iterator[Layer]:
-    """The layers among modules, and those in the graphs among them."""
-    for module in modules:
-        if isinstance(module, Model) and module._live is not None:
-            yield from _layers_of(module._modules.values())
-        elif isinstance(module, Layer):
-            yield module
+    for each, trained in said:  # what holds others sets theirs, and comes before them
+        if each._trainable is not trained:
+            each.trainable = trained
 
 
 def _in_form_of(inputs: Any, given: Any) -> tuple[Any, ...] | None:
@@ -617,6 +622,9 @@ def _revived(base: type[Model], graph: Graph, takes_masks: bool) -> Model:
     return model
 
 
+_OF_GRAPHS = frozenset(
+    "input output inputs outputs input_names output_names input_shape output_shape code".split()
+)
 _classes: weakref.WeakValueDictionary[Any, type] = weakref.WeakValueDictionary()
 
 
@@ -637,6 +645,12 @@ def functional_class(base: type, graph: Graph, *, takes_masks: bool = False) -> 
         members = {
             "forward": taking_masks(forward) if takes_masks else forward,
             "_base": base,
+            # nothing is refused where there is a graph, and the layers are found without a detour
+            **(
+                {"__getattr__": nn.Module.__getattr__}
+                if getattr(base, "__getattr__", None) is Model.__getattr__
+                else {}
+            ),
             "__module__": base.__module__,
             "__doc__": base.__doc__,
         }

@@ -10,16 +10,17 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.config import described, made, plain, reading, writes_once
-from torchfunc.errors import GraphError, NameTakenError, explain
+from torchfunc.config import checked, described, made, plain, reading, writes_once
+from torchfunc.errors import ConfigError, GraphError, NameTakenError, explain, shorten
 from torchfunc.graph import symbolic
-from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
-from torchfunc.graph.graph import Names
+from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between, is_name
+from torchfunc.graph.graph import Drawn, Names
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import Input, SymbolicTensor
 from torchfunc.layers.layer import Common, Layer
 from torchfunc.models.model import Model, keeping_trained
 from torchfunc.models.operations import InputLayer
+from torchfunc.saving import graph_json as saved
 
 
 @registry.layers.register("Sequential")
@@ -188,11 +189,16 @@ class Sequential(Model):
         ):
             # another model named the layer first, and its config says that name
             config["names"] = [names[id(each)] for each in chain]
+        graph = self.graph
+        if graph is not None and (saved.is_in_a_file() or saved.needs_specs(graph)):
+            config["table"] = saved.table_config(graph, self._modules)
         return config
 
     @classmethod
+    @checked
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        with registry.custom_object_scope(custom_objects), reading():
+        with registry.custom_object_scope(custom_objects), reading(), saved.bounded_by(config):
+            _check_config(config)
             entry = config.get("input")
             inputs = (
                 []
@@ -201,13 +207,56 @@ class Sequential(Model):
             )
             chain = [made(each, f"$.layers[{index}]") for index, each in enumerate(config["layers"])]
             base = getattr(cls, "_base", cls)
-            names = dict(zip(dict.fromkeys(chain), config.get("names", []), strict=False))
+            each_once = list(dict.fromkeys(chain))
+            given = config.get("names", [])
+            if given and len(given) != len(each_once):
+                raise ConfigError(f"$.names: expected {len(each_once)} names, got {len(given)} of them.")
+            names = dict(zip(each_once, given, strict=False))
+            common = {"name": config.get("name"), "trainable": config.get("trainable", True)}
             with keeping_trained(chain), _named(names):
-                model = base(
-                    [*inputs, *chain], name=config.get("name"), trainable=config.get("trainable", True)
-                )
+                if "table" in config and inputs and chain:
+                    model = base(**common)
+                    for each in (*inputs, *chain):
+                        model._append(each)
+                    model._take_table(config["table"])
+                else:
+                    model = base([*inputs, *chain], **common)
             model._names = list(names.values())
             return model
+
+    def _take_table(self, config: Any) -> None:
+        """Have the graph of a chain that was drawn before it was written down."""
+        chain = list(dict.fromkeys(self._chain))
+        names = list(dict.fromkeys(each["module"] for each in config["calls"] if "module" in each))
+        if len(names) != len(chain):
+            raise ConfigError(f"$.table: expected calls of {len(chain)} layers, got {len(names)} of them.")
+        modules = dict(zip(names, chain, strict=True))
+        self._assemble(Drawn(saved.read_table(config, modules, {}, "$.table"), modules, {}))
+
+
+def _check_config(config: Mapping[str, Any]) -> None:
+    """Refuse what no `get_config` of a Sequential gives.
+
+    Raises:
+        ConfigError: another key, or another kind of value.
+    """
+    saved.expect_object(config, "$", {"layers"}, {"name", "trainable", "input", "names", "table"})
+    name, names, entry = config.get("name"), config.get("names", []), config.get("input")
+    if name is not None and not (isinstance(name, str) and is_name(name)):
+        raise ConfigError(explain("$.name", got=shorten(name), expected="a name, or null"))
+    if not isinstance(config["layers"], list) or not isinstance(config.get("trainable", True), bool):
+        raise ConfigError("$: expected a list of layers, and true or false for `trainable`.")
+    if not isinstance(names, list) or not all(isinstance(each, str) and is_name(each) for each in names):
+        raise ConfigError(explain("$.names", got=shorten(names), expected="a list of names"))
+    if entry is not None:
+        saved.expect_object(entry, "$.input", {"shape", "dtype", "name"})
+    if "table" in config:
+        saved.expect_object(config["table"], "$.table", {"calls", "inputs", "outputs"}, {"built"})
+        calls = config["table"]["calls"]
+        if not isinstance(calls, list) or not all(isinstance(each, dict) for each in calls):
+            raise ConfigError(f"$.table.calls: expected a list of objects, got {shorten(calls)}.")
+        if not all(isinstance(each.get("module", ""), str) for each in calls):
+            raise ConfigError("$.table.calls: expected names of modules.")
 
 
 @contextmanager

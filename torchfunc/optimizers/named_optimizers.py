@@ -10,6 +10,7 @@ import torch
 from torchfunc import config, registry
 from torchfunc.errors import CompileError, explain, shorten
 from torchfunc.optimizers import torch_config
+from torchfunc.optimizers.memory import check_arguments
 from torchfunc.optimizers.optimizer import Optimizer
 from torchfunc.optimizers.stepper import Stepper
 from torchfunc.optimizers.torch_optimizer import TorchOptimizer
@@ -67,5 +68,12 @@ def serialize(optimizer: Any) -> Any:
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Optimizer | TorchOptimizer | None:
-    """What `serialize` wrote."""
-    return get(config)
+    """What `serialize` wrote.
+
+    Raises:
+        UnknownNameError: an optimizer that nobody knows.
+        ConfigError: arguments that it does not take.
+    """
+    made = get(config)
+    check_arguments(made, "optimizer.config")
+    return made

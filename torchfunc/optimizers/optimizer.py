@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import Never
 
 from torchfunc import registry, schedules, signatures
-from torchfunc.config import Configurable, Self, argument_names
+from torchfunc.config import Configurable, Self, argument_names, checked
 from torchfunc.errors import CompileError, TorchfuncError, explain
 from torchfunc.optimizers.stepper import Stepper, Update
 
@@ -204,6 +204,7 @@ class Optimizer(Configurable):
         return {"learning_rate": rate, **{name: getattr(self, name) for name in names}}
 
     @classmethod
+    @checked
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
         """The optimizer that `get_config` described. Keras's own configs are understood too.
 

@@ -284,6 +284,8 @@ class Stepper(TorchOptimizer):
             for parameter in params:
                 if "average" not in self.state[parameter]:
                     self.state[parameter]["average"] = parameter.detach().clone()
+            if not params:
+                continue
             averages = [self.state[parameter]["average"] for parameter in params]
             torch._foreach_lerp_(averages, params, 1 - rule.ema_momentum)
             if rule.ema_overwrite_frequency and step % rule.ema_overwrite_frequency == 0:

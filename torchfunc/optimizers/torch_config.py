@@ -64,7 +64,7 @@ def restored(config: Mapping[str, Any]) -> Any:
         UnknownNameError: an optimizer that the table does not hold.
         ConfigError: arguments that it does not take.
     """
-    name, known = config["class_name"], native.optimizers()
-    if name not in known:
+    name, known = config.get("class_name"), native.optimizers()
+    if not isinstance(name, str) or name not in known:
         raise UnknownNameError("optimizer", name, known)
     return constructed(known[name], config.get("config") or {}, name)

@@ -53,11 +53,6 @@ class RunningMean:
         self.reset()
         self._total, self.count = state
 
-    @property
-    def last(self) -> Tensor:
-        """What was added last."""
-        return self._values[-1]
-
     def _fold(self) -> None:
         if self._values:
             self._total = (

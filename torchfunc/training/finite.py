@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch.nn.parameter import UninitializedBuffer
 from torchfunc.training.state import copied_state
 
 SMALL = 2**16
+LARGE = 2**16  # where reading numbers once, to sum them, is quicker than dividing them
+WIDE = (torch.float32, torch.float64)  # in which a sum of finite numbers is hardly ever infinite
 
 
 def reads_freely(device: torch.device) -> bool:
@@ -30,6 +33,10 @@ class Watch:
         module: what is trained.
         device: where it is.
         alone: whether it looks at one batch alone, whose figures are read anyway.
+
+    Attributes:
+        steady: whether the batch before this one was learned from.
+        skipped: how many batches were not.
     """
 
     def __init__(self, module: nn.Module, device: torch.device, *, alone: bool = False) -> None:
@@ -39,6 +46,10 @@ class Watch:
         self._flag = torch.zeros((), device=device)
         self._buffers: list[Kept] | None = None
         self._epoch: Callable[[], None] | None = None
+        self._parameters: Sequence[nn.Parameter] = ()
+        self._large: list[nn.Parameter] = []
+        self._small: list[nn.Parameter] = []
+        self.steady, self.skipped = False, 0
 
     def begin_epoch(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Where batches are not looked at one by one, remember what there is, in the memory of the host."""
@@ -60,19 +71,37 @@ class Watch:
         for kept in self._buffers:
             kept.keep()
 
-    def passes(self, loss: Tensor, parameters: Iterable[nn.Parameter]) -> bool:
+    def is_number(self, loss: Tensor) -> bool:
+        """Whether a loss is one, as far as that is known at once."""
+        return not self.reads or math.isfinite(loss.item())
+
+    def passes(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> bool:
         """Whether a loss and the gradients of parameters are numbers, as far as that is known at once.
 
-        One kernel looks at all: that of PyTorch which divides gradients, here by 1.
+        One kernel looks at all: that of PyTorch which divides gradients, here by 1. On the CPU it looks at the
+        sums of large ones, which are no numbers if one of their values is none.
         """
-        looked = [each.grad for each in parameters if each.grad is not None]
+        if parameters is not self._parameters:
+            self._parameters, sums = parameters, self._unit.device.type == "cpu"
+            self._large = [
+                each for each in parameters if sums and each.numel() >= LARGE and each.dtype in WIDE
+            ]
+            summed = set(map(id, self._large))
+            self._small = [each for each in parameters if id(each) not in summed]
+        looked = [each.grad for each in self._small if each.grad is not None]
+        looked += [each.grad.sum() for each in self._large if each.grad is not None]
         looked.append(loss.detach())
         try:
             torch._amp_foreach_non_finite_check_and_unscale_(looked, self._flag, self._unit)
         except (RuntimeError, NotImplementedError):  # complex, sparse or spread out in memory
             for each in looked:
                 self._flag += ~values(each).isfinite().all()
-        return not (self.reads and self._flag.item())
+        if not (self.reads and self._flag.item()):
+            return True
+        if not self._large or not loss.isfinite() or any(map(_is_wrong, parameters)):
+            return False
+        self._flag.zero_()  # only a sum was too large
+        return True
 
     def found(self) -> bool:
         """Whether there was a loss or a gradient that is no number. This reads the device."""
@@ -125,5 +154,8 @@ def values(gradient: Tensor) -> Tensor:
 def culprit(module: nn.Module, parameters: Sequence[nn.Parameter]) -> str:
     """The first parameter whose gradient is no number."""
     names = {id(each): name for name, each in module.named_parameters()}
-    wrong = (each for each in parameters if each.grad is not None and not values(each.grad).isfinite().all())
-    return next((repr(names.get(id(each), "?")) for each in wrong), "a parameter")
+    return next((repr(names.get(id(each), "?")) for each in parameters if _is_wrong(each)), "a parameter")
+
+
+def _is_wrong(parameter: nn.Parameter) -> bool:
+    return parameter.grad is not None and not bool(values(parameter.grad).isfinite().all())

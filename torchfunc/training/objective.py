@@ -124,25 +124,6 @@ class Objective:
                     named[_free(name, named)] = measure
         return named
 
-    def loss(
-        self,
-        outputs: Sequence[Tensor],
-        batch: Batch,
-        extra: Sequence[Tensor] = (),
-        masks: Mapping[int, Tensor] = NO_MASKS,
-    ) -> Tensor | None:
-        """The loss of a batch, taken into account: the weighted sum over the outputs, and what the module adds.
-
-        None if there is neither. `masks` are those of outputs by their places.
-
-        Raises:
-            DataError: an output with a loss has no target.
-        """
-        total = self.sum(outputs, batch, extra, masks)
-        if total is not None:
-            self.total.add(total, batch.size)
-        return total
-
     def sum(
         self,
         outputs: Sequence[Tensor],
@@ -150,7 +131,13 @@ class Objective:
         extra: Sequence[Tensor] = (),
         masks: Mapping[int, Tensor] = NO_MASKS,
     ) -> Tensor | None:
-        """The loss of a batch, which its figure does not hear of yet."""
+        """The loss of a batch: the weighted sum over the outputs, and what the module adds; None if there is neither.
+
+        Its figure does not hear of it yet. `masks` are those of outputs by their places.
+
+        Raises:
+            DataError: an output with a loss has no target.
+        """
         parts = [head.value(outputs[head.index], batch, masks.get(head.index)) for head in self.losing]
         parts += extra
         if not parts:
@@ -159,6 +146,14 @@ class Objective:
         for part in parts[1:]:
             total = total + part
         return total
+
+    def count(self, loss: Tensor, size: int) -> None:
+        """Take the loss of a batch into account, and what `sum` found for each output."""
+        self.total.add(loss, size)
+        for head in self.losing:
+            if head.latest is not None:
+                head.running.add(head.latest, size)
+                head.latest = None
 
     @torch.no_grad()
     def measure(
@@ -275,6 +270,7 @@ class Head:
         self.shape = port.shape
         self.running = RunningMean()
         self.keeps_running = False
+        self.latest: Tensor | None = None  # of its losses, which is not counted yet
         self.logits: Logits | None = None
 
     @property
@@ -355,7 +351,7 @@ class Head:
         if value.ndim:
             value = value.mean()
         if self.keeps_running:
-            self.running.add(value, batch.size)
+            self.latest = value.detach()
         return value if self.weight == 1 else value * self.weight
 
     def measure(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> None:

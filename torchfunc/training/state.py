@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from torchfunc import optimizers
-from torchfunc.errors import CompileError, explain
-from torchfunc.tree import map_leaves
+from torchfunc.errors import CompileError, ConfigError, DataError, TorchfuncError, explain
+from torchfunc.fields import item, listed, number, record, refused, whole
+from torchfunc.optimizers.memory import check_memory, fitting, load_optimizer_state, optimizer_state, short
+from torchfunc.tree import leaves, map_leaves
 
 
 class Optimization:
@@ -55,10 +58,12 @@ class Optimization:
         if self.built is not None and list(map(id, trainable)) == list(map(id, self._trainable)):
             return
         state = self._saved if self.built is None else self.state()
-        before, self.built = self.built, self._built_for(trainable)
-        self._trainable, self._saved = trainable, None
-        if state is not None and before is not self.built:
-            load_optimizer_state(self.built, self.module, state)
+        made = self._built_for(trainable)
+        if state is not None and made is not self.built:
+            state = fitting(state, made, self.module)
+            check_memory(state, "the state of the optimizer", made, self.module)
+            load_optimizer_state(made, self.module, state)
+        self.built, self._trainable, self._saved = made, trainable, None
         held = held_by(self.built)
         ours = {id(each) for each in trainable}
         if ours.isdisjoint(map(id, held)):
@@ -84,7 +89,12 @@ class Optimization:
         """
         by_hand = self._by_hand()
         if by_hand is None:
-            made: torch.optim.Optimizer = self.optimizer.build(trainable)
+            try:
+                made: torch.optim.Optimizer = self.optimizer.build(trainable)
+            except (TypeError, ValueError, RuntimeError) as error:
+                if isinstance(error, TorchfuncError):
+                    raise
+                raise CompileError(f"optimizer: {short(error)}") from error
             self.optimizer.built_by_hand = False
             return made
         names = {id(each): name for name, each in self.module.named_parameters()}
@@ -123,6 +133,16 @@ class Optimization:
         whole = all(id(each) in held for each in self._trainable or self.module.parameters())
         return {**optimizer_state(made, self.module), "whole": whole}
 
+    def check(self, state: Any, place: str) -> None:
+        """Refuse a state that `state` did not give for such an optimizer and such parameters.
+
+        Raises:
+            ConfigError: what is no state of an optimizer, or not of this one.
+            WeightMismatchError: tensors that do not fit the parameters.
+        """
+        if state is not None:
+            check_memory(state, place, self.built or self._by_hand() or self.optimizer, self.module)
+
     def load(self, state: Mapping[str, Any] | None) -> None:
         """Take what `state` gave, now or when the parameters are known."""
         if self.built is None or state is None:
@@ -139,25 +159,6 @@ class Optimization:
 def held_by(optimizer: Optimizer | None) -> list[Any]:
     """The parameters of an optimizer, of all its groups."""
     return [] if optimizer is None else [each for group in optimizer.param_groups for each in group["params"]]
-
-
-def optimizer_state(optimizer: Optimizer, module: nn.Module) -> dict[str, Any]:
-    """What an optimizer remembers of each parameter, and its settings.
-
-    Returns:
-        `slots`: for each parameter's name the tensors and numbers kept for it; `groups`: for each
-        group of parameters its names and its settings such as `lr`.
-    """
-    names = {id(parameter): name for name, parameter in module.named_parameters()}
-    saved = optimizer.state_dict()
-    ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    order = {index: names.get(id(parameter), str(index)) for index, parameter in enumerate(ordered)}
-    slots = {order[index]: dict(slot) for index, slot in saved["state"].items() if index in order}
-    groups = [
-        {"params": [order[index] for index in group["params"]], **_settings(group)}
-        for group in saved["param_groups"]
-    ]
-    return {"slots": slots, "groups": groups}
 
 
 def copied_state(module: nn.Module, optimizer: Optimizer) -> Callable[[], None]:
@@ -183,98 +184,6 @@ def copied_state(module: nn.Module, optimizer: Optimizer) -> Callable[[], None]:
     return put_back
 
 
-def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a group that are plain data."""
-    items = {key: _plain(value) for key, value in group.items() if key != "params"}
-    return {key: value for key, value in items.items() if _is_plain(value)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.ndim == 0:
-        return value.item()
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _is_plain(value: Any) -> bool:
-    return (
-        value is None
-        or isinstance(value, (bool, int, float, str))
-        or (isinstance(value, list) and all(map(_is_plain, value)))
-    )
-
-
-def load_optimizer_state(optimizer: Optimizer, module: nn.Module, state: Mapping[str, Any]) -> None:
-    """Give an optimizer what `optimizer_state` told of one; parameters that it does not name begin anew."""
-    names = {id(parameter): name for name, parameter in module.named_parameters()}
-    _regroup(optimizer, names, state["groups"], whole=state.get("whole", True))
-    target = optimizer.state_dict()
-    ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    slots = {}
-    for index, parameter in enumerate(ordered):
-        slot = state["slots"].get(names.get(id(parameter), str(index)))
-        if slot is not None:
-            slots[index] = {key: _copied(value, parameter) for key, value in slot.items()}
-    groups = [
-        {**group, **_restored(group, saved)}
-        for group, saved in zip(
-            target["param_groups"], _padded(state["groups"], len(target["param_groups"])), strict=True
-        )
-    ]
-    optimizer.load_state_dict({**target, "state": slots, "param_groups": groups})
-
-
-def _regroup(
-    optimizer: Optimizer, names: Mapping[int, str], saved: Sequence[Mapping[str, Any]], *, whole: bool
-) -> None:
-    """Divide the parameters of an optimizer that was made anew, in one group, as they were divided before.
-
-    Args:
-        optimizer: made anew.
-        names: those of the parameters.
-        saved: the groups of before.
-        whole: whether they held all that was trainable; else what they do not name stays out.
-    """
-    if len(optimizer.param_groups) != 1 or (len(saved) < 2 and whole):
-        return
-    (only,) = optimizer.param_groups
-    place = {name: index for index, group in enumerate(saved) for name in group["params"]}
-    divided: list[list[Tensor]] = [[] for _ in saved]
-    for parameter in only["params"]:
-        found = place.get(names.get(id(parameter), ""), 0 if whole else None)
-        if found is not None:
-            divided[found].append(parameter)
-    optimizer.param_groups[:] = [{**only, "params": parameters} for parameters in divided]
-
-
-def _copied(value: Any, parameter: Tensor) -> Any:
-    """A tensor of its own, so that two optimizers never share one."""
-    if not isinstance(value, Tensor):
-        return value
-    return value.detach().to(parameter.device if value.ndim else value.device, copy=True)
-
-
-def _restored(group: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The saved settings in the types of the group's own."""
-    return {
-        key: _typed(value, group.get(key))
-        for key, value in saved.items()
-        # a torch.optim.lr_scheduler that goes on asks for the last
-        if key not in ("params", "param_names") and (key in group or key == "initial_lr")
-    }
-
-
-def _typed(value: Any, own: Any) -> Any:
-    if isinstance(own, Tensor):
-        return torch.as_tensor(value, dtype=own.dtype, device=own.device)
-    return tuple(value) if isinstance(own, tuple) and isinstance(value, list) else value
-
-
-def _padded(groups: Iterable[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
-    """One saved group for each; where there are more groups than were saved they take the last one's."""
-    known = list(groups)
-    return (known + [known[-1] if known else {}] * count)[:count]
-
-
 class Epoch(int):
     """The number of an epoch, which knows how many of its batches are done."""
 
@@ -284,6 +193,108 @@ class Epoch(int):
         epoch = super().__new__(cls, number)
         epoch.done = done
         return epoch
+
+
+def check_state(state: Any, place: str, optimization: Optimization) -> None:
+    """Refuse what is no state of a training with this optimizer, before anything of it is used.
+
+    Raises:
+        ConfigError: with the place of what it does not hold, or holds in another form.
+        WeightMismatchError: tensors that do not fit the parameters.
+    """
+    # older files know no position in an epoch
+    record(state, place, ("epoch", "step", "seed", "random_state", "optimizer"), ("within",))
+    for name in ("epoch", "step"):
+        whole(state[name], f"{place}.{name}")
+    if state["seed"] is not None:
+        whole(state["seed"], f"{place}.seed", below=2**63)
+    _check_random_state(state["random_state"], f"{place}.random_state")
+    optimization.check(state["optimizer"], f"{place}.optimizer")
+    if state.get("within") is None:
+        return
+    within, place = state["within"], f"{place}.within"
+    record(within, place, ("done", "steps", "begun", "sums"))
+    done = whole(within["done"], f"{place}.done")
+    if within["steps"] is not None:
+        whole(within["steps"], f"{place}.steps", least=done)
+    for index, each in enumerate(listed(within["begun"], f"{place}.begun", 1, "random states")):
+        _check_generator(each, f"{place}.begun[{index}]")
+    if within["sums"] is not None:
+        _check_sums(within["sums"], f"{place}.sums")
+
+
+def _check_random_state(state: Any, place: str) -> None:
+    record(state, place, ("cpu",), ("cuda",))
+    _check_generator(state["cpu"], f"{place}.cpu")
+    if "cuda" in state:
+        _check_bytes(state["cuda"], f"{place}.cuda", 16)
+        offset = int.from_bytes(bytes(state["cuda"].tolist()[8:]), "little")
+        if offset % 4 or offset >= 2**63:
+            raise refused(f"{place}.cuda", offset, "an offset that is a multiple of 4")
+
+
+_WORDS = 624
+
+
+def _check_generator(state: Any, place: str) -> None:
+    """Refuse what is no state of PyTorch's generator on the CPU.
+
+    PyTorch looks at `left` and `next` one by one, and reads behind its words where they do not go together.
+    """
+    generator = torch.Generator()
+    _check_bytes(state, place, generator.get_state().numel())
+    fields = bytes(state.cpu().contiguous().numpy())[:24]
+    left, seeded, following = (
+        int.from_bytes(fields[a:b], "little") for a, b in ((8, 12), (12, 16), (16, 24))
+    )
+    if seeded != 1 or not 1 <= left <= _WORDS or not 0 <= following <= _WORDS + 1 - left:
+        got = f"{left} words left from word {following}"
+        expected = f"a place among the {_WORDS} words of PyTorch's generator"
+        raise ConfigError(explain(place, got=got, expected=expected))
+    try:
+        generator.set_state(state.cpu().contiguous())
+    except RuntimeError as error:
+        raise ConfigError(f"{place}: {short(error)}") from error
+
+
+def _check_bytes(value: Any, place: str, count: int) -> None:
+    if not (isinstance(value, Tensor) and value.dtype is torch.uint8 and tuple(value.shape) == (count,)):
+        raise refused(place, value, f"a tensor of shape ({count},) uint8")
+
+
+def _check_sums(sums: Any, place: str) -> None:
+    record(sums, place, ("loss", "outputs", "metrics"))
+    _check_mean(sums["loss"], f"{place}.loss")
+    for index, each in enumerate(listed(sums["outputs"], f"{place}.outputs", 10_000, "means")):
+        _check_mean(each, f"{place}.outputs[{index}]")
+    if not isinstance(sums["metrics"], Mapping):
+        raise refused(f"{place}.metrics", sums["metrics"], "an object with the sums of metrics")
+    for name, held in sums["metrics"].items():
+        where = item(f"{place}.metrics", name)
+        if not isinstance(held, Mapping):
+            raise refused(where, held, "an object with the sums of a metric")
+        for key, value in held.items():
+            _check_sum(value, item(where, key))
+
+
+def _check_mean(value: Any, place: str) -> None:
+    """The total of a `RunningMean` and how many samples are in it."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise refused(place, value, "a total and a count")
+    if isinstance(value[0], Tensor) and value[0].ndim:
+        raise refused(f"{place}[0]", value[0], "one number")
+    _check_sum(value[0], f"{place}[0]")
+    whole(value[1], f"{place}[1]")
+
+
+def _check_sum(value: Any, place: str) -> None:
+    if not isinstance(value, Tensor):
+        number(value, place, -sys.float_info.max, sys.float_info.max)
+    elif value.dtype not in _OF_SUMS:
+        raise refused(place, value, "numbers")
+
+
+_OF_SUMS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32)
 
 
 def sums_of(objective: Any) -> dict[str, Any] | None:
@@ -319,7 +330,22 @@ def restore_sums(objective: Any, sums: Mapping[str, Any], device: torch.device) 
     for head, state in zip(objective.heads, placed["outputs"], strict=True):
         head.running.load(state)
     for name, measure in objective.measures.items():
+        if not placed["metrics"][name]:
+            continue
         measure.metric.state = placed["metrics"][name]
+        try:
+            fits = all(isinstance(each, (int, float, Tensor)) for each in leaves(measure.metric.result()))
+        except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError):
+            fits = False
+        if not fits:
+            measure.metric.reset_state()
+            raise DataError(
+                explain(
+                    f"The sums of the metric {name!r}, where the training goes on",
+                    got="others than it sums up",
+                    fix="begin the epoch anew: fit(initial_epoch=int(trainer.epoch))",
+                )
+            )
 
 
 # The seed that PyTorch drew for this process, and those that came back with a state: nobody chose them anew.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from torchfunc.errors import CompileError, DataError, TorchfuncError, explain
+from torchfunc.graph import blame
 from torchfunc.training.batches import Batch, Data
 from torchfunc.training.convert import is_array
 from torchfunc.training.figures import read
@@ -67,6 +69,7 @@ class Step:
         self.extras = Extras(module)
         self.masked: Sequence[int] = ()
         self.masks: Mapping[int, Tensor] = NO_MASKS
+        self._said: Mapping[str, Any] | None = None  # the last logs of who computes them himself
         self._named_by_targets = False
         self.watch = Watch(module, self.device)
         self.begun: list[Tensor] = []
@@ -90,36 +93,63 @@ class Step:
         """
         watch, parameters = self.watch, self.optimization.parameters
         watch.begin_step()
-        loss, logs = self._passed(batch, learning=True)
+        loss, returned = self._passed(batch, learning=True)
+        counts = watch.is_number(loss)
+        logs = self._counted(loss, returned, batch) if counts or self.quiet else self._before()
+        del returned  # outputs may be large, and backward needs room
         for parameter in parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        if not watch.passes(loss, parameters):
-            self._no_number(self._culprit(loss.item()))
+        if not (watch.passes(loss, parameters) and counts):
+            self._pass_over(loss.item())
             return logs
+        watch.steady = True
         self.optimization.built.step()  # type: ignore[union-attr]
         if self.extras.constraints:
             self.extras.constrain()
         return logs
 
-    def _no_number(self, got: str, back: str = "before this batch") -> None:
-        """Take back what the forward of a batch did whose loss or gradient is no number, and say so.
+    def _pass_over(self, loss: float) -> None:
+        """Take a batch back whose loss or gradient is no number; a lone one is passed over with a warning.
 
         Raises:
-            DataError: unless a callback is there to end the training.
+            DataError: no batch that was learned from came just before, or other processes learn from this one.
         """
-        self.watch.back()
-        if self.quiet:
+        watch, ends = self.watch, self.quiet and not math.isfinite(loss)
+        shared = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if not ends and (not watch.steady or self.steps == 1 or shared):
+            raise self._no_number(self._culprit(loss))
+        watch.back()
+        watch.steady = False
+        if ends:
             return
-        raise DataError(
-            explain(
-                "The batch" if self.watch.alone else f"Epoch {self.epoch + 1}, batch {self.done + 1}",
-                got=got,
-                expected="finite numbers",
-                why=f"nothing was learned from it: weights and optimizer are as {back}",
-                fix="look for NaN in the data of this batch, take a smaller learning rate or clipnorm=1.0 in the "
-                "optimizer, or have callbacks=[TerminateOnNaN()] end the training quietly",
-            )
+        self.count -= 1  # which the loop counts
+        watch.skipped += 1
+        if watch.skipped == 1:
+            why = "it was skipped: nothing was learned from it. A second in a row is an error"
+            warnings.warn(self._words(self._culprit(loss), why), stacklevel=blame.level())
+
+    def _before(self) -> Mapping[str, Any] | None:
+        """The logs that a batch leaves as they are; nothing is known where it is the first of its epoch."""
+        if self._said is None and not self.objective.total.count:
+            return dict.fromkeys(self.objective.names, math.nan)
+        return self._said
+
+    def _no_number(self, got: str, back: str = "before this batch") -> DataError:
+        """Take back what was done with what is no number: the error that says so."""
+        self.watch.back()
+        return DataError(
+            self._words(got, f"nothing was learned from it: weights and optimizer are as {back}")
+        )
+
+    def _words(self, got: str, why: str) -> str:
+        return explain(
+            "The batch" if self.watch.alone else f"Epoch {self.epoch + 1}, batch {self.done + 1}",
+            got=got,
+            expected="finite numbers",
+            why=why,
+            fix="look for NaN in the data of this batch, take a smaller learning rate or clipnorm=1.0 in the "
+            "optimizer, or have callbacks=[TerminateOnNaN()] end the training quietly",
         )
 
     def _culprit(self, loss: float) -> str:
@@ -130,7 +160,7 @@ class Step:
         if hasattr(self.own, "compute_loss"):
             return f"the loss {loss} of compute_loss"
         losing = self.objective.losing
-        wrong = [each for each in losing if len(losing) > 1 and not each.running.last.isfinite()]
+        wrong = [each for each in losing if each.latest is not None and not each.latest.isfinite()]
         if not wrong and len(losing) == 1 and not self.extras.has_losses:
             wrong = losing
         names = ", ".join(repr(each.name) for each in wrong)
@@ -140,11 +170,14 @@ class Step:
     def _look(self) -> None:
         """Where batches are not looked at one by one: whether one since the begin of the epoch was no number."""
         if not self.watch.reads and self.watch.found():
-            self._no_number("a loss or a gradient in this batch or one before", "at the begin of the epoch")
+            raise self._no_number(
+                "a loss or a gradient in this batch or one before", "at the begin of the epoch"
+            )
 
     def measure(self, batch: Batch) -> Mapping[str, Any] | None:
         """Measure one batch; returns what `train` does."""
-        return self._passed(batch, learning=False)[1]
+        loss, returned = self._passed(batch, learning=False)
+        return self._counted(loss, returned, batch)
 
     def predict(self, batch: Batch) -> Any:
         """What the module returns for one batch."""
@@ -155,37 +188,36 @@ class Step:
         self.extras.begin()
         return batch.form.call(self.module, batch.inputs)
 
-    def _passed(self, batch: Batch, *, learning: bool) -> tuple[Tensor, Mapping[str, Any] | None]:
-        """Run the module on a batch: its loss, and logs where somebody else computes the metrics."""
+    def _passed(self, batch: Batch, *, learning: bool) -> tuple[Tensor, Any]:
+        """Run the module on a batch: its loss, and what the module returned."""
         objective = self.objective
         if not objective.settled:
             self.settle(batch)
         returned = self._with_masks(batch) if self.masked else self.outputs_of(batch)
         if self._named_by_targets:
             self._name_by(returned)
+        loss: Any
         if hasattr(self.own, "compute_loss") or hasattr(self.own, "compute_metrics"):
-            return self._told(batch, returned, learning=learning)
-        outputs = self._flat(returned)
-        loss: Any = objective.loss(outputs, batch, self.extras.losses(), self.masks)
+            compute = getattr(self.own, "compute_loss", self.compute_loss)
+            told = {"training": learning} if _takes(compute, "training") else {}
+            loss = compute(**self._in_words_of_keras(batch, returned), **told)
+        else:
+            returned = self._flat(returned)
+            loss = objective.sum(returned, batch, self.extras.losses(), self.masks)
         _check_learnable(loss, learning)
-        if objective.measures:
-            objective.measure(outputs, batch, self.masks)
-        return loss, None
+        return loss, returned
 
-    def _told(self, batch: Batch, returned: Any, *, learning: bool) -> tuple[Tensor, Any]:
-        """The loss and the logs of who computes one of them, or both, in the words of Keras."""
-        given = self._in_words_of_keras(batch, returned)
-        compute = getattr(self.own, "compute_loss", self.compute_loss)
-        told = {"training": learning} if _takes(compute, "training") else {}
-        loss: Any = compute(**given, **told)
-        _check_learnable(loss, learning)
+    def _counted(self, loss: Tensor | None, returned: Any, batch: Batch) -> Mapping[str, Any] | None:
+        """Take a batch into the figures: the logs, where somebody else computes the metrics."""
+        objective, own = self.objective, self.own
         if loss is not None:
-            self.objective.total.add(loss, batch.size)
-        if hasattr(self.own, "compute_metrics"):
-            return loss, self.own.compute_metrics(**given)
-        if self.objective.measures:
-            self.objective.measure(self._flat(returned), batch, self.masks)
-        return loss, None
+            objective.count(loss, batch.size)
+        if hasattr(own, "compute_metrics"):
+            self._said = own.compute_metrics(**self._in_words_of_keras(batch, returned))
+            return self._said
+        if objective.measures:
+            objective.measure(self._flat(returned), batch, self.masks)
+        return None
 
     def _with_masks(self, batch: Batch) -> Any:
         """What the module returns; the masks of its outputs are kept by their places."""
@@ -256,6 +288,7 @@ class Step:
     def reset(self) -> None:
         """Forget all batches; where the user's own steps measure, so do the metrics that the module holds."""
         self.objective.reset()
+        self._said = None
         if any(hasattr(self.own, name) for name in ("train", "measure", "compute_loss", "compute_metrics")):
             for each in self.module.modules():
                 for metric in (each, *vars(each).values()):

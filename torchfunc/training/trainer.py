@@ -14,6 +14,7 @@ from torchfunc import losses, metrics, optimizers
 from torchfunc.callbacks import CallbackList, History, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.errors import CompileError, explain
+from torchfunc.graph import blame
 from torchfunc.training.batches import Arrays, Data, Stream, drawn_seed
 from torchfunc.training.checks import validation_epochs, whole_number
 from torchfunc.training.convert import Collected
@@ -23,7 +24,14 @@ from torchfunc.training.loop import Plan, measure, over_batches, over_epochs
 from torchfunc.training.objective import Objective
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display, display_of
-from torchfunc.training.state import Epoch, is_seeded, random_state, restore_random_state, sums_of
+from torchfunc.training.state import (
+    Epoch,
+    check_state,
+    is_seeded,
+    random_state,
+    restore_random_state,
+    sums_of,
+)
 from torchfunc.training.step import Step, is_unbuilt
 from torchfunc.tree import map_leaves
 from torchfunc.turns import in_turn
@@ -136,6 +144,12 @@ class Trainer:
             validation_batch_size: `batch_size` by default.
             validation_freq: validate every so many epochs, or after these (counted from 1).
 
+        A batch whose loss or gradient is NaN or infinite is not learned from: weights, statistics and optimizer
+        are afterwards as before it. A lone one is skipped with a warning, and a loss that is no number is left out of
+        the figures of the epoch; one at the begin of a training, a second in a row, the only one of an epoch, and
+        any where several processes train together, is an error. Where reading the device has to wait, as on CUDA,
+        any is an error at the end of the epoch. `TerminateOnNaN` ends the training quietly.
+
         Returns:
             A History, whose `history` holds a list of values for each name in the logs.
 
@@ -175,7 +189,8 @@ class Trainer:
         }
         events = self._events(callbacks, params, history)
         step = self.step
-        step.watch = Watch(self.module, step.device)
+        watch = step.watch = Watch(self.module, step.device)
+        watch.steady = goes_on and step.count > 0
         step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
         try:
             with self._session(display):
@@ -185,6 +200,9 @@ class Trainer:
             raise
         finally:
             step.quiet = False
+            if watch.skipped > 1:
+                told = f"fit skipped {watch.skipped} batches whose loss or gradient was no number."
+                warnings.warn(told, stacklevel=blame.level())
         return history
 
     @in_turn
@@ -422,12 +440,21 @@ class Trainer:
             **({"within": within} if self.step.done else {}),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], *, place: str = "state") -> None:
         """Take what `state_dict` gave; `fit(initial_epoch=trainer.epoch)` then goes on to the bit.
 
         PyTorch's random state is restored by that call of `fit`, and not before. Where nobody has seeded
         PyTorch, the next `fit` restores it whatever its `initial_epoch`; a seed of yours is honoured.
+
+        Args:
+            state: what `state_dict` gave.
+            place: what errors call it.
+
+        Raises:
+            ConfigError: something that `state_dict` does not give for such an optimizer; nothing is changed.
+            WeightMismatchError: tensors that do not fit the parameters; nothing is changed.
         """
+        check_state(state, place, self.step.optimization)
         self.step.epoch, self.step.count = state["epoch"], state["step"]
         self._seed, self._random_state = state["seed"], state["random_state"]
         within = state.get("within") or {}  # older files know no position in an epoch

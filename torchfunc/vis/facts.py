@@ -224,7 +224,7 @@ def _type_of(call: Call, module: nn.Module | None) -> str:
 
 
 def _function_name(function: Any) -> str:
-    name = functions.name_of(function) or ""
+    name = functions.spelling_of(function) or ""
     if name.startswith("operator."):
         short = name.removeprefix("operator.")
         return f"operator {functions.OPERATORS.get(short) or functions.UNARY.get(short) or '[]'}"

@@ -16,12 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchfunc.errors import LimitError
+from torchfunc.graph.probing import bounds
 from torchfunc.graph.probing.building import prepare
 from torchfunc.graph.probing.meta import OnMeta
 from torchfunc.graph.probing.results import merged
-from torchfunc.graph.probing.unchanged import Unchanged
+from torchfunc.graph.probing.unchanged import Unchanged, is_foreign
 from torchfunc.graph.probing.values import returned_on_cpu
-from torchfunc.graph.spec import Number, Spec
+from torchfunc.graph.spec import WORLDS, Number, Spec
+from torchfunc.graph.targets import name_of
 from torchfunc.tree import leaves, map_leaves
 
 
@@ -36,26 +39,76 @@ def infer(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
 
     Raises:
         OtherFormError: it returns something of another form for another batch size.
+        ValuesNeededError: it would have to be made on numbers, where that may not be.
         Exception: whatever the call itself raises.
     """
+    if bounds.current() is None:
+        return _inferred(target, args, kwargs)
+    if is_foreign(type(target) if isinstance(target, nn.Module) else target):
+        with bounds.unbounded():
+            return _inferred(target, args, kwargs)
+    bounds.check_numbers(target, args)
+    try:
+        with bounds.importing_nothing():
+            specs = _inferred_in_any_mode(target, args, kwargs)
+    except ImportError as error:
+        raise bounds.ValuesNeededError(
+            f"PyTorch finds what {name_of(target)} returns by code of its own that is not imported because a config "
+            "asks for it. Fix: load the model from a file of model.save(path), which keeps the shapes."
+        ) from error
+    bounds.check_results([each.worlds for each in leaves(specs) if isinstance(each, Number)])
+    return specs
+
+
+def _inferred_in_any_mode(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What the call returns, in inference mode where training looks at numbers, as a batch norm that counts batches."""
+    try:
+        return _inferred(target, args, kwargs)
+    except bounds.ValuesNeededError:
+        trained = (
+            [each for each in target.modules() if each.training] if isinstance(target, nn.Module) else []
+        )
+        if not trained:
+            raise
+    for each in trained:
+        each.training = False
+    try:
+        return _inferred(target, args, kwargs)
+    finally:
+        for each in trained:
+            each.training = True
+
+
+def _inferred(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     symbols = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, (Spec, Number))]
     count = min([len(symbol.worlds) for symbol in symbols if len(symbol.worlds) > 1], default=1)
-    live = Number in map(type, symbols)
+    live, by_values = Number in map(type, symbols), False
     try:
         results = _on_meta(target, args, kwargs, count)
+    except (LimitError, ImportError):
+        raise
     except Exception as error:
         if not _wants_values(error):
             raise
-        results, live = returned_on_cpu(target, args, kwargs, count), True
+        if bounds.current() is not None:
+            raise bounds.ValuesNeededError(
+                f"What {name_of(target)} returns shows on numbers only, on which nothing is computed because a "
+                "config asks for it. Fix: load the model from a file of model.save(path), which keeps the shapes."
+            ) from error
+        results, live, by_values = returned_on_cpu(target, args, kwargs, count), True, True
         if not isinstance(target, nn.Module) and not _are_tensors(results[:2]):
             raise  # a number made of values, and no module that could make it at every call
-    return merged(results, live)
+    return merged(results, live, by_values)
 
 
 def _on_meta(target: Any, args: Any, kwargs: Any, count: int) -> list[Any]:
     """What the call returns in each of `count` worlds, where tensors have no data."""
     with Unchanged(target) as unchanged:
-        results = [_try(target, args, kwargs, world, unchanged) for world in range(min(count, 2))]
+        results = [_try(target, args, kwargs, 0, unchanged)]
+        if unchanged.counts_values:
+            count = len(WORLDS)
+        if count > 1:
+            results.append(_try(target, args, kwargs, 1, unchanged))
         if count > 2:
             results += _last_world(target, args, kwargs, unchanged)
     return results
@@ -79,9 +132,10 @@ def _try(target: Any, args: Any, kwargs: Any, world: int, unchanged: Unchanged) 
     """What the call returns in one world, where tensors have no data; nothing is left behind."""
     args, kwargs = _in_world(args, world), kwargs and _in_world(kwargs, world)
     prepare(unchanged.modules.values())
-    with torch.no_grad(), OnMeta():
+    with torch.no_grad(), OnMeta(WORLDS[world]) as mode:
         result = target(*args, **kwargs)
     unchanged.restore()
+    unchanged.counts_values = unchanged.counts_values or mode.counts_values
     return result
 
 
@@ -110,4 +164,6 @@ def _last_world(target: Any, args: Any, kwargs: Any, unchanged: Unchanged) -> li
 def _wants_values(error: Exception) -> bool:
     """Whether a call failed only because it wanted to look at numbers."""
     text = str(error).lower()
+    if 'required "forward" function' in text:
+        return False
     return "meta" in text or "data-dependent" in text or isinstance(error, NotImplementedError)

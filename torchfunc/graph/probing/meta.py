@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from torchfunc.graph.probing import shortcuts
+from torchfunc.graph.probing import bounds, shortcuts
+from torchfunc.graph.spec import WORLDS
 from torchfunc.tree import leaves, map_leaves
 
 _paused: ContextVar[bool] = ContextVar("meta_paused", default=False)
@@ -47,10 +48,19 @@ class OnMeta(TorchFunctionMode):
 
     A stand-in for a real tensor is made once, so that what is written to a buffer is read back. Under
     it modules run as they are, layers that are still unbuilt among them, and no real tensor changes.
+
+    Args:
+        world: what stands for an unknown dimension; a number of results that hangs on values is so large.
+
+    Attributes:
+        counts_values: whether there was such a number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, world: int = WORLDS[0]) -> None:
         super().__init__()
+        self._world = world
+        self.counts_values = False
+        self._bounds = bounds.current()
         self._stand_ins: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __enter__(self) -> Any:
@@ -82,8 +92,11 @@ class OnMeta(TorchFunctionMode):
             kwargs = dict(zip(kwargs, self._moved(kwargs.values()), strict=True))
         if func in _ONE_DTYPE:
             _require_one_dtype(args)
+        if self._bounds is not None:
+            self._bounds.spend(func, args, kwargs)
         if func in _COUNTING and _counts_values(func, args, kwargs):
-            raise NotImplementedError("the size of the result is data-dependent")
+            self.counts_values = True
+            return _counted(func, args, kwargs, self._world)
         if func in shortcuts.SHORTCUTS:
             stated = shortcuts.shortcut(func, args, kwargs)
             if stated is not None:
@@ -140,6 +153,28 @@ def _counts_values(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     if func is Tensor.__getitem__:
         return any(isinstance(leaf, Tensor) and leaf.dtype is torch.bool for leaf in leaves(args[1:]))
     return func is not torch.where or len(args) + len(kwargs) == 1
+
+
+def _counted(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], count: int) -> Any:
+    """What a function returns that picks `count` items by their values.
+
+    Raises:
+        NotImplementedError: a way of picking that is not the plain one.
+    """
+    tensor = args[0] if args and isinstance(args[0], Tensor) else None
+    name = func.__name__
+    if tensor is not None and not kwargs:
+        if name in ("nonzero", "argwhere") and len(args) == 1:
+            return torch.empty((count, tensor.ndim), dtype=torch.int64, device="meta")
+        if name == "where":
+            return (torch.empty(count, dtype=torch.int64, device="meta"),) * tensor.ndim
+        mask = args[1]
+        fits = isinstance(mask, Tensor) and shortcuts.broadcast(tensor.shape, mask.shape) is not None
+        if name == "masked_select" and fits:
+            return torch.empty(count, dtype=tensor.dtype, device="meta")
+        if name == "__getitem__" and isinstance(mask, Tensor) and mask.shape == tensor.shape[: mask.ndim]:
+            return torch.empty((count, *tensor.shape[mask.ndim :]), dtype=tensor.dtype, device="meta")
+    raise NotImplementedError("the size of the result is data-dependent")
 
 
 def _recurrence(name: str, args: tuple[Any, ...]) -> Any:

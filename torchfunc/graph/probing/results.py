@@ -42,7 +42,7 @@ class _Other:
         )
 
 
-def merged(results: list[Any], live: bool) -> Any:
+def merged(results: list[Any], live: bool, by_values: bool = False) -> Any:
     """One structure of specs from what a call returned in each world; the last may have a form of its own."""
     forms = [form_of(result) for result in results]
     if len(results) > 2 and forms[2] != forms[0]:
@@ -55,9 +55,10 @@ def merged(results: list[Any], live: bool) -> Any:
     def spec(path: Any, *values: Any) -> Any:
         first = values[0]
         if isinstance(first, Tensor):
-            return Spec(first.dtype, tuple([tuple(value.shape) for value in values]))
+            return Spec(first.dtype, tuple([tuple(value.shape) for value in values]), by_values)
         if isinstance(first, (int, float)) and not isinstance(first, bool):
-            return Number(values) if live or any(value != first for value in values) else first
+            moves = live or any(value != first for value in values)
+            return Number(values, by_values) if moves else first
         return first
 
     return map_with_path(spec, *results)

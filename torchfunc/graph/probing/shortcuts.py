@@ -28,10 +28,10 @@ def _is_floating(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype.is_floating_point
 
 
-def _like(tensor: Tensor) -> Tensor:
+def _like(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     if tensor.is_contiguous():
-        return _empty(tensor.shape, tensor)
-    return torch.empty_like(tensor, device="meta")
+        return torch.empty(tensor.shape, dtype=dtype or tensor.dtype, device="meta")
+    return torch.empty_like(tensor, dtype=dtype, device="meta")
 
 
 def _empty(shape: Sequence[int], tensor: Tensor) -> Tensor:
@@ -57,11 +57,11 @@ def _binary(left: Any, right: Any, **kwargs: Any) -> Any:
         return None
     if left.shape == right.shape:
         return _like(left)
-    shape = _broadcast(left.shape, right.shape)
+    shape = broadcast(left.shape, right.shape)
     return None if shape is None else _empty(shape, left)
 
 
-def _broadcast(left: tuple[int, ...], right: tuple[int, ...]) -> list[int] | None:
+def broadcast(left: tuple[int, ...], right: tuple[int, ...]) -> list[int] | None:
     """The shape of a binary operation, or None where there is none."""
     rank = max(len(left), len(right))
     shape = []
@@ -121,8 +121,92 @@ def _group_norm(value: Any, groups: int, weight: Any = None, bias: Any = None, *
 
 
 def _linear(value: Any, weight: Any, bias: Any = None) -> Any:
-    plain = isinstance(bias, Tensor) and bias.dtype is weight.dtype is value.dtype
-    return F.linear(value, weight) if plain and bias.shape == weight.shape[:1] else None
+    if not _is_floating(value) or weight.ndim != 2 or value.dtype is not weight.dtype:
+        return None
+    fits = value.ndim > 0 and value.shape[-1] == weight.shape[1] and _fits(value, weight.shape[0], bias)
+    return _empty((*value.shape[:-1], weight.shape[0]), value) if fits else None
+
+
+def _matmul(left: Any, right: Any) -> Any:
+    if not _is_floating(left) or not isinstance(right, Tensor) or left.dtype is not right.dtype:
+        return None
+    if min(left.ndim, right.ndim) < 2 or left.shape[-1] != right.shape[-2]:
+        return None
+    batch = broadcast(left.shape[:-2], right.shape[:-2])
+    return None if batch is None else _empty((*batch, left.shape[-2], right.shape[-1]), left)
+
+
+def _cat(tensors: Any, dim: Any = 0) -> Any:
+    first, *others = tensors
+    plain = isinstance(dim, int) and all(isinstance(each, Tensor) for each in tensors)
+    if not plain or not -first.ndim <= dim < first.ndim:
+        return None
+    dim %= first.ndim
+
+    def rest(tensor: Tensor) -> tuple[Any, ...]:
+        return (*tensor.shape[:dim], *tensor.shape[dim + 1 :], tensor.dtype)
+
+    if any(each.ndim != first.ndim or rest(each) != rest(first) for each in others):
+        return None
+    length = sum(each.shape[dim] for each in tensors)
+    return _empty((*first.shape[:dim], length, *first.shape[dim + 1 :]), first)
+
+
+def _any(value: Any, dim: Any = None, keepdim: Any = False) -> Any:
+    whole = type(dim) is int and isinstance(value, Tensor) and -value.ndim <= dim < value.ndim
+    if not whole or value.dtype is torch.uint8 or type(keepdim) is not bool:
+        return None
+    shape = list(value.shape)
+    shape[dim : dim + 1 or len(shape)] = [1] if keepdim else []
+    return torch.empty(shape, dtype=torch.bool, device="meta")
+
+
+def _elementwise(operands: str, kind: str) -> Shortcut:
+    """A function that goes item by item.
+
+    Args:
+        operands: "one" tensor, "two" tensors, or "mixed": two, of which one may be a number.
+        kind: its dtype: "arithmetic" is theirs joined, "floating" that as floats, "bool".
+    """
+
+    def shortcut(*args: Any) -> Any:
+        tensors = [each for each in args if isinstance(each, Tensor)]
+        numbers = [each for each in args if type(each) in (int, float)]
+        if len(args) != (1 if operands == "one" else 2) or len(tensors) + len(numbers) < len(args):
+            return None
+        if not tensors or (numbers and operands != "mixed"):
+            return None
+        dtype = torch.result_type(*args) if len(args) == 2 else tensors[0].dtype
+        if dtype.is_complex or (kind == "arithmetic" and dtype is torch.bool):
+            return None
+        if kind == "bool":
+            dtype = torch.bool
+        elif kind == "floating" and not dtype.is_floating_point:
+            dtype = torch.get_default_dtype()
+        if len(tensors) == 1 or tensors[0].shape == tensors[1].shape:
+            return _like(tensors[0], dtype)
+        shape = broadcast(tensors[0].shape, tensors[1].shape)
+        return None if shape is None else torch.empty(shape, dtype=dtype, device="meta")
+
+    return shortcut
+
+
+_ELEMENTWISE = {
+    ("one", "floating"): (
+        "acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh cosh digamma erfc erfinv "
+        "exp2 i0 lgamma log10 log2 sinc sinh tan deg2rad rad2deg"
+    ),
+    ("one", "arithmetic"): "ceil floor trunc fix",
+    ("one", "bool"): "logical_not isfinite isinf isnan",
+    ("two", "floating"): "arctan2 atan2",
+    ("two", "arithmetic"): "maximum minimum fmax fmin",
+    ("two", "bool"): "logical_and logical_or logical_xor",
+    ("mixed", "floating"): "divide __rtruediv__ __rdiv__",
+    ("mixed", "arithmetic"): "fmod remainder pow floor_divide __floordiv__ __mod__ __pow__",
+    ("mixed", "bool"): (
+        "eq ne lt le gt ge greater greater_equal less less_equal not_equal __eq__ __ne__ __lt__ __le__ __gt__ __ge__"
+    ),
+}
 
 
 def _embedding(indices: Any, *args: Any, **kwargs: Any) -> None:
@@ -158,6 +242,7 @@ def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, *args: A
 def _table() -> dict[Any, Shortcut]:
     """Each function of PyTorch that has a shortcut, under its every home."""
     named: dict[str, Shortcut] = {
+        **{name: _elementwise(*kind) for kind, names in _ELEMENTWISE.items() for name in names.split()},
         **dict.fromkeys(_POINTWISE, _pointwise),
         **dict.fromkeys(_WITH_NUMBERS, _with_numbers),
         **dict.fromkeys(_BINARY, _binary),
@@ -168,7 +253,7 @@ def _table() -> dict[Any, Shortcut]:
         getattr(home, name): shortcut
         for home in (torch, F, Tensor)
         for name, shortcut in named.items()
-        if hasattr(home, name)
+        if hasattr(home, name) and (home is Tensor or not name.startswith("__"))
     }
     return {
         **found,
@@ -177,6 +262,9 @@ def _table() -> dict[Any, Shortcut]:
         F.layer_norm: _layer_norm,
         F.group_norm: _group_norm,
         F.linear: _linear,
+        **dict.fromkeys((torch.matmul, Tensor.matmul, Tensor.__matmul__), _matmul),
+        **dict.fromkeys((torch.any, torch.all, Tensor.any, Tensor.all), _any),
+        **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), _cat),
         F.embedding: _embedding,
         F.scaled_dot_product_attention: _attention,
         **{getattr(F, f"adaptive_avg_pool{rank}d"): _adaptive_average(rank) for rank in (1, 2, 3)},

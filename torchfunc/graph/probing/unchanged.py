@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import random
+import sys
 import types
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
@@ -27,12 +28,15 @@ class RandomStates:
 
     def __init__(self, *, all_of_them: bool) -> None:
         self._torch = torch.get_rng_state()
-        self._others = (np.random.get_state(), random.getstate()) if all_of_them else None
+        # NumPy loads its generators when they are first asked for
+        numpys = np.random.get_state() if all_of_them and "numpy.random" in sys.modules else None
+        self._others = (numpys, random.getstate()) if all_of_them else None
 
     def restore(self) -> None:
         torch.set_rng_state(self._torch)
         if self._others is not None:
-            np.random.set_state(self._others[0])
+            if self._others[0] is not None:
+                np.random.set_state(self._others[0])
             random.setstate(self._others[1])
 
 
@@ -48,11 +52,12 @@ class Unchanged:
 
     Attributes:
         modules: the target and all inside it, and those that were made while it was tried, by their ids.
+        counts_values: whether a try met a function whose result has as many items as the values say.
     """
 
     def __init__(self, target: Any, *, with_values: bool = False) -> None:
         self.modules: dict[int, nn.Module] = {}
-        self.is_at_rest = False
+        self.is_at_rest = self.counts_values = False
         self._target = target
         self._with_values = with_values
         self._all_states = False
@@ -68,7 +73,7 @@ class Unchanged:
     def __enter__(self) -> Unchanged:
         self.remember(self._target.modules() if isinstance(self._target, nn.Module) else ())
         called = {type(each): each for each in self.modules.values()}.values() or (self._target,)
-        self._all_states = self._all_states or any(map(_is_foreign, called))
+        self._all_states = self._all_states or any(map(is_foreign, called))
         self._states = RandomStates(all_of_them=self._all_states)
         self._token = _current.set(self)
         return self
@@ -149,7 +154,7 @@ class Unchanged:
             if self._with_values:
                 self._keep(value)
             return []
-        self._all_states = self._all_states or (callable(value) and _is_foreign(value))
+        self._all_states = self._all_states or (callable(value) and is_foreign(value))
         found = [value] if isinstance(value, (*_KINDS, tuple)) else []
         if found or isinstance(value, types.SimpleNamespace) or hasattr(type(value), "__dataclass_fields__"):
             fields = getattr(value, "__dict__", None)
@@ -167,7 +172,7 @@ _CONTAINERS = frozenset({*_KINDS, tuple})
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
-def _is_foreign(called: Any) -> bool:
+def is_foreign(called: Any) -> bool:
     """Whether code from outside of PyTorch and torchfunc runs when something is called."""
     home = f"{getattr(called, '__module__', None) or 'torch'}."
     return not home.startswith(("torch.", "torchfunc.", "_operator."))
