@@ -25,7 +25,7 @@ from torch import Tensor
 from torchfunc.errors import ConfigError, LimitError, NotATorchfuncFileError, SavingError, shorten
 from torchfunc.saving.atomic import Pieces, made_folder, replace_files
 from torchfunc.saving.checksums import as_bytes, checksum
-from torchfunc.saving.header import DTYPES, MAX_RANK, Limits, is_name, parse_header, parse_json
+from torchfunc.saving.header import DTYPES, MAX_RANK, Limits, Room, is_name, parse_header, parse_json
 from torchfunc.saving.source import CHECKSUMS, DOCUMENT, FORMAT, VERSION, Source, Specs, named
 
 SUFFIX = ".safetensors"
@@ -274,15 +274,22 @@ def _to_bytes(document: dict[str, Any], tensors: dict[str, Tensor], limits: Limi
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
     raw = _compact(header).encode()
     raw += b" " * (-len(raw) % 8)  # The data begin aligned.
-    # Nothing is written that would be refused when it is read.
-    parse_header(raw, "This archive", limits)
+    _check_readable(raw, text, 8 + len(raw) + end, limits)
+    return [len(raw).to_bytes(8, "little"), raw, *(as_bytes(tensors[name]) for name in names)]
+
+
+def _check_readable(header: bytes, document: str, size: int, limits: Limits) -> None:
+    """Nothing is written that would be refused when it is read."""
+    room = Room.for_header(size, len(header), limits)
+    table, metadata = parse_header(header, "This archive", limits, room)
+    room = Room.for_the_rest(size, len(header), table, limits)
+    parse_json(metadata[CHECKSUMS].encode(), "The list of checksums", limits, room=room)
     try:
-        parse_json(text.encode(), "The config", limits)
+        parse_json(document.encode(), "The config", limits, room=room)
     except LimitError as error:
         raise LimitError(
             f"{error} Fix: a smaller model, or keep the weights alone with save_weights."
         ) from None
-    return [len(raw).to_bytes(8, "little"), raw, *(as_bytes(tensors[name]) for name in names)]
 
 
 def _write_to_stream(file: Any, data: Pieces) -> None:

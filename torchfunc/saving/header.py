@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -44,7 +45,9 @@ MAX_RANK = 8
 MAX_NAME = 1024
 _MAX_DIMENSION = 2**40
 _BLOCK = 1 << 18
+_TENSOR = 1024  # bytes of memory that a tensor takes at most besides its values
 _ITEM = 96  # bytes of memory that an item of a JSON text takes at most
+_SURROGATE = re.compile(rb"\\u[dD](?:[89abAB]..(?P<low>\\u[dD][c-fC-F]..)?|[c-fC-F]..)")
 # The level of nesting goes up or down after each byte.
 _STEPS = np.zeros(256, dtype=np.int8)
 _STEPS[[*b"[{"]], _STEPS[[*b"]}"]] = 1, -1
@@ -80,6 +83,17 @@ class Room:
     """The memory that a file may still take."""
 
     left: int
+
+    @classmethod
+    def for_header(cls, size: int, header: int, limits: Limits) -> Room:
+        """While the header of a file of this size is parsed."""
+        return cls(2 * size + limits.memory - header)
+
+    @classmethod
+    def for_the_rest(cls, size: int, header: int, table: Mapping[str, Entry], limits: Limits) -> Room:
+        """Beside what stays of the header, and all tensors."""
+        data = sum(entry.end - entry.begin for entry in table.values())
+        return cls(2 * size + limits.memory - header - data - _TENSOR * len(table))
 
     def take(self, needed: int, what: str) -> None:
         """Raises: LimitError: there is not as much left."""
@@ -121,8 +135,7 @@ def parse_json(
             parse_float=_finite,
             parse_constant=_refuse_constant,
         )
-        if re.search(rb"\\u[dD][89a-fA-F]", raw):
-            json.dumps(value, ensure_ascii=False).encode()  # Half of a surrogate pair is no text.
+        _check_surrogates(raw)
     except RecursionError as deep:
         raise LimitError(f"{what} is nested too deeply.") from deep
     except ValueError as wrong:
@@ -184,6 +197,13 @@ def memory_of_json(raw: bytes, what: str, limits: Limits) -> int:
         if depths.min() < 0:
             break  # The parser stops here, and says so.
     return len(raw) * 2 * _width(raw) + items * _ITEM
+
+
+def _check_surrogates(raw: bytes) -> None:
+    """Refuse half of a pair: Python takes it for a character, and cannot write it."""
+    for match in _SURROGATE.finditer(raw.replace(rb"\\", b"__")):
+        if not match["low"]:
+            raise ValueError(f"{match[0].decode()} is half of a pair: surrogates not allowed alone")
 
 
 def _width(raw: bytes) -> int:

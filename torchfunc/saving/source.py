@@ -53,7 +53,6 @@ _CHUNK = 1 << 18  # is summed right after it was read, while the processor's cac
 _SPAN = 8 << 20  # is read by one thread
 _MEMORY = 32 << 20  # is allocated at once
 _ALIGNED = 64
-_TENSOR = 1024  # bytes of memory that one tensor takes at most besides its values
 
 Specs = dict[str, tuple[tuple[int, ...], torch.dtype]]
 
@@ -75,14 +74,13 @@ class Source:
             self.size = self._bytes.size
             raw = self._raw_header()
             self._data_begin = 8 + len(raw)
-            self._room = Room(2 * self.size + limits.memory - len(raw))
-            self.table, metadata = parse_header(raw, self.where, limits, self._room)
+            room = Room.for_header(self.size, len(raw), limits)
+            self.table, metadata = parse_header(raw, self.where, limits, room)
             # A text with one wide character takes four times its length; its UTF-8 does not.
             self.metadata = {name: text.encode() for name, text in metadata.items()}
             self.end = self._data_begin + max((entry.end for entry in self.table.values()), default=0)
             self._check_length()
-            kept = self.end + len(raw) + _TENSOR * len(self.table)
-            self._room = Room(2 * self.size + limits.memory - kept)
+            self._room = Room.for_the_rest(self.size, len(raw), self.table, limits)
             self._room.take(0, self.where)
         except BaseException:
             self._bytes.close(0)
