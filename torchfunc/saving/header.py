@@ -48,6 +48,8 @@ _BLOCK = 1 << 18
 _TENSOR = 1024  # bytes of memory that a tensor takes at most besides its values
 _ITEM = 96  # bytes of memory that an item of a JSON text takes at most
 _SURROGATE = re.compile(rb"\\u[dD](?:[89abAB]..(?P<low>\\u[dD][c-fC-F]..)?|[c-fC-F]..)")
+_LAYER = 6 << 10  # bytes of memory for what a config says of a layer that has a tensor
+_TIMES = 12  # how much more memory than text a config takes
 # The level of nesting goes up or down after each byte.
 _STEPS = np.zeros(256, dtype=np.int8)
 _STEPS[[*b"[{"]], _STEPS[[*b"]}"]] = 1, -1
@@ -91,9 +93,11 @@ class Room:
 
     @classmethod
     def for_the_rest(cls, size: int, header: int, table: Mapping[str, Entry], limits: Limits) -> Room:
-        """Beside what stays of the header, and all tensors."""
+        """Beside what stays of the header, and all tensors; layers may be many that have tensors to show for it."""
         data = sum(entry.end - entry.begin for entry in table.values())
-        return cls(2 * size + limits.memory - header - data - _TENSOR * len(table))
+        layers = _LAYER * sum(entry.end > entry.begin for entry in table.values())
+        for_layers = min(layers, _TIMES * header)
+        return cls(2 * size + limits.memory + for_layers - header - data - _TENSOR * len(table))
 
     def take(self, needed: int, what: str) -> None:
         """Raises: LimitError: there is not as much left."""

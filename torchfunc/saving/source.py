@@ -57,10 +57,6 @@ _ALIGNED = 64
 Specs = dict[str, tuple[tuple[int, ...], torch.dtype]]
 
 
-_LAYER = 6 << 10  # bytes of memory for what a config says of a layer
-_TIMES = 12  # how much more memory than text JSON takes in a config
-
-
 class Source:
     """An open safetensors file whose header has been checked; a context manager that closes it."""
 
@@ -109,9 +105,6 @@ class Source:
         raw = self.metadata[DOCUMENT]
         if zlib.crc32(raw) != self._checksums["document"]:
             raise CorruptFileError(f"The config in {self.where} is damaged. {AGAIN}")
-        # a layer takes some kilobytes, in its config and as an object, and has tensors in the file to show for it
-        held = sum(entry.end > entry.begin for entry in self.table.values())
-        self._room.left += min(_LAYER * held, _TIMES * len(raw))
         document = parse_json(raw, f"The config in {self.where}", self.limits, room=self._room)
         return _checked_document(document, self)
 
