@@ -31,6 +31,7 @@ from torchfunc.models import clone_model as clone_model
 from torchfunc.models import load_model as load_model
 from torchfunc.registry import custom_object_scope as custom_object_scope
 from torchfunc.registry import register as register
+from torchfunc.saving import inspect as inspect
 from torchfunc.training.trainer import Trainer as Trainer
 
 __version__ = "0.1.0"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +29,7 @@ from torchfunc.layers.weights import without_initializing
 from torchfunc.models.resuming import restore_training, split
 from torchfunc.saving import archive
 from torchfunc.saving.graph_json import bounded_by, build_inner, built_config, in_a_file
+from torchfunc.saving.source import Specs
 from torchfunc.schemas import budget
 from torchfunc.tree import map_leaves
 
@@ -37,7 +37,7 @@ OPTIMIZER = "optimizer/"
 KEYS = {"model": None, "build": None, "built": None, "frozen": None, "compile": None, "training": None}.keys()
 
 
-def save_model(model: Any, filepath: str | Path, *, overwrite: bool = True) -> None:
+def save_model(model: Any, filepath: archive.Place, *, overwrite: bool = True) -> None:
     """Write a whole model; see `Model.save`."""
     with in_a_file():
         config: dict[str, Any] = {"model": described(model, model.name), "build": _build_config(model)}
@@ -56,7 +56,7 @@ def save_model(model: Any, filepath: str | Path, *, overwrite: bool = True) -> N
 
 
 def load_model(
-    filepath: str | Path,
+    filepath: archive.Place,
     custom_objects: Mapping[str, Any] | None = None,
     compile: bool = True,
     *,
@@ -68,7 +68,8 @@ def load_model(
     functions that torchfunc lists, and what the caller gives in `custom_objects`.
 
     Args:
-        filepath: what `Model.save` wrote: a `.safetensors` file or a directory.
+        filepath: what `Model.save` wrote: a `.safetensors` file, a directory, or an open binary file such as
+            `io.BytesIO`, which is read from where it stands and left right behind the model.
         custom_objects: your own classes and functions by the names in the file.
         compile: whether the model comes back compiled, ready to go on training.
         device: where the weights are put; the CPU by default.
@@ -351,42 +352,41 @@ def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 
-def save_weights(model: nn.Module, filepath: str | Path, *, overwrite: bool = True) -> None:
+def save_weights(model: nn.Module, filepath: archive.Place, *, overwrite: bool = True) -> None:
     """Write the weights of any module alone; see `Model.save_weights`."""
     archive.write(filepath, {}, _contiguous(model.state_dict()), overwrite=overwrite)
 
 
-def load_weights(model: nn.Module, filepath: str | Path, *, skip_mismatch: bool = False) -> None:
+def load_weights(model: nn.Module, filepath: archive.Place, *, skip_mismatch: bool = False) -> None:
     """Read the weights of any module from any safetensors file; see `Model.load_weights`."""
-    tensors = {
-        name: each for name, each in archive.read_tensors(filepath).items() if not name.startswith(OPTIMIZER)
-    }
     expected = {name: (tuple(each.shape), each.dtype) for name, each in model.state_dict().items()}
-    if not expected and tensors:
-        raise WeightMismatchError(
-            explain(
-                "load_weights",
-                got=f"{len(tensors)} tensors",
-                expected="none",
-                why="the model has no weights until it is called",
-                fix="call the model once, or build it",
+
+    def check(specs: Specs) -> Iterable[str]:
+        """The names of those to read, once it is known that they fit."""
+        stored = {name: spec for name, spec in specs.items() if not name.startswith(OPTIMIZER)}
+        if not expected and stored:
+            raise WeightMismatchError(
+                explain(
+                    "load_weights",
+                    got=f"{len(stored)} tensors",
+                    expected="none",
+                    why="the model has no weights until it is called",
+                    fix="call the model once, or build it",
+                )
             )
-        )
-    stored = {name: (tuple(each.shape), each.dtype) for name, each in tensors.items()}
-    if skip_mismatch:
-        tensors = _fitting(expected, stored, tensors)
-    else:
+        if skip_mismatch:
+            return _fitting(expected, stored)
         _compare(
             expected,
             stored,
             "load_weights(path, skip_mismatch=True) leaves the layers that differ as they are",
         )
-    fill(model, tensors, strict=False)
+        return stored
+
+    fill(model, archive.read_tensors(filepath, check=check), strict=False)
 
 
-def _fitting(
-    expected: Mapping[str, Any], stored: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _fitting(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
     """The tensors of the modules of which all fit, with a warning that says which do not."""
 
     def owner(name: str) -> str:
@@ -397,9 +397,9 @@ def _fitting(
     if left:
         names = ", ".join(sorted(each or "the model itself" for each in left))
         warnings.warn(
-            f"load_weights left these as they were, since their tensors differ: {names}.", stacklevel=4
+            f"load_weights left these as they were, since their tensors differ: {names}.", stacklevel=6
         )
-    return {name: each for name, each in tensors.items() if name in expected and owner(name) not in left}
+    return [name for name in stored if name in expected and owner(name) not in left]
 
 
 def fill(

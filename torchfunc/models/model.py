@@ -7,7 +7,6 @@ import json
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,6 +35,7 @@ from torchfunc.models.masks import MaskedCalls, takers, taking_masks
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.verbs import Training
 from torchfunc.saving import graph_json as saved
+from torchfunc.saving.archive import Place
 from torchfunc.training.checks import fitted_input
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import summary
@@ -528,12 +528,12 @@ class Model(MaskedCalls, Training):
             ensure_ascii=ensure_ascii,
         )
 
-    def save(self, filepath: str | Path, overwrite: bool = True) -> None:
+    def save(self, filepath: Place, overwrite: bool = True) -> None:
         """Write the model to one `.safetensors` file, or to a directory with `config.json` and weights.
 
         The file holds the architecture, the weights, the compile configuration and the state of the
         optimizer, all as data. The write is atomic: a file that stood there stays whole until the new
-        one does.
+        one does. An open binary file, such as `io.BytesIO`, is written to where it stands, as by torch.save.
 
         Raises:
             SavingError: something cannot be written as data, or the path is of another format.
@@ -541,15 +541,16 @@ class Model(MaskedCalls, Training):
         """
         loading.save_model(self, filepath, overwrite=overwrite)
 
-    def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
-        """Write the weights alone to a `.safetensors` file, under the names of `state_dict`."""
+    def save_weights(self, filepath: Place, overwrite: bool = True) -> None:
+        """Write the weights alone, under the names of `state_dict`, to where `save` writes a model."""
         loading.save_weights(self, filepath, overwrite=overwrite)
 
-    def load_weights(self, filepath: str | Path, skip_mismatch: bool = False) -> None:
+    def load_weights(self, filepath: Place, skip_mismatch: bool = False) -> None:
         """Read weights from any `.safetensors` file with the names and shapes of `state_dict`.
 
         Args:
-            filepath: a file that `save_weights`, `save` or another tool wrote.
+            filepath: a file that `save_weights`, `save` or another tool wrote, also an open binary one, which is
+                read from where it stands.
             skip_mismatch: whether layers whose weights differ in name or shape stay as they are, with a warning.
 
         Raises:

@@ -97,7 +97,7 @@ class Source:
             UnsupportedVersionError: a newer torchfunc wrote it.
             ConfigError: the document is malformed.
         """
-        if not self._is_archive:
+        if not self.is_archive:
             raise NotATorchfuncFileError(
                 f"{self.where} holds weights and no model. "
                 "Fix: build the model, then model.load_weights(path)."
@@ -120,7 +120,7 @@ class Source:
             CorruptFileError: bytes are missing, or are not those that were written.
             LimitError: there is not enough memory.
         """
-        if self._is_archive and self._checksums["tensors"].keys() != self.table.keys():
+        if self.is_archive and self._checksums["tensors"].keys() != self.table.keys():
             raise CorruptFileError(f"{self.where} has other tensors than were written to it.")
         stored = {name: self._aliases.get(name, name) for name in self._names(names)}
         wanted = set(stored.values())
@@ -176,12 +176,13 @@ class Source:
             )
 
     @property
-    def _is_archive(self) -> bool:
+    def is_archive(self) -> bool:
+        """Whether it has a document, which a file of another tool has not."""
         return DOCUMENT in self.metadata
 
     @property
     def _aliases(self) -> dict[str, str]:
-        return self.document["aliases"] if self._is_archive else {}
+        return self.document["aliases"] if self.is_archive else {}
 
     @cached_property
     def _checksums(self) -> dict[str, Any]:
@@ -200,46 +201,44 @@ class Source:
 
     def _read(self, tensors: Mapping[str, Tensor]) -> None:
         """Fill tensors, and compare them with their checksums."""
-        spans = [list(span) for _, span in groupby(self._pieces(tensors), lambda piece: piece.span)]
-        threads = min(_processors(), len(spans)) if self._bytes.threads else 1
-        if threads > 1:
-            with ThreadPoolExecutor(threads) as pool:
-                sums = [each for span in pool.map(self._read_span, spans) for each in span]
-        else:
-            sums = [each for span in spans for each in self._read_span(span)]
         found: dict[str, int] = {}
-        for piece, total in sums:
-            found[piece.name] = joined(found[piece.name], total, len(piece.view)) if piece.start else total
+        for piece, total in self._sums(tensors):
+            length = piece.end - piece.start
+            found[piece.name] = joined(found[piece.name], total, length) if piece.start else total
         for name, tensor in tensors.items():
             if tensor.dtype is torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
                 raise CorruptFileError(
                     f"{self.where}: tensor {shorten(name)} has bytes that are no booleans."
                 )
-            if self._is_archive and found[name] != self._checksums["tensors"][name]:
+            if self.is_archive and found[name] != self._checksums["tensors"][name]:
                 raise CorruptFileError(f"{self.where}: tensor {shorten(name)} is damaged. {AGAIN}")
 
-    def _pieces(self, tensors: Mapping[str, Tensor]) -> Iterator[_Piece]:
-        """The memory of all tensors, cut so that a span of pieces has about as many bytes as any other."""
-        count = 0
-        for name, tensor in tensors.items():
-            view, entry = as_bytes(tensor), self.table[name]
-            for start in range(0, max(len(view), 1), _SPAN):
-                piece = view[start : start + _SPAN]
-                yield _Piece(name, start, piece, self._data_begin + entry.begin + start, count // _SPAN)
-                count += len(piece)
+    def _sums(self, tensors: Mapping[str, Tensor]) -> Iterator[tuple[_Piece, int]]:
+        """Read all tensors piece by piece, by several threads where that is worth it."""
 
-    def _read_span(self, span: list[_Piece]) -> list[tuple[_Piece, int]]:
-        """Read pieces, and sum each part of them right after it was read."""
-        sums = []
-        for piece in span:
-            entry = self.table[piece.name]
-            total = 0 if piece.start else beginning(piece.name, entry.dtype, entry.shape)
-            for start in range(0, len(piece.view), _CHUNK):
-                chunk = piece.view[start : start + _CHUNK]
-                self._fill(chunk, piece.place + start)
-                total = zlib.crc32(chunk, total) if self._is_archive else 0
-            sums.append((piece, total))
-        return sums
+        def read(piece: _Piece) -> int:
+            return self._read_piece(piece, tensors[piece.name])
+
+        size = sum(each.nbytes for each in tensors.values())
+        threads = min(_processors(), -(-size // _SPAN)) if self._bytes.threads else 1
+        if threads <= 1:
+            yield from ((piece, read(piece)) for piece in _pieces(tensors))
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            spans = [list(span) for _, span in groupby(_pieces(tensors), lambda piece: piece.span)]
+            for span, sums in zip(spans, pool.map(lambda span: [*map(read, span)], spans), strict=True):
+                yield from zip(span, sums, strict=True)
+
+    def _read_piece(self, piece: _Piece, tensor: Tensor) -> int:
+        """Sum each part of a piece right after it was read."""
+        entry = self.table[piece.name]
+        total = 0 if piece.start else beginning(piece.name, entry.dtype, entry.shape)
+        view = as_bytes(tensor) if piece.end else memoryview(b"")
+        for start in range(piece.start, piece.end, _CHUNK):
+            chunk = view[start : min(start + _CHUNK, piece.end)]
+            self._fill(chunk, self._data_begin + entry.begin + start)
+            total = zlib.crc32(chunk, total) if self.is_archive else 0
+        return total
 
     def _fill(self, view: memoryview, place: int) -> None:
         while view:
@@ -250,13 +249,22 @@ class Source:
 
 
 class _Piece(NamedTuple):
-    """Memory of a tensor, from `start`, that is to be read from a place of the file."""
+    """Bytes of a tensor, and the number of the span that they belong to."""
 
     name: str
     start: int
-    view: memoryview
-    place: int
+    end: int
     span: int
+
+
+def _pieces(tensors: Mapping[str, Tensor]) -> Iterator[_Piece]:
+    """All bytes of all tensors, cut so that a span of pieces has about as many as any other."""
+    count = 0
+    for name, tensor in tensors.items():
+        for start in range(0, max(tensor.nbytes, 1), _SPAN):
+            end = min(start + _SPAN, tensor.nbytes)
+            yield _Piece(name, start, end, count // _SPAN)
+            count += end - start
 
 
 class _Bytes(Protocol):
@@ -306,7 +314,7 @@ class _InStream:
             binary = isinstance(file.read(0), bytes)
             self._begin = file.tell()
             self.size = file.seek(0, os.SEEK_END) - self._begin
-        except (AttributeError, TypeError, io.UnsupportedOperation):
+        except (AttributeError, TypeError, OSError):  # nothing that is read, or a pipe
             binary = False
         if not binary:
             raise SavingError(
@@ -377,11 +385,11 @@ def _processors() -> int:
 def open_regular(path: Path) -> io.FileIO:
     """A file opened for good: never waiting for a pipe, and never mapped into memory."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    file = io.FileIO(os.open(path, flags), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise NotATorchfuncFileError(f"{named(path)} is no regular file.")
-    return file
+    return io.FileIO(descriptor, "rb")
 
 
 def _foreign(where: str, head: bytearray, size: int) -> Exception:
