@@ -52,7 +52,7 @@ _KINDS = {
 _CHUNK = 1 << 18  # is summed right after it was read, while the processor's cache holds it
 _SPAN = 8 << 20  # is read by one thread
 _MEMORY = 32 << 20  # is allocated at once
-_ALIGNED = 64
+_ALIGNED, _PAGE = 64, 2 << 20  # where a tensor may begin, and a large page
 
 Specs = dict[str, tuple[tuple[int, ...], torch.dtype]]
 
@@ -362,8 +362,9 @@ def allocated(table: Mapping[str, Entry]) -> dict[str, Tensor]:
 
 
 def _in_one_piece(table: Mapping[str, Entry], places: Mapping[str, int], size: int) -> dict[str, Tensor]:
-    memory = np.empty(size + _ALIGNED, np.uint8)
-    first = -memory.ctypes.data % _ALIGNED
+    page = _PAGE if size >= 2 * _PAGE else _ALIGNED
+    memory = np.empty(-(-size // page) * page + page, np.uint8)
+    first = -memory.ctypes.data % page
     tensors = {}
     for name, place in places.items():
         entry = table[name]
