@@ -358,35 +358,34 @@ def save_weights(model: nn.Module, filepath: str | Path, *, overwrite: bool = Tr
 
 def load_weights(model: nn.Module, filepath: str | Path, *, skip_mismatch: bool = False) -> None:
     """Read the weights of any module from any safetensors file; see `Model.load_weights`."""
-    tensors = {
-        name: each for name, each in archive.read_tensors(filepath).items() if not name.startswith(OPTIMIZER)
-    }
     expected = {name: (tuple(each.shape), each.dtype) for name, each in model.state_dict().items()}
-    if not expected and tensors:
-        raise WeightMismatchError(
-            explain(
-                "load_weights",
-                got=f"{len(tensors)} tensors",
-                expected="none",
-                why="the model has no weights until it is called",
-                fix="call the model once, or build it",
+
+    def wanted(specs: Mapping[str, Any]) -> list[str]:
+        stored = {
+            name: (tuple(shape), dtype)
+            for name, (shape, dtype) in specs.items()
+            if not name.startswith(OPTIMIZER)
+        }
+        if not expected and stored:
+            raise WeightMismatchError(
+                explain(
+                    "load_weights",
+                    got=f"{len(stored)} tensors",
+                    expected="none",
+                    why="the model has no weights until it is called",
+                    fix="call the model once, or build it",
+                )
             )
-        )
-    stored = {name: (tuple(each.shape), each.dtype) for name, each in tensors.items()}
-    if skip_mismatch:
-        tensors = _fitting(expected, stored, tensors)
-    else:
-        _compare(
-            expected,
-            stored,
-            "load_weights(path, skip_mismatch=True) leaves the layers that differ as they are",
-        )
-    fill(model, tensors, strict=False)
+        if skip_mismatch:
+            return _fitting(expected, stored)
+        way = "load_weights(path, skip_mismatch=True) leaves the layers that differ as they are"
+        _compare(expected, stored, way)
+        return list(stored)
+
+    fill(model, archive.read_tensors(filepath, check=wanted), strict=False)
 
 
-def _fitting(
-    expected: Mapping[str, Any], stored: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _fitting(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
     """The tensors of the modules of which all fit, with a warning that says which do not."""
 
     def owner(name: str) -> str:
@@ -397,9 +396,9 @@ def _fitting(
     if left:
         names = ", ".join(sorted(each or "the model itself" for each in left))
         warnings.warn(
-            f"load_weights left these as they were, since their tensors differ: {names}.", stacklevel=4
+            f"load_weights left these as they were, since their tensors differ: {names}.", stacklevel=6
         )
-    return {name: each for name, each in tensors.items() if name in expected and owner(name) not in left}
+    return [name for name in stored if name in expected and owner(name) not in left]
 
 
 def fill(
