@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -29,7 +29,6 @@ from torchfunc.layers.weights import without_initializing
 from torchfunc.models.resuming import restore_training, split
 from torchfunc.saving import archive
 from torchfunc.saving.graph_json import bounded_by, build_inner, built_config, in_a_file
-from torchfunc.saving.source import Specs
 from torchfunc.schemas import budget
 from torchfunc.tree import map_leaves
 
@@ -361,9 +360,12 @@ def load_weights(model: nn.Module, filepath: archive.Place, *, skip_mismatch: bo
     """Read the weights of any module from any safetensors file; see `Model.load_weights`."""
     expected = {name: (tuple(each.shape), each.dtype) for name, each in model.state_dict().items()}
 
-    def check(specs: Specs) -> Iterable[str]:
-        """The names of those to read, once it is known that they fit."""
-        stored = {name: spec for name, spec in specs.items() if not name.startswith(OPTIMIZER)}
+    def wanted(specs: Mapping[str, Any]) -> list[str]:
+        stored = {
+            name: (tuple(shape), dtype)
+            for name, (shape, dtype) in specs.items()
+            if not name.startswith(OPTIMIZER)
+        }
         if not expected and stored:
             raise WeightMismatchError(
                 explain(
@@ -376,14 +378,11 @@ def load_weights(model: nn.Module, filepath: archive.Place, *, skip_mismatch: bo
             )
         if skip_mismatch:
             return _fitting(expected, stored)
-        _compare(
-            expected,
-            stored,
-            "load_weights(path, skip_mismatch=True) leaves the layers that differ as they are",
-        )
-        return stored
+        way = "load_weights(path, skip_mismatch=True) leaves the layers that differ as they are"
+        _compare(expected, stored, way)
+        return list(stored)
 
-    fill(model, archive.read_tensors(filepath, check=check), strict=False)
+    fill(model, archive.read_tensors(filepath, check=wanted), strict=False)
 
 
 def _fitting(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
