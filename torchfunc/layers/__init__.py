@@ -8,6 +8,11 @@ from torchfunc.layers.activation import ReLU as ReLU
 from torchfunc.layers.activation import Softmax as Softmax
 from torchfunc.layers.arguments import image_data_format as image_data_format
 from torchfunc.layers.arguments import set_image_data_format as set_image_data_format
+from torchfunc.layers.attention.einsum import EinsumDense as EinsumDense
+from torchfunc.layers.attention.heads import GroupQueryAttention as GroupQueryAttention
+from torchfunc.layers.attention.heads import MultiHeadAttention as MultiHeadAttention
+from torchfunc.layers.attention.scores import AdditiveAttention as AdditiveAttention
+from torchfunc.layers.attention.scores import Attention as Attention
 from torchfunc.layers.convolution.depthwise import DepthwiseConv1D as DepthwiseConv1D
 from torchfunc.layers.convolution.depthwise import DepthwiseConv2D as DepthwiseConv2D
 from torchfunc.layers.convolution.depthwise import SeparableConv1D as SeparableConv1D
@@ -110,6 +115,7 @@ GlobalAvgPool3D = GlobalAveragePooling3D
 GlobalMaxPool1D = GlobalMaxPooling1D
 GlobalMaxPool2D = GlobalMaxPooling2D
 GlobalMaxPool3D = GlobalMaxPooling3D
+GroupedQueryAttention = GroupQueryAttention
 MaxPool1D = MaxPooling1D
 MaxPool2D = MaxPooling2D
 MaxPool3D = MaxPooling3D
