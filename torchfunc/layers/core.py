@@ -15,6 +15,7 @@ from torchfunc import activations, registry
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import count, keeps_shape, known, one_shape, same_width
 from torchfunc.layers.layer import Common, CommonButActivity, Layer
+from torchfunc.layers.weights import under_keras_name
 
 _linear = activations.linear
 _in_place = activations.in_place
@@ -44,6 +45,7 @@ class Dense(Layer):
     activates_output: ClassVar[bool] = True
     _autocast = False
     _integers = "cast"
+    kernel: ClassVar[Any] = under_keras_name("weight")
 
     def __init__(
         self,
@@ -153,6 +155,7 @@ class Embedding(Layer):
     """
 
     _autocast = False  # indices would lose their last digits
+    embeddings: ClassVar[Any] = under_keras_name("weight")
 
     def __init__(
         self,
@@ -174,7 +177,7 @@ class Embedding(Layer):
         self.mask_zero = self.supports_masking = mask_zero
         self._table = weights if weights is None or isinstance(weights, list) else [weights]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         self.weight = self._make_weight("embeddings", (self.input_dim, self.output_dim))
         if self._table is not None:
             self.set_weights(self._table)
@@ -246,7 +249,7 @@ class Lambda(Layer):
     Args:
         function: a function of a tensor, or its registered name. It is also given `mask` and `training`
             where it has arguments of these names.
-        output_shape: the shape of one sample of the result; found by trying the function if None.
+        output_shape: the shape of one sample of the result; found by trying `function` if None or a function.
         mask: a function (inputs, mask) -> mask, or None.
         arguments: further keyword arguments for the function.
         common: those of every Layer.
@@ -264,7 +267,10 @@ class Lambda(Layer):
         self.function = registry.activations.lookup(function) if isinstance(function, str) else function
         if not callable(self.function):
             raise GraphError(explain("Lambda", got=f"function={function!r}", expected="a function"))
-        self.output_shape = None if output_shape is None else tuple(output_shape)
+        if isinstance(output_shape, str):
+            output_shape = registry.activations.lookup(output_shape)
+        plain = output_shape is None or callable(output_shape)
+        self.output_shape = output_shape if plain else tuple(output_shape)
         self.mask = registry.activations.lookup(mask) if isinstance(mask, str) else mask
         self.supports_masking = mask is not None
         self.arguments = dict(arguments or {})
@@ -273,7 +279,7 @@ class Lambda(Layer):
     @property
     def output_shape_for(self) -> Any:
         stated = self.output_shape
-        return self._stated_shape if stated is not None and None not in stated else None
+        return self._stated_shape if isinstance(stated, tuple) and None not in stated else None
 
     def _stated_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (shape[0], *(self.output_shape or ()))
