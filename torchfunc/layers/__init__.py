@@ -29,6 +29,9 @@ from torchfunc.layers.core import Embedding as Embedding
 from torchfunc.layers.core import Identity as Identity
 from torchfunc.layers.core import Lambda as Lambda
 from torchfunc.layers.core import Masking as Masking
+from torchfunc.layers.core import ReversibleEmbedding as ReversibleEmbedding
+from torchfunc.layers.inputs.input_layer import InputLayer as InputLayer
+from torchfunc.layers.inputs.input_spec import InputSpec as InputSpec
 from torchfunc.layers.layer import Layer as Layer
 from torchfunc.layers.merging import Add as Add
 from torchfunc.layers.merging import Average as Average
@@ -52,6 +55,12 @@ from torchfunc.layers.normalization import LayerNormalization as LayerNormalizat
 from torchfunc.layers.normalization import Rescaling as Rescaling
 from torchfunc.layers.normalization import RMSNormalization as RMSNormalization
 from torchfunc.layers.normalization import UnitNormalization as UnitNormalization
+from torchfunc.layers.pooling import AdaptiveAveragePooling1D as AdaptiveAveragePooling1D
+from torchfunc.layers.pooling import AdaptiveAveragePooling2D as AdaptiveAveragePooling2D
+from torchfunc.layers.pooling import AdaptiveAveragePooling3D as AdaptiveAveragePooling3D
+from torchfunc.layers.pooling import AdaptiveMaxPooling1D as AdaptiveMaxPooling1D
+from torchfunc.layers.pooling import AdaptiveMaxPooling2D as AdaptiveMaxPooling2D
+from torchfunc.layers.pooling import AdaptiveMaxPooling3D as AdaptiveMaxPooling3D
 from torchfunc.layers.pooling import AveragePooling1D as AveragePooling1D
 from torchfunc.layers.pooling import AveragePooling2D as AveragePooling2D
 from torchfunc.layers.pooling import AveragePooling3D as AveragePooling3D
@@ -97,8 +106,11 @@ from torchfunc.layers.reshaping import ZeroPadding1D as ZeroPadding1D
 from torchfunc.layers.reshaping import ZeroPadding2D as ZeroPadding2D
 from torchfunc.layers.reshaping import ZeroPadding3D as ZeroPadding3D
 from torchfunc.layers.wrappers import Bidirectional as Bidirectional
+from torchfunc.layers.wrappers import SpectralNormalization as SpectralNormalization
 from torchfunc.layers.wrappers import TimeDistributed as TimeDistributed
 from torchfunc.layers.wrappers import Torch as Torch
+from torchfunc.layers.wrappers import TorchModuleWrapper as TorchModuleWrapper
+from torchfunc.layers.wrappers import Wrapper as Wrapper
 
 AvgPool1D = AveragePooling1D
 AvgPool2D = AveragePooling2D

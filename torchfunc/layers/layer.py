@@ -149,6 +149,8 @@ class Layer(Weights):
         **unknown: Never,
     ) -> None:
         super().__init__()
+        if "input_dim" in unknown:  # Keras's older word
+            input_shape = (unknown.pop("input_dim"),)
         interception.install()  # which has arrays become tensors, and symbols be recorded
         if unknown:
             raise _unknown_argument(type(self), next(iter(unknown)))
@@ -468,8 +470,19 @@ class Layer(Weights):
             outputs = self.symbolic_call(given)
         return map_leaves(lambda leaf: leaf.spec.shape if isinstance(leaf, SymbolicTensor) else leaf, outputs)
 
+    # an InputSpec, or a list of one for each input, that a class of yours may set
+    input_spec: Any = None
+
     def check_input(self, *shapes: Any) -> None:
         """Raise a ShapeError for a shape that the layer cannot take; `self.wrong(...)` makes one."""
+        if self.input_spec is None:
+            return
+        several = isinstance(self.input_spec, (list, tuple))
+        specs = self.input_spec if several else [self.input_spec]
+        for spec, shape in zip(specs, shapes[0] if several and len(shapes) == 1 else shapes, strict=False):
+            expected = None if spec is None else spec.missed_by(shape)
+            if expected is not None:
+                raise self.wrong(shape, expected, why="its input_spec says so")
 
     def wrong(self, shape: Any, expected: str, *, why: str = "", fix: str = "") -> ShapeError:
         """The error for an input shape that the layer cannot take."""

@@ -18,6 +18,7 @@ from torchfunc.errors import GraphError, explain
 from torchfunc.initializers.initializer import VarianceScaling
 from torchfunc.layers.arguments import count, keeps_shape, one_shape
 from torchfunc.layers.layer import Common, Layer
+from torchfunc.layers.weights import under_keras_name
 
 _linear = activations.linear
 
@@ -55,6 +56,7 @@ class EinsumDense(Layer):
     activates_output: ClassVar[bool] = True
     _autocast = False
     _integers = "cast"
+    kernel: ClassVar[Any] = under_keras_name("weight")
 
     def __init__(
         self,
@@ -86,7 +88,11 @@ class EinsumDense(Layer):
         inputs, _, outputs, side = self._parts
         shape = one_shape(self, shapes[0])
         least = len(inputs) + (side == "left")
-        if len(shape) < least or (not side and len(shape) > least) or (self.built and len(shape) != self._rank):
+        if (
+            len(shape) < least
+            or (not side and len(shape) > least)
+            or (self.built and len(shape) != self._rank)
+        ):
             rank = self._rank if self.built else least
             more = "at least " if side and not self.built else ""
             raise self.wrong(shape, f"{more}{rank} dimensions, as in {self.equation!r}")
@@ -131,12 +137,16 @@ class EinsumDense(Layer):
         if self.bias_axes is not None:
             first = min(map(outputs.index, self.bias_axes))
             shape = [sizes[each] if each in self.bias_axes else 1 for each in outputs[first:]]
-            self.bias = self._make_weight("bias", shape + [1] * (side == "right") * (self._rank - len(inputs)))
-        self._adds_bias = self.bias is not None and not (self._is_linear and self.bias.shape == self._new_sizes)
+            self.bias = self._make_weight(
+                "bias", shape + [1] * (side == "right") * (self._rank - len(inputs))
+            )
+        self._adds_bias = self.bias is not None and not (
+            self._is_linear and self.bias.shape == self._new_sizes
+        )
 
     def _spread(self, letters: str, shape: Sequence[Any]) -> str:
         """The letters of inputs or outputs, with those that "..." stands for."""
-        inputs, _, outputs, side = self._parts
+        inputs, _, _, side = self._parts
         unused = [each for each in string.ascii_letters if each not in self.equation]
         more = "".join(unused[: len(shape) - len(inputs)])
         return more + letters if side == "left" else letters + more if side else letters

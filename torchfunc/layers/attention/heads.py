@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from typing_extensions import Unpack
 
-from torchfunc import activations, regularizers, registry
+from torchfunc import activations, registry, regularizers
 from torchfunc.config import described, writes_once
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import count, fraction, one_shape
@@ -136,7 +136,11 @@ class _Heads(Layer):
     def _projection(
         self, name: str, shape: Any, equation: str, sizes: tuple[int, ...], activation: Any = None
     ) -> EinsumDense:
-        words = [f"{each}_{part}" for each in ("kernel", "bias") for part in ("initializer", "regularizer", "constraint")]
+        words = [
+            f"{each}_{part}"
+            for each in ("kernel", "bias")
+            for part in ("initializer", "regularizer", "constraint")
+        ]
         options = {word: getattr(self, word) for word in words}
         letters = equation.partition("->...")[2]
         layer = EinsumDense(
@@ -170,7 +174,11 @@ class _Heads(Layer):
         if return_attention_scores and self.flash_attention:
             raise self._no_flash("return_attention_scores=True")
         gate = self.gate_dense(query) if self.use_gate else None
-        heads = self.query_dense(query), self.key_dense(value if key is None else key), self.value_dense(value)
+        heads = (
+            self.query_dense(query),
+            self.key_dense(value if key is None else key),
+            self.value_dense(value),
+        )
         lengths = [[each.shape[axis] for axis in self._axes] for each in heads[:2]]
         first = [self._heads_first(each) for each in heads]
         mask = _both(attention_mask, None if query_mask is None else query_mask.unsqueeze(-1))
@@ -344,7 +352,9 @@ class MultiHeadAttention(_Heads):
         super().__init__(**common)
         self.num_heads = count("MultiHeadAttention", "num_heads", num_heads)
         self.key_dim = count("MultiHeadAttention", "key_dim", key_dim)
-        self.value_dim = self.key_dim if value_dim is None else count("MultiHeadAttention", "value_dim", value_dim)
+        self.value_dim = (
+            self.key_dim if value_dim is None else count("MultiHeadAttention", "value_dim", value_dim)
+        )
         self.output_shape = _as_tuple(output_shape)
         self.attention_axes = _as_tuple(attention_axes)
         self._sizes = (num_heads, num_heads, self.key_dim, self.value_dim, self.output_shape)

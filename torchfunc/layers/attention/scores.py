@@ -70,8 +70,12 @@ class _Scored(Layer):
         if use_causal_mask:
             causal = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
             kept = causal if kept is None else kept & causal
-        bias = None if kept is None else torch.zeros((), dtype=query.dtype, device=query.device).masked_fill(
-            ~kept, -65504.0 if query.dtype is torch.float16 else -1e9
+        bias = (
+            None
+            if kept is None
+            else torch.zeros((), dtype=query.dtype, device=query.device).masked_fill(
+                ~kept, -65504.0 if query.dtype is torch.float16 else -1e9
+            )
         )
         drops = bool(self.dropout) and (self.training if training is None else training)
         outputs, scores = self._attended(query, key, value, bias, drops, return_attention_scores)
