@@ -213,7 +213,9 @@ class BatchNormalization(_Normalization):
         """As `_over_batch` over the batches of all processes, whose sums are added up with their gradients."""
         axes = [0, *range(2, x.ndim)]
         number = x.new_tensor([x.numel() / x.shape[1]])
-        sums = all_reduce(torch.cat([x.sum(axes), x.square().sum(axes), number]))
+        sums = all_reduce(  # type: ignore[no-untyped-call]
+            torch.cat([x.sum(axes), x.square().sum(axes), number])
+        )
         mean, squares = (sums[:-1] / sums[-1]).chunk(2)
         variance = (squares - mean.square()).clamp(min=0)
         self._move(mean.detach(), variance.detach())
@@ -322,7 +324,7 @@ class LayerNormalization(_Normalization):
     def _by_deviation(self, inputs: Tensor) -> Tensor:
         x = inputs if self._inward is None else inputs.permute(self._inward)
         variance = x.var(tuple(range(-len(self._sizes), 0)), correction=0, keepdim=True)
-        outputs: Tensor = x * torch.rsqrt(variance + self.epsilon) * self.weight
+        outputs: Tensor = x * torch.rsqrt(variance + self.epsilon) * self.gamma
         return outputs if self._outward is None else outputs.permute(self._outward)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -74,7 +75,6 @@ class TorchModuleWrapper(Torch):
         self.output_shape = output_shape
 
 
-@registry.layers.register()
 class Wrapper(Layer):
     """The base of layers around a layer: it keeps and builds `self.layer`, and a subclass says what is called.
 
@@ -142,6 +142,11 @@ class SpectralNormalization(Wrapper):
                 )
             )
         return self.layer.keras_view("weight", weight)
+
+    def _ordered_weights(self) -> Iterator[tuple[nn.Module, str, Tensor]]:
+        """The kernel before the vector, as Keras lists them."""
+        held = list(super()._ordered_weights())
+        return iter(sorted(held, key=lambda each: each[2] is not self.layer.weight))
 
     def forward(self, inputs: Tensor, training: bool | None = None) -> Any:
         if self.training if training is None else training:

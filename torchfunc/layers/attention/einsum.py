@@ -193,10 +193,10 @@ class EinsumDense(Layer):
             added = None if bias is None or self._adds_bias else bias.flatten()
             outputs = F.linear(x, weight.reshape(self._matrix), added)
             if len(self._new_sizes) > 1:
-                outputs = outputs.unflatten(-1, self._new_sizes)
+                outputs = outputs.unflatten(-1, self._new_sizes)  # type: ignore[no-untyped-call]
         else:
             outputs = torch.einsum(self._equation, inputs, weight)
-        if self._adds_bias:
+        if bias is not None and self._adds_bias:
             outputs = outputs + bias
         return outputs if self.activation is _linear else self.activated(outputs)
 

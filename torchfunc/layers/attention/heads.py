@@ -17,7 +17,7 @@ from torchfunc.config import described, writes_once
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import count, fraction, one_shape
 from torchfunc.layers.attention.einsum import EinsumDense
-from torchfunc.layers.layer import Common, Layer
+from torchfunc.layers.layer import CommonButActivity, Layer
 from torchfunc.layers.regularization import Dropout
 
 _NOT_FLASH = [SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
@@ -100,7 +100,9 @@ class _Heads(Layer):
                 if shape is not None:
                     getattr(self, f"{name}_dense").check_input(shape)
 
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+    def build(  # type: ignore[override]
+        self, query_shape: Any, value_shape: Any, key_shape: Any = None
+    ) -> None:
         if value_shape is None:
             raise GraphError(
                 explain(
@@ -180,22 +182,22 @@ class _Heads(Layer):
             self.value_dense(value),
         )
         lengths = [[each.shape[axis] for axis in self._axes] for each in heads[:2]]
-        first = [self._heads_first(each) for each in heads]
+        q, k, v = (self._heads_first(each) for each in heads)
         mask = _both(attention_mask, None if query_mask is None else query_mask.unsqueeze(-1))
         for each in (value_mask, key_mask):
             mask = _both(mask, None if each is None else each.unsqueeze(-2))
         mask = None if mask is None else self._spread(mask, *lengths)
         drops = bool(self.dropout) and (self.training if training is None else training)
         if return_attention_scores or (drops and self.seed is not None):
-            outputs, scores = self._by_scores(*first, mask, use_causal_mask, drops)
+            outputs, scores = self._by_scores(q, k, v, mask, use_causal_mask, drops)
         else:
-            outputs, scores = self._in_one_call(*first, mask, use_causal_mask, drops), None
+            outputs, scores = self._in_one_call(q, k, v, mask, use_causal_mask, drops), None
         outputs = self._heads_back(outputs, lengths[0])
         result = self.output_dense(outputs if gate is None else outputs * gate)
         if scores is None or not return_attention_scores:
             return result
         for at, sizes in ((-1, lengths[1]), (-1 - len(lengths[1]), lengths[0])):
-            scores = scores if len(sizes) == 1 else scores.unflatten(at, sizes)
+            scores = scores if len(sizes) == 1 else scores.unflatten(at, sizes)  # type: ignore[no-untyped-call]
         return result, scores
 
     def _heads_first(self, x: Tensor) -> Tensor:
@@ -204,7 +206,7 @@ class _Heads(Layer):
         return x if len(self._axes) == 1 else x.flatten(self._batch + 1, -2)
 
     def _heads_back(self, x: Tensor, lengths: list[int]) -> Tensor:
-        x = x if len(lengths) == 1 else x.unflatten(-2, lengths)
+        x = x if len(lengths) == 1 else x.unflatten(-2, lengths)  # type: ignore[no-untyped-call]
         return x.permute(self._outward)
 
     def _spread(self, mask: Tensor, queries: list[int], keys: list[int]) -> Tensor:
@@ -346,7 +348,7 @@ class MultiHeadAttention(_Heads):
         bias_constraint: Any = None,
         use_gate: bool = False,
         seed: int | None = None,
-        **common: Unpack[Common],
+        **common: Unpack[CommonButActivity],
     ) -> None:
         weights = {key: value for key, value in locals().items() if key.startswith(("kernel_", "bias_"))}
         super().__init__(**common)
@@ -411,7 +413,7 @@ class GroupQueryAttention(_Heads):
         bias_constraint: Any = None,
         use_gate: bool = False,
         seed: int | None = None,
-        **common: Unpack[Common],
+        **common: Unpack[CommonButActivity],
     ) -> None:
         weights = {key: value for key, value in locals().items() if key.startswith(("kernel_", "bias_"))}
         super().__init__(**common)

@@ -148,10 +148,10 @@ class Attention(_Scored):
             return super()._attended(query, key, value, bias, drops, with_scores)
         query = query if self.scale is None else query * self.scale
         # one head, for the fused kernels take four dimensions
-        heads = [each.unsqueeze(-3) for each in (query, key, value)]
+        query, key, value = (each.unsqueeze(-3) for each in (query, key, value))
         bias = bias if bias is None or bias.ndim == 2 else bias.unsqueeze(-3)
         rate = self.dropout if drops else 0.0
-        return F.scaled_dot_product_attention(*heads, bias, rate, scale=1.0).squeeze(-3), None
+        return F.scaled_dot_product_attention(query, key, value, bias, rate, scale=1.0).squeeze(-3), None
 
 
 @registry.layers.register()
