@@ -245,7 +245,7 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     "a letter from nowhere": (
         lambda: layers.EinsumDense("ab,bc->acd", (3, 4)),
         GraphError,
-        "the letter 'd' of the outputs",
+        "The letter 'd' of the outputs",
     ),
     "another rank": (
         lambda: layers.EinsumDense("ab,bc->ac", 3)(layers.Input((4, 2))),
