@@ -46,14 +46,15 @@ def test_a_layer_makes_of_an_array_what_it_makes_of_the_tensor(case: Any) -> Non
 @pytest.mark.parametrize("name", ARRAYS)
 def test_the_dtype_of_what_comes_out_is_that_of_keras(name: str) -> None:
     for kind, arguments in (("Dense", {"units": 2}), ("ReLU", {}), ("BatchNormalization", {})):
+        if (kind, name) == ("ReLU", "bool"):  # which PyTorch has no relu for
+            continue
         ours, theirs = (getattr(each, kind)(**arguments) for each in (layers, keras.layers))
         theirs(ARRAYS[name])
         ours(ARRAYS[name])
         theirs.set_weights(ours.get_weights())
-        if (kind, name) != ("ReLU", "bool"):  # which PyTorch has no relu for
-            mine, yours = (each(ARRAYS[name], training=False) for each in (ours, theirs))
-            assert mine.dtype == yours.dtype
-            torch.testing.assert_close(mine, yours, rtol=1e-5, atol=1e-6)
+        mine, yours = (each(ARRAYS[name], training=False) for each in (ours, theirs))
+        assert mine.dtype == yours.dtype
+        torch.testing.assert_close(mine, yours, rtol=1e-5, atol=1e-6)
 
 
 def test_lists_of_numbers_are_taken_for_arrays() -> None:
