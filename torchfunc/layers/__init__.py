@@ -11,8 +11,8 @@ from torchfunc.layers.arguments import set_image_data_format as set_image_data_f
 from torchfunc.layers.attention.einsum import EinsumDense as EinsumDense
 from torchfunc.layers.attention.heads import GroupQueryAttention as GroupQueryAttention
 from torchfunc.layers.attention.heads import MultiHeadAttention as MultiHeadAttention
-from torchfunc.layers.attention.scores import AdditiveAttention as AdditiveAttention
-from torchfunc.layers.attention.scores import Attention as Attention
+from torchfunc.layers.attention.unprojected import AdditiveAttention as AdditiveAttention
+from torchfunc.layers.attention.unprojected import Attention as Attention
 from torchfunc.layers.convolution.depthwise import DepthwiseConv1D as DepthwiseConv1D
 from torchfunc.layers.convolution.depthwise import DepthwiseConv2D as DepthwiseConv2D
 from torchfunc.layers.convolution.depthwise import SeparableConv1D as SeparableConv1D
