@@ -173,8 +173,8 @@ class AdditiveAttention(_Scored):
     """
 
     def __init__(self, use_scale: bool = True, dropout: float = 0.0, **common: Unpack[Seeded]) -> None:
-        seed = common.pop("seed", None)
-        super().__init__(**common)
+        seed: int | None = common.pop("seed", None)
+        super().__init__(**common)  # type: ignore[arg-type]
         self.use_scale = use_scale
         self._keep(dropout, seed)
 
