@@ -38,6 +38,8 @@ OF_OURS: dict[str, Any] = {
     "num_classes": 3, "target_class_ids": [0], "initial_learning_rate": 0.1, "decay_steps": 5, "decay_rate": 0.5,
     "boundaries": [1], "values": [0.1, 0.2], "first_decay_steps": 5, "fn": "mse",
     "cell": {"class_name": "GRUCell", "config": {"units": 3}},
+    "equation": "ab,bc->ac", "output_shape": 2, "output_size": 2, "num_heads": 2, "key_dim": 3, "head_dim": 3,
+    "num_query_heads": 4, "num_key_value_heads": 2,
     "cells": [{"class_name": "GRUCell", "config": {"units": 3}}],
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between, is_name
 from torchfunc.graph.graph import Drawn, Names
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import Input, SymbolicTensor
+from torchfunc.layers.inputs.input_layer import InputLayer as GivenInput
 from torchfunc.layers.layer import Common, Layer
 from torchfunc.models.model import Model, keeping_trained
 from torchfunc.models.operations import InputLayer
@@ -83,8 +84,8 @@ class Sequential(Model):
         self._draw()
 
     def _append(self, layer: Any) -> None:
-        if isinstance(layer, (SymbolicTensor, InputLayer)):
-            symbol = layer.output if isinstance(layer, InputLayer) else layer
+        if isinstance(layer, (SymbolicTensor, InputLayer, GivenInput)):
+            symbol = layer if isinstance(layer, SymbolicTensor) else layer.output
             if self._chain or self._entry is not None:
                 raise GraphError(f"Sequential {self.name!r} has an Input already, which must come first.")
             self._entry = (
