@@ -21,16 +21,24 @@ from torchfunc import optimizers as optimizers
 from torchfunc import regularizers as regularizers
 from torchfunc import schedules as schedules
 from torchfunc import utils as utils
+from torchfunc.absent import _told as _told
 from torchfunc.graph.interception import interception as interception
 from torchfunc.graph.symbolic import Input as Input
+from torchfunc.graph.symbolic import KerasTensor as KerasTensor
 from torchfunc.graph.symbolic import SymbolicTensor as SymbolicTensor
 from torchfunc.graph.symbolic import call as call
+from torchfunc.initializers import Initializer as Initializer
+from torchfunc.layers import Layer as Layer
+from torchfunc.losses import Loss as Loss
+from torchfunc.metrics import Metric as Metric
 from torchfunc.models import Model as Model
 from torchfunc.models import Sequential as Sequential
 from torchfunc.models import clone_model as clone_model
 from torchfunc.models import load_model as load_model
+from torchfunc.optimizers import Optimizer as Optimizer
 from torchfunc.registry import custom_object_scope as custom_object_scope
 from torchfunc.registry import register as register
+from torchfunc.regularizers import Regularizer as Regularizer
 from torchfunc.training.trainer import Trainer as Trainer
 
 __version__ = "0.1.0"

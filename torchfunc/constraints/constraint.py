@@ -71,6 +71,10 @@ class MinMaxNorm(Constraint):
         return weight * (desired / (EPSILON + norms))
 
 
+# Keras has each class under these names too
+max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+
+
 def _norms(weight: Tensor, axis: Axis) -> Tensor:
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     return weight.square().sum(axes, keepdim=True).sqrt()
