@@ -19,7 +19,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
     {"errors", "signatures", "tree"},
-    {"registry", "functions", "native", "turns", "fields"},
+    {"registry", "functions", "native", "turns", "fields", "settings"},
     {"schemas"},
     {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},

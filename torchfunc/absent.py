@@ -25,6 +25,7 @@ _LEGACY = "use the optimizer of the same name in torchfunc.optimizers; Keras 3 k
 _FLASH = (
     "use torch.nn.attention.sdpa_kernel, which chooses the kernels of attention; flash is taken where it can"
 )
+_LIMITS = "use fit(epochs=..., steps_per_epoch=...)"
 _DRAWING = "use torchvision.utils (draw_bounding_boxes, draw_segmentation_masks, make_grid) and matplotlib"
 _DISTILLATION = "use a step of your own: torchfunc.training.Step, with the teacher as one of its parts"
 
@@ -54,7 +55,11 @@ TABLE: dict[str, dict[str, str]] = {
         "enable_unsafe_deserialization": "no file executes anything here: pass classes and functions as custom_objects",
         "is_flash_attention_enabled": _FLASH,
         "is_nnx_enabled": "NNX belongs to JAX",
+        "max_epochs": _LIMITS,
+        "max_steps_per_epoch": _LIMITS,
         "set_backend": "the backend is PyTorch",
+        "set_max_epochs": _LIMITS,
+        "set_max_steps_per_epoch": _LIMITS,
     },
     "torchfunc.dtype_policies": {
         "AWQDTypePolicy": _TORCHAO,

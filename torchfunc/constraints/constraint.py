@@ -9,10 +9,9 @@ from torch import Tensor
 
 from torchfunc import config, registry
 from torchfunc.config import Configurable
+from torchfunc.settings import epsilon
 
 Axis = int | Sequence[int]
-
-EPSILON = 1e-7
 
 
 class Constraint(Configurable):
@@ -34,7 +33,7 @@ class MaxNorm(Constraint):
 
     def __call__(self, weight: Tensor) -> Tensor:
         norms = _norms(weight, self.axis)
-        return weight * (norms.clamp(0, self.max_value) / (EPSILON + norms))
+        return weight * (norms.clamp(0, self.max_value) / (epsilon() + norms))
 
 
 @registry.constraints.register("NonNeg", "non_neg")
@@ -53,7 +52,7 @@ class UnitNorm(Constraint):
         self.axis = axis
 
     def __call__(self, weight: Tensor) -> Tensor:
-        return weight / (EPSILON + _norms(weight, self.axis))
+        return weight / (epsilon() + _norms(weight, self.axis))
 
 
 @registry.constraints.register("MinMaxNorm", "min_max_norm")
@@ -68,7 +67,7 @@ class MinMaxNorm(Constraint):
     def __call__(self, weight: Tensor) -> Tensor:
         norms = _norms(weight, self.axis)
         desired = self.rate * norms.clamp(self.min_value, self.max_value) + (1 - self.rate) * norms
-        return weight * (desired / (EPSILON + norms))
+        return weight * (desired / (epsilon() + norms))
 
 
 # Keras has each class under these names too

@@ -10,6 +10,14 @@ from torchfunc.losses.crossentropy import binary_focal_crossentropy as binary_fo
 from torchfunc.losses.crossentropy import categorical_crossentropy as categorical_crossentropy
 from torchfunc.losses.crossentropy import categorical_focal_crossentropy as categorical_focal_crossentropy
 from torchfunc.losses.crossentropy import sparse_categorical_crossentropy as sparse_categorical_crossentropy
+from torchfunc.losses.labels import CTC as CTC
+from torchfunc.losses.labels import CategoricalGeneralizedCrossEntropy as CategoricalGeneralizedCrossEntropy
+from torchfunc.losses.labels import Circle as Circle
+from torchfunc.losses.labels import (
+    categorical_generalized_cross_entropy as categorical_generalized_cross_entropy,  # fmt: skip
+)
+from torchfunc.losses.labels import circle as circle
+from torchfunc.losses.labels import ctc as ctc
 from torchfunc.losses.loss import FunctionLoss as FunctionLoss
 from torchfunc.losses.loss import Loss as Loss
 from torchfunc.losses.loss import TorchLoss as TorchLoss

@@ -39,6 +39,10 @@ from torchfunc.metrics.confusion import SensitivityAtSpecificity as SensitivityA
 from torchfunc.metrics.confusion import SpecificityAtSensitivity as SpecificityAtSensitivity
 from torchfunc.metrics.confusion import TrueNegatives as TrueNegatives
 from torchfunc.metrics.confusion import TruePositives as TruePositives
+from torchfunc.metrics.correlation import ConcordanceCorrelation as ConcordanceCorrelation
+from torchfunc.metrics.correlation import PearsonCorrelation as PearsonCorrelation
+from torchfunc.metrics.correlation import concordance_correlation as concordance_correlation
+from torchfunc.metrics.correlation import pearson_correlation as pearson_correlation
 from torchfunc.metrics.means import BinaryCrossentropy as BinaryCrossentropy
 from torchfunc.metrics.means import CategoricalCrossentropy as CategoricalCrossentropy
 from torchfunc.metrics.means import CategoricalHinge as CategoricalHinge
@@ -68,4 +72,6 @@ from torchfunc.metrics.scores import F1Score as F1Score
 from torchfunc.metrics.scores import FBetaScore as FBetaScore
 from torchfunc.metrics.scores import IoU as IoU
 from torchfunc.metrics.scores import MeanIoU as MeanIoU
+from torchfunc.metrics.scores import OneHotIoU as OneHotIoU
+from torchfunc.metrics.scores import OneHotMeanIoU as OneHotMeanIoU
 from torchfunc.metrics.scores import R2Score as R2Score
