@@ -18,7 +18,7 @@ PACKAGE = ROOT / "torchfunc"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
-    {"arrays_in", "errors", "signatures", "tree"},
+    {"errors", "signatures", "tree"},
     {"registry", "functions", "native", "turns", "fields", "settings"},
     {"schemas"},
     {"config"},

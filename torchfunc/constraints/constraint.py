@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 
 from torchfunc import config, registry
-from torchfunc.arrays_in import tensor_of
 from torchfunc.config import Configurable
 from torchfunc.settings import epsilon
 
@@ -33,7 +32,6 @@ class MaxNorm(Constraint):
         self.max_value, self.axis = max_value, axis
 
     def __call__(self, weight: Tensor) -> Tensor:
-        weight = weight if isinstance(weight, Tensor) else tensor_of(weight)
         norms = _norms(weight, self.axis)
         return weight * (norms.clamp(0, self.max_value) / (epsilon() + norms))
 
@@ -43,7 +41,6 @@ class NonNeg(Constraint):
     """No weight below zero."""
 
     def __call__(self, weight: Tensor) -> Tensor:
-        weight = weight if isinstance(weight, Tensor) else tensor_of(weight)
         return weight.clamp(min=0)
 
 
@@ -55,7 +52,6 @@ class UnitNorm(Constraint):
         self.axis = axis
 
     def __call__(self, weight: Tensor) -> Tensor:
-        weight = weight if isinstance(weight, Tensor) else tensor_of(weight)
         return weight / (epsilon() + _norms(weight, self.axis))
 
 
@@ -69,7 +65,6 @@ class MinMaxNorm(Constraint):
         self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
 
     def __call__(self, weight: Tensor) -> Tensor:
-        weight = weight if isinstance(weight, Tensor) else tensor_of(weight)
         norms = _norms(weight, self.axis)
         desired = self.rate * norms.clamp(self.min_value, self.max_value) + (1 - self.rate) * norms
         return weight * (desired / (epsilon() + norms))

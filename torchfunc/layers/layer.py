@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from typing_extensions import Never, Self
 
 from torchfunc import registry, regularizers, signatures
-from torchfunc.arrays_in import is_numbers, tensor_of
 from torchfunc.config import (
     argument_names,
     bound_arguments,
@@ -34,7 +33,7 @@ from torchfunc.errors import (
     WeightMismatchError,
     explain,
 )
-from torchfunc.graph import blame, interception, symbolic
+from torchfunc.graph import blame, symbolic
 from torchfunc.graph.probing.building import building
 from torchfunc.graph.spec import Spec
 from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor, dtype_of, has_symbol
@@ -128,7 +127,6 @@ class Layer(Weights):
             for flag in ("supports_masking", "_makes_mask"):
                 if flag not in cls.__dict__:
                     setattr(cls, flag, True)
-            cls.compute_mask = _of_arrays_too(cls.__dict__["compute_mask"])  # type: ignore[method-assign]
         if "call" in cls.__dict__ and "forward" not in cls.__dict__:
             cls.forward = _forward_from(cls.__dict__["call"])
         if not cls._keeps_lists and not cls.__module__.startswith("torchfunc."):
@@ -149,7 +147,6 @@ class Layer(Weights):
         **unknown: Never,
     ) -> None:
         super().__init__()
-        interception.install()  # which has arrays become tensors, and symbols be recorded
         if unknown:
             raise _unknown_argument(type(self), next(iter(unknown)))
         if name is not None and (not isinstance(name, str) or not name):
@@ -193,35 +190,6 @@ class Layer(Weights):
             self._forward_pre_hooks.pop(self._hook_key, None)
             self._forward_pre_hooks_with_kwargs.pop(self._hook_key, None)
             self._hook_key = None
-
-    def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """The arguments of a call as `forward` takes them: arrays as tensors, and no `training` that it does not know.
-
-        As in Keras, what has a fraction gets the layer's dtype. A list of numbers is taken for an array only where
-        it comes first.
-        """
-        if "training" in kwargs and not torch.compiler.is_compiling() and not self._knows("training"):
-            kwargs = _without(kwargs, "training")
-        first = args[0] if args else next(iter(kwargs.values()), None)
-        is_list = type(first) is list and is_numbers(first)
-        if not is_list and not any(type(leaf) is np.ndarray for leaf in leaves((args, kwargs))):
-            return args, kwargs
-        held = next((each for each in (*self.parameters(), *self.buffers())), None)
-        floats, device = self._computes_in() or self._kind(), None if held is None else held.device
-
-        def convert(leaf: Any) -> Any:
-            return tensor_of(leaf, floats, device) if type(leaf) is np.ndarray else leaf
-
-        if is_list and args:
-            args = (tensor_of(first, floats, device), *args[1:])
-        elif is_list:
-            kwargs = {**kwargs, next(iter(kwargs)): tensor_of(first, floats, device)}
-        return map_leaves(convert, args), map_leaves(convert, kwargs)
-
-    def _knows(self, argument: str) -> bool:
-        """Whether `forward` takes an argument by that name, or any."""
-        parameters = _signature(type(self).forward).parameters.values()
-        return any(each.name == argument or each.kind is each.VAR_KEYWORD for each in parameters)
 
     @property
     def name(self) -> str:
@@ -760,21 +728,6 @@ def _regularize_activity(layer: Layer, args: Any, output: Any) -> None:
             if isinstance(leaf, Tensor) and leaf.device.type != "meta":
                 samples = leaf.shape[0] if leaf.ndim else 1
                 layer._keep_loss(divide(layer.activity_regularizer(leaf), samples))
-
-
-def _of_arrays_too(compute_mask: Callable[..., Any]) -> Callable[..., Any]:
-    """`compute_mask` that takes arrays, too."""
-
-    @wraps(compute_mask)
-    def taking(self: Layer, *args: Any, **kwargs: Any) -> Any:
-        args, kwargs = map_leaves(_tensor_if_array, args), map_leaves(_tensor_if_array, kwargs)
-        return compute_mask(self, *args, **kwargs)
-
-    return taking
-
-
-def _tensor_if_array(leaf: Any) -> Any:
-    return tensor_of(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
 def _following(set_attribute: Callable[..., None]) -> Callable[..., None]:

@@ -208,10 +208,6 @@ class Model(MaskedCalls, Training):
                 self._require_graph(name.replace("_", " "))
             raise
 
-    def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        # a graph knows the dtypes of its inputs, and `_arguments` gives arrays those
-        return (args, kwargs) if self._live is not None else super().with_tensors(args, kwargs)
-
     def _arguments(self, *values: Any) -> Sequence[Any]:
         """The inputs one by one, from a list, a dict, arrays, or one by one already."""
         assert self._live is not None
