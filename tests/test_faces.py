@@ -114,6 +114,7 @@ OPTIMIZERS = [
     kind
     for kind in public(optimizers).values()
     if isinstance(kind, type) and issubclass(kind, optimizers.Optimizer)
+    if kind is not optimizers.LossScaleOptimizer  # whose arguments are those of the one inside
 ]
 
 

@@ -20,6 +20,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     {"errors", "signatures", "tree"},
     {"registry", "functions", "native", "turns", "fields", "settings"},
+    {"dtype_policies"},
     {"schemas"},
     {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},
@@ -28,7 +29,16 @@ FLOORS = (
     {"layers", "training", "saving", "vis"},
     {"models"},
     {"interop"},
-    {"absent", "applications", "backend", "datasets", "utils"},
+    {
+        "absent",
+        "applications",
+        "backend",
+        "datasets",
+        "mixed_precision",
+        "preprocessing",
+        "utils",
+        "wrappers",
+    },
     {"__init__"},
 )
 # The core knows tensors and modules, and nothing else of the house.

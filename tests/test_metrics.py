@@ -573,6 +573,8 @@ def test_a_metric_takes_the_dtype_that_keras_writes():
     assert metrics.deserialize({name: written[name] for name in ("class_name", "config")}).dtype == "float64"
 
 
+# Keras reads its own variables in a way that NumPy is about to forbid
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
 def test_the_four_counts_of_a_confusion_metric_can_be_read():
     ours, theirs = metrics.Precision(thresholds=[0.2, 0.6]), keras.metrics.Precision(thresholds=[0.2, 0.6])
     for metric in (ours, theirs):

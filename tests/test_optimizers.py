@@ -406,7 +406,8 @@ def test_a_config_makes_the_same_optimizer_and_that_of_keras_too(name, arguments
     ours = {key: value for key, value in made.get_config().items() if key != "name"}
     assert config.pop("learning_rate") == pytest.approx(ours.pop("learning_rate"))
     assert config == ours
-    assert set(theirs.get_config()) == set(made.get_config())
+    unless_none = {"loss_scale_factor", "gradient_accumulation_steps"}
+    assert set(theirs.get_config()) - unless_none == set(made.get_config())
 
 
 def test_a_schedule_is_part_of_the_config():

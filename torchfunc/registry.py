@@ -18,7 +18,9 @@ T = TypeVar("T")
 
 # those that `register` was given: a function does not say of which kind it is
 _functions: dict[str, Any] = {}
-_custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default=MappingProxyType({}))
+# what is known everywhere by a name: Keras code puts classes and functions here itself
+shared: dict[str, Any] = {}
+_custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default=MappingProxyType(shared))
 
 
 class Registry:
@@ -93,6 +95,11 @@ def custom_object_scope(objects: Mapping[str, Any] | None = None) -> Iterator[No
         yield
     finally:
         _custom.reset(token)
+
+
+def custom_objects() -> Mapping[str, Any]:
+    """What the surrounding `custom_object_scope` knows."""
+    return _custom.get()
 
 
 def custom_name_of(target: Any) -> str | None:

@@ -35,6 +35,7 @@ def set_floatx(value: str) -> None:
         expected = "'float16', 'bfloat16', 'float32' or 'float64'"
         raise DTypeError(explain("set_floatx", got=repr(value), expected=expected))
     torch.set_default_dtype(getattr(torch, value))
+    _settings["dtype_policy"] = None
 
 
 def epsilon() -> float:
@@ -71,6 +72,16 @@ def set_image_data_format(data_format: DataFormat) -> None:
         expected, got = "'channels_last' or 'channels_first'", f"data_format={data_format!r}"
         raise GraphError(explain("set_image_data_format", got=got, expected=expected))
     _settings["image_data_format"] = chosen
+
+
+def chosen_policy() -> Any:
+    """The global dtype policy, if one was set."""
+    return _settings["dtype_policy"]
+
+
+def choose_policy(policy: Any) -> None:
+    """Keep a global dtype policy; see `dtype_policies`."""
+    _settings["dtype_policy"] = policy
 
 
 def backend() -> str:

@@ -13,9 +13,6 @@ from torchfunc.losses.crossentropy import sparse_categorical_crossentropy as spa
 from torchfunc.losses.labels import CTC as CTC
 from torchfunc.losses.labels import CategoricalGeneralizedCrossEntropy as CategoricalGeneralizedCrossEntropy
 from torchfunc.losses.labels import Circle as Circle
-from torchfunc.losses.labels import (
-    categorical_generalized_cross_entropy as categorical_generalized_cross_entropy,  # fmt: skip
-)
 from torchfunc.losses.labels import circle as circle
 from torchfunc.losses.labels import ctc as ctc
 from torchfunc.losses.loss import FunctionLoss as FunctionLoss
@@ -53,3 +50,5 @@ from torchfunc.losses.regression import mean_squared_logarithmic_error as mean_s
 from torchfunc.losses.regression import poisson as poisson
 from torchfunc.losses.regression import squared_hinge as squared_hinge
 from torchfunc.losses.regression import tversky as tversky
+
+from torchfunc.losses.labels import categorical_generalized_cross_entropy as categorical_generalized_cross_entropy  # isort: skip  # fmt: skip

@@ -42,6 +42,7 @@ class Loss(Configurable):
     """
 
     _registry = registry.losses
+    _unless_none = ("dtype",)
     from_logits: bool = False
     _of_probabilities: ClassVar[bool] = False
 

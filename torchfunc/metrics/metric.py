@@ -43,6 +43,7 @@ class Metric(Configurable):
     """
 
     _registry = registry.metrics
+    _unless_none = ("dtype",)
     takes_masks: ClassVar[bool] = False
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:

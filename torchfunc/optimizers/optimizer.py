@@ -73,6 +73,7 @@ class Optimizer(Configurable):
     """
 
     _registry = registry.optimizers
+    _unless_none = ("loss_scale_factor", "gradient_accumulation_steps")
     hyperparameters: ClassVar[tuple[str, ...]] = ()
     flat: ClassVar[tuple[str, ...]] = ()
     __signature__ = signatures.WrittenOut()
@@ -287,7 +288,7 @@ class Optimizer(Configurable):
         Raises:
             SavingError: a learning rate that is a function without a name.
         """
-        names = [name for name in argument_names(type(self)) if name != "learning_rate"]
+        names = [name for name in self._told() if name != "learning_rate"]
         rate = float(self.learning_rate) if self.schedule is None else schedules.serialize(self.schedule)
         return {"learning_rate": rate, **{name: getattr(self, name) for name in names}}
 
