@@ -20,11 +20,14 @@ from torchfunc import metrics as metrics
 from torchfunc import mixed_precision as mixed_precision
 from torchfunc import models as models
 from torchfunc import optimizers as optimizers
+from torchfunc import preprocessing as preprocessing
 from torchfunc import regularizers as regularizers
 from torchfunc import saving as saving
 from torchfunc import schedules as schedules
 from torchfunc import utils as utils
+from torchfunc import wrappers as wrappers
 from torchfunc.absent import _told as _told
+from torchfunc.backend.asked import device as device
 from torchfunc.dtype_policies import DTypePolicy as DTypePolicy
 from torchfunc.dtype_policies import FloatDTypePolicy as FloatDTypePolicy
 from torchfunc.graph.interception import interception as interception

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
@@ -79,7 +80,7 @@ FloatDTypePolicy = DTypePolicy
 
 
 class DTypePolicyMap(DTypePolicy, MutableMapping[str, DTypePolicy]):
-    """Policies by the paths of layers, and one for all others.
+    """Policies by the paths of layers, or patterns of them, and one for all others.
 
     Args:
         default_policy: The one for all others; the global policy if None.
@@ -99,16 +100,16 @@ class DTypePolicyMap(DTypePolicy, MutableMapping[str, DTypePolicy]):
         return self._default or dtype_policy()
 
     def __getitem__(self, key: str) -> DTypePolicy:
-        """The policy of the path itself, else of the path that it begins with, else the default.
+        """The policy of the path itself, else of the pattern (a regular expression) that it fits, else the default.
 
         Raises:
-            TorchfuncError: it begins with several paths.
+            TorchfuncError: it fits several.
         """
         if key in self._policies:
             return self._policies[key]
-        found = [path for path in self._policies if f"{key}/".startswith(f"{path}/")]
+        found = [pattern for pattern in self._policies if re.fullmatch(pattern, key)]
         if len(found) > 1:
-            got = f"{key!r}, which begins with {', '.join(map(repr, found))}"
+            got = f"{key!r}, which fits {', '.join(map(repr, found))}"
             raise TorchfuncError(explain("DTypePolicyMap", got=got, expected="one of them alone"))
         return self._policies[found[0]] if found else self.default_policy
 

@@ -88,7 +88,12 @@ def _without_kerass(config: Any) -> Any:
     if not isinstance(config, Mapping):
         return config
     is_object = isinstance(config.get("class_name"), str) and "config" in config
-    return {key: _without_kerass(each) for key, each in config.items() if not (is_object and key in _KERASS)}
+    if is_object and config["class_name"] == "DTypePolicy":
+        return config["config"].get("name") if isinstance(config["config"], Mapping) else config["config"]
+    said = {key: each for key, each in config.items() if not (is_object and key in _KERASS)}
+    if said.get("quantization_config", 0) is None:
+        del said["quantization_config"]
+    return {key: _without_kerass(each) for key, each in said.items()}
 
 
 def reads_models(function: T) -> T:
