@@ -38,6 +38,7 @@ OF_OURS: dict[str, Any] = {
     "num_classes": 3, "target_class_ids": [0], "initial_learning_rate": 0.1, "decay_steps": 5, "decay_rate": 0.5,
     "boundaries": [1], "values": [0.1, 0.2], "first_decay_steps": 5, "fn": "mse",
     "cell": {"class_name": "GRUCell", "config": {"units": 3}},
+    "inner_optimizer": "adam", "side": "real",
     "cells": [{"class_name": "GRUCell", "config": {"units": 3}}],
 }  # fmt: skip
 

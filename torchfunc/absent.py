@@ -43,6 +43,7 @@ TABLE: dict[str, dict[str, str]] = {
         "export": "use torch.export.export, or torchfunc.interop.export",
         "quantizers": _TORCHAO,
         "remat": _CHECKPOINT,
+        "version": "use torchfunc.__version__",
         "visualization": _DRAWING,
     },
     "torchfunc.callbacks": {
@@ -75,7 +76,10 @@ TABLE: dict[str, dict[str, str]] = {
     },
     "torchfunc.optimizers": {"legacy": _LEGACY},
     "torchfunc.saving": {"KerasFileEditor": _OWN_FILE},
-    "torchfunc.utils": {"legacy": "use saving.serialize_keras_object and saving.deserialize_keras_object"},
+    "torchfunc.utils": {
+        "Config": "use a dataclass or a dict",
+        "legacy": "use saving.serialize_keras_object and saving.deserialize_keras_object",
+    },
 }
 
 

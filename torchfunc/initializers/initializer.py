@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchfunc import config, registry
 from torchfunc.config import Configurable
-from torchfunc.errors import ShapeError, TorchfuncError, explain
+from torchfunc.errors import ShapeError, TorchfuncError, explain, shorten
 
 Device = torch.device | str | None
 Shape = Sequence[int]
@@ -286,7 +286,7 @@ class STFT(Initializer):
         for name, (value, choices) in known.items():
             if value not in choices:
                 expected = "one of " + ", ".join(map(repr, choices))
-                raise TorchfuncError(explain("STFT", got=f"{name}={value!r}", expected=expected))
+                raise TorchfuncError(explain("STFT", got=f"{name}={shorten(value)}", expected=expected))
         self.side, self.window, self.scaling, self.periodic = side, window, scaling, periodic
 
     def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:

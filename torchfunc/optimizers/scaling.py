@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchfunc import config, registry
 from torchfunc.config import Self, checked
-from torchfunc.errors import TorchfuncError, explain
+from torchfunc.errors import TorchfuncError, explain, shorten
 from torchfunc.optimizers.optimizer import Optimizer
 from torchfunc.optimizers.stepper import Stepper, Update
 
@@ -37,8 +37,14 @@ class LossScaleOptimizer(Optimizer):
         name: str | None = None,
     ) -> None:
         if not isinstance(inner_optimizer, Optimizer):
-            got = f"inner_optimizer={inner_optimizer!r}"
+            got = f"inner_optimizer={shorten(inner_optimizer)}"
             raise TorchfuncError(explain("LossScaleOptimizer", got=got, expected="an optimizer of torchfunc"))
+        for argument, value in (
+            ("initial_scale", initial_scale),
+            ("dynamic_growth_steps", dynamic_growth_steps),
+        ):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e30:
+                raise self._error(f"{argument}={shorten(value)}", "a number above 0")
         super().__init__(0.0, name=name)
         self.inner_optimizer, self.initial_scale = inner_optimizer, initial_scale
         self.dynamic_growth_steps = dynamic_growth_steps
