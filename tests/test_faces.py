@@ -19,8 +19,9 @@ from torchfunc.errors import CompileError, GraphError, UnknownNameError
 
 NAMESPACES = (
     "torchfunc", *(f"torchfunc.{name}" for name in (
-        "activations applications backend callbacks constraints datasets errors initializers interop layers losses "
-        "metrics models optimizers regularizers saving schedules training utils vis "
+        "activations applications backend callbacks constraints datasets dtype_policies errors initializers interop layers "
+        "losses metrics mixed_precision models optimizers preprocessing regularizers saving schedules training "
+        "utils vis wrappers "
         "datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist"
     ).split()),
 )  # fmt: skip
@@ -31,10 +32,14 @@ JUSTIFIED = {
     "export": "the options of torch.export or torch.onnx, which change with PyTorch",
     "check_input": "the shape of each argument of a call",
     "symbolic_call": "the arguments of the user's own `call`",
+    "TorchModuleWrapper": "those of every layer, after a name by place as Keras has it",
     "Torch.forward": "the arguments of the module inside",
     "Metric.__call__": "the arguments of a subclass's `update_state`",
     "MeanMetricWrapper": "the arguments of the function that is averaged",
     "CallbackList": "the params of a training, whose names are the user's, as in Keras",
+    "_Estimator.fit": "the arguments of `Model.fit`",
+    "_Estimator.set_params": "the arguments of the constructor, by scikit-learn's protocol",
+    "SKLearnTransformer.fit_transform": "the arguments of `Model.fit`",
     "CallbackList.call": "the arguments of an event",
     "compile": "with the keywords of torch.compile it is `nn.Module.compile`",
 }
@@ -114,6 +119,7 @@ OPTIMIZERS = [
     kind
     for kind in public(optimizers).values()
     if isinstance(kind, type) and issubclass(kind, optimizers.Optimizer)
+    if kind is not optimizers.LossScaleOptimizer  # whose arguments are those of the one inside
 ]
 
 

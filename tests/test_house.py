@@ -19,7 +19,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
     {"arrays_in", "errors", "signatures", "tree"},
-    {"registry", "functions", "native", "turns", "fields"},
+    {"registry", "functions", "native", "turns", "fields", "settings"},
+    {"dtype_policies"},
     {"schemas"},
     {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},
@@ -28,7 +29,9 @@ FLOORS = (
     {"layers", "training", "saving", "vis"},
     {"models"},
     {"interop"},
-    {"applications", "backend", "datasets", "utils"},
+    {"backend"},
+    {"absent", "applications", "datasets", "mixed_precision", "utils", "wrappers"},
+    {"preprocessing"},
     {"__init__"},
 )
 # The core knows tensors and modules, and nothing else of the house.

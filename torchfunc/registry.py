@@ -18,7 +18,9 @@ T = TypeVar("T")
 
 # those that `register` was given: a function does not say of which kind it is
 _functions: dict[str, Any] = {}
-_custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default=MappingProxyType({}))
+# what is known everywhere by a name: Keras code puts classes and functions here itself
+shared: dict[str, Any] = {}
+_custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default=MappingProxyType(shared))
 
 
 class Registry:
@@ -99,6 +101,11 @@ def custom_object_scope(objects: Mapping[str, Any] | None = None) -> Iterator[No
 def has_custom_objects() -> bool:
     """Whether a file may name a class or function of yours."""
     return bool(_custom.get() or _functions or any(each.holds_yours for each in registries()))
+
+
+def custom_objects() -> Mapping[str, Any]:
+    """What the surrounding `custom_object_scope` knows."""
+    return _custom.get()
 
 
 def custom_name_of(target: Any) -> str | None:

@@ -10,10 +10,9 @@ from torch import Tensor
 from torchfunc import config, registry
 from torchfunc.arrays_in import tensor_of
 from torchfunc.config import Configurable
+from torchfunc.settings import epsilon
 
 Axis = int | Sequence[int]
-
-EPSILON = 1e-7
 
 
 class Constraint(Configurable):
@@ -36,7 +35,7 @@ class MaxNorm(Constraint):
     def __call__(self, weight: Tensor) -> Tensor:
         weight = weight if isinstance(weight, Tensor) else tensor_of(weight)
         norms = _norms(weight, self.axis)
-        return weight * (norms.clamp(0, self.max_value) / (EPSILON + norms))
+        return weight * (norms.clamp(0, self.max_value) / (epsilon() + norms))
 
 
 @registry.constraints.register("NonNeg", "non_neg")
@@ -57,7 +56,7 @@ class UnitNorm(Constraint):
 
     def __call__(self, weight: Tensor) -> Tensor:
         weight = weight if isinstance(weight, Tensor) else tensor_of(weight)
-        return weight / (EPSILON + _norms(weight, self.axis))
+        return weight / (epsilon() + _norms(weight, self.axis))
 
 
 @registry.constraints.register("MinMaxNorm", "min_max_norm")
@@ -73,7 +72,11 @@ class MinMaxNorm(Constraint):
         weight = weight if isinstance(weight, Tensor) else tensor_of(weight)
         norms = _norms(weight, self.axis)
         desired = self.rate * norms.clamp(self.min_value, self.max_value) + (1 - self.rate) * norms
-        return weight * (desired / (EPSILON + norms))
+        return weight * (desired / (epsilon() + norms))
+
+
+# Keras has each class under these names too
+max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 
 
 def _norms(weight: Tensor, axis: Axis) -> Tensor:

@@ -69,7 +69,11 @@ class TorchModuleWrapper(Torch):
     """
 
     def __init__(
-        self, module: nn.Module, name: str | None = None, output_shape: Any = None, **common: Any
+        self,
+        module: nn.Module,
+        name: str | None = None,
+        output_shape: Any = None,
+        **common: Any,
     ) -> None:
         super().__init__(module, name=name, **common)
         self.output_shape = output_shape

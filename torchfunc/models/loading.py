@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -29,6 +30,7 @@ from torchfunc.layers.weights import without_initializing
 from torchfunc.models.resuming import restore_training, split
 from torchfunc.saving import archive
 from torchfunc.saving.graph_json import bounded_by, build_inner, built_config, in_a_file
+from torchfunc.saving.objects import reads_models
 from torchfunc.schemas import budget
 from torchfunc.tree import map_leaves
 
@@ -54,6 +56,7 @@ def save_model(model: Any, filepath: archive.Place, *, overwrite: bool = True) -
     archive.write(filepath, config, tensors, overwrite=overwrite)
 
 
+@reads_models
 def load_model(
     filepath: archive.Place,
     custom_objects: Mapping[str, Any] | None = None,
@@ -447,3 +450,19 @@ def _laid_out_as(weight: Tensor | None, tensor: Tensor) -> Tensor:
     if weight is None or is_lazy(weight) or weight.stride() == tensor.stride():
         return tensor
     return torch.empty_strided(weight.shape, weight.stride(), dtype=tensor.dtype).copy_(tensor)
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The model whose architecture `Model.to_json` wrote, with new weights.
+
+    Raises:
+        ConfigError: text that is no JSON, or describes no model.
+        UnknownNameError: a class or function that nobody knows.
+    """
+    try:
+        config = json.loads(json_string)
+    except (TypeError, ValueError, RecursionError) as error:
+        got = shorten(json_string)
+        raise ConfigError(explain("model_from_json", got=got, expected="what Model.to_json wrote")) from error
+    with registry.custom_object_scope(custom_objects):
+        return made(config, "model_from_json")
