@@ -526,6 +526,7 @@ def test_a_file_names_no_other_class_and_no_other_argument_of_pytorch():
         (lambda: optimizers.SGD(gradient_accumulation_steps=1), "None or a whole number from 2"),
         (lambda: optimizers.SGD(loss_scale_factor=0), "loss_scale_factor=0"),
         (lambda: optimizers.Muon(ns_steps=10**9), "a whole number from 1 to 100"),
+        (lambda: optimizers.Muon(muon_a=-1), "no singular value leaves .-10, 10. in 5 steps, got muon_a=-1"),
         (lambda: optimizers.Muon(exclude_layers="head"), "a list of names or parts of names"),
         (lambda: optimizers.Adafactor(clip_threshold=0), "a number above 0"),
         (lambda: optimizers.ScheduleFreeAdamW(beta_1=0), "a number above 0"),

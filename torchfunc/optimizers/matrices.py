@@ -146,6 +146,9 @@ class Muon(Optimizer):
                 raise self._error(f"{name}={beta}", "a number from 0 to below 1")
         if not isinstance(ns_steps, int) or not 1 <= ns_steps <= 100:
             raise self._error(f"ns_steps={ns_steps!r}", "a whole number from 1 to 100")
+        if not _stays(muon_a, muon_b, muon_c, ns_steps):
+            got = f"muon_a={muon_a}, muon_b={muon_b}, muon_c={muon_c}"
+            raise self._error(got, f"factors by which no singular value leaves [-10, 10] in {ns_steps} steps")
         if isinstance(exclude_layers, str) or not all(isinstance(each, str) for each in exclude_layers or ()):
             raise self._error(f"exclude_layers={exclude_layers!r}", "a list of names or parts of names")
         self.adam_beta_1, self.adam_beta_2, self.adam_weight_decay = (
@@ -211,6 +214,16 @@ class Muon(Optimizer):
         if group["rms_rate"] is not None:
             rate *= math.sqrt(max(parameter.shape)) * group["rms_rate"]
         parameter.sub_(rate * _orthogonal(direction, group))
+
+
+def _stays(a: float, b: float, c: float, steps: int) -> bool:
+    """Whether the polynomial keeps singular values, which are 1 at most before it, from growing without end."""
+    values = [index / 50 for index in range(51)]
+    for _ in range(steps):
+        values = [x * (a + x * x * (b + c * x * x)) for x in values]
+        if not all(abs(x) <= 10 for x in values):
+            return False
+    return True
 
 
 def _orthogonal(matrix: Tensor, group: Mapping[str, Any]) -> Tensor:
