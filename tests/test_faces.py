@@ -114,7 +114,9 @@ def test_no_public_signature_hides_arguments_that_are_known() -> None:
     assert {name for name in found if name not in JUSTIFIED and name.split(".")[-1] not in JUSTIFIED} == set()
 
 
-LAYERS = [kind for kind in public(layers).values() if isinstance(kind, type)]
+# a description of inputs, an input, and a wrapper with Keras's name by place
+OTHERS = (layers.InputSpec, layers.InputLayer, layers.TorchModuleWrapper)
+LAYERS = [kind for kind in public(layers).values() if isinstance(kind, type) and kind not in OTHERS]
 OPTIMIZERS = [
     kind
     for kind in public(optimizers).values()

@@ -235,7 +235,7 @@ NAMES += [
     "fi",
     "²",
     "input 'quoted' \"twice\"",
-    "new line",
+    "new\nline",
     "\\",
 ]
 
@@ -261,7 +261,7 @@ class Named(nn.Linear):
 
 def test_layers_may_have_any_name_that_a_submodule_may_have() -> None:
     x = y = tf.Input((2,))
-    names = ["my layer", "ﬁ", "größe", "2nd", "class", "quoted \" '", "new line", "m", "x", "torch"]
+    names = ["my layer", "ﬁ", "größe", "2nd", "class", "quoted \" '", "new\nline", "m", "x", "torch"]
     layers = [Named(name) for name in names]
     for layer in layers:
         y = F.linear(layer(y), layer.weight)

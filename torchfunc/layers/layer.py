@@ -502,7 +502,7 @@ class Layer(Weights):
         head, text = f"{type(self).__name__} {self.name!r}", str(error)
         if text.startswith(head) and names:
             text = f"{head}{blame.called_at()} on {', '.join(names)}{text.removeprefix(head)}"
-        return type(error)(text) if type(error).__init__ is ValueError.__init__ else error
+        return type(error)(text) if type(error).__init__ is TorchfuncError.__init__ else error
 
     def _check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         for leaf in leaves((args, kwargs)):

@@ -26,7 +26,7 @@ from torchfunc.errors import ConfigError, SavingError, TorchfuncError, UnknownNa
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, MOST_LETTERS, is_name
 from torchfunc.graph.graph import Call, Drawn, Graph, Ref, StateRef
-from torchfunc.graph.probing.bounds import ShapesNeededError, ValuesNeededError, bounded
+from torchfunc.graph.probing.bounds import ShapesNeededError, ValuesNeededError, bounded, current
 from torchfunc.graph.run import rerecorded, restated, result, specs_of, tensor_of
 from torchfunc.graph.spec import WORLDS, Number, Spec
 from torchfunc.graph.symbolic import SYMBOLS
@@ -313,7 +313,9 @@ def read_table(
 
 
 def _check_name(name: str, place: str, kind: str) -> None:
-    if not is_name(name) or (kind != "call" and name in MODULE_ATTRIBUTES):
+    # what the user's own program copies may be called as that calls it
+    fits = is_name(name) or (current() is None and "." not in name)
+    if not fits or (kind != "call" and name in MODULE_ATTRIBUTES):
         why = ", which every module uses for itself" if name in MODULE_ATTRIBUTES else ""
         raise ConfigError(f"{place}: no {kind} may be called {shorten(name)}{why}.")
 

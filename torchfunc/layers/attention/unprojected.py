@@ -154,12 +154,6 @@ class Attention(_Scored):
         return F.scaled_dot_product_attention(query, key, value, bias, rate, scale=1.0).squeeze(-3), None
 
 
-class Seeded(Common, total=False):
-    """What AdditiveAttention takes after its own arguments, as in Keras."""
-
-    seed: int | None
-
-
 @registry.layers.register()
 class AdditiveAttention(_Scored):
     """Values averaged by `softmax(sum(scale * tanh(query + key)))` (Bahdanau et al. 2015).
@@ -172,9 +166,14 @@ class AdditiveAttention(_Scored):
         common: those of every Layer; and `seed`, as for Attention.
     """
 
-    def __init__(self, use_scale: bool = True, dropout: float = 0.0, **common: Unpack[Seeded]) -> None:
-        seed: int | None = common.pop("seed", None)
-        super().__init__(**common)  # type: ignore[arg-type]
+    def __init__(
+        self,
+        use_scale: bool = True,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(**common)
         self.use_scale = use_scale
         self._keep(dropout, seed)
 
