@@ -435,10 +435,11 @@ class GroupNormalization(_Normalization):
     def forward(self, inputs: Tensor) -> Tensor:
         inputs = self._given(inputs)
         x = inputs if self._inward is None else inputs.permute(self._inward)
-        if (
-            not x.requires_grad
-        ):  # PyTorch's backward crashes the process where such an input lies channels last
+        # PyTorch's backward crashes the process where such an input lies channels last
+        if not x.requires_grad:
             x = x.contiguous()
+        if x.shape[1] == 1:  # one feature lies in either order, and is taken for the wrong one
+            x = x.flatten(1).view(x.shape)
         # not F.group_norm, which refuses groups of one value: their mean is the value, so the output is the shift
         if self.weight is None and self.bias is not None:  # its backward fails with a shift and no factor
             outputs = torch.group_norm(x, self._groups, None, None, self.epsilon) + self.bias.view(
