@@ -132,6 +132,8 @@ def _signature(kind: Any) -> inspect.Signature:
 
 def parameters(kind: Any) -> dict[str, inspect.Parameter]:
     """What the constructor of a class states, by name, without `self`."""
+    if kind.__init__ is object.__init__:  # `inspect` would parse the text that says so
+        return {}
     return dict(list(_signature(kind).parameters.items())[1:])
 
 

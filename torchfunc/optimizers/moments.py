@@ -70,7 +70,7 @@ class Adam(Optimizer):
             beta2=group["beta_2"],
             weight_decay=0.0,
             eps=group["epsilon"] / math.sqrt(1 - group["beta_2"] ** update.step),
-            amsgrad=group["amsgrad"],
+            amsgrad=bool(group["amsgrad"]),
             maximize=False,
         )
 
