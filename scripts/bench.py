@@ -27,6 +27,7 @@ import tempfile
 import time
 import timeit
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import safetensors.torch
@@ -437,6 +438,46 @@ def both_ways(ours: tf.Model, hand: nn.Module, path: Path) -> tuple[Callable[[],
     return lambda: ours.save(path), save_hand, load_ours, load_hand
 
 
+def large(device: str) -> dict[str, Entry]:
+    """105 MB, as many tensors and as one: with digests, without, and written through to the disk on both sides."""
+    found: dict[str, Entry] = {}
+    for title, width, depth in (("25 layers", 1024, 25), ("one layer", 5120, 1)):
+        x = inputs = tf.Input((width,))
+        for _ in range(depth):
+            x = layers.Dense(width)(x)
+        ours, hand = tf.Model(inputs, x), nn.Sequential(*(nn.Linear(width, width) for _ in range(depth)))
+        folder = scratch()
+        save_ours, save_hand, load_ours, load_hand = both_ways(ours, hand, folder / "large.safetensors")
+        save_ours()
+        save_hand()
+        state, weights = folder / "large.state.safetensors", folder / "weights.safetensors"
+        safetensors.torch.save_file(ours.state_dict(), weights)
+        runs = {
+            "load": (load_ours, load_hand),
+            "load weights without digests": (partial(ours.load_weights, weights), load_hand),
+            "save": (save_ours, flushed(save_hand, state, folder)),
+        }
+        for name, (run, alone) in runs.items():
+            found[f"{name}, {title}"] = {
+                "torchfunc": timed(run, "cpu"),
+                "safetensors alone": timed(alone, "cpu"),
+            }
+    return found
+
+
+def flushed(save_one: Callable[[], None], *paths: Path) -> Callable[[], None]:
+    """Save, and wait until the file and its name are on the disk."""
+
+    def run() -> None:
+        save_one()
+        for path in paths:
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+
+    return run
+
+
 def scratch() -> Path:
     """A folder that is gone when this process is."""
     folder = tempfile.mkdtemp()
@@ -512,6 +553,7 @@ MEASURES: dict[str, Callable[[str], dict[str, Entry]]] = {
     "build": build,
     "save": save,
     "load": load,
+    "large": large,
     "import": importing,
     "interception": interception,
     "scale": scale,

@@ -390,6 +390,11 @@ def _tried(watch: Watch, action: Callable[[Any], Any], case: Any) -> Outcome:
     watch.open = False
     growth = _status("VmHWM") - start
     after = state()
+    # A thread that was joined may be in the system's table for some milliseconds more; one that stays is found.
+    end = time.monotonic() + 1
+    while after["threads"] > before["threads"] and time.monotonic() < end:
+        time.sleep(0.001)
+        after["threads"] = state()["threads"]
     found = Outcome(
         ending,
         growth=growth,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import tracemalloc
 
 import pytest
 
@@ -17,6 +18,7 @@ from torchfunc.errors import (
     UnknownNameError,
     WriteError,
     explain,
+    nearest,
     shorten,
 )
 
@@ -74,6 +76,75 @@ def test_a_value_in_a_message_is_escaped(value: object, text: str) -> None:
 def test_a_value_in_a_message_is_cut() -> None:
     assert len(shorten("x" * 5_000)) == 120 and shorten("x" * 5_000).endswith("...")
     assert shorten([1] * 100, limit=10) == "[1, 1, ..."
+
+
+def test_a_value_of_megabytes_is_cut_before_it_is_written_out() -> None:
+    long = "x" * (10 << 20)
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    values = (long, [long] * 10, {long: long}, list(range(10**6)), deep, 1 << 10**7, {"a": [[], {}, ()]})
+    tracemalloc.start()
+    try:
+        texts = [shorten(value) for value in values]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [len(text) for text in texts[:5]] == [120] * 5
+    assert texts[5] == "a number of 10,000,001 bits"
+    assert texts[6] == "{'a': [[], {}, ()]}"
+    assert peak < 1 << 20
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": 1, "b": [1.5, None, (True,)], "c": {3}},
+        (),
+        (1,),
+        [(1, 2), frozenset()],
+        b"x",
+        2**70,
+        ["it's", 'a "b"'],
+    ],
+    ids=repr,
+)
+def test_a_short_value_is_shown_as_python_shows_it(value: object) -> None:
+    assert shorten(value) == repr(value)
+
+
+@pytest.mark.parametrize("kind", [each for each in vars(errors).values() if inspect.isclass(each)])
+def test_no_error_is_longer_than_4000_characters_or_moves_a_cursor(kind: type[Exception]) -> None:
+    hostile = "\0\u202e\x1b[2J\ud800" + "x" * (5 << 20) + "\r the end"
+    if kind is UnknownNameError:
+        made = [
+            UnknownNameError("layer", hostile, ["Dense"], hostile),
+            UnknownNameError(hostile, "x", [hostile]),
+        ]
+    elif kind is MissingExtraError:
+        made = []  # it names packages alone
+    elif kind is WriteError:
+        made = []  # and this one a path of the user's: see test_atomic
+    else:
+        made = [kind(hostile), kind(f"The layers:\n{hostile}")]
+    for error in made:
+        assert len(str(error)) <= 4000
+        assert str(error).replace("\n", "").isprintable()
+    if kind is errors.ConfigError:
+        assert str(made[0]).startswith(r"\x00\u202e\x1b[2J\ud800xx")
+        assert str(made[0]).endswith(r"\r the end")
+        assert str(made[1]).startswith("The layers:\n")
+
+
+def test_an_explanation_is_bounded_as_a_whole() -> None:
+    text = explain("Dense 'd'", got="x" * 10**6, expected="y" * 10**6, fix="z" * 10**6)
+    assert len(text) <= 4000 and text.startswith("Dense 'd': expected yyy") and text.endswith("zzz.")
+
+
+def test_no_near_name_is_looked_for_where_the_name_is_long() -> None:
+    assert nearest("Dens", ["Dense", "Conv2D"]) == "Dense"
+    assert nearest("zzz", ["Dense"]) is None
+    assert nearest("Dense" * (2 << 20), ["Dense" * 50]) is None
 
 
 def test_a_missing_extra_says_how_to_install_it() -> None:

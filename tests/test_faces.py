@@ -19,9 +19,9 @@ from torchfunc.errors import CompileError, GraphError, UnknownNameError
 
 NAMESPACES = (
     "torchfunc", *(f"torchfunc.{name}" for name in (
-        "activations applications backend callbacks constraints datasets errors initializers interop layers losses "
-        "metrics models optimizers regularizers saving schedules training utils vis "
-        "ops ops.image ops.linalg ops.nn random tree "
+        "activations applications backend callbacks constraints datasets dtype_policies errors initializers interop layers "
+        "losses metrics mixed_precision models ops ops.image ops.linalg ops.nn optimizers preprocessing random regularizers "
+        "saving schedules training tree utils vis wrappers "
         "datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist"
     ).split()),
 )  # fmt: skip
@@ -32,10 +32,14 @@ JUSTIFIED = {
     "export": "the options of torch.export or torch.onnx, which change with PyTorch",
     "check_input": "the shape of each argument of a call",
     "symbolic_call": "the arguments of the user's own `call`",
+    "TorchModuleWrapper": "those of every layer, after a name by place as Keras has it",
     "Torch.forward": "the arguments of the module inside",
     "Metric.__call__": "the arguments of a subclass's `update_state`",
     "MeanMetricWrapper": "the arguments of the function that is averaged",
     "CallbackList": "the params of a training, whose names are the user's, as in Keras",
+    "_Estimator.fit": "the arguments of `Model.fit`",
+    "_Estimator.set_params": "the arguments of the constructor, by scikit-learn's protocol",
+    "SKLearnTransformer.fit_transform": "the arguments of `Model.fit`",
     "CallbackList.call": "the arguments of an event",
     "map_structure": "structures of one form, as many as the user's function takes",
     "map_structure_up_to": "structures of one form, as many as the user's function takes",
@@ -115,11 +119,14 @@ def test_no_public_signature_hides_arguments_that_are_known() -> None:
     assert {name for name in found if name not in JUSTIFIED and name.split(".")[-1] not in JUSTIFIED} == set()
 
 
-LAYERS = [kind for kind in public(layers).values() if isinstance(kind, type)]
+# a description of inputs, an input, and a wrapper with Keras's name by place
+OTHERS = (layers.InputSpec, layers.InputLayer, layers.TorchModuleWrapper)
+LAYERS = [kind for kind in public(layers).values() if isinstance(kind, type) and kind not in OTHERS]
 OPTIMIZERS = [
     kind
     for kind in public(optimizers).values()
     if isinstance(kind, type) and issubclass(kind, optimizers.Optimizer)
+    if kind is not optimizers.LossScaleOptimizer  # whose arguments are those of the one inside
 ]
 
 

@@ -18,8 +18,9 @@ PACKAGE = ROOT / "torchfunc"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
-    {"errors", "signatures", "tree"},
-    {"registry", "functions", "native", "turns", "fields"},
+    {"arrays_in", "errors", "signatures", "tree"},
+    {"registry", "functions", "native", "turns", "fields", "settings"},
+    {"dtype_policies"},
     {"schemas"},
     {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},
@@ -30,7 +31,9 @@ FLOORS = (
     {"layers", "training", "saving", "vis"},
     {"models"},
     {"interop"},
-    {"applications", "backend", "datasets", "utils"},
+    {"backend"},
+    {"absent", "applications", "datasets", "mixed_precision", "utils", "wrappers"},
+    {"preprocessing"},
     {"__init__"},
 )
 # The core knows tensors and modules, and nothing else of the house.

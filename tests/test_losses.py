@@ -35,6 +35,7 @@ def targets(kind: str) -> torch.Tensor:
         "shares": numbers.softmax(-1),
         "one_hot": torch.eye(CLASSES)[torch.randint(0, CLASSES, (SAMPLES,))],
         "labels": torch.randint(0, CLASSES, (SAMPLES,)),
+        "words": torch.randint(1, CLASSES, (SAMPLES, 3)),
     }[kind]
 
 
@@ -45,6 +46,8 @@ def outputs(kind: str) -> torch.Tensor:
         "positive": logits.exp(),
         "probabilities": logits.sigmoid(),
         "shares": logits.softmax(-1),
+        "unit": F.normalize(logits, dim=-1),
+        "steps": torch.randn(SAMPLES, 7, CLASSES),
     }[kind]
 
 
@@ -64,6 +67,11 @@ CASES = [
     ("Hinge", {}, "bits", "numbers"),
     ("SquaredHinge", {}, "bits", "numbers"),
     ("CategoricalHinge", {}, "one_hot", "numbers"),
+    ("Circle", {}, "labels", "unit"),
+    ("Circle", {"gamma": 8.0, "margin": 0.2, "remove_diagonal": False}, "labels", "unit"),
+    ("CTC", {}, "words", "steps"),
+    ("CategoricalGeneralizedCrossEntropy", {"q": 0.5}, "labels", "shares"),
+    ("CategoricalGeneralizedCrossEntropy", {"q": 0.2}, "labels", "shares"),
     ("Dice", {}, "bits", "probabilities"),
     ("Dice", {"axis": (1,)}, "bits", "probabilities"),
     ("Tversky", {}, "bits", "probabilities"),
@@ -130,6 +138,7 @@ def test_the_lower_case_function_returns_the_values_of_keras(name, arguments, ta
     function = {
         "KLDivergence": "kl_divergence",
         "LogCosh": "log_cosh",
+        "CTC": "ctc",
     }.get(name) or "".join(f"_{c.lower()}" if c.isupper() else c for c in name).strip("_")
     y_true, y_pred = targets(target), outputs(output)
     ours = getattr(losses, function)(y_true, y_pred, **arguments)
@@ -671,3 +680,38 @@ def test_wrong_names_and_arguments_are_told():
         losses.get({"class_name": "Huber", "config": {"alpha": 1.0}})
     with pytest.raises(SavingError, match="write it as a named function"):
         losses.serialize(nn.MSELoss())
+
+
+def test_a_loss_is_computed_in_its_dtype_and_halves_are_summed_up_in_float32():
+    y_true, y_pred = torch.rand(2000, 3), torch.rand(2000, 3)
+    exact = (y_true.double() - y_pred.double()).square().mean()
+    assert losses.MeanSquaredError(dtype="float64")(y_true, y_pred) == exact
+    half = losses.MeanSquaredError(dtype=torch.float16)(y_true, y_pred)
+    assert half.dtype == torch.float16 and half == exact.half()
+    assert losses.get(losses.serialize(losses.Hinge(dtype="float64"))).dtype == "float64"
+    with pytest.raises(
+        ValueError, match="dtype: expected the name of a dtype such as 'float32', or a policy"
+    ):
+        losses.Hinge(dtype="flaot32")
+
+
+def test_an_embedding_without_a_partner_counts_in_no_mean_of_circle_and_has_no_gradient():
+    y_pred = F.normalize(torch.randn(5, 4, dtype=torch.float64), dim=-1).requires_grad_()
+    y_true = torch.tensor([0, 0, 1, 1, 2])
+    loss = losses.Circle()(y_true, y_pred)
+    loss.backward()
+    assert torch.isfinite(y_pred.grad).all()
+    values = losses.circle(y_true, y_pred)
+    assert values[4] == 0
+    torch.testing.assert_close(loss, values[:4].mean())
+
+
+def test_epsilon_is_what_divisors_are_held_off_zero_by():
+    from torchfunc import settings
+
+    y_true, y_pred = torch.zeros(1, 1), torch.ones(1, 1)
+    settings.set_epsilon(0.5)
+    try:
+        assert losses.mean_absolute_percentage_error(y_true, y_pred) == 200.0
+    finally:
+        settings.set_epsilon(1e-7)

@@ -57,6 +57,10 @@ CASES = [
     ("MeanAbsolutePercentageError", {}, "numbers"),
     ("MeanSquaredLogarithmicError", {}, "positive"),
     ("LogCoshError", {}, "numbers"),
+    ("PearsonCorrelation", {}, "numbers"),
+    ("ConcordanceCorrelation", {}, "numbers"),
+    ("OneHotIoU", {"num_classes": CLASSES, "target_class_ids": [1, 3]}, "one_hot"),
+    ("OneHotMeanIoU", {"num_classes": CLASSES}, "one_hot"),
     ("CosineSimilarity", {}, "numbers"),
     ("KLDivergence", {}, "shares"),
     ("Poisson", {}, "positive"),
@@ -108,7 +112,7 @@ CASES = [
     ),
     ("BinaryIoU", {"threshold": 0.3}, "bits"),
 ]
-UNWEIGHTED = {"MeanIoU", "IoU", "BinaryIoU"}
+UNWEIGHTED = {"MeanIoU", "IoU", "BinaryIoU", "OneHotIoU", "OneHotMeanIoU"}
 
 
 def result_of(metric, batches):
@@ -552,3 +556,75 @@ def test_wrong_names_and_arguments_are_told(make, words):
 def test_shapes_that_do_not_fit_are_told(name, target, output, words):
     with pytest.raises(DataError, match=words):
         metrics.get(name).update_state(torch.zeros(target), torch.rand(output))
+
+
+@pytest.mark.parametrize("name", ["Precision", "AUC", "MeanSquaredError", "F1Score", "MeanIoU", "Sum"])
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_a_metric_gives_its_figure_in_its_dtype(name, dtype):
+    y_true, y_pred = torch.tensor([[0, 1], [1, 1]]), torch.tensor([[0.2, 0.7], [0.6, 0.3]])
+    metric = getattr(metrics, name)(dtype=dtype, **({"num_classes": 2} if name == "MeanIoU" else {}))
+    metric.update_state(y_true) if name == "Sum" else metric.update_state(y_true, y_pred.round())
+    assert metric.result().dtype == getattr(torch, dtype)
+    assert metrics.deserialize(metrics.serialize(metric)).dtype == dtype
+
+
+def test_a_metric_takes_the_dtype_that_keras_writes():
+    written = keras.saving.serialize_keras_object(keras.metrics.Precision(dtype="float64"))
+    assert metrics.deserialize({name: written[name] for name in ("class_name", "config")}).dtype == "float64"
+
+
+# Keras reads its own variables in a way that NumPy is about to forbid
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
+def test_the_four_counts_of_a_confusion_metric_can_be_read():
+    ours, theirs = metrics.Precision(thresholds=[0.2, 0.6]), keras.metrics.Precision(thresholds=[0.2, 0.6])
+    for metric in (ours, theirs):
+        metric.update_state([0, 1, 1, 1], [0.3, 0.1, 0.7, 0.5])
+    np.testing.assert_array_equal(
+        ours.true_positives.numpy(), keras.ops.convert_to_numpy(theirs.true_positives)
+    )
+    np.testing.assert_array_equal(
+        ours.false_positives.numpy(), keras.ops.convert_to_numpy(theirs.false_positives)
+    )
+    assert ours.true_negatives.tolist() == [0.0, 1.0] and ours.false_negatives.tolist() == [1.0, 2.0]
+
+
+def test_the_thresholds_of_auc_hold_the_ends_and_its_config_does_not():
+    ours, theirs = metrics.AUC(thresholds=[0.3, 0.5]), keras.metrics.AUC(thresholds=[0.3, 0.5])
+    assert ours.thresholds == theirs.thresholds
+    assert (
+        ours.get_config()["thresholds"] == [0.3, 0.5] == metrics.get(metrics.serialize(ours)).thresholds[1:-1]
+    )
+
+
+class Hits(metrics.Metric):
+    """A metric as Keras's guides write them."""
+
+    def __init__(self, name="hits", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.hits = self.add_weight(name="hits", initializer="zeros")
+        self.by_class = self.add_variable(shape=(2,), initializer="ones", name="by_class")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        right = (y_true == y_pred.round()).float()
+        self.hits.assign(self.hits + right.sum())
+        self.by_class.assign_add(torch.stack([right[y_true == 0].sum(), right[y_true == 1].sum()]))
+
+    def result(self):
+        return self.hits / torch.sum(self.by_class)
+
+
+def test_a_metric_of_ones_own_keeps_variables():
+    metric = Hits()
+    y_true, y_pred = torch.tensor([0.0, 1.0, 1.0]), torch.tensor([0.1, 0.9, 0.2])
+    metric.update_state(y_true, y_pred)
+    assert metric.result() == 2 / 4 and metric.by_class.numpy().tolist() == [2.0, 2.0]
+    assert [each.name for each in metric.variables] == ["hits", "by_class"]
+    assert torch.stack([metric.by_class.value, metric.by_class]).shape == (2, 2)
+    metric.reset_state()
+    assert float(metric.hits) == 0 and metric.by_class.value.tolist() == [0.0, 0.0]
+    metric.by_class.assign_sub([1.0, 2.0])
+    assert (metric.by_class < 0).all() and metric.by_class[1] == -2
+    with pytest.raises(
+        DataError, match=r"The variable 'hits' of the metric 'hits': expected shape \(\), got shape \(2,\)"
+    ):
+        metric.hits.assign([1.0, 2.0])

@@ -38,6 +38,9 @@ OF_OURS: dict[str, Any] = {
     "num_classes": 3, "target_class_ids": [0], "initial_learning_rate": 0.1, "decay_steps": 5, "decay_rate": 0.5,
     "boundaries": [1], "values": [0.1, 0.2], "first_decay_steps": 5, "fn": "mse",
     "cell": {"class_name": "GRUCell", "config": {"units": 3}},
+    "equation": "ab,bc->ac", "output_shape": 2, "output_size": 2, "num_heads": 2, "key_dim": 3, "head_dim": 3,
+    "num_query_heads": 4, "num_key_value_heads": 2,
+    "inner_optimizer": "adam", "side": "real",
     "cells": [{"class_name": "GRUCell", "config": {"units": 3}}],
 }  # fmt: skip
 
@@ -296,8 +299,8 @@ def test_keywords_of_a_function_are_those_that_it_states() -> None:
             {"learning_rate": [1]},
             r"Adam\.config\.learning_rate: expected a number or a name",
         ),
-        (tf.Sequential, {}, "Sequential: got {}"),
-        (tf.Sequential, {"layers": [], "input": 3}, "Sequential: got"),
+        (tf.Sequential, {}, "expected the keys layers: 'layers' is missing"),
+        (tf.Sequential, {"layers": [], "input": 3}, r"\$.input: expected an object"),
         (tf.Model, {"calls": 3}, "expected"),
         (tf.Model, 3, "Model: expected a dict of arguments, got 3"),
     ],

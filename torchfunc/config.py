@@ -20,6 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import functions, native, registry, schemas
+
+# Keras's `config` stands here too
+from torchfunc.dtype_policies.policy import dtype_policy as dtype_policy
+from torchfunc.dtype_policies.policy import set_dtype_policy as set_dtype_policy
 from torchfunc.errors import (
     ConfigError,
     GraphError,
@@ -30,6 +34,19 @@ from torchfunc.errors import (
     shorten,
 )
 from torchfunc.registry import Registry, custom_name_of
+from torchfunc.settings import backend as backend
+from torchfunc.settings import disable_interactive_logging as disable_interactive_logging
+from torchfunc.settings import disable_traceback_filtering as disable_traceback_filtering
+from torchfunc.settings import enable_interactive_logging as enable_interactive_logging
+from torchfunc.settings import enable_traceback_filtering as enable_traceback_filtering
+from torchfunc.settings import epsilon as epsilon
+from torchfunc.settings import floatx as floatx
+from torchfunc.settings import image_data_format as image_data_format
+from torchfunc.settings import is_interactive_logging_enabled as is_interactive_logging_enabled
+from torchfunc.settings import is_traceback_filtering_enabled as is_traceback_filtering_enabled
+from torchfunc.settings import set_epsilon as set_epsilon
+from torchfunc.settings import set_floatx as set_floatx
+from torchfunc.settings import set_image_data_format as set_image_data_format
 
 Self = TypeVar("Self", bound="Configurable")
 P = ParamSpec("P")
@@ -79,15 +96,22 @@ class Configurable:
         _registry: the registry of its kind, from which a file may name it.
         _wraps: the attribute that holds a function or a foreign object, where it is only made around that; a
             file names what is wrapped.
+        _unless_none: the arguments that its config holds where they were given, and not where they are None.
     """
 
     _registry: ClassVar[Registry]
     _wraps: ClassVar[str | None] = None
+    _unless_none: ClassVar[tuple[str, ...]] = ()
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data."""
         owner = type(self).__name__
-        return {name: described(getattr(self, name), name, owner) for name in argument_names(type(self))}
+        return {name: described(getattr(self, name), name, owner) for name in self._told()}
+
+    def _told(self) -> list[str]:
+        """The arguments that stand in its config."""
+        names = argument_names(type(self))
+        return [name for name in names if name not in self._unless_none or getattr(self, name) is not None]
 
     @classmethod
     @checked
@@ -108,6 +132,8 @@ def _signature(kind: Any) -> inspect.Signature:
 
 def parameters(kind: Any) -> dict[str, inspect.Parameter]:
     """What the constructor of a class states, by name, without `self`."""
+    if kind.__init__ is object.__init__:  # `inspect` would parse the text that says so
+        return {}
     return dict(list(_signature(kind).parameters.items())[1:])
 
 
@@ -236,6 +262,8 @@ def in_either_order(read: Callable[[], R]) -> R:
     try:
         return read()
     except GraphError as error:
+        if _drawn_before.get():
+            raise
         try:
             return _within(_drawn_before, True, read)
         except GraphError:
@@ -635,6 +663,17 @@ def find(identifier: Any, known: Registry) -> Any:
     """
     found = deserialize(identifier, known) if isinstance(identifier, (str, Mapping)) else identifier
     if isinstance(found, type):
+        needed = [
+            name
+            for name, each in parameters(found).items()
+            if each.default is each.empty and each.kind in _NAMED
+        ]
+        if needed:
+            way = f"{found.__name__}({', '.join(f'{name}=...' for name in needed)})"
+            got = f"the class {found.__name__} alone"
+            raise TorchfuncError(
+                explain(known.kind, got=got, expected=f"its {' and '.join(needed)} too", fix=way)
+            )
         return found()
     if found is identifier and not callable(found):
         raise TorchfuncError(

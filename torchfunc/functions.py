@@ -146,6 +146,9 @@ WITHHELD = {
     "x.index": "its first call imports modules",
 }
 
+# what stands in a file for a function that is withheld: of new memory, whose numbers nobody may count on, zeros
+INSTEAD = {"torch.empty": "torch.zeros", "torch.empty_like": "torch.zeros_like", "x.new_empty": "x.new_zeros"}
+
 ATTRIBUTES = frozenset({"H", "T", "imag", "mH", "mT", "real"})
 
 OPERATORS = {

@@ -18,7 +18,9 @@ T = TypeVar("T")
 
 # those that `register` was given: a function does not say of which kind it is
 _functions: dict[str, Any] = {}
-_custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default=MappingProxyType({}))
+# what is known everywhere by a name: Keras code puts classes and functions here itself
+shared: dict[str, Any] = {}
+_custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default=MappingProxyType(shared))
 
 
 class Registry:
@@ -31,6 +33,7 @@ class Registry:
         self.kind = kind
         self._objects: dict[str, Any] = {}
         self._names: dict[int, str] = {}
+        self.holds_yours = False
 
     def add(self, target: Any, *names: str) -> Any:
         """Register `target` under `names` (or its own name), and return it.
@@ -95,6 +98,16 @@ def custom_object_scope(objects: Mapping[str, Any] | None = None) -> Iterator[No
         _custom.reset(token)
 
 
+def has_custom_objects() -> bool:
+    """Whether a file may name a class or function of yours."""
+    return bool(_custom.get() or _functions or any(each.holds_yours for each in registries()))
+
+
+def custom_objects() -> Mapping[str, Any]:
+    """What the surrounding `custom_object_scope` knows."""
+    return _custom.get()
+
+
 def custom_name_of(target: Any) -> str | None:
     """The name that the surrounding `custom_object_scope` gives to `target`, or `register`, or None."""
     known = (*_custom.get().items(), *_functions.items())
@@ -145,6 +158,7 @@ def register(name: str | None = None) -> Callable[[T], T]:
         kind = getattr(thing, "_registry", layers if isinstance(thing, type) else None)
         if isinstance(kind, Registry):
             kind.add(thing, own)
+            kind.holds_yours = True
         elif _functions.setdefault(own, thing) is not thing:
             raise TorchfuncError(
                 f"The function name {own!r} already stands for {_functions[own]!r}. Choose another name."

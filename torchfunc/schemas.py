@@ -21,15 +21,16 @@ from typing import Any, Literal, Union, get_args, get_origin
 import numpy as np
 import torch
 from torch import Tensor, nn
-from typing_extensions import get_type_hints
 
 from torchfunc import native
 from torchfunc.errors import ConfigError, LimitError, explain, shorten
+from torchfunc.signatures import hints_of
 
 _SIZE = 2**40
 _TEXT = 1024
 _LEVELS = 100_000
 _DEPTH = 100
+_MODULES = 4096
 # control characters, halves of surrogate pairs, and marks that turn the direction of a text
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PLAIN = (type(None), bool, int, float, str, list, tuple, dict)
@@ -109,6 +110,10 @@ def _is_array(value: Any) -> bool:
 _ARRAY = Argument(_is_array, "a number or a list of such")
 _WINDOWS = _one_of((_INTEGER, _list_of(_one_of((_INTEGER, _list_of(_INTEGER))))))
 _NAMED_OBJECT = _one_of((_OBJECT, _NOTHING))
+_DTYPES = frozenset(
+    "float32 float64 float16 bfloat16 int8 int16 int32 int64 uint8 bool complex64 complex128".split()
+)
+_DTYPE = Argument(lambda value: isinstance(value, str) and value in _DTYPES, "the name of a dtype")
 # what signatures of ours leave open
 _OURS: dict[str, Argument] = {
     **dict.fromkeys(("kernel_size", "strides", "dilation_rate"), _SIZES),
@@ -119,6 +124,8 @@ _OURS: dict[str, Argument] = {
     "alpha": _one_of((_NUMBER, _list_of(_NUMBER))),  # as in Keras, one for each class
     "target_shape": _one_of((_INTEGER, _list_of(_INTEGER))),
     "seed": _one_of((_SEED, _NOTHING)),
+    "value": _ARRAY,
+    "dtype": _one_of((_DTYPE, _NOTHING)),
     "output_shape": _one_of((_INTEGER, _list_of(_one_of((_INTEGER, _NOTHING))), _NOTHING)),
 }
 _OBJECTS = ("_initializer", "_regularizer", "_constraint", "activity_regularizer")
@@ -266,7 +273,13 @@ def _integers(value: Any) -> Iterator[int]:
 @cache
 def _takes_any(kind: Any) -> bool:
     """Whether a class or a function hands on what it does not know."""
-    return any(each.kind is each.VAR_KEYWORD for each in inspect.signature(kind).parameters.values())
+    return any(each.kind is each.VAR_KEYWORD for each in _stated(kind).values())
+
+
+def _stated(kind: Any) -> Mapping[str, inspect.Parameter]:
+    """What a class or function states that it takes; `inspect` would parse text to say that `object` takes nothing."""
+    takes_nothing = isinstance(kind, type) and kind.__init__ is object.__init__  # type: ignore[misc]
+    return {} if takes_nothing else inspect.signature(kind).parameters
 
 
 def _unknown(name: Any, known: Iterable[str], where: str) -> ConfigError:
@@ -286,7 +299,7 @@ def _unknown(name: Any, known: Iterable[str], where: str) -> ConfigError:
 def _schema(kind: type) -> dict[str, Argument]:
     """What each argument of a constructor may be, by name."""
     hints, of_torch = _hints(kind), native.name_of(kind) is not None
-    names = native.argument_names(kind) if of_torch else [*inspect.signature(kind).parameters, *_LEFT_OUT]
+    names = native.argument_names(kind) if of_torch else [*_stated(kind), *_LEFT_OUT]
     table = _TORCHS if of_torch else _OURS
     return {name: table.get(name) or _argument(name, hints.get(name, Any)) for name in names}
 
@@ -296,10 +309,7 @@ def _hints(kind: type) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         if "__init__" in vars(base):
-            try:
-                found.update(get_type_hints(vars(base)["__init__"]))
-            except NameError:  # a name that PyTorch imports for type checkers alone
-                continue
+            found.update(hints_of(vars(base)["__init__"]))
     return found
 
 
@@ -335,10 +345,9 @@ def check_keywords(function: Any, arguments: Mapping[str, Any], where: str) -> N
     Raises:
         ConfigError: another keyword, one that is written into, or a value of another kind.
     """
-    try:
-        known = set(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # a built-in function does not say what it takes
-        known = set(arguments)
+    # a built-in function does not say what it takes, or says it in text that would be parsed
+    is_written = isinstance(function, (types.FunctionType, type)) or hasattr(function, "__signature__")
+    known = set(_stated(function) if is_written else arguments)
     for name, value in arguments.items():
         if name not in known - {"out", "inplace", "self"}:
             raise _unknown(name, sorted(known), where)
@@ -363,6 +372,13 @@ def check_size(config: Any, place: str) -> None:
     except RecursionError:
         way = "nest models and layers less deeply"
         raise LimitError(explain(place, got="very deep nesting", expected="less of it", fix=way)) from None
+    # a module takes some kilobytes, and the shortest that a config writes four items
+    if found.modules > _MODULES + found.items // 8:
+        raise LimitError(
+            explain(
+                place, got=f"{found.modules:,} modules", expected=f"at most {_MODULES + found.items // 8:,}"
+            )
+        )
     for what, number, most in (
         ("modules", places, 10_000 + 64 * found.modules),
         ("calls", calls, 10_000 + 1_000 * found.calls),
@@ -385,12 +401,13 @@ class _Count:
 
     modules: int = 0
     calls: int = 0
+    items: int = 0
     labels: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def of(self, value: Any) -> tuple[int, int]:
         """In how many places modules stand in what a config says, and how many calls it makes when called."""
         if not isinstance(value, Mapping):
-            return self._all_of(value)
+            return self._all_of(value) if isinstance(value, (list, tuple)) else (0, 0)
         label = value.get("shared")
         if len(value) == 1 and "shared" in value:
             return self.labels.get(str(label), (0, 0))
@@ -408,6 +425,7 @@ class _Count:
     def _all_of(self, values: Iterable[Any]) -> tuple[int, int]:
         places = calls = 0
         for each in values:
+            self.items += 1
             if isinstance(each, (dict, list, tuple)):
                 more, further = self.of(each)
                 places, calls = min(places + more, _SIZE), min(calls + further, _SIZE)

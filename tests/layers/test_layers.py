@@ -220,6 +220,15 @@ POOLING = [
     same_average("AveragePooling2D", (2, 7, 8, 3), pool_size=(4, 2), strides=(1, 3)),
     row("AveragePooling3D", (2, 5, 6, 4, 2), pool_size=2),
     same_average("AveragePooling3D", (2, 5, 6, 4, 2), pool_size=(2, 3, 2), strides=(2, 2, 1)),
+    *(
+        row(f"Adaptive{kind}Pooling{rank}D", (2, *(7, 6, 5)[:rank], 3), output_size=(3, 2, 4)[:rank])
+        for kind in ("Average", "Max")
+        for rank in (2, 3)
+    ),
+    row("AdaptiveAveragePooling1D", (2, 7, 3), output_size=3),
+    row("AdaptiveMaxPooling1D", (2, 3, 7), output_size=4, data_format="channels_first"),
+    row("AdaptiveAveragePooling2D", (2, 3, 5, 4), output_size=2, data_format="channels_first"),
+    row("AdaptiveMaxPooling2D", (2, 3, 5, 4), output_size=(6, 1), data_format="channels_first"),
     row("GlobalMaxPooling1D", (2, 5, 3)),
     row("GlobalMaxPooling2D", (2, 5, 4, 3), keepdims=True),
     row("GlobalMaxPooling3D", (2, 5, 4, 2, 3)),
@@ -229,6 +238,31 @@ POOLING = [
     row("GlobalAveragePooling2D", (2, 5, 4, 3)),
     row("GlobalAveragePooling2D", (2, 3, 5, 4), data_format="channels_first", keepdims=True),
     row("GlobalAveragePooling3D", (2, 5, 4, 2, 3)),
+]
+
+EINSUM = [
+    row("EinsumDense", (3, 4), equation="ab,bc->ac", output_shape=5),
+    row("EinsumDense", (3, 4), equation="ab,bc->ac", output_shape=5, bias_axes="c", activation="relu"),
+    row("EinsumDense", (3, 4, 2), equation="abc,cd->abd", output_shape=(None, 5), bias_axes="d"),
+    row("EinsumDense", (3, 4, 2), equation="abc,cd->abd", output_shape=(4, 5), bias_axes="bd"),
+    row("EinsumDense", (3, 4, 2), equation="abc,cde->abde", output_shape=(None, 5, 6), bias_axes="de"),
+    row("EinsumDense", (3, 4, 2), equation="abc,cde->abde", output_shape=(None, 5, 6), bias_axes="d"),
+    row("EinsumDense", (3, 4, 2, 5), equation="abcd,cde->abe", output_shape=(None, 6), bias_axes="e"),
+    row("EinsumDense", (3, 4, 2, 5), equation="abcd,dce->abe", output_shape=(None, 6), bias_axes="e"),
+    row("EinsumDense", (3, 4, 2), equation="...x,xy->...y", output_shape=6, bias_axes="y"),
+    row("EinsumDense", (3, 4, 2), equation="ab...,bc->ac...", output_shape=6, bias_axes="c"),
+    row("EinsumDense", (3, 4, 2), equation="abc,bcd->abd", output_shape=(4, 5), bias_axes="d"),
+    row("EinsumDense", (3, 4, 2), equation="abc,cd->ad", output_shape=5, bias_axes="d"),
+]
+
+ATTENTION = [
+    row("Attention", [(2, 5, 4), (2, 3, 4)]),
+    row("Attention", [(2, 5, 4), (2, 3, 6), (2, 3, 4)], use_scale=True),
+    row("Attention", [(2, 5, 4), (2, 3, 4)], score_mode="concat"),
+    row("Attention", [(2, 5, 4), (2, 3, 4)], score_mode="concat", use_scale=True),
+    drops("Attention", [(2, 5, 4), (2, 3, 4)], dropout=0.5),
+    row("AdditiveAttention", [(2, 5, 4), (2, 3, 4)]),
+    row("AdditiveAttention", [(2, 5, 4), (2, 3, 6), (2, 3, 4)], use_scale=False),
 ]
 
 RESHAPING = [
@@ -315,6 +349,7 @@ NORMALIZATION = [
     row("UnitNormalization", (3, 4, 5)),
     row("UnitNormalization", (3, 4, 5), axis=[1, 2]),
     row("RMSNormalization", (3, 5, 6)),
+    row("BatchNormalization", (4, 5, 3), synchronized=False, momentum=0.8),
     Case("RMSNormalization", {"axis": 1, "epsilon": 1e-3}, (3, 5, 6), oracle=rms_normalized),
 ]
 
@@ -360,7 +395,7 @@ SPINE = {
 }  # fmt: skip
 
 TABLE = [
-    *CORE, *CONVOLUTIONS, *POOLING, *RESHAPING, *MERGING, *NORMALIZATION, *REGULARIZATION, *ACTIVATION,
+    *CORE, *EINSUM, *ATTENTION, *CONVOLUTIONS, *POOLING, *RESHAPING, *MERGING, *NORMALIZATION, *REGULARIZATION, *ACTIVATION,
 ]  # fmt: skip
 
 

@@ -225,6 +225,10 @@ ARGUMENTS: dict[str, Callable[[Any, Any], Any]] = {
     "StackedRNNCells": lambda L, kind: kind([L.LSTMCell(1)]),
     "Lambda": lambda L, kind: kind(len),
     "Activation": lambda L, kind: kind("relu"),
+    "EinsumDense": lambda L, kind: kind("ab,bc->ac", output_shape=3),
+    "GroupQueryAttention": lambda L, kind: kind(2, 4, 2),
+    "TorchModuleWrapper": lambda L, kind: kind(nn.Linear(4, 2)),
+    "Wrapper": lambda L, kind: kind(L.Dense(1)),
 }
 NUMBERS = [(), (1,), (0.5,), (1, 1), ((1,),), ((1,), "ab")]
 
@@ -244,8 +248,9 @@ def made(L: Any, name: str) -> Any:
 KINDS = [
     name
     for name in dir(layers)
-    if inspect.isclass(getattr(layers, name)) and hasattr(keras.layers, name) and name not in ("Layer", "InputLayer")
-]  # fmt: skip
+    if inspect.isclass(getattr(layers, name)) and hasattr(keras.layers, name)
+    if name not in ("Layer", "InputLayer", "InputSpec")
+]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -659,3 +664,18 @@ def test_a_number_among_the_outputs_has_no_mask() -> None:
     assert model.output_masks() == (True, False)
     (_, steps), (mask,) = model(A, masks=[None])
     assert steps == 5 and torch.equal(mask, A != 0)
+
+
+def test_a_model_takes_a_mask_with_its_tensors_as_in_keras() -> None:
+    x = torch.arange(12.0).view(2, 3, 2)
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    inputs = tf.Input((3, 2))
+    models = [
+        tf.Model(inputs, tf.layers.GlobalAveragePooling1D()(inputs)),
+        tf.Sequential([tf.layers.GlobalAveragePooling1D()]),
+    ]
+    for model in models:
+        for _ in range(2):
+            assert torch.equal(model(x, mask=mask), torch.tensor([[1.0, 2.0], [6.0, 7.0]]))
+        assert torch.equal(model(x, mask=mask, training=False), torch.tensor([[1.0, 2.0], [6.0, 7.0]]))
+        assert torch.equal(model(x), x.mean(1))

@@ -200,3 +200,22 @@ def test_the_shortest_vectors_are_brought_to_length_one_too(size: float, dtype: 
         assert np.allclose(found, keras.layers.UnitNormalization()(x).numpy(), atol=1e-6)
         assert size < 1e-12 or np.allclose(np.linalg.norm(found, axis=-1), 1)
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 5, 3, 1), (4, 3, 5, 1), (4, 5, 1)])
+def test_normalizing_one_feature_in_groups_twice_has_a_gradient(shape: tuple[int, ...]) -> None:
+    """PyTorch's kernel ends the process where it takes the one feature for the last dimension in memory."""
+    torch.manual_seed(0)
+    twice = tf.Sequential([layers.GroupNormalization(groups=1), layers.GroupNormalization(groups=1)])
+    inputs = torch.randn(shape, requires_grad=True)
+    weights = torch.randn(shape)
+    (twice(inputs) * weights).sum().backward()
+
+    x = inputs.detach().double().requires_grad_()
+    y = x
+    for _ in range(2):
+        values = y.flatten(1)
+        spread = (values.var(1, correction=0) + 1e-3).sqrt()
+        y = ((values - values.mean(1, keepdim=True)) / spread[:, None]).view(shape)
+    (y * weights.double()).sum().backward()
+    torch.testing.assert_close(inputs.grad, x.grad.float(), rtol=1e-4, atol=1e-5)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._subclasses.schema_check_mode  # a first step of an optimizer imports it, and is no load
 from torch import nn
 
 import torchfunc as tf
@@ -528,7 +529,10 @@ def mutation(seed: int) -> Case:
     if door == "folder" and dice.random() < 0.5:
         copy = compact(dice.choice([parts, original.parts()]).document).encode("utf-8", "surrogatepass")
     steps = same and original.batch is not None and door in ("load_model", "folder")
-    return Case(seed, kind, door, tuple(what), joined(parts), parts.document, copy, steps)
+    try:
+        return Case(seed, kind, door, tuple(what), joined(parts), parts.document, copy, steps)
+    except ValueError:  # a place that was put into itself, which no JSON says
+        return Case(seed, kind, door, ("a circle",), original.data, original.parts().document)
 
 
 def weights_of(parts: Parts) -> dict[str, Raw]:

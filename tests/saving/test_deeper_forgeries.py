@@ -814,10 +814,10 @@ def slots_otherwise() -> Iterator[Attack]:
                 def retyped(parts: Any, name: str = name, dtype: torch.dtype = dtype) -> None:
                     parts.tensors[name] = raw(torch.ones(parts.tensors[name].shape).to(dtype))
 
-                yield Attack(
+                yield Attack(  # PyTorch turns other floats to the parameter's
                     f"{kind} {name[-18:]} of {dtype}",
                     changed(retyped, kind),
-                    FILE,
+                    NONE if dtype.is_floating_point else FILE,
                     doors=("load_model",),
                     steps=True,
                 )

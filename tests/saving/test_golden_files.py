@@ -111,7 +111,7 @@ def test_a_loaded_model_saved_again_is_the_same_file(name: str, tmp_path: Path) 
     expected = {**document(path_of(name))["config"], "build": again["build"]}
     plain = without_shapes(written)
     assert json.dumps(plain, ensure_ascii=False) == json.dumps(expected, ensure_ascii=False)
-    assert json.dumps(config) == json.dumps(expected["model"]["config"])
+    assert json.dumps(without_shapes(config)) == json.dumps(expected["model"]["config"])
     before, after = stored(path_of(name)), stored(path)
     assert list(after) == list(before)
     for key, value in after.items():
@@ -119,9 +119,23 @@ def test_a_loaded_model_saved_again_is_the_same_file(name: str, tmp_path: Path) 
             assert_numbers(value, before[key], key, exact=True)
 
 
+# arguments that layers have had since, with what they are for an older file
+LATER: dict[str, dict[str, Any]] = {
+    "BatchNormalization": {
+        "renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99, "synchronized": False,
+    },
+    "LayerNormalization": {"rms_scaling": False},
+}  # fmt: skip
+
+
 def without_shapes(config: Any) -> Any:
     """A config as it was before files kept what calls return and what layers were built for."""
     if isinstance(config, dict):
+        if config.get("class_name") in LATER:
+            later = LATER[config["class_name"]]
+            kept = {key: each for key, each in config["config"].items() if key not in later}
+            assert {key: config["config"][key] for key in later} == later
+            config = {**config, "config": kept}
         return {
             key: without_shapes(each)
             for key, each in config.items()
@@ -226,7 +240,7 @@ def test_weights_alone_go_into_a_model_made_from_its_config(name: str) -> None:
     facts, tensors = read(name)
     written = json.loads(facts["json"])
     model = tf.Model.from_config(written["config"])
-    assert json.loads(model.to_json()) == written
+    assert without_shapes(json.loads(model.to_json())) == written
     model.load_weights(path_of(name))
     assert_tree(called(model, nested(facts["inputs"], tensors)), facts["outputs"], tensors, is_exact(facts))
 

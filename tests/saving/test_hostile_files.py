@@ -117,7 +117,7 @@ def test_no_door_runs_imports_opens_or_changes_anything_beside(door: str, saved:
         wrong[kind] = faults(found, files if door != "from_config" else [], len(before[saved[kind]][1]))
         if found.ending != "ok":
             wrong[kind].append(f"{found.ending}: {found.message}")
-        if door == "clone_model":  # it draws new weights, as it is asked to
+        if door in ("clone_model", "from_config"):  # they draw new weights, as they are asked to
             wrong[kind] = [each for each in wrong[kind] if each != "changes torch's random numbers"]
     for path, (facts, data) in before.items():
         assert (path.stat().st_mtime_ns, path.read_bytes()) == (facts.st_mtime_ns, data)
@@ -141,7 +141,9 @@ print([name for name in sorted(set(sys.modules) - modules)], dict(os.environ) ==
 
 @pytest.mark.parametrize("door", ["load_model", "from_config"])
 def test_the_first_load_of_a_process_imports_nothing(door: str, saved: dict[str, Path]) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", FRESH, door, *map(str, saved.values())]
+    # a config says no shapes, and to find those of a masked recurrence PyTorch imports modules of its own
+    paths = [path for kind, path in saved.items() if door == "load_model" or kind not in ("ids", "lstm")]
+    command = [sys.executable, "-W", "ignore", "-c", FRESH, door, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stdout.strip() == "[] True 1", done.stdout + done.stderr
 
@@ -391,7 +393,8 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
 # Those that once ended otherwise. What a seed changes depends on what is saved, so they are no more than a memory.
 SEEDS = [
     11, 65, 84, 204, 293, 363, 481, 674, 934, 1191, 1379, 1504, 1710, 1750, 2110, 2166, 2168, 2195, 2198, 2201, 2217, 2498,
-    238, 2512, 3162, 3248, 3442, 4156, 4801, 5216, 5354, 5669, 5869, 6994, 8374, 8518, 8754, 8866, 9827, 10106,
+    238, 2512, 3162, 3248, 3442, 4156, 4801, 5216, 5354, 5669, 5869, 6994, 8374, 8518, 8754, 8866, 9827, 10106, 7022553,
+    7070807,
 ]  # fmt: skip
 
 

@@ -30,9 +30,13 @@ MORE: dict[str, dict[str, Any]] = {
 }
 OURS: dict[str, Callable[[], Any]] = {
     name: partial(getattr(optimizers, name), **MORE.get(name, {}))
-    for name in "SGD Lion Ftrl Adam AdamW Adamax Nadam RMSprop Adagrad Adadelta".split()
+    for name in (
+        "SGD Lion Ftrl Adam AdamW Adamax Nadam RMSprop Adagrad Adadelta Lamb Adafactor Muon ScheduleFreeAdamW"
+    ).split()
 }
 OURS["averaged"] = lambda: optimizers.Adam(0.01, use_ema=True)
+OURS["scaled"] = lambda: optimizers.LossScaleOptimizer(optimizers.Adam(0.01))
+OURS["accumulated"] = lambda: optimizers.SGD(0.01, momentum=0.5, gradient_accumulation_steps=2)
 OURS["by schedule"] = lambda: optimizers.SGD(schedules.ExponentialDecay(0.1, 10, 0.5), momentum=0.5)
 TORCHS: dict[str, Callable[[], Any]] = {
     name: partial(lambda kind, more: partial(kind, lr=0.01, **more), kind, MORE.get(kind.__name__, {}))

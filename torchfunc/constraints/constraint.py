@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from torchfunc import config, registry
+from torchfunc.arrays_in import tensor_of
 from torchfunc.config import Configurable
+from torchfunc.settings import epsilon
 
 Axis = int | Sequence[int]
-
-EPSILON = 1e-7
 
 
 class Constraint(Configurable):
@@ -33,8 +33,9 @@ class MaxNorm(Constraint):
         self.max_value, self.axis = max_value, axis
 
     def __call__(self, weight: Tensor) -> Tensor:
+        weight = weight if isinstance(weight, Tensor) else tensor_of(weight)
         norms = _norms(weight, self.axis)
-        return weight * (norms.clamp(0, self.max_value) / (EPSILON + norms))
+        return weight * (norms.clamp(0, self.max_value) / (epsilon() + norms))
 
 
 @registry.constraints.register("NonNeg", "non_neg")
@@ -42,6 +43,7 @@ class NonNeg(Constraint):
     """No weight below zero."""
 
     def __call__(self, weight: Tensor) -> Tensor:
+        weight = weight if isinstance(weight, Tensor) else tensor_of(weight)
         return weight.clamp(min=0)
 
 
@@ -53,7 +55,8 @@ class UnitNorm(Constraint):
         self.axis = axis
 
     def __call__(self, weight: Tensor) -> Tensor:
-        return weight / (EPSILON + _norms(weight, self.axis))
+        weight = weight if isinstance(weight, Tensor) else tensor_of(weight)
+        return weight / (epsilon() + _norms(weight, self.axis))
 
 
 @registry.constraints.register("MinMaxNorm", "min_max_norm")
@@ -66,9 +69,14 @@ class MinMaxNorm(Constraint):
         self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
 
     def __call__(self, weight: Tensor) -> Tensor:
+        weight = weight if isinstance(weight, Tensor) else tensor_of(weight)
         norms = _norms(weight, self.axis)
         desired = self.rate * norms.clamp(self.min_value, self.max_value) + (1 - self.rate) * norms
-        return weight * (desired / (EPSILON + norms))
+        return weight * (desired / (epsilon() + norms))
+
+
+# Keras has each class under these names too
+max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 
 
 def _norms(weight: Tensor, axis: Axis) -> Tensor:

@@ -34,5 +34,7 @@ from torchfunc.errors.kinds import UnknownNameError as UnknownNameError
 from torchfunc.errors.kinds import UnsupportedVersionError as UnsupportedVersionError
 from torchfunc.errors.kinds import WeightMismatchError as WeightMismatchError
 from torchfunc.errors.kinds import WriteError as WriteError
+from torchfunc.errors.words import bounded as bounded
 from torchfunc.errors.words import explain as explain
+from torchfunc.errors.words import nearest as nearest
 from torchfunc.errors.words import shorten as shorten

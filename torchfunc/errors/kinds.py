@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+from typing import Any
 
-from torchfunc.errors.words import shorten
+from torchfunc.errors.words import bounded, nearest, shorten
 
 
 class TorchfuncError(ValueError):
     """Base of every error that torchfunc raises about a value the user gave."""
+
+    def __init__(self, *args: object, **named: Any) -> None:
+        super().__init__(*(bounded(each) if isinstance(each, str) else each for each in args), **named)
 
 
 class GraphError(TorchfuncError):
@@ -73,9 +76,9 @@ class UnknownNameError(TorchfuncError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str], fix: str = "") -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(str(name), names, n=1)
-        if close:
-            hint = f"Did you mean {close[0]!r}?"
+        close = nearest(name, names)
+        if close is not None:
+            hint = f"Did you mean {close!r}?"
         else:
             shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
             hint = f"Known: {shown}."

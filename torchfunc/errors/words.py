@@ -1,6 +1,15 @@
-"""The words of an error: what came, what was expected, and the way out."""
+"""The words of an error: what came, what was expected, and the way out; never long, and never in disguise."""
 
 from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+MAX_TEXT = 4000  # of one message, whatever a file put into it
+_BRACKETS = {list: ("[", "]"), tuple: ("(", ")"), dict: ("{", "}"), set: ("{", "}")}
+_MAX_NAME = 200  # looking for a name that is nearly this one takes the square of its length
 
 
 def explain(where: str, *, got: str, expected: str = "", why: str = "", fix: str = "") -> str:
@@ -11,10 +20,58 @@ def explain(where: str, *, got: str, expected: str = "", why: str = "", fix: str
     """
     head = f"{where}: expected {expected}, got {got}." if expected else f"{where}: got {got}."
     reason = f" {why[:1].upper()}{why[1:]}." if why else ""
-    return head + reason + (f" Fix: {fix}." if fix else "")
+    return bounded(head + reason + (f" Fix: {fix}." if fix else ""))
+
+
+def bounded(text: str, limit: int = MAX_TEXT) -> str:
+    """A message with its middle left out where it is too long, and with nothing in it that a terminal obeys."""
+    if len(text) > limit:
+        text = f"{text[: limit // 2]} ... {text[5 - limit // 2 :]}"
+    if text.isprintable():
+        return text
+    shown = "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+    return shown if len(shown) <= limit else bounded(shown, limit)
 
 
 def shorten(value: object, limit: int = 120) -> str:
-    """The repr of a value, escaped and cut, as it may stand in a message."""
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    """The repr of a value, escaped and cut, as it may stand in a message.
+
+    It takes no longer for a value of megabytes than for one of a line.
+    """
+    text = "".join(itertools.islice(_repr(value, limit), limit + 1))
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """The name that was probably meant."""
+    text = name if isinstance(name, str) else shorten(name)
+    close = difflib.get_close_matches(text, known, n=1) if len(text) <= _MAX_NAME else []
+    return close[0] if close else None
+
+
+def _repr(value: object, limit: int) -> Iterator[str]:
+    """The repr of plain data piece by piece; of anything else as a whole."""
+    if type(value) is str:
+        start = value[: limit + 1]
+        yield repr(start) if start.isprintable() else ascii(start)
+    elif type(value) is int and value.bit_length() > 4 * limit:
+        yield f"a number of {value.bit_length():,} bits"  # whose digits take the square of its length
+    elif isinstance(value, (list, tuple, dict, set)) and type(value) in _BRACKETS and value:
+        yield from _repr_of_many(value, limit)
+    else:
+        yield repr(value)
+
+
+def _repr_of_many(
+    values: list[Any] | tuple[Any, ...] | dict[Any, Any] | set[Any], limit: int
+) -> Iterator[str]:
+    opening, closing = _BRACKETS[type(values)]
+    yield opening
+    for index, item in enumerate(values):
+        if index:
+            yield ", "
+        yield from _repr(item, limit)
+        if isinstance(values, dict):
+            yield ": "
+            yield from _repr(values[item], limit)
+    yield ",)" if isinstance(values, tuple) and len(values) == 1 else closing

@@ -255,8 +255,8 @@ class _Table:
 
 
 def is_name(name: str) -> bool:
-    """Whether a layer, input or tensor may be called so: it becomes a part of dotted names."""
-    return 0 < len(name) <= MOST_LETTERS and name.isprintable() and not {".", "/", "\\"} & set(name)
+    """Whether a layer, input or tensor of a file may be called so: it becomes a part of dotted names."""
+    return 0 < len(name) <= MOST_LETTERS and name.isprintable() and "." not in name
 
 
 def _given_name(thing: Any) -> str | None:
@@ -270,16 +270,15 @@ def _kind(thing: Any) -> str:
     return "an Input" if isinstance(thing, Node) else f"a {type(thing).__name__}"
 
 
-MOST_LETTERS = 1024  # of a name, which becomes that of tensors in a file
+MOST_LETTERS = 1024  # of a name in a file, which becomes that of tensors
 
 
 def _check_name(name: str, thing: Any) -> None:
     """A name becomes an attribute of the model and a prefix of its state_dict."""
-    if not is_name(name):
-        plain = "".join(each if each.isprintable() and each not in "./\\" else "_" for each in name[:40])
+    if "." in name or not name:
         raise GraphError(
-            f"{_kind(thing)} was given the name {shorten(name)}, which cannot be the name of a submodule. "
-            f"Fix: {plain or 'layer'!r}."
+            f"{_kind(thing)} was given the name {name!r}, which cannot be the name of a submodule. "
+            f"Fix: {name.replace('.', '_') or 'layer'!r}."
         )
     if isinstance(thing, nn.Module) and name in MODULE_ATTRIBUTES:
         raise GraphError(

@@ -15,6 +15,7 @@ import types
 from collections import OrderedDict
 from typing import Any
 
+import numpy as np
 from torch import nn
 from torch.autograd import Function
 from torch.fx import Proxy
@@ -67,14 +68,22 @@ _code: types.CodeType = _in_the_place_of(_original, _body.__code__)
 
 
 def call_module(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Record the call where a symbol is among the arguments; else call as PyTorch does."""
+    """Record the call where a symbol is among the arguments; else call as PyTorch does.
+
+    A module that has `with_tensors` says what it makes of the arguments first: a Layer takes arrays.
+    """
     for arg in (*args, *kwargs.values()):
         if type(arg) is SymbolicTensor or (type(arg) in _CONTAINERS and has_symbol(arg)):
             return symbolic_call(self, args, kwargs)
-    if getattr(type(self), "is_leaf_in_fx", False):
+    if "mask" in kwargs and hasattr(self, "_take_masks"):
+        self._take_masks()
+    kind = type(self)
+    if getattr(kind, "is_leaf_in_fx", False):
         proxy = next((leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Proxy)), None)
         if proxy is not None:
             return _leaf_of(proxy.tracer, self, args, kwargs)
+    if getattr(kind, "with_tensors", None) is not None:
+        args, kwargs = self.with_tensors(args, kwargs)
     if self._compiled_call_impl is not None:
         return self._compiled_call_impl(*args, **kwargs)
     return self._call_impl(*args, **kwargs)
@@ -151,7 +160,7 @@ def _makes(frame: types.FrameType | None) -> bool:
 
 
 _CONTAINERS = frozenset({list, tuple, dict, OrderedDict})
-_KINDS = frozenset({SymbolicTensor, Proxy, *_CONTAINERS})
+_KINDS = frozenset({SymbolicTensor, Proxy, np.ndarray, *_CONTAINERS})
 
 
 def has_known_body(code: types.CodeType = _original) -> bool:

@@ -382,6 +382,7 @@ class Dimension(Tensor):
 
 
 SYMBOLS = (SymbolicTensor, Dimension)
+KerasTensor = SymbolicTensor  # as Keras calls it
 
 
 def has_symbol(*trees: Any) -> bool:

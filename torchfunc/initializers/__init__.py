@@ -1,5 +1,6 @@
 """Initial weights by Keras's names, as functions of a shape in Keras's layout."""
 
+from torchfunc.initializers.initializer import STFT as STFT
 from torchfunc.initializers.initializer import Constant as Constant
 from torchfunc.initializers.initializer import FunctionInitializer as FunctionInitializer
 from torchfunc.initializers.initializer import GlorotNormal as GlorotNormal
@@ -16,9 +17,11 @@ from torchfunc.initializers.initializer import Orthogonal as Orthogonal
 from torchfunc.initializers.initializer import OrthogonalInitializer as OrthogonalInitializer
 from torchfunc.initializers.initializer import RandomNormal as RandomNormal
 from torchfunc.initializers.initializer import RandomUniform as RandomUniform
+from torchfunc.initializers.initializer import STFTInitializer as STFTInitializer
 from torchfunc.initializers.initializer import TruncatedNormal as TruncatedNormal
 from torchfunc.initializers.initializer import VarianceScaling as VarianceScaling
 from torchfunc.initializers.initializer import Zeros as Zeros
+from torchfunc.initializers.initializer import compute_fans as compute_fans
 from torchfunc.initializers.initializer import constant as constant
 from torchfunc.initializers.initializer import deserialize as deserialize
 from torchfunc.initializers.initializer import fans as fans
@@ -35,6 +38,7 @@ from torchfunc.initializers.initializer import orthogonal as orthogonal
 from torchfunc.initializers.initializer import random_normal as random_normal
 from torchfunc.initializers.initializer import random_uniform as random_uniform
 from torchfunc.initializers.initializer import serialize as serialize
+from torchfunc.initializers.initializer import stft as stft
 from torchfunc.initializers.initializer import truncated_normal as truncated_normal
 from torchfunc.initializers.initializer import variance_scaling as variance_scaling
 from torchfunc.initializers.initializer import zeros as zeros

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchfunc import config, registry
 from torchfunc.config import Configurable
-from torchfunc.errors import ShapeError, TorchfuncError, explain
+from torchfunc.errors import ShapeError, TorchfuncError, explain, shorten
 
 Device = torch.device | str | None
 Shape = Sequence[int]
@@ -255,7 +255,68 @@ class Orthogonal(Initializer):
         return weight.to(options["dtype"])
 
 
+@registry.initializers.register("STFT", "stft", "STFTInitializer")
+class STFT(Initializer):
+    """The real or the imaginary part of the kernel of a short-time Fourier transform: (frame, 1, fft // 2 + 1).
+
+    Args:
+        side: "real" or "imag".
+        window: "hann" or "hamming", or the numbers of a window as long as a frame; None for no window.
+        scaling: "density" divides by the root of the window's sum of squares, "spectrum" by its sum; None by nothing.
+        periodic: Whether a window by name is periodic and not symmetric.
+
+    Raises:
+        TorchfuncError: a side, window or scaling that does not exist.
+        ShapeError: a shape that is no such kernel's, or a window of another length.
+    """
+
+    def __init__(
+        self,
+        side: Literal["real", "imag"],
+        window: Any = "hann",
+        scaling: Literal["density", "spectrum"] | None = "density",
+        periodic: bool = False,
+    ) -> None:
+        known: dict[str, tuple[Any, tuple[Any, ...]]] = {
+            "side": (side, ("real", "imag")),
+            "scaling": (scaling, (None, "density", "spectrum")),
+        }
+        if window is None or isinstance(window, str):
+            known["window"] = (window, (None, "hann", "hamming"))
+        for name, (value, choices) in known.items():
+            if value not in choices:
+                expected = "one of " + ", ".join(map(repr, choices))
+                raise TorchfuncError(explain("STFT", got=f"{name}={shorten(value)}", expected=expected))
+        self.side, self.window, self.scaling, self.periodic = side, window, scaling, periodic
+
+    def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
+        fits = len(shape) == 3 and shape[1] == 1 and shape[2] > 1
+        _check_rank("STFT", shape, fits, "a shape (frame length, 1, frequencies)")
+        frame, _, frequencies = shape
+        device = options["device"]
+        times = torch.arange(frame, dtype=torch.float64, device=device).view(-1, 1, 1)
+        turns = times * torch.arange(frequencies, device=device) / (2 * (frequencies - 1))
+        angles = -2 * math.pi * turns
+        kernel = angles.cos() if self.side == "real" else angles.sin()
+        if self.window is not None:
+            window = self._window(frame, device)
+            divisor: Any = {None: 1, "density": window.square().sum().sqrt(), "spectrum": window.abs().sum()}
+            kernel = kernel * window.view(-1, 1, 1) / divisor[self.scaling]
+        return kernel.to(options["dtype"])
+
+    def _window(self, frame: int, device: Device) -> Tensor:
+        if isinstance(self.window, str):
+            make = {"hann": torch.hann_window, "hamming": torch.hamming_window}[self.window]
+            return make(frame, periodic=self.periodic, dtype=torch.float64, device=device)
+        window = torch.as_tensor(self.window, dtype=torch.float64, device=device)
+        _check_rank(
+            "STFT's window", tuple(window.shape), tuple(window.shape) == (frame,), f"shape ({frame},)"
+        )
+        return window
+
+
 # Keras has each class under these names too
+STFTInitializer = stft = STFT
 IdentityInitializer = identity = Identity
 OrthogonalInitializer = orthogonal = Orthogonal
 zeros, ones, constant = Zeros, Ones, Constant
@@ -292,6 +353,9 @@ def fans(
         return (shape[0], shape[0]) if shape else (1, 1)
     field = math.prod(shape[:-2])
     return shape[-2] * field, shape[-1] * field
+
+
+compute_fans = fans  # Keras's name
 
 
 def _truncated_normal(

@@ -321,7 +321,7 @@ def _two_ways(module: nn.Module, inference: Traced, training: Traced, index: int
 
 def _dressed(module: nn.Module, tracer: Tracer, error: Exception) -> GraphError:
     """The error that a user sees: the line of the forward at which the trace stopped, why, and what to do."""
-    if isinstance(error, TorchfuncError) and type(error).__init__ is ValueError.__init__:
+    if isinstance(error, TorchfuncError) and type(error).__init__ is TorchfuncError.__init__:
         return type(error)(str(error))  # type: ignore[return-value]
     line, text = _failed_line(error)
     return GraphError(

@@ -345,7 +345,7 @@ def _with_holes(arguments: Any) -> Any:
 def _placed(error: TorchfuncError, node: fx.Node) -> TorchfuncError:
     """The error with the line of the forward at which it arose."""
     place = node.meta["line"]
-    if not place or place in str(error) or type(error).__init__ is not ValueError.__init__:
+    if not place or place in str(error) or type(error).__init__ is not TorchfuncError.__init__:
         return error
     return type(error)(f"{error} It is called in the forward{place}.")
 

@@ -8,6 +8,11 @@ from torchfunc.layers.activation import ReLU as ReLU
 from torchfunc.layers.activation import Softmax as Softmax
 from torchfunc.layers.arguments import image_data_format as image_data_format
 from torchfunc.layers.arguments import set_image_data_format as set_image_data_format
+from torchfunc.layers.attention.einsum import EinsumDense as EinsumDense
+from torchfunc.layers.attention.heads import GroupQueryAttention as GroupQueryAttention
+from torchfunc.layers.attention.heads import MultiHeadAttention as MultiHeadAttention
+from torchfunc.layers.attention.unprojected import AdditiveAttention as AdditiveAttention
+from torchfunc.layers.attention.unprojected import Attention as Attention
 from torchfunc.layers.convolution.depthwise import DepthwiseConv1D as DepthwiseConv1D
 from torchfunc.layers.convolution.depthwise import DepthwiseConv2D as DepthwiseConv2D
 from torchfunc.layers.convolution.depthwise import SeparableConv1D as SeparableConv1D
@@ -24,6 +29,9 @@ from torchfunc.layers.core import Embedding as Embedding
 from torchfunc.layers.core import Identity as Identity
 from torchfunc.layers.core import Lambda as Lambda
 from torchfunc.layers.core import Masking as Masking
+from torchfunc.layers.core import ReversibleEmbedding as ReversibleEmbedding
+from torchfunc.layers.inputs.input_layer import InputLayer as InputLayer
+from torchfunc.layers.inputs.input_spec import InputSpec as InputSpec
 from torchfunc.layers.layer import Layer as Layer
 from torchfunc.layers.merging import Add as Add
 from torchfunc.layers.merging import Average as Average
@@ -47,6 +55,12 @@ from torchfunc.layers.normalization import LayerNormalization as LayerNormalizat
 from torchfunc.layers.normalization import Rescaling as Rescaling
 from torchfunc.layers.normalization import RMSNormalization as RMSNormalization
 from torchfunc.layers.normalization import UnitNormalization as UnitNormalization
+from torchfunc.layers.pooling import AdaptiveAveragePooling1D as AdaptiveAveragePooling1D
+from torchfunc.layers.pooling import AdaptiveAveragePooling2D as AdaptiveAveragePooling2D
+from torchfunc.layers.pooling import AdaptiveAveragePooling3D as AdaptiveAveragePooling3D
+from torchfunc.layers.pooling import AdaptiveMaxPooling1D as AdaptiveMaxPooling1D
+from torchfunc.layers.pooling import AdaptiveMaxPooling2D as AdaptiveMaxPooling2D
+from torchfunc.layers.pooling import AdaptiveMaxPooling3D as AdaptiveMaxPooling3D
 from torchfunc.layers.pooling import AveragePooling1D as AveragePooling1D
 from torchfunc.layers.pooling import AveragePooling2D as AveragePooling2D
 from torchfunc.layers.pooling import AveragePooling3D as AveragePooling3D
@@ -92,8 +106,11 @@ from torchfunc.layers.reshaping import ZeroPadding1D as ZeroPadding1D
 from torchfunc.layers.reshaping import ZeroPadding2D as ZeroPadding2D
 from torchfunc.layers.reshaping import ZeroPadding3D as ZeroPadding3D
 from torchfunc.layers.wrappers import Bidirectional as Bidirectional
+from torchfunc.layers.wrappers import SpectralNormalization as SpectralNormalization
 from torchfunc.layers.wrappers import TimeDistributed as TimeDistributed
 from torchfunc.layers.wrappers import Torch as Torch
+from torchfunc.layers.wrappers import TorchModuleWrapper as TorchModuleWrapper
+from torchfunc.layers.wrappers import Wrapper as Wrapper
 
 AvgPool1D = AveragePooling1D
 AvgPool2D = AveragePooling2D
@@ -110,6 +127,7 @@ GlobalAvgPool3D = GlobalAveragePooling3D
 GlobalMaxPool1D = GlobalMaxPooling1D
 GlobalMaxPool2D = GlobalMaxPooling2D
 GlobalMaxPool3D = GlobalMaxPooling3D
+GroupedQueryAttention = GroupQueryAttention
 MaxPool1D = MaxPooling1D
 MaxPool2D = MaxPooling2D
 MaxPool3D = MaxPooling3D

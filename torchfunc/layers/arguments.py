@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 
 from torchfunc import activations
 from torchfunc.errors import GraphError, ShapeError, explain, shorten
 from torchfunc.layers.layer import Layer
-from torchfunc.ops.layout import settings
-
-DataFormat = Literal["channels_last", "channels_first"]
-
-
-def image_data_format() -> DataFormat:
-    """The order of an image's dimensions where a layer is not told: "channels_last" by default."""
-    return cast(DataFormat, settings["image_data_format"])
-
-
-def set_image_data_format(data_format: DataFormat) -> None:
-    """Choose the order of dimensions of every layer that is made from now on without a `data_format`.
-
-    Raises:
-        GraphError: neither "channels_last" nor "channels_first".
-    """
-    chosen = choice("set_image_data_format", "data_format", data_format, ("channels_last", "channels_first"))
-    settings["image_data_format"] = chosen
+from torchfunc.settings import image_data_format as image_data_format
+from torchfunc.settings import set_image_data_format as set_image_data_format
 
 
 def choice(owner: str, name: str, value: Any, known: Sequence[str]) -> str:

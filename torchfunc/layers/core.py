@@ -13,8 +13,10 @@ from typing_extensions import Unpack
 
 from torchfunc import activations, registry
 from torchfunc.errors import GraphError, explain
+from torchfunc.graph.symbolic import dtype_of
 from torchfunc.layers.arguments import count, keeps_shape, known, one_shape, same_width
 from torchfunc.layers.layer import Common, CommonButActivity, Layer
+from torchfunc.layers.weights import under_keras_name
 
 _linear = activations.linear
 _in_place = activations.in_place
@@ -44,6 +46,7 @@ class Dense(Layer):
     activates_output: ClassVar[bool] = True
     _autocast = False
     _integers = "cast"
+    kernel: ClassVar[Any] = under_keras_name("weight")
 
     def __init__(
         self,
@@ -153,6 +156,7 @@ class Embedding(Layer):
     """
 
     _autocast = False  # indices would lose their last digits
+    embeddings: ClassVar[Any] = under_keras_name("weight")
 
     def __init__(
         self,
@@ -174,7 +178,7 @@ class Embedding(Layer):
         self.mask_zero = self.supports_masking = mask_zero
         self._table = weights if weights is None or isinstance(weights, list) else [weights]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         self.weight = self._make_weight("embeddings", (self.input_dim, self.output_dim))
         if self._table is not None:
             self.set_weights(self._table)
@@ -196,6 +200,68 @@ class Embedding(Layer):
         if inputs.dtype not in _INDEX_TYPES:
             inputs = inputs.long()
         return F.embedding(inputs, self.weight)
+
+
+@registry.layers.register()
+class ReversibleEmbedding(Embedding):
+    """An Embedding that also projects back: `layer(x, reverse=True)` gives a logit for each row (Press and Wolf 2016).
+
+    Shapes: as Embedding; in reverse (batch, ..., output_dim) to (batch, ..., input_dim).
+
+    Args:
+        input_dim, output_dim, embeddings_initializer, embeddings_regularizer, embeddings_constraint, mask_zero:
+            as for Embedding.
+        tie_weights: whether the way back goes by the table itself; by weights of its own if not.
+        reverse_dtype: the dtype of the way back; that of the table if None.
+        logit_soft_cap: with c, the logits are `c * tanh(logits / c)`.
+        common: those of every Layer.
+    """
+
+    output_shape_for: ClassVar[Any] = None
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        tie_weights: bool = True,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        reverse_dtype: torch.dtype | str | None = None,
+        logit_soft_cap: float | None = None,
+        **common: Unpack[WithTable],
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **common,
+        )
+        self.tie_weights, self.logit_soft_cap = tie_weights, logit_soft_cap
+        self.reverse_dtype = None if reverse_dtype is None else dtype_of(reverse_dtype)
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build(input_shape)
+        if not self.tie_weights:
+            shape = (self.output_dim, self.input_dim)
+            self.reverse_weight = self.add_weight(shape, self.embeddings_initializer, layout=(1, 0))
+
+    def _hand_on_mask(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not (args[1] if len(args) > 1 else kwargs.get("reverse")):
+            super()._hand_on_mask(outputs, args, kwargs)
+
+    def forward(self, inputs: Tensor, reverse: bool = False) -> Tensor:
+        if not reverse:
+            return super().forward(inputs)
+        weight = self.weight if self.tie_weights else self.reverse_weight
+        weight = weight if self.reverse_dtype is None else weight.to(self.reverse_dtype)
+        logits = F.linear(self._cast(inputs, weight), weight)
+        cap = self.logit_soft_cap
+        return logits if cap is None else torch.tanh(logits / cap) * cap
 
 
 @registry.layers.register()
@@ -246,7 +312,7 @@ class Lambda(Layer):
     Args:
         function: a function of a tensor, or its registered name. It is also given `mask` and `training`
             where it has arguments of these names.
-        output_shape: the shape of one sample of the result; found by trying the function if None.
+        output_shape: the shape of one sample of the result; found by trying `function` if None or a function.
         mask: a function (inputs, mask) -> mask, or None.
         arguments: further keyword arguments for the function.
         common: those of every Layer.
@@ -264,7 +330,10 @@ class Lambda(Layer):
         self.function = registry.activations.lookup(function) if isinstance(function, str) else function
         if not callable(self.function):
             raise GraphError(explain("Lambda", got=f"function={function!r}", expected="a function"))
-        self.output_shape = None if output_shape is None else tuple(output_shape)
+        if isinstance(output_shape, str):
+            output_shape = registry.activations.lookup(output_shape)
+        plain = output_shape is None or callable(output_shape)
+        self.output_shape = output_shape if plain else tuple(output_shape)
         self.mask = registry.activations.lookup(mask) if isinstance(mask, str) else mask
         self.supports_masking = mask is not None
         self.arguments = dict(arguments or {})
@@ -273,7 +342,7 @@ class Lambda(Layer):
     @property
     def output_shape_for(self) -> Any:
         stated = self.output_shape
-        return self._stated_shape if stated is not None and None not in stated else None
+        return self._stated_shape if isinstance(stated, tuple) and None not in stated else None
 
     def _stated_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (shape[0], *(self.output_shape or ()))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from typing_extensions import Never, Self
 
 from torchfunc import registry, regularizers, signatures
+from torchfunc.arrays_in import is_numbers, tensor_of
 from torchfunc.config import (
     argument_names,
     bound_arguments,
@@ -33,7 +34,7 @@ from torchfunc.errors import (
     WeightMismatchError,
     explain,
 )
-from torchfunc.graph import blame, symbolic
+from torchfunc.graph import blame, interception, symbolic
 from torchfunc.graph.probing.building import building
 from torchfunc.graph.spec import Spec
 from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor, dtype_of, has_symbol
@@ -84,7 +85,7 @@ class Layer(Weights):
     activity_regularizer: Any
     built: bool
     built_for: Any
-    built_on: Sequence[Any]
+    _built_on: Sequence[Any]
     _trainable: bool
     _weight_infos: dict[str, WeightInfo]
     _new_weights: list[tuple[Tensor, str | None, WeightInfo]]
@@ -127,6 +128,7 @@ class Layer(Weights):
             for flag in ("supports_masking", "_makes_mask"):
                 if flag not in cls.__dict__:
                     setattr(cls, flag, True)
+            cls.compute_mask = _of_arrays_too(cls.__dict__["compute_mask"])  # type: ignore[method-assign]
         if "call" in cls.__dict__ and "forward" not in cls.__dict__:
             cls.forward = _forward_from(cls.__dict__["call"])
         if not cls._keeps_lists and not cls.__module__.startswith("torchfunc."):
@@ -147,6 +149,9 @@ class Layer(Weights):
         **unknown: Never,
     ) -> None:
         super().__init__()
+        if "input_dim" in unknown:  # Keras's older word
+            input_shape = (unknown.pop("input_dim"),)
+        interception.install()  # which has arrays become tensors, and symbols be recorded
         if unknown:
             raise _unknown_argument(type(self), next(iter(unknown)))
         if name is not None and (not isinstance(name, str) or not name):
@@ -162,7 +167,7 @@ class Layer(Weights):
             input_shape_argument=None if input_shape is None else tuple(input_shape),
             built=False,
             built_for=None,
-            built_on=(),
+            _built_on=(),
             _trainable=trainable,
             _weight_infos={},
             _new_weights=[],
@@ -191,6 +196,35 @@ class Layer(Weights):
             self._forward_pre_hooks_with_kwargs.pop(self._hook_key, None)
             self._hook_key = None
 
+    def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """The arguments of a call as `forward` takes them: arrays as tensors, and no `training` that it does not know.
+
+        As in Keras, what has a fraction gets the layer's dtype. A list of numbers is taken for an array only where
+        it comes first.
+        """
+        if "training" in kwargs and not torch.compiler.is_compiling() and not self._knows("training"):
+            kwargs = _without(kwargs, "training")
+        first = args[0] if args else next(iter(kwargs.values()), None)
+        is_list = type(first) is list and is_numbers(first)
+        if not is_list and not any(type(leaf) is np.ndarray for leaf in leaves((args, kwargs))):
+            return args, kwargs
+        held = next((each for each in (*self.parameters(), *self.buffers())), None)
+        floats, device = self._computes_in() or self._kind(), None if held is None else held.device
+
+        def convert(leaf: Any) -> Any:
+            return tensor_of(leaf, floats, device) if type(leaf) is np.ndarray else leaf
+
+        if is_list and args:
+            args = (tensor_of(first, floats, device), *args[1:])
+        elif is_list:
+            kwargs = {**kwargs, next(iter(kwargs)): tensor_of(first, floats, device)}
+        return map_leaves(convert, args), map_leaves(convert, kwargs)
+
+    def _knows(self, argument: str) -> bool:
+        """Whether `forward` takes an argument by that name, or any."""
+        parameters = _signature(type(self).forward).parameters.values()
+        return any(each.name == argument or each.kind is each.VAR_KEYWORD for each in parameters)
+
     @property
     def name(self) -> str:
         """The given name; else the name in the first model that holds the layer; else one made from the class."""
@@ -209,14 +243,14 @@ class Layer(Weights):
         What stands in the weights by then stays.
         """
 
-    def build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _prepare_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Be as after a symbolic call on these arguments, of which is known what it returns: checked and built."""
         args, kwargs = self._bound(args, kwargs)
         self.check_input(*map_leaves(_shape_of, args))
         self._build_for(args, kwargs)
         self._check_dtypes(args, kwargs)
 
-    def build_as(self, shapes: Sequence[Any], casts: bool) -> None:
+    def _build_as(self, shapes: Sequence[Any], casts: bool) -> None:
         """Be as another such layer was after it was built: on these arguments of `build`, and casting floats or not."""
         self._watch_no_more()
         if not self.built:
@@ -225,7 +259,7 @@ class Layer(Weights):
             self._cast_from_now_on()
 
     @property
-    def casts(self) -> bool:
+    def _casts(self) -> bool:
         """Whether floats are cast before `forward` sees them, at every call."""
         return _cast_inputs in self._forward_pre_hooks.values()
 
@@ -379,7 +413,7 @@ class Layer(Weights):
 
         A layer without weights gets an empty tensor, which has its dtype and follows `.double()` as a weight does.
         """
-        if self.casts:
+        if self._casts:
             return
         if next(self._floats(), None) is None:
             self.__dict__["dtype"] = self.dtype or self._computes_in() or self._kind()  # for the config
@@ -436,8 +470,19 @@ class Layer(Weights):
             outputs = self.symbolic_call(given)
         return map_leaves(lambda leaf: leaf.spec.shape if isinstance(leaf, SymbolicTensor) else leaf, outputs)
 
+    # an InputSpec, or a list of one for each input, that a class of yours may set
+    input_spec: Any = None
+
     def check_input(self, *shapes: Any) -> None:
         """Raise a ShapeError for a shape that the layer cannot take; `self.wrong(...)` makes one."""
+        if self.input_spec is None:
+            return
+        several = isinstance(self.input_spec, (list, tuple))
+        specs = self.input_spec if several else [self.input_spec]
+        for spec, shape in zip(specs, shapes[0] if several and len(shapes) == 1 else shapes, strict=False):
+            expected = None if spec is None else spec.missed_by(shape)
+            if expected is not None:
+                raise self.wrong(shape, expected, why="its input_spec says so")
 
     def wrong(self, shape: Any, expected: str, *, why: str = "", fix: str = "") -> ShapeError:
         """The error for an input shape that the layer cannot take."""
@@ -457,7 +502,7 @@ class Layer(Weights):
         head, text = f"{type(self).__name__} {self.name!r}", str(error)
         if text.startswith(head) and names:
             text = f"{head}{blame.called_at()} on {', '.join(names)}{text.removeprefix(head)}"
-        return type(error)(text) if type(error).__init__ is ValueError.__init__ else error
+        return type(error)(text) if type(error).__init__ is TorchfuncError.__init__ else error
 
     def _check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         for leaf in leaves((args, kwargs)):
@@ -730,6 +775,21 @@ def _regularize_activity(layer: Layer, args: Any, output: Any) -> None:
                 layer._keep_loss(divide(layer.activity_regularizer(leaf), samples))
 
 
+def _of_arrays_too(compute_mask: Callable[..., Any]) -> Callable[..., Any]:
+    """`compute_mask` that takes arrays, too."""
+
+    @wraps(compute_mask)
+    def taking(self: Layer, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = map_leaves(_tensor_if_array, args), map_leaves(_tensor_if_array, kwargs)
+        return compute_mask(self, *args, **kwargs)
+
+    return taking
+
+
+def _tensor_if_array(leaf: Any) -> Any:
+    return tensor_of(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
 def _following(set_attribute: Callable[..., None]) -> Callable[..., None]:
     """`__setattr__` of a class that may keep layers in lists."""
 
@@ -765,7 +825,7 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
             # all in here, so that it stays when the layer is built while one around it is only tried
             with building(self):
                 self._is_building = True
-                self.built_on = (*shapes, *named.values())
+                self._built_on = (*shapes, *named.values())
                 try:
                     build(self, *shapes, **named)
                     self._settle()

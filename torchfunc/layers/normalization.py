@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 from typing_extensions import Unpack
 
@@ -14,6 +16,7 @@ from torchfunc import initializers, registry
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import axes_of, image_data_format, known, one_shape
 from torchfunc.layers.layer import Common, Layer
+from torchfunc.layers.weights import under_keras_name
 
 
 class _Normalization(Layer):
@@ -22,6 +25,8 @@ class _Normalization(Layer):
     supports_masking: bool = True
     _autocast = False
     _integers = "cast"
+    gamma: ClassVar[Any] = under_keras_name("weight")
+    beta: ClassVar[Any] = under_keras_name("bias")
 
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0], 2, "(batch, ..., features)")
@@ -86,8 +91,18 @@ class BatchNormalization(_Normalization):
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
         beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer,
         beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: as for Dense.
+        renorm: whether training, too, goes by averages over many batches (Ioffe 2017): for small batches.
+        renorm_clipping: the bounds "rmin", "rmax" and "dmax" of its corrections; those not given do not bind.
+        renorm_momentum: the share of the old averages in the new ones that its corrections are made of.
+        synchronized: whether the batches of all processes count as one, where `torch.distributed` runs.
         common: those of every Layer.
+
+    Raises:
+        GraphError: bounds by other names, or that leave nothing between them.
     """
+
+    moving_mean: ClassVar[Any] = under_keras_name("running_mean")
+    moving_variance: ClassVar[Any] = under_keras_name("running_var")
 
     def __init__(
         self,
@@ -104,6 +119,10 @@ class BatchNormalization(_Normalization):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
+        renorm: bool = False,
+        renorm_clipping: Mapping[str, float] | None = None,
+        renorm_momentum: float = 0.99,
+        synchronized: bool = False,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
@@ -112,6 +131,10 @@ class BatchNormalization(_Normalization):
         self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = int(axis)
         self.momentum = float(momentum)
+        self.renorm, self.renorm_momentum = renorm, renorm_momentum
+        self.renorm_clipping = None if renorm_clipping is None else dict(renorm_clipping)
+        self._check_clipping(**(self.renorm_clipping or {}))
+        self.synchronized = synchronized
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
 
@@ -121,7 +144,25 @@ class BatchNormalization(_Normalization):
         self._gamma_and_beta(sizes)
         self.running_mean = self.add_weight(sizes, self.moving_mean_initializer, trainable=False)
         self.running_var = self.add_weight(sizes, self.moving_variance_initializer, trainable=False)
+        if self.renorm:
+            root = _RootOf(self.moving_variance_initializer)
+            self.running_std = self.add_weight(sizes, root, trainable=False)
+            self.renorm_mean = self.add_weight(sizes, self.moving_mean_initializer, trainable=False)
+            self.renorm_std = self.add_weight(sizes, root, trainable=False)
         self._inward, self._outward = _order((axis,), 1, len(input_shape))
+
+    def _check_clipping(
+        self, rmin: float = 0.0, rmax: float = math.inf, dmax: float = math.inf, **unknown: Any
+    ) -> None:
+        if unknown or rmin > rmax or dmax < 0:
+            raise GraphError(
+                explain(
+                    "BatchNormalization",
+                    got=f"renorm_clipping={self.renorm_clipping}",
+                    expected="'rmin' up to 'rmax', and 'dmax' of at least 0",
+                )
+            )
+        self._bounds = rmin, rmax, dmax
 
     def _built_sizes(self) -> tuple[int, ...]:
         return tuple(self.running_mean.shape)
@@ -136,11 +177,14 @@ class BatchNormalization(_Normalization):
             outputs = F.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.epsilon
             )
-        elif mask is None:
-            outputs = self._over_batch(x)
+        elif mask is None and not self.renorm:
+            outputs = self._over_processes(x) if self._is_shared() else self._over_batch(x)
         else:
-            kept = mask.bool().unsqueeze(-1).expand_as(inputs)
-            outputs = self._over_mask(x, kept if self._inward is None else kept.permute(self._inward))
+            kept = torch.ones_like(inputs, dtype=torch.bool)
+            if mask is not None:
+                kept = mask.bool().unsqueeze(-1).expand_as(inputs)
+            kept = kept if self._inward is None else kept.permute(self._inward)
+            outputs = self._renormalized(x, kept) if self.renorm else self._over_mask(x, kept)
         return outputs if self._outward is None else outputs.permute(self._outward)
 
     def _over_batch(self, x: Tensor) -> Tensor:
@@ -158,13 +202,47 @@ class BatchNormalization(_Normalization):
 
     def _over_mask(self, x: Tensor, kept: Tensor) -> Tensor:
         """As `_over_batch`, where what is not kept counts neither for the mean nor for the variance."""
-        axes = [0, *range(2, x.ndim)]
-        number = kept.sum(axes, keepdim=True, dtype=x.dtype).clamp(min=1)
-        mean = x.masked_fill(~kept, 0).sum(axes, keepdim=True) / number
-        variance = (x - mean).masked_fill(~kept, 0).square().sum(axes, keepdim=True) / number
+        mean, variance = _moments(x, kept)
         self._move(mean.detach().flatten(), variance.detach().flatten())
-        outputs = (x - mean) * torch.rsqrt(variance + self.epsilon)
+        return self._scaled((x - mean) * torch.rsqrt(variance + self.epsilon))
+
+    def _is_shared(self) -> bool:
+        return self.synchronized and distributed.is_available() and distributed.is_initialized()
+
+    def _over_processes(self, x: Tensor) -> Tensor:
+        """As `_over_batch` over the batches of all processes, whose sums are added up with their gradients."""
+        axes = [0, *range(2, x.ndim)]
+        number = x.new_tensor([x.numel() / x.shape[1]])
+        sums = all_reduce(  # type: ignore[no-untyped-call]
+            torch.cat([x.sum(axes), x.square().sum(axes), number])
+        )
+        mean, squares = (sums[:-1] / sums[-1]).chunk(2)
+        variance = (squares - mean.square()).clamp(min=0)
+        self._move(mean.detach(), variance.detach())
         shape = [-1 if axis == 1 else 1 for axis in range(x.ndim)]
+        return self._scaled((x - mean.view(shape)) * torch.rsqrt(variance.view(shape) + self.epsilon))
+
+    def _renormalized(self, x: Tensor, kept: Tensor) -> Tensor:
+        """Normalized over the batch, and corrected towards the averages over many batches."""
+        mean, variance = _moments(x, kept)
+        rmin, rmax, dmax = self._bounds
+        with torch.no_grad():
+            std = torch.sqrt(variance + self.epsilon)
+            usual = self.renorm_std.clamp(min=self.epsilon**0.5).view(std.shape)
+            r = (std / usual).clamp(rmin, rmax)
+            d = ((mean - self.renorm_mean.view(std.shape)) / usual).clamp(-dmax, dmax)
+            step = 1.0 - self.renorm_momentum
+            self.renorm_mean.lerp_(mean.flatten(), step)
+            self.renorm_std.lerp_(std.flatten(), step)
+            step = 1.0 - self.momentum
+            self.running_mean.lerp_(mean.flatten(), step)
+            self.running_std.lerp_(std.flatten(), step)
+            self.running_var.copy_((self.running_std.square() - self.epsilon).clamp(min=0))
+        return self._scaled((x - mean) * torch.rsqrt(variance + self.epsilon) * r + d)
+
+    def _scaled(self, outputs: Tensor) -> Tensor:
+        """What was normalized, by gamma and beta."""
+        shape = [-1 if axis == 1 else 1 for axis in range(outputs.ndim)]
         if self.weight is not None:
             outputs = outputs * self.weight.view(shape)
         return outputs if self.bias is None else outputs + self.bias.view(shape)
@@ -174,6 +252,25 @@ class BatchNormalization(_Normalization):
         step = 1.0 - self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), step)
         self.running_var.lerp_(variance.to(self.running_var.dtype), step)
+
+
+def _moments(x: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of what is kept for each channel, which come second."""
+    axes = [0, *range(2, x.ndim)]
+    number = kept.sum(axes, keepdim=True, dtype=x.dtype).clamp(min=1)
+    mean = x.masked_fill(~kept, 0).sum(axes, keepdim=True) / number
+    return mean, (x - mean).masked_fill(~kept, 0).square().sum(axes, keepdim=True) / number
+
+
+class _RootOf:
+    """An initializer: the square roots of what another one makes."""
+
+    def __init__(self, initializer: Any) -> None:
+        self.initializer = initializer
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Tensor:
+        root: Tensor = self.initializer(shape, dtype=dtype).sqrt()
+        return root
 
 
 @registry.layers.register()
@@ -186,6 +283,8 @@ class LayerNormalization(_Normalization):
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
         beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
         gamma_constraint: as for Dense.
+        rms_scaling: Keras's former way to divide by the deviation without subtracting the mean, and without
+            beta. `RMSNormalization` divides by the root mean square.
         common: those of every Layer.
     """
 
@@ -201,11 +300,14 @@ class LayerNormalization(_Normalization):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
+        rms_scaling: bool = False,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
         self.center, self.scale, self.epsilon = center, scale, epsilon
-        self._cast_without_weights()
+        self.rms_scaling = rms_scaling
+        if not rms_scaling:
+            self._cast_without_weights()
         self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
         self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.axis = axis if isinstance(axis, int) else list(axis)
@@ -214,10 +316,21 @@ class LayerNormalization(_Normalization):
         axes = axes_of(f"LayerNormalization {self.name!r}", self.axis, len(input_shape))
         self._sizes = tuple(known(self, input_shape, axis, "features") for axis in axes)
         self._inward, self._outward = _order(axes, len(input_shape) - len(axes), len(input_shape))
-        self._gamma_and_beta(self._sizes)
+        if self.rms_scaling:
+            self.weight, self.bias = self._make_weight("gamma", self._sizes), None
+        else:
+            self._gamma_and_beta(self._sizes)
+
+    def _by_deviation(self, inputs: Tensor) -> Tensor:
+        x = inputs if self._inward is None else inputs.permute(self._inward)
+        variance = x.var(tuple(range(-len(self._sizes), 0)), correction=0, keepdim=True)
+        outputs: Tensor = x * torch.rsqrt(variance + self.epsilon) * self.gamma
+        return outputs if self._outward is None else outputs.permute(self._outward)
 
     def forward(self, inputs: Tensor) -> Tensor:
         inputs = self._given(inputs)
+        if self.rms_scaling:
+            return self._by_deviation(inputs)
         if self._inward is None or self._outward is None:
             return F.layer_norm(inputs, self._sizes, self.weight, self.bias, self.epsilon)
         outputs = F.layer_norm(
@@ -322,10 +435,11 @@ class GroupNormalization(_Normalization):
     def forward(self, inputs: Tensor) -> Tensor:
         inputs = self._given(inputs)
         x = inputs if self._inward is None else inputs.permute(self._inward)
-        if (
-            not x.requires_grad
-        ):  # PyTorch's backward crashes the process where such an input lies channels last
+        # PyTorch's backward crashes the process where such an input lies channels last
+        if not x.requires_grad:
             x = x.contiguous()
+        if x.shape[1] == 1:  # one feature lies in either order, and is taken for the wrong one
+            x = x.flatten(1).view(x.shape)
         # not F.group_norm, which refuses groups of one value: their mean is the value, so the output is the shift
         if self.weight is None and self.bias is not None:  # its backward fails with a shift and no factor
             outputs = torch.group_norm(x, self._groups, None, None, self.epsilon) + self.bias.view(

@@ -247,3 +247,78 @@ class GlobalAveragePooling2D(_GlobalAverage):
 class GlobalAveragePooling3D(_GlobalAverage):
     __doc__ = _GlobalPooling.__doc__
     rank = 3
+
+
+class _AdaptivePooling(Spatial):
+    """Pooling to a length that is given, whatever that of the input is.
+
+    Shapes: (batch, *space, channels) to (batch, *output_size, channels). Window i of n over a length begins at
+    floor(i * length / n) and ends before ceil((i + 1) * length / n).
+
+    Args:
+        output_size: the length along each dimension of space, or one number for all.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        common: those of every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer.
+    """
+
+    _integers = "cast"
+    kernel: ClassVar[Callable[..., Tensor]]
+
+    def __init__(self, output_size: Sizes, data_format: str | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.output_size = counts(type(self).__name__, "output_size", output_size, self.rank)
+        self.set_data_format(data_format)
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.in_space(shape, self.output_size)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = self._as_floats(inputs)
+        x = x if self._inward is None else x.permute(self._inward)
+        outputs = self.kernel(x, self.output_size)
+        return outputs if self._outward is None else outputs.permute(self._outward)
+
+
+@registry.layers.register()
+class AdaptiveAveragePooling1D(_AdaptivePooling):
+    __doc__ = _AdaptivePooling.__doc__
+    rank = 1
+    kernel = staticmethod(F.adaptive_avg_pool1d)
+
+
+@registry.layers.register()
+class AdaptiveAveragePooling2D(_AdaptivePooling):
+    __doc__ = _AdaptivePooling.__doc__
+    rank = 2
+    kernel = staticmethod(F.adaptive_avg_pool2d)
+
+
+@registry.layers.register()
+class AdaptiveAveragePooling3D(_AdaptivePooling):
+    __doc__ = _AdaptivePooling.__doc__
+    rank = 3
+    kernel = staticmethod(F.adaptive_avg_pool3d)
+
+
+@registry.layers.register()
+class AdaptiveMaxPooling1D(_AdaptivePooling):
+    __doc__ = _AdaptivePooling.__doc__
+    rank = 1
+    kernel = staticmethod(F.adaptive_max_pool1d)
+
+
+@registry.layers.register()
+class AdaptiveMaxPooling2D(_AdaptivePooling):
+    __doc__ = _AdaptivePooling.__doc__
+    rank = 2
+    kernel = staticmethod(F.adaptive_max_pool2d)
+
+
+@registry.layers.register()
+class AdaptiveMaxPooling3D(_AdaptivePooling):
+    __doc__ = _AdaptivePooling.__doc__
+    rank = 3
+    kernel = staticmethod(F.adaptive_max_pool3d)

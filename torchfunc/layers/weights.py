@@ -72,6 +72,19 @@ _MOST_BYTES = (
 )  # 16 TiB: beyond it the number is a mistake, and the allocator's own error says nothing of where
 
 
+def under_keras_name(attribute: str) -> Any:
+    """A property by which Keras's users read a weight: `layer.kernel`, in Keras's layout, a view with its gradient."""
+
+    def read(self: Weights) -> Tensor | None:
+        weight: Tensor | None = getattr(self, attribute)
+        info = self._weight_infos.get(attribute)
+        return (
+            weight if weight is None or info is None or info.layout is None else weight.permute(info.layout)
+        )
+
+    return property(read)
+
+
 class Weights(nn.Module):
     """A module that makes its weights by `add_weight`, and reads and writes them in Keras's order and layouts."""
 

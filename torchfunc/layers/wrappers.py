@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.config import made
 from torchfunc.errors import GraphError, explain
-from torchfunc.layers.arguments import choice
+from torchfunc.initializers import TruncatedNormal
+from torchfunc.layers.arguments import choice, count
 from torchfunc.layers.layer import Common, Layer
 from torchfunc.layers.recurrent.rnn import RNN, CellLayer
 from torchfunc.layers.recurrent.scan import run_kernel
@@ -52,6 +55,119 @@ class Torch(Layer):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)
+
+
+@registry.layers.register()
+class TorchModuleWrapper(Torch):
+    """`Torch` under Keras's name for it.
+
+    Args:
+        module: the module.
+        name: what the layer is called.
+        output_shape: Keras's hint; the shape is found by trying the module.
+        common: those of every Layer.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        name: str | None = None,
+        output_shape: Any = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(module, name=name, **common)
+        self.output_shape = output_shape
+
+
+class Wrapper(Layer):
+    """The base of layers around a layer: it keeps and builds `self.layer`, and a subclass says what is called.
+
+    Args:
+        layer: the layer inside.
+        common: those of every Layer.
+
+    Raises:
+        GraphError: no layer.
+    """
+
+    def __init__(self, layer: Any, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.layer: Any = _module_from(
+            layer, type(self).__name__, "a layer", f"{type(self).__name__}(Dense(8))"
+        )
+        if not self.trainable:
+            self.trainable = False
+
+    def build(self, input_shape: Any = None) -> None:
+        if isinstance(self.layer, Layer):
+            self.layer._watch_no_more()
+            self.layer.build(input_shape)
+
+
+@registry.layers.register()
+class SpectralNormalization(Wrapper):
+    """A layer whose kernel is divided by its largest singular value at each call in training (Miyato et al. 2018).
+
+    The value is approached by power iteration from a vector that is kept from call to call. As in Keras, what is
+    divided is the weight itself, before the call.
+
+    Args:
+        layer: a layer with a kernel or an embedding: Dense, Conv2D, Embedding, ...
+        power_iterations: how many steps are taken at each call.
+        common: those of every Layer.
+
+    Raises:
+        GraphError: a layer without such a weight, a number of steps that is not positive.
+    """
+
+    def __init__(self, layer: Any, power_iterations: int = 1, **common: Unpack[Common]) -> None:
+        super().__init__(layer, **common)
+        self.power_iterations = count("SpectralNormalization", "power_iterations", power_iterations)
+
+    def check_input(self, *shapes: Any) -> None:
+        if isinstance(self.layer, Layer):
+            self.layer.check_input(*shapes)
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build(input_shape)
+        view = self._kernel()
+        self.vector_u = self.add_weight((1, view.shape[-1]), TruncatedNormal(stddev=0.02), trainable=False)
+
+    def _kernel(self) -> Tensor:
+        """The weight in Keras's layout: a view of it."""
+        weight = getattr(self.layer, "weight", None)
+        if not isinstance(self.layer, Layer) or not isinstance(weight, Tensor):
+            raise GraphError(
+                explain(
+                    "SpectralNormalization",
+                    got=f"{type(self.layer).__name__}, which has no kernel",
+                    expected="a layer with a kernel or embeddings",
+                    fix="SpectralNormalization(Dense(8)); torch.nn.utils.parametrizations for native modules",
+                )
+            )
+        return self.layer.keras_view("weight", weight)
+
+    def _ordered_weights(self) -> Iterator[tuple[nn.Module, str, Tensor]]:
+        """The kernel before the vector, as Keras lists them."""
+        held = list(super()._ordered_weights())
+        return iter(sorted(held, key=lambda each: each[2] is not self.layer.weight))
+
+    def forward(self, inputs: Tensor, training: bool | None = None) -> Any:
+        if self.training if training is None else training:
+            self._normalize()
+        return self.layer(inputs)
+
+    @torch.no_grad()
+    def _normalize(self) -> None:
+        view = self._kernel()
+        matrix, u = view.reshape(-1, view.shape[-1]), self.vector_u
+        for _ in range(self.power_iterations):
+            v = F.normalize(u @ matrix.T, dim=-1, eps=1e-7)
+            u = F.normalize(v @ matrix, dim=-1, eps=1e-7)
+        is_zero = (matrix == 0).all()
+        sigma = torch.where(is_zero, 1.0, (v @ matrix @ u.T).squeeze())
+        self.vector_u.copy_(torch.where(is_zero, self.vector_u, u))
+        view.copy_(view / sigma)
 
 
 @registry.layers.register()

@@ -10,6 +10,11 @@ from torchfunc.losses.crossentropy import binary_focal_crossentropy as binary_fo
 from torchfunc.losses.crossentropy import categorical_crossentropy as categorical_crossentropy
 from torchfunc.losses.crossentropy import categorical_focal_crossentropy as categorical_focal_crossentropy
 from torchfunc.losses.crossentropy import sparse_categorical_crossentropy as sparse_categorical_crossentropy
+from torchfunc.losses.labels import CTC as CTC
+from torchfunc.losses.labels import CategoricalGeneralizedCrossEntropy as CategoricalGeneralizedCrossEntropy
+from torchfunc.losses.labels import Circle as Circle
+from torchfunc.losses.labels import circle as circle
+from torchfunc.losses.labels import ctc as ctc
 from torchfunc.losses.loss import FunctionLoss as FunctionLoss
 from torchfunc.losses.loss import Loss as Loss
 from torchfunc.losses.loss import TorchLoss as TorchLoss
@@ -45,3 +50,5 @@ from torchfunc.losses.regression import mean_squared_logarithmic_error as mean_s
 from torchfunc.losses.regression import poisson as poisson
 from torchfunc.losses.regression import squared_hinge as squared_hinge
 from torchfunc.losses.regression import tversky as tversky
+
+from torchfunc.losses.labels import categorical_generalized_cross_entropy as categorical_generalized_cross_entropy  # isort: skip  # fmt: skip

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from torchfunc import registry
 from torchfunc.errors import DataError, explain
-from torchfunc.losses.loss import EPSILON, Loss, PairLoss, Reduction, as_tensor, floating, pair
+from torchfunc.losses.loss import Loss, PairLoss, Reduction, as_tensor, floating, pair
+from torchfunc.settings import epsilon
 
 # F.cross_entropy passes over labels of -100 unless told otherwise; here no label is special.
 NO_LABEL = torch.iinfo(torch.int64).min
@@ -33,7 +34,7 @@ def binary_crossentropy(
 def _binary(y_true: Tensor, y_pred: Tensor, from_logits: bool, reduction: str) -> Tensor:
     if from_logits:
         return F.binary_cross_entropy_with_logits(y_pred, y_true, reduction=reduction)
-    y_pred = y_pred.clamp(EPSILON, 1.0 - EPSILON)
+    y_pred = y_pred.clamp(epsilon(), 1.0 - epsilon())
     kind = y_pred.device.type
     # Under autocast PyTorch refuses this kernel, float32 or not.
     with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
@@ -119,7 +120,7 @@ def categorical_focal_crossentropy(
 
 def _ease(probability: Tensor, gamma: float) -> Tensor:
     """`(1 - p)^gamma`, held off zero, where its gradient is infinite for gamma below 1."""
-    return torch.pow((1.0 - probability).clamp(min=EPSILON), gamma)
+    return torch.pow((1.0 - probability).clamp(min=epsilon()), gamma)
 
 
 def _smooth(y_true: Tensor, label_smoothing: float, classes: int) -> Tensor:
@@ -130,7 +131,7 @@ def _log_probabilities(y_pred: Tensor, from_logits: bool, axis: int) -> Tensor:
     if from_logits:
         return torch.log_softmax(y_pred, axis)
     y_pred = y_pred / y_pred.sum(axis, keepdim=True)
-    return torch.log(y_pred.clamp(EPSILON, 1.0 - EPSILON))
+    return torch.log(y_pred.clamp(epsilon(), 1.0 - epsilon()))
 
 
 def _one_hot_pair(name: str, y_true: Any, y_pred: Any, axis: int) -> tuple[Tensor, Tensor]:
@@ -217,8 +218,9 @@ class BinaryCrossentropy(PairLoss):
         axis: int = -1,
         reduction: Reduction = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype=dtype)
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -250,8 +252,9 @@ class CategoricalCrossentropy(Loss):
         axis: int = -1,
         reduction: Reduction = "sum_over_batch_size",
         name: str | None = "categorical_crossentropy",
+        dtype: Any = None,
     ) -> None:
-        super().__init__(name, reduction)
+        super().__init__(name, reduction, dtype=dtype)
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -285,8 +288,9 @@ class SparseCategoricalCrossentropy(Loss):
         reduction: Reduction = "sum_over_batch_size",
         axis: int = -1,
         name: str | None = "sparse_categorical_crossentropy",
+        dtype: Any = None,
     ) -> None:
-        super().__init__(name, reduction)
+        super().__init__(name, reduction, dtype=dtype)
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -329,8 +333,9 @@ class BinaryFocalCrossentropy(PairLoss):
         axis: int = -1,
         reduction: Reduction = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype=dtype)
         self.apply_class_balancing, self.alpha, self.gamma = apply_class_balancing, alpha, gamma
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
@@ -372,8 +377,9 @@ class CategoricalFocalCrossentropy(Loss):
         axis: int = -1,
         reduction: Reduction = "sum_over_batch_size",
         name: str | None = "categorical_focal_crossentropy",
+        dtype: Any = None,
     ) -> None:
-        super().__init__(name, reduction)
+        super().__init__(name, reduction, dtype=dtype)
         self.alpha, self.gamma = alpha, gamma
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 

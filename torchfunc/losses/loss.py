@@ -16,8 +16,7 @@ from torchfunc.config import Configurable
 from torchfunc.errors import CompileError, DataError, explain
 from torchfunc.graph.targets import snake_case
 from torchfunc.losses import torch_losses
-
-EPSILON = 1e-7
+from torchfunc.settings import compute_dtype
 
 Reduction = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"] | None
 
@@ -35,16 +34,21 @@ class Loss(Configurable):
         name: Its name in messages.
         reduction: "sum_over_batch_size" or "mean" (the mean of all values), "sum",
             "mean_with_sample_weight" (divided by the sum of the weights), "none" or None.
+        dtype: What it is computed in, but for halves, which are summed up in float32 and then rounded; the
+            dtype of the predictions if None.
 
     Raises:
         CompileError: a reduction that does not exist.
     """
 
     _registry = registry.losses
+    _unless_none = ("dtype",)
     from_logits: bool = False
     _of_probabilities: ClassVar[bool] = False
 
-    def __init__(self, name: str | None = None, reduction: Reduction = "sum_over_batch_size") -> None:
+    def __init__(
+        self, name: str | None = None, reduction: Reduction = "sum_over_batch_size", dtype: Any = None
+    ) -> None:
         if reduction not in REDUCTIONS:
             expected = "one of " + ", ".join(map(repr, REDUCTIONS))
             raise CompileError(
@@ -52,6 +56,7 @@ class Loss(Configurable):
             )
         self.name = name or snake_case(type(self).__name__)
         self.reduction = reduction
+        self.dtype = compute_dtype(dtype)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The values, one a sample: the last axis of the arguments reduced."""
@@ -94,7 +99,18 @@ class Loss(Configurable):
         Raises:
             DataError: shapes that do not fit each other.
         """
-        y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        if self.dtype is not None:
+            return self._in_dtype(y_true, y_pred, sample_weight, mask).to(getattr(torch, self.dtype))
+        return self._figure(as_tensor(y_true), as_tensor(y_pred), sample_weight, mask)
+
+    def _in_dtype(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Tensor | None) -> Tensor:
+        """The loss of targets and predictions that are turned to its dtype, and at least to float32."""
+        dtype = torch.promote_types(getattr(torch, str(self.dtype)), torch.float32)
+        y_true = as_tensor(y_true)
+        y_true = y_true.to(dtype) if y_true.is_floating_point() else y_true
+        return self._figure(y_true, as_tensor(y_pred).to(dtype), sample_weight, mask)
+
+    def _figure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any, mask: Tensor | None) -> Tensor:
         counted = self.mask(y_true)
         # the mean of no values is 0 here, and NaN in PyTorch's kernels
         plain = sample_weight is None and counted is None and mask is None
@@ -144,8 +160,10 @@ class PairLoss(Loss):
 
     function: ClassVar[Callable[..., Tensor]]
 
-    def __init__(self, reduction: Reduction = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(name or type(self).function.__name__, reduction)
+    def __init__(
+        self, reduction: Reduction = "sum_over_batch_size", name: str | None = None, dtype: Any = None
+    ) -> None:
+        super().__init__(name or type(self).function.__name__, reduction, dtype=dtype)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return type(self).function(y_true, y_pred)
@@ -168,8 +186,9 @@ class FunctionLoss(Loss):
         function: Callable[..., Tensor],
         name: str | None = None,
         reduction: Reduction = "sum_over_batch_size",
+        dtype: Any = None,
     ) -> None:
-        super().__init__(name or getattr(function, "__name__", None), reduction)
+        super().__init__(name or getattr(function, "__name__", None), reduction, dtype=dtype)
         self.function = function
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -190,11 +209,14 @@ class TorchLoss(Loss):
         function: Callable[..., Tensor],
         name: str | None = None,
         reduction: Reduction = "sum_over_batch_size",
+        dtype: Any = None,
     ) -> None:
         unwrapped = function.func if isinstance(function, partial) else function
         own_name = getattr(unwrapped, "__name__", snake_case(type(unwrapped).__name__))
         own_reduction = torch_losses.setting(function, "reduction", "mean")
-        super().__init__(name or own_name, own_reduction if own_reduction in ("sum", "none") else reduction)
+        super().__init__(
+            name or own_name, own_reduction if own_reduction in ("sum", "none") else reduction, dtype=dtype
+        )
         self.function = function
         self._per_batch = own_reduction == "batchmean"
         self.signature = torch_losses.signature(function)
@@ -203,10 +225,8 @@ class TorchLoss(Loss):
     def takes(self) -> torch_losses.Takes | None:
         return None if self.signature is None else self.signature.outputs
 
-    def __call__(
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, mask: Tensor | None = None
-    ) -> Tensor:
-        y_true, y_pred = self._fitted(as_tensor(y_true), as_tensor(y_pred))
+    def _figure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any, mask: Tensor | None) -> Tensor:
+        y_true, y_pred = self._fitted(y_true, y_pred)
         if not y_pred.numel():
             nothing: Tensor = y_pred.sum()
             return nothing  # 0, where the mean of PyTorch is NaN

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from torchfunc import registry
-from torchfunc.losses.loss import EPSILON, PairLoss, Reduction, pair
+from torchfunc.losses.loss import PairLoss, Reduction, pair
+from torchfunc.settings import epsilon
 
 
 def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
@@ -28,13 +29,13 @@ def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
 def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Tensor:
     """`100 * mean(abs((y_true - y_pred) / y_true))` over the last axis, `y_true` held off zero."""
     y_true, y_pred = pair("mean_absolute_percentage_error", y_true, y_pred)
-    return torch.mean(100.0 * ((y_true - y_pred) / y_true.abs().clamp(min=EPSILON)).abs(), -1)
+    return torch.mean(100.0 * ((y_true - y_pred) / y_true.abs().clamp(min=epsilon())).abs(), -1)
 
 
 def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:
     """`mean((log(y_true + 1) - log(y_pred + 1))^2)` over the last axis, both held above zero."""
     y_true, y_pred = pair("mean_squared_logarithmic_error", y_true, y_pred)
-    logarithms = [torch.log(y.clamp(min=EPSILON) + 1.0) for y in (y_pred, y_true)]
+    logarithms = [torch.log(y.clamp(min=epsilon()) + 1.0) for y in (y_pred, y_true)]
     return (logarithms[0] - logarithms[1]).square().mean(-1)
 
 
@@ -54,13 +55,13 @@ def log_cosh(y_true: Any, y_pred: Any) -> Tensor:
 def poisson(y_true: Any, y_pred: Any) -> Tensor:
     """`mean(y_pred - y_true * log(y_pred))` over the last axis."""
     y_true, y_pred = pair("poisson", y_true, y_pred)
-    return torch.mean(y_pred - y_true * torch.log(y_pred + EPSILON), -1)
+    return torch.mean(y_pred - y_true * torch.log(y_pred + epsilon()), -1)
 
 
 def kl_divergence(y_true: Any, y_pred: Any) -> Tensor:
     """`sum(y_true * log(y_true / y_pred))` over the last axis, both held within (0, 1]."""
     y_true, y_pred = pair("kl_divergence", y_true, y_pred)
-    y_true, y_pred = y_true.clamp(EPSILON, 1.0), y_pred.clamp(EPSILON, 1.0)
+    y_true, y_pred = y_true.clamp(epsilon(), 1.0), y_pred.clamp(epsilon(), 1.0)
     return torch.sum(y_true * torch.log(y_true / y_pred), -1)
 
 
@@ -102,7 +103,7 @@ def dice(y_true: Any, y_pred: Any, axis: int | tuple[int, ...] | None = None) ->
     """
     y_true, y_pred = pair("dice", y_true, y_pred)
     overlap = (y_true * y_pred).sum(axis)
-    return 1.0 - torch.div(2.0 * overlap, y_true.sum(axis) + y_pred.sum(axis) + EPSILON)
+    return 1.0 - torch.div(2.0 * overlap, y_true.sum(axis) + y_pred.sum(axis) + epsilon())
 
 
 def tversky(
@@ -119,7 +120,7 @@ def tversky(
     y_true, y_pred = pair("tversky", y_true, y_pred)
     overlap = (y_true * y_pred).sum(axis)
     missed, extra = (y_true * (1 - y_pred)).sum(axis), (y_pred * (1 - y_true)).sum(axis)
-    return 1.0 - torch.div(overlap, overlap + alpha * missed + beta * extra + EPSILON)
+    return 1.0 - torch.div(overlap, overlap + alpha * missed + beta * extra + epsilon())
 
 
 @registry.losses.register("MeanSquaredError", "mean_squared_error", "mse", "MSE")
@@ -169,8 +170,9 @@ class Huber(PairLoss):
         delta: float = 1.0,
         reduction: Reduction = "sum_over_batch_size",
         name: str | None = "huber_loss",
+        dtype: Any = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype=dtype)
         self.delta = delta
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -210,9 +212,13 @@ class CosineSimilarity(PairLoss):
     function = staticmethod(cosine_similarity)
 
     def __init__(
-        self, axis: int = -1, reduction: Reduction = "sum_over_batch_size", name: str | None = None
+        self,
+        axis: int = -1,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype=dtype)
         self.axis = axis
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -252,8 +258,9 @@ class Dice(PairLoss):
         reduction: Reduction = "sum_over_batch_size",
         name: str | None = None,
         axis: int | tuple[int, ...] | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype=dtype)
         self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -274,8 +281,9 @@ class Tversky(PairLoss):
         reduction: Reduction = "sum_over_batch_size",
         name: str | None = None,
         axis: int | tuple[int, ...] | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype=dtype)
         self.alpha, self.beta = alpha, beta
         self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
 

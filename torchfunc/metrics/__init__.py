@@ -1,5 +1,21 @@
 """Metrics by Keras's names and with Keras's mathematics; torchmetrics objects are taken as they are."""
 
+from torchfunc.losses.crossentropy import binary_crossentropy as binary_crossentropy
+from torchfunc.losses.crossentropy import binary_focal_crossentropy as binary_focal_crossentropy
+from torchfunc.losses.crossentropy import categorical_crossentropy as categorical_crossentropy
+from torchfunc.losses.crossentropy import categorical_focal_crossentropy as categorical_focal_crossentropy
+from torchfunc.losses.crossentropy import sparse_categorical_crossentropy as sparse_categorical_crossentropy
+from torchfunc.losses.regression import categorical_hinge as categorical_hinge
+from torchfunc.losses.regression import hinge as hinge
+from torchfunc.losses.regression import huber as huber
+from torchfunc.losses.regression import kl_divergence as kl_divergence
+from torchfunc.losses.regression import log_cosh as log_cosh
+from torchfunc.losses.regression import mean_absolute_error as mean_absolute_error
+from torchfunc.losses.regression import mean_absolute_percentage_error as mean_absolute_percentage_error
+from torchfunc.losses.regression import mean_squared_error as mean_squared_error
+from torchfunc.losses.regression import mean_squared_logarithmic_error as mean_squared_logarithmic_error
+from torchfunc.losses.regression import poisson as poisson
+from torchfunc.losses.regression import squared_hinge as squared_hinge
 from torchfunc.metrics.accuracy import Accuracy as Accuracy
 from torchfunc.metrics.accuracy import BinaryAccuracy as BinaryAccuracy
 from torchfunc.metrics.accuracy import CategoricalAccuracy as CategoricalAccuracy
@@ -23,6 +39,10 @@ from torchfunc.metrics.confusion import SensitivityAtSpecificity as SensitivityA
 from torchfunc.metrics.confusion import SpecificityAtSensitivity as SpecificityAtSensitivity
 from torchfunc.metrics.confusion import TrueNegatives as TrueNegatives
 from torchfunc.metrics.confusion import TruePositives as TruePositives
+from torchfunc.metrics.correlation import ConcordanceCorrelation as ConcordanceCorrelation
+from torchfunc.metrics.correlation import PearsonCorrelation as PearsonCorrelation
+from torchfunc.metrics.correlation import concordance_correlation as concordance_correlation
+from torchfunc.metrics.correlation import pearson_correlation as pearson_correlation
 from torchfunc.metrics.means import BinaryCrossentropy as BinaryCrossentropy
 from torchfunc.metrics.means import CategoricalCrossentropy as CategoricalCrossentropy
 from torchfunc.metrics.means import CategoricalHinge as CategoricalHinge
@@ -52,4 +72,6 @@ from torchfunc.metrics.scores import F1Score as F1Score
 from torchfunc.metrics.scores import FBetaScore as FBetaScore
 from torchfunc.metrics.scores import IoU as IoU
 from torchfunc.metrics.scores import MeanIoU as MeanIoU
+from torchfunc.metrics.scores import OneHotIoU as OneHotIoU
+from torchfunc.metrics.scores import OneHotMeanIoU as OneHotMeanIoU
 from torchfunc.metrics.scores import R2Score as R2Score

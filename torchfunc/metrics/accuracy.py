@@ -108,8 +108,8 @@ class Accuracy(PairMetric):
 class BinaryAccuracy(PairMetric):
     """The share of yes-or-no predictions that are right; above `threshold` is a yes."""
 
-    def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
-        super().__init__(name)
+    def __init__(self, name: str | None = None, threshold: float = 0.5, dtype: Any = None) -> None:
+        super().__init__(name, dtype=dtype)
         self.threshold = threshold
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -136,8 +136,8 @@ class SparseCategoricalAccuracy(PairMetric):
 class TopKCategoricalAccuracy(PairMetric):
     """The share of samples whose right class is among the `k` largest outputs, targets one-hot."""
 
-    def __init__(self, k: int = 5, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, k: int = 5, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, dtype=dtype)
         self.k = k
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -148,8 +148,10 @@ class TopKCategoricalAccuracy(PairMetric):
 class SparseTopKCategoricalAccuracy(PairMetric):
     """The share of samples whose right class is among the `k` largest outputs, targets class indices."""
 
-    def __init__(self, k: int = 5, name: str | None = None, from_sorted_ids: bool = False) -> None:
-        super().__init__(name)
+    def __init__(
+        self, k: int = 5, name: str | None = None, from_sorted_ids: bool = False, dtype: Any = None
+    ) -> None:
+        super().__init__(name, dtype=dtype)
         self.k, self.from_sorted_ids = k, from_sorted_ids
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -28,8 +28,8 @@ class ThresholdMetric(Metric):
     class_id: int | None = None
     multi_label: bool = False
 
-    def __init__(self, levels: Sequence[float], name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, levels: Sequence[float], name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, dtype=dtype)
         self._levels = [float(level) for level in levels]
         self._edges = torch.tensor(sorted(self._levels))
 
@@ -90,6 +90,30 @@ class ThresholdMetric(Metric):
         false = above - above_true
         return above_true, false, total - total_true - false, total_true - above_true
 
+    def _bare(self, figures: Tensor) -> Number:
+        """One figure by itself, several as they are."""
+        return self.result_in_dtype(figures[0] if figures.shape == (1,) else figures)
+
+    @property
+    def true_positives(self) -> Tensor:
+        """How many predictions above each threshold are right."""
+        return self.counts()[0]
+
+    @property
+    def false_positives(self) -> Tensor:
+        """How many predictions above each threshold are wrong."""
+        return self.counts()[1]
+
+    @property
+    def true_negatives(self) -> Tensor:
+        """How many predictions up to each threshold are right."""
+        return self.counts()[2]
+
+    @property
+    def false_negatives(self) -> Tensor:
+        """How many predictions up to each threshold are wrong."""
+        return self.counts()[3]
+
 
 def _sums_above(sums: Tensor) -> Tensor:
     """For each edge of a histogram the sum of all that lies above it."""
@@ -101,12 +125,14 @@ class _Count(ThresholdMetric):
 
     index: int
 
-    def __init__(self, thresholds: float | Sequence[float] | None = None, name: str | None = None) -> None:
-        super().__init__(_parse(thresholds, 0.5), name)
+    def __init__(
+        self, thresholds: float | Sequence[float] | None = None, name: str | None = None, dtype: Any = None
+    ) -> None:
+        super().__init__(_parse(thresholds, 0.5), name, dtype=dtype)
         self.thresholds = thresholds
 
     def result(self) -> Number:
-        return _bare(self.counts()[self.index])
+        return self._bare(self.counts()[self.index])
 
 
 @registry.metrics.register("TruePositives", "true_positives")
@@ -146,8 +172,9 @@ class _Ratio(ThresholdMetric):
         top_k: int | None = None,
         class_id: int | None = None,
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(_parse(thresholds, 0.5 if top_k is None else NO_THRESHOLD), name)
+        super().__init__(_parse(thresholds, 0.5 if top_k is None else NO_THRESHOLD), name, dtype=dtype)
         self.thresholds, self.top_k, self.class_id = thresholds, top_k, class_id
 
 
@@ -164,7 +191,7 @@ class Precision(_Ratio):
 
     def result(self) -> Number:
         true_positives, false_positives, _, _ = self.counts()
-        return _bare(divide(true_positives, true_positives + false_positives))
+        return self._bare(divide(true_positives, true_positives + false_positives))
 
 
 @registry.metrics.register("Recall", "recall")
@@ -173,7 +200,7 @@ class Recall(_Ratio):
 
     def result(self) -> Number:
         true_positives, _, _, false_negatives = self.counts()
-        return _bare(divide(true_positives, true_positives + false_negatives))
+        return self._bare(divide(true_positives, true_positives + false_negatives))
 
 
 @registry.metrics.register("AUC", "auc")
@@ -205,15 +232,25 @@ class AUC(ThresholdMetric):
         num_labels: int | None = None,
         label_weights: Sequence[float] | None = None,
         from_logits: bool = False,
+        dtype: Any = None,
     ) -> None:
         _check_choice("curve", curve.upper(), ("ROC", "PR", "PRGAIN"))
         _check_choice("summation_method", summation_method.lower(), ("interpolation", "minoring", "majoring"))
         between = _even(num_thresholds) if thresholds is None else sorted(thresholds)
-        super().__init__([-1e-7, *between, 1.0 + 1e-7], name)
-        self.num_thresholds, self.thresholds = len(between) + 2, thresholds
+        super().__init__([-1e-7, *between, 1.0 + 1e-7], name, dtype=dtype)
+        self.num_thresholds, self._given = len(between) + 2, thresholds
         self.curve, self.summation_method = curve.upper(), summation_method.lower()
         self.multi_label, self.num_labels = multi_label, num_labels
         self.label_weights, self.from_logits = label_weights, from_logits
+
+    @property
+    def thresholds(self) -> list[float]:
+        """All thresholds, with the two ends just outside of 0 and 1."""
+        return self._levels
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments as plain data; `thresholds` as they were given, without the ends."""
+        return {**super().get_config(), "thresholds": None if self._given is None else list(self._given)}
 
     def _prepare(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any) -> tuple[Tensor, Tensor, Tensor]:
         y_pred = y_pred.sigmoid() if self.from_logits else y_pred
@@ -224,7 +261,7 @@ class AUC(ThresholdMetric):
 
     def result(self) -> Number:
         if self.curve == "PR" and self.summation_method == "interpolation":
-            return self._average(self._interpolated_precision_recall())
+            return self.result_in_dtype(self._average(self._interpolated_precision_recall()))
         x, y = self._curve()
         neighbours = torch.stack([y[:-1], y[1:]])
         heights = {
@@ -232,7 +269,7 @@ class AUC(ThresholdMetric):
             "minoring": neighbours.amin(0),
             "majoring": neighbours.amax(0),
         }[self.summation_method]
-        return self._average((x[:-1] - x[1:]) * heights)
+        return self.result_in_dtype(self._average((x[:-1] - x[1:]) * heights))
 
     def _curve(self) -> tuple[Tensor, Tensor]:
         tp, fp, tn, fn = self.counts()
@@ -273,12 +310,16 @@ class AUC(ThresholdMetric):
 class _AtOther(ThresholdMetric):
     """The best of one figure over all thresholds at which another reaches a value."""
 
-    def __init__(self, num_thresholds: int, class_id: int | None, name: str | None) -> None:
-        super().__init__([0.5] if num_thresholds == 1 else [0.0, *_even(num_thresholds), 1.0], name)
+    def __init__(
+        self, num_thresholds: int, class_id: int | None, name: str | None, dtype: Any = None
+    ) -> None:
+        super().__init__(
+            [0.5] if num_thresholds == 1 else [0.0, *_even(num_thresholds), 1.0], name, dtype=dtype
+        )
         self.num_thresholds, self.class_id = num_thresholds, class_id
 
-    def _best(self, wanted: Tensor, other: Tensor, value: float) -> Tensor:
-        return torch.where(other >= value, wanted, 0.0).amax()
+    def _best(self, wanted: Tensor, other: Tensor, value: float) -> Number:
+        return self.result_in_dtype(torch.where(other >= value, wanted, 0.0).amax())
 
     def _recall(self) -> Tensor:
         tp, _, _, fn = self.counts()
@@ -303,8 +344,9 @@ class SensitivityAtSpecificity(_AtOther):
         num_thresholds: int = 200,
         class_id: int | None = None,
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(num_thresholds, class_id, name)
+        super().__init__(num_thresholds, class_id, name, dtype=dtype)
         self.specificity = _check_share("specificity", specificity)
 
     def result(self) -> Number:
@@ -321,8 +363,9 @@ class SpecificityAtSensitivity(_AtOther):
         num_thresholds: int = 200,
         class_id: int | None = None,
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(num_thresholds, class_id, name)
+        super().__init__(num_thresholds, class_id, name, dtype=dtype)
         self.sensitivity = _check_share("sensitivity", sensitivity)
 
     def result(self) -> Number:
@@ -334,9 +377,14 @@ class PrecisionAtRecall(_AtOther):
     """The best precision among thresholds of at least this recall."""
 
     def __init__(
-        self, recall: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None
+        self,
+        recall: float,
+        num_thresholds: int = 200,
+        class_id: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(num_thresholds, class_id, name)
+        super().__init__(num_thresholds, class_id, name, dtype=dtype)
         self.recall = _check_share("recall", recall)
 
     def result(self) -> Number:
@@ -353,8 +401,9 @@ class RecallAtPrecision(_AtOther):
         num_thresholds: int = 200,
         class_id: int | None = None,
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(num_thresholds, class_id, name)
+        super().__init__(num_thresholds, class_id, name, dtype=dtype)
         self.precision = _check_share("precision", precision)
 
     def result(self) -> Number:
@@ -380,11 +429,6 @@ def _even(count: int) -> list[float]:
     if count < 2:
         raise TorchfuncError(explain("num_thresholds", got=f"{count}", expected="at least 2"))
     return [(i + 1) / (count - 1) for i in range(count - 2)]
-
-
-def _bare(figures: Tensor) -> Tensor:
-    """One figure by itself, several as they are."""
-    return figures[0] if figures.shape == (1,) else figures
 
 
 def _check_share(name: str, value: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ class LossMetric(PairMetric):
 
     loss_class: ClassVar[type[Loss]]
 
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, dtype=dtype)
         self.loss = self.loss_class()
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -62,8 +62,8 @@ class LogCoshError(LossMetric):
 
     loss_class = losses.LogCosh
 
-    def __init__(self, name: str | None = "logcosh") -> None:
-        super().__init__(name)
+    def __init__(self, name: str | None = "logcosh", dtype: Any = None) -> None:
+        super().__init__(name, dtype=dtype)
 
 
 @registry.metrics.register("KLDivergence", "kl_divergence", "kld", "KLD")
@@ -122,8 +122,8 @@ class CosineSimilarity(PairMetric):
     The loss of this name has the other sign.
     """
 
-    def __init__(self, name: str | None = None, axis: int = -1) -> None:
-        super().__init__(name)
+    def __init__(self, name: str | None = None, axis: int = -1, dtype: Any = None) -> None:
+        super().__init__(name, dtype=dtype)
         self.axis = axis
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -137,9 +137,13 @@ class BinaryCrossentropy(LossMetric):
     loss_class = losses.BinaryCrossentropy
 
     def __init__(
-        self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0
+        self,
+        name: str | None = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, dtype=dtype)
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
         self.loss = losses.BinaryCrossentropy(from_logits, label_smoothing)
 
@@ -156,8 +160,9 @@ class CategoricalCrossentropy(LossMetric):
         from_logits: bool = False,
         label_smoothing: float = 0.0,
         axis: int = -1,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, dtype=dtype)
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
         self.loss = losses.CategoricalCrossentropy(from_logits, label_smoothing, axis)
 
@@ -177,7 +182,8 @@ class SparseCategoricalCrossentropy(LossMetric):
         from_logits: bool = False,
         ignore_class: int | None = None,
         axis: int = -1,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, dtype=dtype)
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
         self.loss = losses.SparseCategoricalCrossentropy(from_logits, ignore_class, axis=axis)

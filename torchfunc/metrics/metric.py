@@ -7,18 +7,21 @@ Python numbers.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchfunc import functions, registry, schemas
+from torchfunc import functions, initializers, registry, schemas
 from torchfunc.config import Configurable, Self, checked, deserialize, serialize
 from torchfunc.errors import ConfigError, DataError, explain
 from torchfunc.graph.targets import snake_case
 from torchfunc.losses.loss import Loss, align, as_tensor, divide, fit_weights
+from torchfunc.settings import compute_dtype, floatx
+from torchfunc.tree import map_leaves
 
 Number = Tensor | float
 
@@ -40,17 +43,46 @@ class Metric(Configurable):
     """
 
     _registry = registry.metrics
+    _unless_none = ("dtype",)
     takes_masks: ClassVar[bool] = False
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         self.name = name or snake_case(type(self).__name__)
+        self.dtype = compute_dtype(dtype)
         self.state: dict[str, Number] = {}
 
-    @classmethod
-    @checked
-    def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
-        """The metric that `get_config` described. Keras's 'dtype' says nothing here."""
-        return cls(**{name: value for name, value in config.items() if name != "dtype"})
+    @property
+    def variables(self) -> list[Variable]:
+        """What is summed up, each sum as an object with `value`, `assign` and `assign_add`."""
+        return [Variable(self, name) for name in self.state]
+
+    def add_variable(
+        self, shape: Sequence[int], initializer: Any = None, dtype: Any = None, name: str | None = None
+    ) -> Variable:
+        """A tensor that a metric of yours keeps, and that `reset_state` sets to zeros.
+
+        Args:
+            shape: its shape.
+            initializer: what fills it at first, as in `initializers.get`; zeros if None.
+            dtype: its dtype; the metric's or the usual one if None.
+            name: its name in `state`.
+        """
+        kind = getattr(torch, compute_dtype(dtype) or self.dtype or floatx())
+        name = name or f"variable_{len(self.state)}"
+        made = initializers.get(initializer or "zeros")
+        assert made is not None
+        self.state[name] = made(tuple(shape), dtype=kind)
+        return Variable(self, name)
+
+    def add_weight(
+        self, shape: Sequence[int] = (), initializer: Any = None, dtype: Any = None, name: str | None = None
+    ) -> Variable:
+        """`add_variable`, by the name that Keras's guides have."""
+        return self.add_variable(shape, initializer, dtype, name)
+
+    def result_in_dtype(self, value: Number) -> Number:
+        """A figure in the dtype that the metric was given; float32 if none, which logs and callbacks are used to."""
+        return value.to(getattr(torch, self.dtype or "float32")) if isinstance(value, Tensor) else value
 
     def add(self, name: str, value: Number) -> None:
         """Add `value` to the sum `name`.
@@ -91,12 +123,99 @@ class Metric(Configurable):
 
     def reset_state(self) -> None:
         """Forget all batches."""
-        self.state = {}
+        own = [each.name for each in vars(self).values() if isinstance(each, Variable)]
+        self.state = {name: torch.zeros_like(torch.as_tensor(self.state[name])) for name in own}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Number:
         """Take a batch into account and return the result so far."""
         self.update_state(*args, **kwargs)
         return self.result()
+
+
+class Variable:
+    """A tensor that a metric keeps under a name of its `state`: `value`, `assign`, `assign_add`, and arithmetic."""
+
+    def __init__(self, metric: Metric, name: str) -> None:
+        self.metric, self.name = metric, name
+
+    @property
+    def value(self) -> Tensor:
+        """What is kept."""
+        return torch.as_tensor(self.metric.state[self.name])
+
+    @property
+    def shape(self) -> torch.Size:
+        """Its shape."""
+        return self.value.shape
+
+    @property
+    def dtype(self) -> str:
+        """The name of its dtype."""
+        return str(self.value.dtype).removeprefix("torch.")
+
+    def assign(self, value: Any) -> Tensor:
+        """Keep another value of the same shape and dtype.
+
+        Raises:
+            DataError: one of another shape.
+        """
+        held, value = self.value, as_tensor(value).detach()
+        if value.shape != held.shape:
+            where = f"The variable {self.name!r} of the metric {self.metric.name!r}"
+            raise DataError(explain(where, got=_shape(value), expected=_shape(held)))
+        kept: Tensor = value.to(held.dtype, copy=True)
+        self.metric.state[self.name] = kept
+        return kept
+
+    def assign_add(self, value: Any) -> Tensor:
+        """Add to what is kept."""
+        return self.assign(self.value + as_tensor(value))
+
+    def assign_sub(self, value: Any) -> Tensor:
+        """Subtract from what is kept."""
+        return self.assign(self.value - as_tensor(value))
+
+    def numpy(self) -> Any:
+        """What is kept, as an array of NumPy's."""
+        return self.value.cpu().numpy()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.array(self.value.cpu(), dtype)
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return function(*map_leaves(_value, args), **map_leaves(_value, kwargs or {}))
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return self.value[index]
+
+
+def _value(each: Any) -> Any:
+    return each.value if isinstance(each, Variable) else each
+
+
+def _install_operators() -> None:
+    """Give a variable the arithmetic and the comparisons of its value."""
+    for word in "add sub mul truediv floordiv mod pow matmul".split():
+        for name in (f"__{word}__", f"__r{word}__"):
+            setattr(Variable, name, _of_value(name))
+    for name in "neg abs lt le gt ge eq ne".split():
+        setattr(Variable, f"__{name}__", _of_value(f"__{name}__"))
+
+
+def _of_value(name: str) -> Callable[..., Any]:
+    def operate(self: Variable, *others: Any) -> Any:
+        return getattr(self.value, name)(*map(_value, others))
+
+    return operate
+
+
+_install_operators()
 
 
 @registry.metrics.register("Sum", "sum")
@@ -111,7 +230,7 @@ class Sum(Metric):
         self.add("total", values.sum())
 
     def result(self) -> Number:
-        return _single(self.total("total"))
+        return self.result_in_dtype(self.total("total"))
 
 
 @registry.metrics.register("Mean", "mean")
@@ -133,7 +252,7 @@ class Mean(Metric):
         self.add("count", weights.sum() / each)
 
     def result(self) -> Number:
-        return _single(divide(torch.as_tensor(self.total("total")), self.total("count")))
+        return self.result_in_dtype(divide(torch.as_tensor(self.total("total")), self.total("count")))
 
 
 class PairMetric(Mean):
@@ -170,27 +289,34 @@ class MeanMetricWrapper(PairMetric):
         **kwargs: Further arguments of the function.
     """
 
-    def __init__(self, fn: Callable[..., Any], name: str | None = None, **kwargs: Any) -> None:
-        super().__init__(name or getattr(fn, "__name__", None) or getattr(fn, "name", None))
+    def __init__(
+        self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(name or getattr(fn, "__name__", None) or getattr(fn, "name", None), dtype=dtype)
         self.fn = fn
         self.arguments = kwargs
         self._function = partial(fn, **kwargs) if kwargs else fn
 
     def get_config(self) -> dict[str, Any]:
         """The names of the metric and of the function, and the function's arguments."""
-        return {"name": self.name, "fn": serialize(self.fn, registry.metrics), **self.arguments}
+        return {
+            "name": self.name,
+            "fn": serialize(self.fn, registry.metrics),
+            **({} if self.dtype is None else {"dtype": self.dtype}),
+            **self.arguments,
+        }
 
     @classmethod
     @checked
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
         """The metric that `get_config` described; the function is looked up by its name."""
-        arguments: dict[str, Any] = {name: value for name, value in config.items() if name != "dtype"}
+        arguments: dict[str, Any] = dict(config)
         if "fn" not in arguments:
             raise ConfigError(explain("MeanMetricWrapper", got="no 'fn'", expected="the name of a function"))
         found = deserialize(arguments.pop("fn"), registry.metrics)
         function = found().values if isinstance(found, type) else found
         if functions.name_of(function) is not None:
-            given = {name: value for name, value in arguments.items() if name != "name"}
+            given = {name: value for name, value in arguments.items() if name not in ("name", "dtype")}
             schemas.check_keywords(function, given, cls.__name__)
         build: Any = cls
         wrapper: Self = build(function, **arguments)
@@ -209,8 +335,8 @@ class TorchMetric(Metric):
 
     _wraps = "metric"
 
-    def __init__(self, metric: Any, name: str | None = None) -> None:
-        super().__init__(name or snake_case(type(metric).__name__))
+    def __init__(self, metric: Any, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name or snake_case(type(metric).__name__), dtype=dtype)
         self.metric = metric
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -269,8 +395,3 @@ def figures(name: str, metric: Metric) -> dict[str, Number]:
 
 def _shape(value: Any) -> str:
     return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else "a number"
-
-
-def _single(value: Number) -> Number:
-    """A float64 result as the float32 that logs and callbacks are used to."""
-    return value.float() if isinstance(value, Tensor) else value

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from torchfunc import registry
 from torchfunc.errors import DataError, TorchfuncError, explain
-from torchfunc.losses.loss import EPSILON, align, as_tensor, fit_weights, floating
+from torchfunc.losses.loss import align, as_tensor, fit_weights, floating
 from torchfunc.metrics.metric import Metric, Number
+from torchfunc.settings import epsilon
 
 
 @registry.metrics.register("FBetaScore", "f_beta_score", "fbeta_score")
@@ -35,8 +36,9 @@ class FBetaScore(Metric):
         beta: float = 1.0,
         threshold: float | None = None,
         name: str | None = "fbeta_score",
+        dtype: Any = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, dtype=dtype)
         if average not in (None, "micro", "macro", "weighted"):
             raise _wrong("average", average, "None, 'micro', 'macro' or 'weighted'")
         if not beta > 0.0:
@@ -67,14 +69,14 @@ class FBetaScore(Metric):
         right, predicted, actual = (
             torch.as_tensor(self.total(name)) for name in ("true_positives", "predicted", "actual")
         )
-        precision, recall = right / (predicted + EPSILON), right / (actual + EPSILON)
+        precision, recall = right / (predicted + epsilon()), right / (actual + epsilon())
         squared = self.beta**2
-        scores = (1 + squared) * precision * recall / (squared * precision + recall + EPSILON)
+        scores = (1 + squared) * precision * recall / (squared * precision + recall + epsilon())
         if self.average == "weighted":
-            scores = (scores * actual / (actual.sum() + EPSILON)).sum()
+            scores = (scores * actual / (actual.sum() + epsilon())).sum()
         elif self.average is not None:
             scores = scores.mean()
-        return scores.float()
+        return self.result_in_dtype(scores)
 
 
 @registry.metrics.register("F1Score", "f1_score")
@@ -86,8 +88,9 @@ class F1Score(FBetaScore):
         average: Literal["micro", "macro", "weighted"] | None = None,
         threshold: float | None = None,
         name: str | None = "f1_score",
+        dtype: Any = None,
     ) -> None:
-        super().__init__(average, 1.0, threshold, name)
+        super().__init__(average, 1.0, threshold, name, dtype=dtype)
 
 
 @registry.metrics.register("R2Score", "r2_score")
@@ -109,8 +112,9 @@ class R2Score(Metric):
         class_aggregation: Literal["uniform_average", "variance_weighted_average"] | None = "uniform_average",
         num_regressors: int = 0,
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, dtype=dtype)
         if class_aggregation not in (None, "uniform_average", "variance_weighted_average"):
             raise _wrong(
                 "class_aggregation",
@@ -152,7 +156,7 @@ class R2Score(Metric):
             scores = scores.mean()
         elif self.class_aggregation == "variance_weighted_average":
             scores = (variation * scores).sum() / variation.sum()
-        return self._adjusted(scores).float()
+        return self.result_in_dtype(self._adjusted(scores))
 
     def _adjusted(self, scores: Tensor) -> Tensor:
         """The score with a penalty for each regressor, where there are samples enough to say."""
@@ -188,8 +192,9 @@ class IoU(Metric):
         sparse_y_true: bool = True,
         sparse_y_pred: bool = True,
         axis: int = -1,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, dtype=dtype)
         if max(target_class_ids) >= num_classes:
             raise _wrong("target_class_ids", list(target_class_ids), f"indices below {num_classes}")
         self.num_classes, self.target_class_ids = num_classes, list(target_class_ids)
@@ -222,7 +227,7 @@ class IoU(Metric):
         chosen = torch.tensor(self.target_class_ids, device=confusion.device)
         shared, union = shared[chosen].float(), union[chosen].float()
         met = (union > 1e-9).float()
-        return (met * shared / (union + EPSILON)).sum() / (met.sum() + EPSILON)
+        return self.result_in_dtype((met * shared / (union + epsilon())).sum() / (met.sum() + epsilon()))
 
 
 @registry.metrics.register("MeanIoU", "mean_io_u", "mean_iou")
@@ -237,10 +242,53 @@ class MeanIoU(IoU):
         sparse_y_true: bool = True,
         sparse_y_pred: bool = True,
         axis: int = -1,
+        dtype: Any = None,
     ) -> None:
         super().__init__(
-            num_classes, range(num_classes), name, ignore_class, sparse_y_true, sparse_y_pred, axis
+            num_classes,
+            range(num_classes),
+            name,
+            ignore_class,
+            sparse_y_true,
+            sparse_y_pred,
+            axis,
+            dtype=dtype,
         )
+
+
+@registry.metrics.register("OneHotIoU", "one_hot_io_u", "one_hot_iou")
+class OneHotIoU(IoU):
+    """`IoU` of one-hot targets, and of scores or one-hot predictions unless `sparse_y_pred`."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        target_class_ids: Sequence[int],
+        name: str | None = None,
+        dtype: Any = None,
+        ignore_class: int | None = None,
+        sparse_y_pred: bool = False,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(
+            num_classes, target_class_ids, name, ignore_class, False, sparse_y_pred, axis, dtype=dtype
+        )
+
+
+@registry.metrics.register("OneHotMeanIoU", "one_hot_mean_io_u", "one_hot_mean_iou")
+class OneHotMeanIoU(MeanIoU):
+    """`MeanIoU` of one-hot targets, and of scores or one-hot predictions unless `sparse_y_pred`."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        name: str | None = None,
+        dtype: Any = None,
+        ignore_class: int | None = None,
+        sparse_y_pred: bool = False,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(num_classes, name, ignore_class, False, sparse_y_pred, axis, dtype=dtype)
 
 
 @registry.metrics.register("BinaryIoU", "binary_io_u", "binary_iou")
@@ -248,9 +296,13 @@ class BinaryIoU(IoU):
     """The mean intersection over union of two classes; a prediction of at least `threshold` is class 1."""
 
     def __init__(
-        self, target_class_ids: Sequence[int] = (0, 1), threshold: float = 0.5, name: str | None = None
+        self,
+        target_class_ids: Sequence[int] = (0, 1),
+        threshold: float = 0.5,
+        name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(2, target_class_ids, name)
+        super().__init__(2, target_class_ids, name, dtype=dtype)
         self.threshold = threshold
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:

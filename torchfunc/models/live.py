@@ -45,7 +45,7 @@ class Live:
         self._tensors = dict(tensors or {})
         self._modules = tuple(map(modules.get, graph.module_names))
         self._nested = [(each, _graph_of(each)) for each in self._modules if hasattr(type(each), "graph")]
-        self._lacks_shapes = any(call.specs is None for call in graph.calls)
+        self.lacks_shapes = any(call.specs is None for call in graph.calls)
         self._seen: tuple[nn.Module | None, ...] = ()
         self._rows = rows
         self._calls: dict[int, list[Node]] | None = None
@@ -55,7 +55,7 @@ class Live:
 
         The table of a config may lack shapes, too.
         """
-        if self._lacks_shapes:
+        if self.lacks_shapes:
             return False
         values = tuple(modules.values())
         if values != self._seen:  # quick, for every layer asks: modules are equal where they are the same
@@ -74,7 +74,7 @@ class Live:
         try:
             rows = results(self.graph, inputs_like(self.graph), modules, tensors, rerecorded)
         except (TorchfuncError, KeyError):
-            if self._lacks_shapes:
+            if self.lacks_shapes:
                 raise
             return Live(self.graph, modules)
         calls = (
@@ -107,6 +107,8 @@ class Live:
 
 
 def _graph_of(module: nn.Module | None) -> Graph | None:
-    """The table of a nested model as it is, without the shapes that it may lack."""
+    """The table of a nested model; one that lacks shapes stays as it is until somebody asks for them."""
     live = getattr(module, "_live", None)
-    return live.graph if isinstance(live, Live) else None
+    if isinstance(live, Live):
+        return live.graph if live.lacks_shapes else module.graph  # type: ignore[union-attr,return-value]
+    return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from torchfunc import registry
+from torchfunc import native, registry
 from torchfunc.config import described, in_either_order, made, plain
 from torchfunc.errors import (
     ConfigError,
@@ -29,6 +30,7 @@ from torchfunc.layers.weights import without_initializing
 from torchfunc.models.resuming import restore_training, split
 from torchfunc.saving import archive
 from torchfunc.saving.graph_json import bounded_by, build_inner, built_config, in_a_file
+from torchfunc.saving.objects import reads_models
 from torchfunc.schemas import budget
 from torchfunc.tree import map_leaves
 
@@ -36,7 +38,7 @@ OPTIMIZER = "optimizer/"
 KEYS = {"model": None, "build": None, "built": None, "frozen": None, "compile": None, "training": None}.keys()
 
 
-def save_model(model: Any, filepath: str | Path, *, overwrite: bool = True) -> None:
+def save_model(model: Any, filepath: archive.Place, *, overwrite: bool = True) -> None:
     """Write a whole model; see `Model.save`."""
     with in_a_file():
         config: dict[str, Any] = {"model": described(model, model.name), "build": _build_config(model)}
@@ -54,8 +56,9 @@ def save_model(model: Any, filepath: str | Path, *, overwrite: bool = True) -> N
     archive.write(filepath, config, tensors, overwrite=overwrite)
 
 
+@reads_models
 def load_model(
-    filepath: str | Path,
+    filepath: archive.Place,
     custom_objects: Mapping[str, Any] | None = None,
     compile: bool = True,
     *,
@@ -67,7 +70,8 @@ def load_model(
     functions that torchfunc lists, and what the caller gives in `custom_objects`.
 
     Args:
-        filepath: what `Model.save` wrote: a `.safetensors` file or a directory.
+        filepath: what `Model.save` wrote: a `.safetensors` file, a directory, or an open binary file such as
+            `io.BytesIO`, which is read from where it stands and left right behind the model.
         custom_objects: your own classes and functions by the names in the file.
         compile: whether the model comes back compiled, ready to go on training.
         device: where the weights are put; the CPU by default.
@@ -81,7 +85,7 @@ def load_model(
         WeightMismatchError: tensors that are not the ones that the model needs.
     """
     made = _FromFile(filepath)
-    with registry.custom_object_scope(custom_objects), in_a_file(), _DrawnElsewhere():
+    with registry.custom_object_scope(custom_objects), in_a_file(), _drawing_elsewhere():
         found = archive.read(filepath, check=made.check)
         model = made.filled(found.tensors)
         _freeze(model, found.config.get("frozen"))
@@ -117,7 +121,7 @@ class _FromFile:
             self.model = importing_if_need_be(lambda: _made(config))
         expected = {
             name: (tuple(each.shape), each.dtype)
-            for name, each in self.model.state_dict().items()
+            for name, each in self.model.state_dict(keep_vars=True).items()
             if not is_lazy(each)
         }
         stored = {
@@ -175,6 +179,11 @@ def _place_what_is_empty(model: nn.Module) -> None:
         for name in module._non_persistent_buffers_set:
             if (buffer := module._buffers[name]) is not None:
                 module._buffers[name] = torch.empty_like(buffer, device="cpu")
+
+
+def _drawing_elsewhere() -> AbstractContextManager[Any]:
+    """Within it no random number is drawn from the generator of the process, as only constructors of yours would."""
+    return _DrawnElsewhere() if registry.has_custom_objects() else nullcontext()
 
 
 class _DrawnElsewhere(TorchFunctionMode):
@@ -345,42 +354,41 @@ def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 
-def save_weights(model: nn.Module, filepath: str | Path, *, overwrite: bool = True) -> None:
+def save_weights(model: nn.Module, filepath: archive.Place, *, overwrite: bool = True) -> None:
     """Write the weights of any module alone; see `Model.save_weights`."""
     archive.write(filepath, {}, _contiguous(model.state_dict()), overwrite=overwrite)
 
 
-def load_weights(model: nn.Module, filepath: str | Path, *, skip_mismatch: bool = False) -> None:
+def load_weights(model: nn.Module, filepath: archive.Place, *, skip_mismatch: bool = False) -> None:
     """Read the weights of any module from any safetensors file; see `Model.load_weights`."""
-    tensors = {
-        name: each for name, each in archive.read_tensors(filepath).items() if not name.startswith(OPTIMIZER)
-    }
     expected = {name: (tuple(each.shape), each.dtype) for name, each in model.state_dict().items()}
-    if not expected and tensors:
-        raise WeightMismatchError(
-            explain(
-                "load_weights",
-                got=f"{len(tensors)} tensors",
-                expected="none",
-                why="the model has no weights until it is called",
-                fix="call the model once, or build it",
+
+    def wanted(specs: Mapping[str, Any]) -> list[str]:
+        stored = {
+            name: (tuple(shape), dtype)
+            for name, (shape, dtype) in specs.items()
+            if not name.startswith(OPTIMIZER)
+        }
+        if not expected and stored:
+            raise WeightMismatchError(
+                explain(
+                    "load_weights",
+                    got=f"{len(stored)} tensors",
+                    expected="none",
+                    why="the model has no weights until it is called",
+                    fix="call the model once, or build it",
+                )
             )
-        )
-    stored = {name: (tuple(each.shape), each.dtype) for name, each in tensors.items()}
-    if skip_mismatch:
-        tensors = _fitting(expected, stored, tensors)
-    else:
-        _compare(
-            expected,
-            stored,
-            "load_weights(path, skip_mismatch=True) leaves the layers that differ as they are",
-        )
-    fill(model, tensors, strict=False)
+        if skip_mismatch:
+            return _fitting(expected, stored)
+        way = "load_weights(path, skip_mismatch=True) leaves the layers that differ as they are"
+        _compare(expected, stored, way)
+        return list(stored)
+
+    fill(model, archive.read_tensors(filepath, check=wanted), strict=False)
 
 
-def _fitting(
-    expected: Mapping[str, Any], stored: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _fitting(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
     """The tensors of the modules of which all fit, with a warning that says which do not."""
 
     def owner(name: str) -> str:
@@ -391,9 +399,9 @@ def _fitting(
     if left:
         names = ", ".join(sorted(each or "the model itself" for each in left))
         warnings.warn(
-            f"load_weights left these as they were, since their tensors differ: {names}.", stacklevel=4
+            f"load_weights left these as they were, since their tensors differ: {names}.", stacklevel=6
         )
-    return {name: each for name, each in tensors.items() if name in expected and owner(name) not in left}
+    return [name for name in stored if name in expected and owner(name) not in left]
 
 
 def fill(
@@ -402,12 +410,13 @@ def fill(
     """`load_state_dict` with all its tensors, known to fit, at a cost linear in their number.
 
     PyTorch's own looks through all the tensors of a module once for each of its children. So the tensors of
-    a graph are dealt out to its children first, and these load their own, by whatever hooks they have.
+    a graph, and of a container of PyTorch, are dealt out to its children first, and these load their own, by
+    whatever hooks they have.
     """
     waiting: list[tuple[nn.Module, Mapping[str, Tensor]]] = [(module, tensors)]
     while waiting:
         owner, given = waiting.pop()
-        if getattr(owner, "_live", None) is None:
+        if getattr(owner, "_live", None) is None and not _is_plain_container(owner):
             if assign:
                 given = {name: _laid_out_as(_weight_of(owner, name), each) for name, each in given.items()}
             owner.load_state_dict(given, strict=strict, assign=assign)
@@ -431,8 +440,29 @@ def fill(
         waiting += [(owner._modules[child], each) for child, each in held.items()]  # type: ignore[misc]
 
 
+def _is_plain_container(module: nn.Module) -> bool:
+    hooks = (module._load_state_dict_pre_hooks, module._load_state_dict_post_hooks)
+    return type(module) in native.CONTAINERS and not any(hooks)
+
+
 def _laid_out_as(weight: Tensor | None, tensor: Tensor) -> Tensor:
     """The numbers of a tensor in the order in which a weight keeps them in memory."""
     if weight is None or is_lazy(weight) or weight.stride() == tensor.stride():
         return tensor
     return torch.empty_strided(weight.shape, weight.stride(), dtype=tensor.dtype).copy_(tensor)
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The model whose architecture `Model.to_json` wrote, with new weights.
+
+    Raises:
+        ConfigError: text that is no JSON, or describes no model.
+        UnknownNameError: a class or function that nobody knows.
+    """
+    try:
+        config = json.loads(json_string)
+    except (TypeError, ValueError, RecursionError) as error:
+        got = shorten(json_string)
+        raise ConfigError(explain("model_from_json", got=got, expected="what Model.to_json wrote")) from error
+    with registry.custom_object_scope(custom_objects):
+        return made(config, "model_from_json")

@@ -7,7 +7,6 @@ import json
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.config import checked, described, reading, writes_once
+from torchfunc.config import checked, described, in_either_order, reading, writes_once
 from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
@@ -36,6 +35,7 @@ from torchfunc.models.masks import MaskedCalls, takers, taking_masks
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.verbs import Training
 from torchfunc.saving import graph_json as saved
+from torchfunc.saving.archive import Place
 from torchfunc.training.checks import fitted_input
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import summary
@@ -207,6 +207,10 @@ class Model(MaskedCalls, Training):
             if name in _OF_GRAPHS:  # Python asks here for what a property refused, and forgets why
                 self._require_graph(name.replace("_", " "))
             raise
+
+    def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        # a graph knows the dtypes of its inputs, and `_arguments` gives arrays those
+        return (args, kwargs) if self._live is not None else super().with_tensors(args, kwargs)
 
     def _arguments(self, *values: Any) -> Sequence[Any]:
         """The inputs one by one, from a list, a dict, arrays, or one by one already."""
@@ -494,7 +498,7 @@ class Model(MaskedCalls, Training):
             with registry.custom_object_scope(custom_objects):
                 return super().from_config(config)
         with registry.custom_object_scope(custom_objects), reading(), saved.bounded_by(config):
-            restored = importing_if_need_be(lambda: saved.from_json(config))
+            restored = importing_if_need_be(lambda: in_either_order(lambda: saved.from_json(config)))
         return cls._from_parts(restored.drawn, restored.name, restored.trainable)
 
     @classmethod
@@ -528,12 +532,12 @@ class Model(MaskedCalls, Training):
             ensure_ascii=ensure_ascii,
         )
 
-    def save(self, filepath: str | Path, overwrite: bool = True) -> None:
+    def save(self, filepath: Place, overwrite: bool = True) -> None:
         """Write the model to one `.safetensors` file, or to a directory with `config.json` and weights.
 
         The file holds the architecture, the weights, the compile configuration and the state of the
         optimizer, all as data. The write is atomic: a file that stood there stays whole until the new
-        one does.
+        one does. An open binary file, such as `io.BytesIO`, is written to where it stands, as by torch.save.
 
         Raises:
             SavingError: something cannot be written as data, or the path is of another format.
@@ -541,15 +545,16 @@ class Model(MaskedCalls, Training):
         """
         loading.save_model(self, filepath, overwrite=overwrite)
 
-    def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
-        """Write the weights alone to a `.safetensors` file, under the names of `state_dict`."""
+    def save_weights(self, filepath: Place, overwrite: bool = True) -> None:
+        """Write the weights alone, under the names of `state_dict`, to where `save` writes a model."""
         loading.save_weights(self, filepath, overwrite=overwrite)
 
-    def load_weights(self, filepath: str | Path, skip_mismatch: bool = False) -> None:
+    def load_weights(self, filepath: Place, skip_mismatch: bool = False) -> None:
         """Read weights from any `.safetensors` file with the names and shapes of `state_dict`.
 
         Args:
-            filepath: a file that `save_weights`, `save` or another tool wrote.
+            filepath: a file that `save_weights`, `save` or another tool wrote, also an open binary one, which is
+                read from where it stands.
             skip_mismatch: whether layers whose weights differ in name or shape stay as they are, with a warning.
 
         Raises:

@@ -11,12 +11,13 @@ from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.config import checked, described, made, plain, reading, writes_once
-from torchfunc.errors import ConfigError, GraphError, NameTakenError, explain
+from torchfunc.errors import ConfigError, GraphError, NameTakenError, explain, shorten
 from torchfunc.graph import symbolic
-from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
+from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between, is_name
 from torchfunc.graph.graph import Drawn, Names
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import Input, SymbolicTensor
+from torchfunc.layers.inputs.input_layer import InputLayer as GivenInput
 from torchfunc.layers.layer import Common, Layer
 from torchfunc.models.model import Model, keeping_trained
 from torchfunc.models.operations import InputLayer
@@ -83,8 +84,8 @@ class Sequential(Model):
         self._draw()
 
     def _append(self, layer: Any) -> None:
-        if isinstance(layer, (SymbolicTensor, InputLayer)):
-            symbol = layer.output if isinstance(layer, InputLayer) else layer
+        if isinstance(layer, (SymbolicTensor, InputLayer, GivenInput)):
+            symbol = layer if isinstance(layer, SymbolicTensor) else layer.output
             if self._chain or self._entry is not None:
                 raise GraphError(f"Sequential {self.name!r} has an Input already, which must come first.")
             self._entry = (
@@ -153,9 +154,10 @@ class Sequential(Model):
         self._entry = ((None, *tuple(input_shape)[1:]), None, None)
         self._draw()
 
-    def forward(self, inputs: Tensor, training: bool | None = None) -> Any:
+    def forward(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Any:
         # reached only on the very call that built the model: its class has the emitted forward now
-        return self.forward(inputs, training=training)
+        masks = {} if mask is None else {"mask": mask}
+        return self.forward(inputs, training=training, **masks)
 
     def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.graph is None and self._entry is None and args and hasattr(args[0], "dtype"):
@@ -198,6 +200,7 @@ class Sequential(Model):
     @checked
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         with registry.custom_object_scope(custom_objects), reading(), saved.bounded_by(config):
+            _check_config(config)
             entry = config.get("input")
             inputs = (
                 []
@@ -206,7 +209,11 @@ class Sequential(Model):
             )
             chain = [made(each, f"$.layers[{index}]") for index, each in enumerate(config["layers"])]
             base = getattr(cls, "_base", cls)
-            names = dict(zip(dict.fromkeys(chain), config.get("names", []), strict=False))
+            each_once = list(dict.fromkeys(chain))
+            given = config.get("names", [])
+            if given and len(given) != len(each_once):
+                raise ConfigError(f"$.names: expected {len(each_once)} names, got {len(given)} of them.")
+            names = dict(zip(each_once, given, strict=False))
             common = {"name": config.get("name"), "trainable": config.get("trainable", True)}
             with keeping_trained(chain), _named(names):
                 if "table" in config and inputs and chain:
@@ -227,6 +234,31 @@ class Sequential(Model):
             raise ConfigError(f"$.table: expected calls of {len(chain)} layers, got {len(names)} of them.")
         modules = dict(zip(names, chain, strict=True))
         self._assemble(Drawn(saved.read_table(config, modules, {}, "$.table"), modules, {}))
+
+
+def _check_config(config: Mapping[str, Any]) -> None:
+    """Refuse what no `get_config` of a Sequential gives.
+
+    Raises:
+        ConfigError: another key, or another kind of value.
+    """
+    saved.expect_object(config, "$", {"layers"}, {"name", "trainable", "input", "names", "table"})
+    name, names, entry = config.get("name"), config.get("names", []), config.get("input")
+    if name is not None and not (isinstance(name, str) and is_name(name)):
+        raise ConfigError(explain("$.name", got=shorten(name), expected="a name, or null"))
+    if not isinstance(config["layers"], list) or not isinstance(config.get("trainable", True), bool):
+        raise ConfigError("$: expected a list of layers, and true or false for `trainable`.")
+    if not isinstance(names, list) or not all(isinstance(each, str) and is_name(each) for each in names):
+        raise ConfigError(explain("$.names", got=shorten(names), expected="a list of names"))
+    if entry is not None:
+        saved.expect_object(entry, "$.input", {"shape", "dtype", "name"})
+    if "table" in config:
+        saved.expect_object(config["table"], "$.table", {"calls", "inputs", "outputs"}, {"built"})
+        calls = config["table"]["calls"]
+        if not isinstance(calls, list) or not all(isinstance(each, dict) for each in calls):
+            raise ConfigError(f"$.table.calls: expected a list of objects, got {shorten(calls)}.")
+        if not all(isinstance(each.get("module", ""), str) for each in calls):
+            raise ConfigError("$.table.calls: expected names of modules.")
 
 
 @contextmanager

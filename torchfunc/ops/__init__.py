@@ -29,6 +29,13 @@ from torchfunc.ops.linalg.linear_algebra import qr as qr
 from torchfunc.ops.linalg.linear_algebra import solve as solve
 from torchfunc.ops.linalg.linear_algebra import solve_triangular as solve_triangular
 from torchfunc.ops.linalg.linear_algebra import svd as svd
+from torchfunc.ops.nn.normalizing import batch_normalization as batch_normalization
+from torchfunc.ops.nn.normalizing import dot_product_attention as dot_product_attention
+from torchfunc.ops.nn.normalizing import layer_normalization as layer_normalization
+from torchfunc.ops.nn.normalizing import moments as moments
+from torchfunc.ops.nn.normalizing import normalize as normalize
+from torchfunc.ops.nn.normalizing import polar as polar
+from torchfunc.ops.nn.normalizing import rms_normalization as rms_normalization
 from torchfunc.ops.nn.pointwise import celu as celu
 from torchfunc.ops.nn.pointwise import elu as elu
 from torchfunc.ops.nn.pointwise import gelu as gelu
@@ -57,13 +64,6 @@ from torchfunc.ops.nn.pointwise import squareplus as squareplus
 from torchfunc.ops.nn.pointwise import swish as swish
 from torchfunc.ops.nn.pointwise import tanh_shrink as tanh_shrink
 from torchfunc.ops.nn.pointwise import threshold as threshold
-from torchfunc.ops.nn.scaling import batch_normalization as batch_normalization
-from torchfunc.ops.nn.scaling import dot_product_attention as dot_product_attention
-from torchfunc.ops.nn.scaling import layer_normalization as layer_normalization
-from torchfunc.ops.nn.scaling import moments as moments
-from torchfunc.ops.nn.scaling import normalize as normalize
-from torchfunc.ops.nn.scaling import polar as polar
-from torchfunc.ops.nn.scaling import rms_normalization as rms_normalization
 from torchfunc.ops.nn.scoring import binary_crossentropy as binary_crossentropy
 from torchfunc.ops.nn.scoring import categorical_crossentropy as categorical_crossentropy
 from torchfunc.ops.nn.scoring import ctc_decode as ctc_decode

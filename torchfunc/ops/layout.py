@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from torchfunc.errors import GraphError, ShapeError, explain
+from torchfunc.settings import image_data_format
 
 EPSILON = 1e-7
-settings: dict[str, str] = {"image_data_format": "channels_last"}
 
 
 def is_last(data_format: str | None) -> bool:
@@ -18,7 +18,7 @@ def is_last(data_format: str | None) -> bool:
     Raises:
         GraphError: neither "channels_last" nor "channels_first".
     """
-    found = settings["image_data_format"] if data_format is None else data_format
+    found = image_data_format() if data_format is None else data_format
     if found not in ("channels_last", "channels_first"):
         ways = "data_format='channels_last' or 'channels_first'"
         raise GraphError(explain("data_format", got=repr(data_format), expected="an order", fix=ways))

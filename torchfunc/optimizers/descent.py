@@ -41,7 +41,7 @@ class SGD(Optimizer):
             raise self._error(f"momentum={momentum}", "a number from 0 to 1")
         self.momentum, self.nesterov = momentum, nesterov
 
-    def slots(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
         return {"momentum": 0.0} if group["momentum"] else {}
 
     def update(self, update: Update) -> None:
@@ -105,7 +105,7 @@ class Lion(Optimizer):
             raise self._error(f"beta_1={beta_1}", "a number above 0, up to 1")
         self.beta_1, self.beta_2 = beta_1, beta_2
 
-    def slots(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
         return {"momentum": 0.0}
 
     def update(self, update: Update) -> None:
@@ -164,7 +164,7 @@ class Ftrl(Optimizer):
             if getattr(self, name) < 0:
                 raise self._error(f"{name}={getattr(self, name)}", "at least 0")
 
-    def slots(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
         return {"accumulator": group["initial_accumulator_value"], "linear": 0.0}
 
     def update(self, update: Update) -> None:

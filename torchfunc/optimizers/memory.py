@@ -59,8 +59,13 @@ _RANGES: dict[str, Any] = {
     "initial_accumulator_value": (0, _BIG), "learning_rate_power": (-10, 0), "beta": (0, _BIG),
     "l1_regularization_strength": (0, _BIG), "l2_regularization_strength": (0, _BIG),
     "l2_shrinkage_regularization_strength": (0, _BIG),
-    "clipnorm": (0, _BIG), "clipvalue": (0, _BIG), "global_clipnorm": (0, _BIG), "ema_momentum": (0, 1),
+    "beta_2_decay": (-100, 0), "epsilon_1": (0, _BIG), "epsilon_2": (0, _BIG), "clip_threshold": (1e-20, _BIG),
+    "warmup_steps": (0, _BIG), "adam_beta_1": (0, 1), "adam_beta_2": (0, 1), "adam_weight_decay": (-_BIG, _BIG),
+    "muon_a": (-1e3, 1e3), "muon_b": (-1e3, 1e3), "muon_c": (-1e3, 1e3), "adam_lr_ratio": (0, _BIG), "ns_steps": (1, 100),
+    "rms_rate": (0, _BIG), "clipnorm": (0, _BIG), "clipvalue": (0, _BIG), "global_clipnorm": (0, _BIG),
+    "ema_momentum": (0, 1),
 }  # fmt: skip
+_MAY_BE_NONE = ("rms_rate", "adam_weight_decay")
 _OF_EACH = ("lr", "learning_rate", "initial_lr", "weight_decay", "iterations")
 _OF_ALL = ("clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum")
 
@@ -98,6 +103,7 @@ class Owner:
         if isinstance(optimizer, Stepper) and isinstance(optimizer.rule, Optimizer):
             optimizer = optimizer.rule
         if isinstance(optimizer, Optimizer):
+            optimizer = optimizer.unwrapped
             return cls(type(optimizer).__name__, optimizer.defaults(), None, optimizer)
         source = optimizer.source if isinstance(optimizer, TorchOptimizer) else optimizer
         kind, given = (source.func, source.keywords) if isinstance(source, partial) else (source, {})
@@ -117,6 +123,8 @@ class Owner:
         """Refuse a value that such an optimizer does not take under this name."""
         own = (self.settings or {}).get(name)
         place = f"{place}.{name}"
+        if value is None and self.ours and name in _MAY_BE_NONE:
+            return
         if name in _KEPT or isinstance(own, bool):
             told_by_number = isinstance(value, int) and value in (0, 1)
             if not told_by_number and not (value is None and name in _KEPT):
@@ -148,6 +156,7 @@ class Owner:
         if self.rule is not None:
             now, first = self.rule.slots(group), self.rule.slots(self.rule.defaults())
             own = {**first, **now, **({"average": 0.0} if self.rule.use_ema else {})}
+            own |= {"accumulated": 0.0} if self.rule.gradient_accumulation_steps else {}
             return now.keys() & first.keys(), dict.fromkeys(own, "whole")
         if self.slots is None:
             return None
@@ -289,7 +298,9 @@ def _check_slot(
         if form in _LIMITS:
             _check_number(value, f"{place}.{key}", form)
         else:
-            _check_tensor(value, f"{place}.{key}", form, parameter)
+            shape = tuple(parameter.shape)
+            shapes = owner.rule.slot_shapes(key, shape) if owner.rule is not None else (_shape(form, shape),)
+            _check_tensor(value, f"{place}.{key}", shapes, parameter)
 
 
 _LIMITS: dict[str, tuple[float, float]] = {"count": (0, COUNTS - 1), "number": (0, _BIG), "share": (0, 1)}
@@ -307,22 +318,26 @@ def _check_number(value: Any, place: str, form: str) -> None:
         raise refused(place, value, "a whole number")
 
 
-def _check_tensor(value: Any, place: str, form: str, parameter: Tensor) -> None:
-    shape = list(parameter.shape)
-    if form in ("rows", "columns"):
-        shape[-1 if form == "rows" else -2] = 1
+def _shape(form: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of what PyTorch keeps in a form of a parameter of a shape."""
+    if form == "rows":
+        return (*shape[:-1], 1)
+    return (*shape[:-2], 1, shape[-1]) if form == "columns" else shape
+
+
+def _check_tensor(value: Any, place: str, shapes: Sequence[tuple[int, ...]], parameter: Tensor) -> None:
     # it is turned to the dtype of the parameter, as after `model.double()`
     fits = (
         isinstance(value, Tensor)
         and value.layout is torch.strided
-        and list(value.shape) == shape
+        and tuple(value.shape) in shapes
         and value.is_floating_point() == parameter.is_floating_point()
         and value.is_complex() == parameter.is_complex()
     )
     if not fits:
         got = shape_of(value) if isinstance(value, Tensor) else told(value)
         dtype = str(parameter.dtype).removeprefix("torch.")
-        raise WeightMismatchError(explain(place, got=got, expected=f"shape {tuple(shape)} {dtype}"))
+        raise WeightMismatchError(explain(place, got=got, expected=f"shape {shapes[0]} {dtype}"))
 
 
 def check_arguments(optimizer: Any, place: str) -> None:

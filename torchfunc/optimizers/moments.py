@@ -45,7 +45,7 @@ class Adam(Optimizer):
         self.beta_1, self.beta_2 = _check_betas(self, beta_1, beta_2)
         self.epsilon, self.amsgrad = epsilon, amsgrad
 
-    def slots(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
         return dict.fromkeys(("momentum", "velocity", "velocity_hat")[: 2 + group["amsgrad"]], 0.0)
 
     def update(self, update: Update) -> None:
@@ -70,7 +70,7 @@ class Adam(Optimizer):
             beta2=group["beta_2"],
             weight_decay=0.0,
             eps=group["epsilon"] / math.sqrt(1 - group["beta_2"] ** update.step),
-            amsgrad=group["amsgrad"],
+            amsgrad=bool(group["amsgrad"]),
             maximize=False,
         )
 
@@ -134,7 +134,7 @@ class Adamax(Optimizer):
         self.beta_1, self.beta_2 = _check_betas(self, beta_1, beta_2)
         self.epsilon = epsilon
 
-    def slots(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
         return {"momentum": 0.0, "norm": 0.0}
 
     def update(self, update: Update) -> None:
@@ -168,7 +168,7 @@ class Nadam(Optimizer):
     def defaults(self) -> dict[str, Any]:
         return {**super().defaults(), "momentum_product": 1.0}
 
-    def slots(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
         return {"momentum": 0.0, "velocity": 0.0}
 
     def update(self, update: Update) -> None:
@@ -192,3 +192,100 @@ def _check_betas(optimizer: Optimizer, beta_1: float, beta_2: float) -> tuple[fl
         if not 0 <= value < 1:
             raise optimizer._error(f"{name}={value}", "a number from 0 to below 1")
     return beta_1, beta_2
+
+
+@registry.optimizers.register("Lamb", "lamb")
+class Lamb(Optimizer):
+    """Adam's direction, in each parameter as long as the parameter itself times the learning rate (You et al. 2019).
+
+    Args:
+        learning_rate: A number or a schedule.
+        beta_1: How much of the mean of gradients stays at each step.
+        beta_2: How much of the mean of squares stays at each step.
+        epsilon: What is added to the root.
+        **common: See `Optimizer`.
+    """
+
+    hyperparameters = ("beta_1", "beta_2", "epsilon")
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        self.beta_1, self.beta_2 = _check_betas(self, beta_1, beta_2)
+        self.epsilon = epsilon
+
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
+        return {"momentum": 0.0, "velocity": 0.0}
+
+    def update(self, update: Update) -> None:
+        group, means, squares = update.group, update.slots["momentum"], update.slots["velocity"]
+        torch._foreach_lerp_(means, update.grads, 1 - group["beta_1"])
+        torch._foreach_mul_(squares, group["beta_2"])
+        torch._foreach_addcmul_(squares, update.grads, update.grads, 1 - group["beta_2"])
+        roots = torch._foreach_div(squares, 1 - group["beta_2"] ** update.step)
+        torch._foreach_sqrt_(roots)
+        torch._foreach_add_(roots, group["epsilon"])
+        steps = torch._foreach_div(means, 1 - group["beta_1"] ** update.step)
+        torch._foreach_div_(steps, roots)
+        lengths = zip(torch._foreach_norm(update.params), torch._foreach_norm(steps), strict=True)
+        ratios = [torch.where((own > 0) & (other > 0), own / other, 1.0) for own, other in lengths]
+        torch._foreach_mul_(steps, ratios)
+        torch._foreach_add_(update.params, steps, alpha=-update.lr)
+
+
+@registry.optimizers.register("ScheduleFreeAdamW", "schedulefreeadamw")
+class ScheduleFreeAdamW(Optimizer):
+    """Adam without a schedule: gradients are taken between where steps lead and the mean of all that was reached.
+
+    The parameters are that point between, `(1 - beta_1) * momentum + beta_1 * mean`. Source: Defazio et al. 2024.
+
+    Args:
+        learning_rate: A number or a schedule.
+        beta_1: The share of the mean in the parameters; above 0.
+        beta_2: How much of the mean of squares stays at each step.
+        epsilon: What is added to the root.
+        warmup_steps: Over how many steps the learning rate rises to its value.
+        **common: See `Optimizer`.
+    """
+
+    hyperparameters = ("beta_1", "beta_2", "epsilon", "warmup_steps")
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.0025,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        warmup_steps: int = 0,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        self.beta_1, self.beta_2 = _check_betas(self, beta_1, beta_2)
+        if not beta_1 > 0:
+            raise self._error(f"beta_1={beta_1}", "a number above 0")
+        self.epsilon, self.warmup_steps = epsilon, warmup_steps
+
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
+        return {"momentum": None, "velocity": 0.0}
+
+    def update(self, update: Update) -> None:
+        group, points, squares = update.group, update.slots["momentum"], update.slots["velocity"]
+        beta_1, warmup = group["beta_1"], group["warmup_steps"]
+        lr = update.lr * min(update.step / warmup, 1.0) if warmup > 0 else update.lr
+        torch._foreach_mul_(squares, group["beta_2"])
+        torch._foreach_addcmul_(squares, update.grads, update.grads, 1 - group["beta_2"])
+        roots = torch._foreach_div(squares, 1 - group["beta_2"] ** update.step)
+        torch._foreach_sqrt_(roots)
+        torch._foreach_add_(roots, group["epsilon"])
+        # the mean that the parameters were made of
+        torch._foreach_add_(update.params, points, alpha=-(1 - beta_1))
+        torch._foreach_div_(update.params, beta_1)
+        torch._foreach_addcdiv_(points, update.grads, roots, -lr)
+        torch._foreach_lerp_(update.params, points, 1 / update.step)
+        torch._foreach_lerp_(update.params, points, 1 - beta_1)

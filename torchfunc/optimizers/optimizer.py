@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypedDict
 
+import numpy as np
+import torch
 from torch import Tensor
 from typing_extensions import Never
 
 from torchfunc import registry, schedules, signatures
 from torchfunc.config import Configurable, Self, argument_names, checked
-from torchfunc.errors import CompileError, TorchfuncError, explain
+from torchfunc.errors import CompileError, TorchfuncError, explain, shorten
 from torchfunc.optimizers.stepper import Stepper, Update
 
 LearningRate = float | Callable[[int], float]
@@ -20,9 +23,6 @@ LearningRate = float | Callable[[int], float]
 
 # What PyTorch calls these arguments.
 TORCH_NAMES = {"lr": "learning_rate", "eps": "epsilon", "alpha": "rho", "betas": "beta_1", "params": "build"}
-
-# Arguments of Keras's optimizers for which the trainer has its own.
-ELSEWHERE = {"loss_scale_factor", "gradient_accumulation_steps"}
 
 
 class CommonButDecay(TypedDict, total=False):
@@ -35,6 +35,8 @@ class CommonButDecay(TypedDict, total=False):
     ema_momentum: float
     ema_overwrite_frequency: int | None
     name: str | None
+    loss_scale_factor: float | None
+    gradient_accumulation_steps: int | None
 
 
 class Common(CommonButDecay, total=False):
@@ -61,6 +63,9 @@ class Optimizer(Configurable):
         ema_overwrite_frequency: After how many steps the parameters are set to their averages; None
             leaves that to `finalize_variable_values`.
         name: Its name; the class's in lower case if None.
+        loss_scale_factor: By what `scale_loss` multiplies a loss and `apply` divides gradients.
+        gradient_accumulation_steps: Of how many steps the gradients are averaged before the parameters change
+            once; each if None.
 
     Raises:
         CompileError: arguments out of range, more than one way of clipping, or an argument that does
@@ -68,6 +73,7 @@ class Optimizer(Configurable):
     """
 
     _registry = registry.optimizers
+    _unless_none = ("loss_scale_factor", "gradient_accumulation_steps")
     hyperparameters: ClassVar[tuple[str, ...]] = ()
     flat: ClassVar[tuple[str, ...]] = ()
     __signature__ = signatures.WrittenOut()
@@ -86,6 +92,8 @@ class Optimizer(Configurable):
         ema_momentum: float = 0.99,
         ema_overwrite_frequency: int | None = None,
         name: str | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
         **unknown: Never,
     ) -> None:
         self._refuse(unknown)
@@ -96,6 +104,19 @@ class Optimizer(Configurable):
             )
         if not 0 <= ema_momentum <= 1:
             raise self._error(f"ema_momentum={ema_momentum}", "a number from 0 to 1")
+        if loss_scale_factor is not None and not (
+            _is_number(loss_scale_factor) and 0 < loss_scale_factor < 1e30
+        ):
+            raise self._error(f"loss_scale_factor={shorten(loss_scale_factor)}", "a number above 0")
+        steps = gradient_accumulation_steps
+        if steps is not None and (
+            not isinstance(steps, int) or isinstance(steps, bool) or not 2 <= steps < 2**31
+        ):
+            raise self._error(
+                f"gradient_accumulation_steps={shorten(steps)}", "None or a whole number from 2"
+            )
+        self.loss_scale_factor, self.gradient_accumulation_steps = loss_scale_factor, steps
+        self._undecayed: tuple[list[Tensor], str | None] = ([], None)
         self.torch_optimizer: Stepper | None = None
         self.schedule: Callable[[int], float] | None = None
         self._rate = 0.0
@@ -105,9 +126,51 @@ class Optimizer(Configurable):
         self.use_ema, self.ema_momentum = use_ema, ema_momentum
         self.ema_overwrite_frequency = ema_overwrite_frequency
 
-    def slots(self, group: Mapping[str, Any]) -> dict[str, float]:
-        """What is remembered of each parameter, by name, and what it is filled with at first."""
+    @property
+    def unwrapped(self) -> Optimizer:
+        """The optimizer that changes the parameters: this one, or that inside it."""
+        return self
+
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
+        """What is remembered of each parameter, by name, and what it is filled with at first: None is its own value."""
         return {}
+
+    def slot_shapes(self, slot: str, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """The shapes that a slot of a parameter of this shape may have."""
+        return (shape,)
+
+    def start(self, slot: str, parameter: Tensor, fill: float | None, name: str) -> Tensor:
+        """A slot of a parameter, which is called `name` if that is known, at first."""
+        if fill is None:
+            return parameter.detach().clone()
+        return torch.full_like(parameter, fill, requires_grad=False)
+
+    def decay(self, update: Update) -> None:
+        """Take from each parameter its share, but for those that `exclude_from_weight_decay` told of."""
+        if share := update.group["weight_decay"]:
+            every = self._undecayed == ([], None)
+            params = update.params if every else [p for p in update.params if self.decays(p, update.names)]
+            lessen(params, update.lr * share)
+
+    def decays(self, parameter: Tensor, names: Mapping[Tensor, str]) -> bool:
+        """Whether weight decay is for this parameter."""
+        listed, words = self._undecayed
+        told = any(each is parameter for each in listed)
+        return not told and (words is None or re.search(words, names.get(parameter, "")) is None)
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Tensor] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Say which parameters have no weight decay.
+
+        Args:
+            var_list: the parameters themselves.
+            var_names: words (regular expressions) of which one stands in the parameter's name, such as "bias". In
+                `fit` the names are those of the model; an optimizer that you build knows them if it gets
+                `model.named_parameters()`.
+        """
+        words = "|".join(var_names or ())
+        self._undecayed = (list(var_list or ()), words or None)
 
     def update(self, update: Update) -> None:
         """Change `update.params` and `update.slots` in place."""
@@ -144,9 +207,30 @@ class Optimizer(Configurable):
             parameter.grad = None
         for parameter, grad in zip(known if params is None else params, grads, strict=True):
             parameter.grad = grad
+        if self.loss_scale_factor is not None:
+            scaled = [each for each in known if each.grad is not None]
+            for parameter in scaled:
+                parameter.grad = parameter.grad / self.loss_scale_factor
         stepper.step()
         for parameter, grad in zip(known, before, strict=True):
             parameter.grad = grad
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Tensor | None, Tensor]]) -> int:
+        """`apply` of pairs of a gradient and its parameter; returns how many steps were taken."""
+        pairs = list(grads_and_vars)
+        self.apply([grad for grad, _ in pairs], [parameter for _, parameter in pairs])
+        return self.iterations
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """A loss times `loss_scale_factor`, whose gradients `apply` takes."""
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+
+    @property
+    def variables(self) -> list[Tensor]:
+        """The number of steps, the learning rate, and all that is remembered of the parameters."""
+        held = [torch.tensor(self.iterations), torch.tensor(float(self.learning_rate))]
+        states = () if self.torch_optimizer is None else self.torch_optimizer.state.values()
+        return [*held, *(each for state in states for each in state.values())]
 
     def finalize_variable_values(self) -> None:
         """Put the averages that `use_ema` keeps in the place of the parameters."""
@@ -156,16 +240,21 @@ class Optimizer(Configurable):
     @property
     def iterations(self) -> int:
         """How many steps were taken."""
+        return self._calls // (self.gradient_accumulation_steps or 1)
+
+    @property
+    def _calls(self) -> int:
+        """How often gradients came, of which several may make a step."""
         return 0 if self.torch_optimizer is None else int(self.torch_optimizer.param_groups[0]["iterations"])
 
     @property
-    def learning_rate(self) -> float:
-        """The learning rate of the next step. Setting it takes effect at once."""
+    def learning_rate(self) -> Rate:
+        """The learning rate of the next step. Setting it takes effect at once, and so does its `assign`."""
         if self.schedule is not None:
-            return float(self.schedule(self.iterations))
-        return (
-            self._rate if self.torch_optimizer is None else float(self.torch_optimizer.param_groups[0]["lr"])
-        )
+            rate = self.schedule(self._calls)
+        else:
+            rate = self._rate if self.torch_optimizer is None else self.torch_optimizer.param_groups[0]["lr"]
+        return Rate(rate)._of(self)
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:
@@ -185,7 +274,7 @@ class Optimizer(Configurable):
     def _set_rate(self, value: Any) -> None:
         if callable(value):
             self.schedule = value if _takes_step(value) else _Ignoring(value)
-            self._rate = float(self.schedule(self.iterations))
+            self._rate = float(self.schedule(self._calls))
             return
         if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
             raise self._error(f"learning_rate={value!r}", "a number or a schedule")
@@ -199,23 +288,15 @@ class Optimizer(Configurable):
         Raises:
             SavingError: a learning rate that is a function without a name.
         """
-        names = [name for name in argument_names(type(self)) if name != "learning_rate"]
-        rate = self.learning_rate if self.schedule is None else schedules.serialize(self.schedule)
+        names = [name for name in self._told() if name != "learning_rate"]
+        rate = float(self.learning_rate) if self.schedule is None else schedules.serialize(self.schedule)
         return {"learning_rate": rate, **{name: getattr(self, name) for name in names}}
 
     @classmethod
     @checked
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
-        """The optimizer that `get_config` described. Keras's own configs are understood too.
-
-        Raises:
-            TorchfuncError: an argument of Keras's that the trainer sees to here.
-        """
-        arguments = {name: value for name, value in config.items() if name not in ELSEWHERE}
-        for name in ELSEWHERE & set(config):
-            if config[name]:
-                why = "that is the trainer's business here"
-                raise TorchfuncError(explain(cls.__name__, got=f"{name}={config[name]}", why=why))
+        """The optimizer that `get_config` described. Keras's own configs are understood too."""
+        arguments = dict(config)
         if isinstance(arguments.get("learning_rate"), (dict, str)):
             arguments["learning_rate"] = schedules.get(arguments["learning_rate"])
         return cls(**arguments)
@@ -230,6 +311,42 @@ class Optimizer(Configurable):
 
     def _error(self, got: str, expected: str) -> CompileError:
         return CompileError(explain(type(self).__name__, got=got, expected=expected))
+
+
+class Rate(float):
+    """A learning rate as the number that it is, with Keras's `assign`, `value` and `numpy`."""
+
+    _optimizer: Any = None
+
+    def _of(self, optimizer: Any) -> Rate:
+        self._optimizer = optimizer
+        return self
+
+    def assign(self, value: LearningRate) -> None:
+        """Set the learning rate of the optimizer that this one was read from."""
+        self._optimizer.learning_rate = value
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        return float(self)
+
+    def numpy(self) -> Any:
+        """The number as NumPy's, in float32."""
+        return np.float32(self)
+
+    def __reduce__(self) -> Any:  # a copy is a number, and holds no optimizer
+        return float, (float(self),)
+
+
+def lessen(params: list[Tensor], share: float) -> None:
+    """Take that share from each parameter."""
+    if params:
+        torch._foreach_mul_(params, 1 - share)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 class _Ignoring:

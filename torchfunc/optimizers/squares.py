@@ -53,7 +53,7 @@ class RMSprop(Optimizer):
             raise self._error(f"rho={rho}", "a number from 0 to below 1")
         self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
 
-    def slots(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
         names = {"scaled_velocity": group["epsilon"] / (1 - group["rho"])}
         if group["momentum"] > 0:
             names["momentum"] = 0.0
@@ -124,7 +124,7 @@ class Adagrad(Optimizer):
             raise self._error(f"initial_accumulator_value={initial_accumulator_value}", "at least 0")
         self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
 
-    def slots(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
         return {"accumulator": group["initial_accumulator_value"] + group["epsilon"]}
 
     def update(self, update: Update) -> None:
@@ -175,7 +175,7 @@ class Adadelta(Optimizer):
         super().__init__(learning_rate, **common)
         self.rho, self.epsilon = rho, epsilon
 
-    def slots(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]:
         return {"accumulated_grad": 0.0, "accumulated_delta_var": 0.0}
 
     def update(self, update: Update) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, ClassVar, Protocol
 
@@ -31,6 +31,7 @@ class Update:
         slots: What the rule remembers of each parameter, by name, to be changed in place.
         whole: The slots named by the rule's `flat`, as few large tensors over the same memory where
             that is possible.
+        names: What the parameters are called, as far as that is known.
         ordered: Whether parameters, gradients and slots lie in memory in the same order, without gaps.
     """
 
@@ -42,6 +43,7 @@ class Update:
     slots: Slots
     whole: Slots
     ordered: bool = True
+    names: Mapping[Tensor, str] = field(default_factory=dict)
 
     def fused(self) -> bool:
         """Whether PyTorch's fused kernels can take these parameters: plain floats on CPU or CUDA."""
@@ -76,6 +78,7 @@ class Update:
                 part[1],
                 dict(zip(self.slots, part[2:], strict=True)),
                 {},
+                names=self.names,
             )
             for part, _ in parts.values()
         ]
@@ -93,9 +96,12 @@ class Rule(Protocol):
     use_ema: bool
     ema_momentum: float
     ema_overwrite_frequency: int | None
+    gradient_accumulation_steps: int | None
 
     def defaults(self) -> dict[str, Any]: ...
-    def slots(self, group: Mapping[str, Any]) -> dict[str, float]: ...
+    def slots(self, group: Mapping[str, Any]) -> dict[str, float | None]: ...
+    def start(self, slot: str, parameter: Tensor, fill: float | None, name: str) -> Tensor: ...
+    def decay(self, update: Update) -> None: ...
     def update(self, update: Update) -> None: ...
 
 
@@ -122,7 +128,10 @@ class Stepper(TorchOptimizer):
     def __init__(self, rule: Rule, params: Iterable[Any]) -> None:
         self.rule = rule
         self._flat: dict[tuple[int, str], Flat] = {}
+        self.names: dict[Tensor, str] = {}
         super().__init__(params, rule.defaults())
+        for group in self.param_groups:
+            self.names.update(zip(group["params"], group.pop("param_names", ()), strict=False))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         _bare(TorchOptimizer.add_param_group)(self, param_group)
@@ -165,18 +174,44 @@ class Stepper(TorchOptimizer):
     step.hooked = True  # type: ignore[attr-defined]
 
     def _apply(self) -> None:
+        if self.rule.gradient_accumulation_steps and not self._accumulate(
+            self.rule.gradient_accumulation_steps
+        ):
+            return
         updates = [update for i, group in enumerate(self.param_groups) if (update := self._gather(i, group))]
         if not updates:
             return
         self._clip(updates)
         for update in updates:
-            if decay := update.group["weight_decay"]:
-                torch._foreach_mul_(update.params, 1 - update.lr * decay)
+            self.rule.decay(update)
             self.rule.update(update)
         for group in self.param_groups:
             group["iterations"] += 1
         if self.rule.use_ema:
             self._average()
+
+    def _accumulate(self, steps: int) -> bool:
+        """Add gradients to those that wait, or put the mean of all in their place.
+
+        Returns:
+            Whether the parameters are to change now.
+        """
+        now: bool = (self.param_groups[0]["iterations"] + 1) % steps == 0
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                waiting = state.get("accumulated")
+                total = parameter.grad if waiting is None else waiting.to(parameter) + parameter.grad
+                if now:
+                    parameter.grad = total / steps
+                    state["accumulated"] = torch.zeros_like(parameter)
+                else:
+                    state["accumulated"] = total.clone()
+            if not now:
+                group["iterations"] += 1
+        return now
 
     def _gather(self, index: int, group: dict[str, Any]) -> Update | None:
         """The group's parameters that have gradients, with all that the rule needs to change them."""
@@ -194,10 +229,10 @@ class Stepper(TorchOptimizer):
         whole = {
             name: self._whole(index, name, params, slots[name]) for name in self.rule.flat if name in slots
         }
-        step = group["iterations"] + 1
-        return Update(group, float(group["lr"]), step, params, grads, slots, whole, ordered)
+        step = group["iterations"] // (self.rule.gradient_accumulation_steps or 1) + 1
+        return Update(group, float(group["lr"]), step, params, grads, slots, whole, ordered, self.names)
 
-    def _slots(self, params: list[Tensor], fills: dict[str, float]) -> Slots:
+    def _slots(self, params: list[Tensor], fills: dict[str, float | None]) -> Slots:
         """What is remembered of each parameter; where nothing is yet, a tensor filled as the rule says."""
         states = [self.state[p] for p in params]
         try:
@@ -206,7 +241,7 @@ class Stepper(TorchOptimizer):
             for parameter, state in zip(params, states, strict=True):
                 for name, fill in fills.items():
                     if name not in state:
-                        state[name] = torch.full_like(parameter, fill, requires_grad=False)
+                        state[name] = self.rule.start(name, parameter, fill, self.names.get(parameter, ""))
             return self._slots(params, fills)
         first = next(iter(slots.values()))[0] if slots else params[0]
         if first.dtype == params[0].dtype and first.device == params[0].device:
@@ -228,7 +263,7 @@ class Stepper(TorchOptimizer):
         """
         for i, parameter in enumerate(params):
             for name, tensors in (("", grads), *slots.items()):
-                if tensors[i].stride() != parameter.stride():
+                if tensors[i].shape == parameter.shape and tensors[i].stride() != parameter.stride():
                     tensors[i] = torch.empty_like(parameter).copy_(tensors[i])
                     if name:
                         self.state[parameter][name] = tensors[i]
@@ -280,7 +315,8 @@ class Stepper(TorchOptimizer):
         """Move each parameter's average towards it, and now and then the parameter onto the average."""
         rule = self.rule
         for group in self.param_groups:
-            params, step = group["params"], group["iterations"]
+            params = group["params"]
+            step = group["iterations"] // (rule.gradient_accumulation_steps or 1)
             for parameter in params:
                 if "average" not in self.state[parameter]:
                     self.state[parameter]["average"] = parameter.detach().clone()
@@ -300,7 +336,7 @@ class Stepper(TorchOptimizer):
                         parameter.copy_(self.state[parameter]["average"])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "rule": self.rule}
+        return {**super().__getstate__(), "rule": self.rule, "names": self.names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._flat = {}

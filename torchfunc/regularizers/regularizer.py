@@ -30,7 +30,7 @@ class L1(Regularizer):
     """`l1` times the sum of absolute values."""
 
     def __init__(self, l1: float = 0.01) -> None:
-        self.l1 = _check_factor("l1", l1)
+        self.l1 = validate_float_arg(l1, "l1")
 
     def __call__(self, weight: Tensor) -> Tensor:
         return self.l1 * weight.abs().sum()
@@ -41,7 +41,7 @@ class L2(Regularizer):
     """`l2` times the sum of squares."""
 
     def __init__(self, l2: float = 0.01) -> None:
-        self.l2 = _check_factor("l2", l2)
+        self.l2 = validate_float_arg(l2, "l2")
 
     def __call__(self, weight: Tensor) -> Tensor:
         return self.l2 * weight.square().sum()
@@ -52,7 +52,7 @@ class L1L2(Regularizer):
     """`l1` times the sum of absolute values plus `l2` times the sum of squares."""
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1, self.l2 = _check_factor("l1", l1), _check_factor("l2", l2)
+        self.l1, self.l2 = validate_float_arg(l1, "l1"), validate_float_arg(l2, "l2")
 
     def __call__(self, weight: Tensor) -> Tensor:
         return self.l1 * weight.abs().sum() + self.l2 * weight.square().sum()
@@ -71,7 +71,7 @@ class OrthogonalRegularizer(Regularizer):
             raise TorchfuncError(
                 explain("OrthogonalRegularizer", got=f"mode={mode!r}", expected="'rows' or 'columns'")
             )
-        self.factor, self.mode = _check_factor("factor", factor), mode
+        self.factor, self.mode = validate_float_arg(factor, "factor"), mode
 
     def __call__(self, weight: Tensor) -> Tensor:
         """The penalty of a matrix.
@@ -90,7 +90,16 @@ class OrthogonalRegularizer(Regularizer):
         return self.factor * 0.5 * cosines.abs().sum() / pairs
 
 
-def _check_factor(name: str, value: Any) -> float:
+# Keras has each class under these names too
+l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
+
+
+def validate_float_arg(value: Any, name: str) -> float:
+    """A factor as a float, if it is a finite number of at least 0.
+
+    Raises:
+        TorchfuncError: something else, called `name` in the message.
+    """
     if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
         raise TorchfuncError(explain(name, got=f"{value!r}", expected="a number of at least 0"))
     return float(value)

@@ -3,7 +3,8 @@
 The file is a safetensors file that any such tool reads. Its metadata holds, under "torchfunc", the
 document `{"format", "version", "config", "aliases"}`, and, under "torchfunc_crc32", a checksum of that
 document and of every tensor. A folder holds the same file as `model.safetensors`, whole in itself, and
-the document again as `config.json`, for people and hubs to read.
+the document again as `config.json`, for people and hubs to read. A binary file object holds the file from where
+it stands, and is left right behind it, as with torch.save and torch.load.
 """
 
 from __future__ import annotations
@@ -12,26 +13,28 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from torchfunc.errors import ConfigError, LimitError, NotATorchfuncFileError, SavingError, shorten
 from torchfunc.saving.atomic import Pieces, made_folder, replace_files
-from torchfunc.saving.header import DTYPES, MAX_RANK, Limits, is_name, parse_header, parse_json
-from torchfunc.saving.source import CHECKSUMS, DOCUMENT, FORMAT, VERSION, Source, Specs, checksum
+from torchfunc.saving.checksums import as_bytes, checksum
+from torchfunc.saving.header import DTYPES, MAX_RANK, Limits, Room, is_name, parse_header, parse_json
+from torchfunc.saving.source import CHECKSUMS, DOCUMENT, FORMAT, VERSION, Source, Specs, named
 
 SUFFIX = ".safetensors"
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 
 _MAX_DEPTH = 500  # Python itself bears about 1,000; `Limits` decides what may be written.
-_TRIES = 10  # A folder may be saved anew between opening one of its files and the other.
+_TRIES = 100  # A folder may be saved anew between opening one of its files and the other.
+_CODES = {dtype: code for code, dtype in DTYPES.items()}
+_ORDER = {dtype: place for place, dtype in enumerate(reversed(DTYPES.values()))}
 _FOREIGN = {
     ".h5": "HDF5, as Keras wrote it before version 3",
     ".hdf5": "HDF5, as Keras wrote it before version 3",
@@ -46,6 +49,8 @@ _FOREIGN = {
 }
 
 StrPath = str | os.PathLike[str]
+Place = StrPath | BinaryIO
+Check = Callable[[dict[str, Any], Specs], Iterable[str] | None]
 
 
 @dataclass
@@ -57,7 +62,7 @@ class Archive:
 
 
 def write(
-    path: StrPath,
+    place: Place,
     config: dict[str, Any],
     tensors: Mapping[str, Tensor],
     *,
@@ -67,7 +72,8 @@ def write(
     """Write a config and tensors, atomically: after a kill or a full disk the old archive stands there whole.
 
     Args:
-        path: a `.safetensors` file, or a folder (an existing one, or a path without a suffix).
+        place: a `.safetensors` file, a folder (an existing one, or a path without a suffix), or an open
+            binary file, to which it is written at once, where it stands.
         config: plain JSON; tuples come back as lists.
         tensors: of any device. Names that mean the very same memory are stored once, and come back
             as one tensor.
@@ -80,30 +86,33 @@ def write(
         LimitError: it would be over the limits.
         WriteError: the file system refused.
     """
-    path = Path(path)
-    in_folder = _is_folder_to_write(path)
-    _check_overwrite(path / WEIGHTS_FILE if in_folder else path, overwrite)
+    path = Path(place) if isinstance(place, (str, os.PathLike)) else None
+    in_folder = path is not None and _is_folder_to_write(path)
+    if path is not None:
+        _check_overwrite(path / WEIGHTS_FILE if in_folder else path, overwrite)
     if not isinstance(config, dict):
         raise SavingError(f"The config: expected a dict, got {type(config).__name__}.")
     _check_plain(config, "$")
     stored, aliases = _unshared(tensors)
     document = {"format": FORMAT, "version": VERSION, "config": config, "aliases": aliases}
     data = _to_bytes(document, stored, limits or Limits())
-    if not in_folder:
+    if path is None:
+        _write_to_stream(place, data)
+    elif in_folder:
+        readable = json.dumps(document, ensure_ascii=False, indent=2).encode()
+        with made_folder(path):
+            # Without config.json the folder is whole; with that of another save it would be a mixture.
+            replace_files(
+                {path / WEIGHTS_FILE: data, path / CONFIG_FILE: [readable]}, withdraw=path / CONFIG_FILE
+            )
+    else:
         replace_files({path: data})
-        return
-    readable = json.dumps(document, ensure_ascii=False, indent=2).encode()
-    with made_folder(path):
-        # Without config.json the folder is whole; with that of another save it would be a mixture.
-        replace_files(
-            {path / WEIGHTS_FILE: data, path / CONFIG_FILE: [readable]}, withdraw=path / CONFIG_FILE
-        )
 
 
 def read(
-    path: StrPath,
+    place: Place,
     *,
-    check: Callable[[dict[str, Any], Specs], None] | None = None,
+    check: Check | None = None,
     limits: Limits | None = None,
 ) -> Archive:
     """Read an archive that may come from a stranger: the result is plain JSON and tensors, or an error.
@@ -112,9 +121,9 @@ def read(
     tensor is allocated, and the bytes are compared with their checksums.
 
     Args:
-        path: a file or a folder that `write` wrote.
+        place: a file or a folder that `write` wrote, or an open binary file.
         check: called with the config and the shapes and dtypes by name before any tensor is read; it
-            raises if they do not fit each other.
+            raises if they do not fit each other, and may return the names of those to read, if not all.
         limits: how much the file may ask for.
 
     Raises:
@@ -125,31 +134,41 @@ def read(
         LimitError: it asks for more than the limits allow.
         OSError: the file is not there or cannot be read.
     """
-    with _opened(path, limits) as source:
+    with opened(place, limits) as source:
         config = source.document["config"]
-        if check is not None:
-            check(config, source.specs())
-        return Archive(config, source.tensors())
+        names = None if check is None else check(config, source.specs())
+        return Archive(config, source.tensors(names))
 
 
-def read_header(path: StrPath, *, limits: Limits | None = None) -> tuple[dict[str, Any], Specs]:
+def read_header(place: Place, *, limits: Limits | None = None) -> tuple[dict[str, Any], Specs]:
     """The config, and the shape and dtype of every tensor by name, without reading the tensors.
 
     Raises:
         SavingError: as `read`.
     """
-    with _opened(path, limits) as source:
+    with opened(place, limits) as source:
         return source.document["config"], source.specs()
 
 
-def read_tensors(path: StrPath, *, limits: Limits | None = None) -> dict[str, Tensor]:
+def read_tensors(
+    place: Place,
+    *,
+    check: Callable[[Specs], Iterable[str] | None] | None = None,
+    limits: Limits | None = None,
+) -> dict[str, Tensor]:
     """The tensors of an archive, or of a safetensors file that holds nothing else.
+
+    Args:
+        place: as for `read`.
+        check: called with the shapes and dtypes by name before any tensor is read; it raises if they do not
+            fit, and may return the names of those to read, if not all.
+        limits: how much the file may ask for.
 
     Raises:
         SavingError: as `read`, except that a document is not asked for.
     """
-    with _opened(path, limits) as source:
-        return source.tensors()
+    with opened(place, limits) as source:
+        return source.tensors(None if check is None else check(source.specs()))
 
 
 def _is_folder_to_write(path: Path) -> bool:
@@ -210,7 +229,7 @@ def _unshared(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[st
         if first != name:
             aliases[name] = first
         else:
-            stored[name] = _owning(tensor)
+            stored[name] = tensor.cpu().contiguous()
     return stored, dict(sorted(aliases.items()))
 
 
@@ -236,33 +255,49 @@ def _plain_tensor(name: str, tensor: Tensor) -> Tensor:
     return tensor.detach().resolve_conj().resolve_neg()
 
 
-def _owning(tensor: Tensor) -> Tensor:
-    """The tensor on the CPU with memory of its own: safetensors takes no views of a larger one."""
-    tensor = tensor.cpu().contiguous()
-    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
-
-
 def _to_bytes(document: dict[str, Any], tensors: dict[str, Tensor], limits: Limits) -> Pieces:
+    """The pieces of the file; those of tensors are their own memory."""
     text = _compact(document)
     checksums = {
         "document": zlib.crc32(text.encode()),
         "tensors": {name: checksum(name, tensors[name]) for name in sorted(tensors)},
     }
-    metadata = {"format": "pt", DOCUMENT: text, CHECKSUMS: _compact(checksums)}
-    plain = memoryview(safetensors.torch.save(tensors))
-    begin = 8 + int.from_bytes(plain[:8], "little")
-    # The metadata are added here, since safetensors writes them in an order that is never the same.
-    header = _compact({"__metadata__": metadata, **json.loads(bytes(plain[8:begin]))}).encode()
-    header += b" " * (-len(header) % 8)  # The data begin aligned.
-    # Nothing is written that would be refused when it is read.
-    parse_header(header, "This archive", limits)
+    header: dict[str, Any] = {
+        "__metadata__": {"format": "pt", DOCUMENT: text, CHECKSUMS: _compact(checksums)}
+    }
+    # As safetensors lays them out: the widest dtypes first, so that each tensor begins aligned.
+    names = sorted(tensors, key=lambda name: (_ORDER[tensors[name].dtype], name))
+    end = 0
+    for name in names:
+        begin, end = end, end + tensors[name].nbytes
+        dtype, shape = _CODES[tensors[name].dtype], list(tensors[name].shape)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+    raw = _compact(header).encode()
+    raw += b" " * (-len(raw) % 8)  # The data begin aligned.
+    _check_readable(raw, text, 8 + len(raw) + end, limits)
+    return [len(raw).to_bytes(8, "little"), raw, *(as_bytes(tensors[name]) for name in names)]
+
+
+def _check_readable(header: bytes, document: str, size: int, limits: Limits) -> None:
+    """Nothing is written that would be refused when it is read."""
+    room = Room.for_header(size, len(header), limits)
+    table, metadata = parse_header(header, "This archive", limits, room)
+    room = Room.for_the_rest(size, len(header), table, limits)
+    parse_json(metadata[CHECKSUMS].encode(), "The list of checksums", limits, room=room)
     try:
-        parse_json(text.encode(), "The config", limits)
+        parse_json(document.encode(), "The config", limits, room=room)
     except LimitError as error:
         raise LimitError(
             f"{error} Fix: a smaller model, or keep the weights alone with save_weights."
         ) from None
-    return [len(header).to_bytes(8, "little"), header, plain[begin:]]
+
+
+def _write_to_stream(file: Any, data: Pieces) -> None:
+    try:
+        for piece in data:
+            file.write(piece)
+    except (AttributeError, TypeError) as error:
+        raise SavingError(f"Expected a path or an open binary file, got {shorten(file)}: {error}.") from error
 
 
 def _compact(value: Any) -> str:
@@ -270,16 +305,21 @@ def _compact(value: Any) -> str:
 
 
 @contextmanager
-def _opened(path: StrPath, limits: Limits | None) -> Iterator[Source]:
+def opened(place: Place, limits: Limits | None) -> Iterator[Source]:
     """The file of an archive, its header read and checked."""
-    path, limits = Path(path), limits or Limits()
+    limits = limits or Limits()
+    if not isinstance(place, (str, os.PathLike)):
+        with Source(place, limits) as source:
+            yield source
+        return
+    path = Path(place)
     suffix = path.suffix.lower()
     if path.is_dir():
         with _opened_folder(path, limits) as source:
             yield source
     elif suffix in _FOREIGN:
         raise NotATorchfuncFileError(
-            f"'{path}' is named as {_FOREIGN[suffix]}; torchfunc reads '{SUFFIX}' files and folders. "
+            f"{named(path)} is named as {_FOREIGN[suffix]}; torchfunc reads '{SUFFIX}' files and folders. "
             f"Fix: load what model.save({str(path.with_suffix(SUFFIX))!r}) wrote."
         )
     else:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from torchfunc.errors import SavingError, WriteError
+from torchfunc.errors import SavingError, WriteError, shorten
 
 if sys.platform != "win32":
     import fcntl
@@ -24,6 +24,7 @@ if sys.platform != "win32":
 Pieces = Sequence[bytes | memoryview]
 
 _CHUNK = 1 << 26  # Linux moves at most 2 GiB in one write; a smaller piece also lets Ctrl-C through.
+_SMALL = 1 << 18
 _CANNOT_FLUSH_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 
 
@@ -107,8 +108,9 @@ def _staged(target: Path, data: Pieces) -> Iterator[Path]:
     descriptor = os.open(temporary, flags, 0o666)  # The system takes the umask off.
     try:
         try:
-            if target.exists():
-                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+            # It is asked once, and not first whether it is there: another saver may withdraw it meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
             _write_all(descriptor, data)
             os.fsync(descriptor)
         finally:
@@ -120,10 +122,26 @@ def _staged(target: Path, data: Pieces) -> Iterator[Path]:
 
 
 def _write_all(descriptor: int, data: Pieces) -> None:
-    for piece in data:
+    for piece in _gathered(data):
         view = memoryview(piece)
         while view:
             view = view[os.write(descriptor, view[:_CHUNK]) :]
+
+
+def _gathered(data: Pieces) -> Iterator[bytes | memoryview]:
+    """The same bytes in fewer pieces: a call for each of thousands of small tensors takes longer than a copy."""
+    small: list[bytes | memoryview] = []
+    size = 0
+    for piece in data:
+        if size + len(piece) > _SMALL:
+            yield b"".join(small)
+            small, size = [], 0
+        if len(piece) > _SMALL:
+            yield piece
+        else:
+            small.append(piece)
+            size += len(piece)
+    yield b"".join(small)
 
 
 @contextmanager
@@ -192,5 +210,5 @@ def _dressed(error: OSError, contents: Mapping[Path, Pieces], *, intact: bool) -
         needed = sum(len(piece) for pieces in contents.values() for piece in pieces)
         room = f" Needed {needed:,} bytes, free {free:,}."
     now = "What stood there before is intact." if intact else "The new content stands there in full."
-    text = f"Could not write '{path}': {error.strerror or error}.{room} {now}"
+    text = f"Could not write {shorten(str(path), 1000)}: {error.strerror or error}.{room} {now}"
     return WriteError(error.errno, text)

@@ -24,9 +24,9 @@ from torchfunc import functions, registry
 from torchfunc.config import described, made, plain
 from torchfunc.errors import ConfigError, SavingError, TorchfuncError, UnknownNameError, explain, shorten
 from torchfunc.graph import symbolic
-from torchfunc.graph.drawing import MODULE_ATTRIBUTES, is_name
+from torchfunc.graph.drawing import MODULE_ATTRIBUTES, MOST_LETTERS, is_name
 from torchfunc.graph.graph import Call, Drawn, Graph, Ref, StateRef
-from torchfunc.graph.probing.bounds import ShapesNeededError, ValuesNeededError, bounded
+from torchfunc.graph.probing.bounds import ShapesNeededError, ValuesNeededError, bounded, current
 from torchfunc.graph.run import rerecorded, restated, result, specs_of, tensor_of
 from torchfunc.graph.spec import WORLDS, Number, Spec
 from torchfunc.graph.symbolic import SYMBOLS
@@ -140,10 +140,11 @@ def _target_name(call: Call) -> Any:
     if call.kind == "size":
         return "shape"
     if call.kind != "function":
-        return call.target
-    name = functions.name_of(call.target) or registry.custom_name_of(call.target)
+        return _instead(call.target, "x.") if call.kind == "method" else call.target
+    spelled = functions.spelling_of(call.target)
+    name = functions.name_of(call.target) or functions.INSTEAD.get(spelled or "")
+    name = name or registry.custom_name_of(call.target)
     if name is None:
-        spelled = functions.spelling_of(call.target)
         raise SavingError(
             explain(
                 f"The call {call.name!r}",
@@ -154,6 +155,12 @@ def _target_name(call: Call) -> Any:
             )
         )
     return name
+
+
+def _instead(name: Any, prefix: str = "") -> Any:
+    """The name under which a file has a function or method: its own, or that of the one in its place."""
+    found = functions.INSTEAD.get(f"{prefix}{name}") if isinstance(name, str) else None
+    return name if found is None else found.removeprefix("x.")
 
 
 def encode(value: Any, graph: Graph, owner: str) -> Any:
@@ -222,8 +229,8 @@ def built_config(modules: Mapping[str, nn.Module | None], *, themselves: bool = 
     waiting: list[tuple[str, Any, bool]] = [(name, module, themselves) for name, module in modules.items()]
     while waiting:
         name, module, counts = waiting.pop()
-        if counts and hasattr(module, "build_as") and module.built:
-            found[name] = {"shapes": plain(module.built_on), **({"casts": True} if module.casts else {})}
+        if counts and hasattr(module, "_build_as") and module.built:
+            found[name] = {"shapes": plain(module._built_on), **({"casts": True} if module._casts else {})}
         if module is not None and getattr(module, "graph", None) is None:
             waiting += [(f"{name}.{key}", child, True) for key, child in module.named_children()]
     return dict(sorted(found.items()))
@@ -251,11 +258,10 @@ def from_json(config: Any, place: str = "$") -> Restored:
         GraphError: calls that do not fit each other.
         LimitError: it takes too much to find out what the calls return.
     """
-    _expect_object(config, place, _KEYS, optional={"built"})
+    expect_object(config, place, _KEYS, optional={"built"})
     name, trainable = config["name"], config["trainable"]
-    if not (name is None or (isinstance(name, str) and name.isprintable())) or not isinstance(
-        trainable, bool
-    ):
+    fits = name is None or (isinstance(name, str) and name.isprintable() and len(name) <= MOST_LETTERS)
+    if not fits or not isinstance(trainable, bool):
         raise ConfigError(
             f"{place}: expected a name and `trainable`, got {shorten(name)} and {shorten(trainable)}."
         )
@@ -307,7 +313,9 @@ def read_table(
 
 
 def _check_name(name: str, place: str, kind: str) -> None:
-    if not is_name(name) or (kind != "call" and name in MODULE_ATTRIBUTES):
+    # what the user's own program copies may be called as that calls it
+    fits = is_name(name) or (current() is None and "." not in name)
+    if not fits or (kind != "call" and name in MODULE_ATTRIBUTES):
         why = ", which every module uses for itself" if name in MODULE_ATTRIBUTES else ""
         raise ConfigError(f"{place}: no {kind} may be called {shorten(name)}{why}.")
 
@@ -324,12 +332,12 @@ def build_inner(modules: Mapping[str, nn.Module | None], config: Any, place: str
         layer: Any = modules.get(first)
         for part in rest:
             layer = None if layer is None else dict(layer.named_children()).get(part)
-        _expect_object(entry, where, {"shapes"}, optional={"casts"})
-        if not hasattr(layer, "build_as"):
+        expect_object(entry, where, {"shapes"}, optional={"casts"})
+        if not hasattr(layer, "_build_as"):
             raise ConfigError(f"{where}: no layer of the model is called so.")
         shapes = _list(entry["shapes"], f"{where}.shapes")
         with _refusals(where):
-            layer.build_as([_shape(each, f"{where}.shapes") for each in shapes], entry.get("casts") is True)
+            layer._build_as([_shape(each, f"{where}.shapes") for each in shapes], entry.get("casts") is True)
 
 
 @contextmanager
@@ -414,7 +422,7 @@ class _Reader:
             for key, each in _items(config.get("kwargs", {}), f"{place}.kwargs")
         }
         target = _TARGETS[kind](self, config[kind], place)
-        check_call(kind, config[kind], args, kwargs, place)
+        check_call(kind, _instead(config[kind], "x." if kind == "method" else ""), args, kwargs, place)
         call = Call(config["name"], kind, target, args, kwargs)  # type: ignore[arg-type]
         if kind == "size":
             self._check_size(args, place)
@@ -542,10 +550,10 @@ class _Table(_Reader):
     def _returned(self, call: Call, config: dict[str, Any], place: str) -> tuple[Call, Any]:
         specs = self._specs(config["returns"], f"{place}.returns")
         module: Any = self.modules[call.target] if call.kind == "module" else None
-        if hasattr(module, "build_for"):
+        if hasattr(module, "_prepare_for"):
             args, kwargs = map_leaves(self._symbol, call.args), map_leaves(self._symbol, call.kwargs)
             with _refusals(place):
-                module.build_for(args, kwargs)
+                module._prepare_for(args, kwargs)
         return replace(call, specs=specs), specs
 
     def _symbol(self, leaf: Any) -> Any:
@@ -566,11 +574,13 @@ def _part(tree: Any, key: Any) -> Any:
 def _module_target(reader: _Reader, name: Any, place: str) -> Any:
     if not isinstance(name, str) or name not in reader.modules:
         raise ConfigError(f"{place}.module: {shorten(name)} is none of the layers.")
+    if isinstance(reader.modules[name], nn.ModuleList):
+        raise ConfigError(f"{place}.module: {shorten(name)} is a list of modules, which cannot be called.")
     return name
 
 
 def _function_target(reader: _Reader, name: Any, place: str) -> Any:
-    known = functions.by_name()
+    known, name = functions.by_name(), _instead(name)
     if isinstance(name, str) and name in known:
         return known[name]
     custom = registry.custom_object(name) if isinstance(name, str) else None
@@ -581,6 +591,7 @@ def _function_target(reader: _Reader, name: Any, place: str) -> Any:
 
 def _listed(kind: str, names: frozenset[str]) -> Callable[[_Reader, Any, str], Any]:
     def target(reader: _Reader, name: Any, place: str) -> Any:
+        name = _instead(name, "x." if kind == "method" else "")
         if not isinstance(name, str) or name not in names:
             raise UnknownNameError(f"{kind} of a tensor", name, names)
         return name
@@ -680,7 +691,7 @@ def _number(reader: _Reader, config: dict[str, Any], place: str) -> Number:
 
 
 def _tensor(config: Any, place: str) -> Tensor:
-    _expect_object(config, place, {"shape", "dtype", "kind", "trainable"})
+    expect_object(config, place, {"shape", "dtype", "kind", "trainable"})
     shape = config["shape"]
     if (
         not isinstance(shape, list)
@@ -688,10 +699,12 @@ def _tensor(config: Any, place: str) -> Tensor:
         or not all(_is_count(each) for each in shape)
     ):
         raise ConfigError(f"{place}.shape: expected a list of numbers, got {shorten(shape)}.")
+    kind, trainable = config["kind"], config["trainable"]
+    if kind not in ("parameter", "buffer") or not isinstance(trainable, bool):
+        expected = "a parameter or buffer, and true or false for `trainable`"
+        raise ConfigError(explain(place, got=f"{shorten(kind)} and {shorten(trainable)}", expected=expected))
     value = torch.zeros(shape, dtype=_dtype(config["dtype"], place))
-    if config["kind"] == "parameter":
-        return nn.Parameter(value, requires_grad=config["trainable"] is True)
-    return value
+    return nn.Parameter(value, requires_grad=trainable) if kind == "parameter" else value
 
 
 def _is_count(value: Any) -> bool:
@@ -710,7 +723,12 @@ def _items(value: Any, place: str) -> list[tuple[str, Any]]:
     return list(value.items())
 
 
-def _expect_object(value: Any, place: str, keys: set[str], optional: Collection[str] = ()) -> None:
+def expect_object(value: Any, place: str, keys: set[str], optional: Collection[str] = ()) -> None:
+    """Refuse what is no object with these keys.
+
+    Raises:
+        ConfigError: it is something else.
+    """
     if not isinstance(value, dict):
         raise ConfigError(f"{place}: expected an object, got {type(value).__name__}.")
     missing, unknown = keys - set(value), set(value) - keys - set(optional)

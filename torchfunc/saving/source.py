@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,10 +23,12 @@ from torchfunc.errors import (
     CorruptFileError,
     LimitError,
     NotATorchfuncFileError,
+    SavingError,
     UnsupportedVersionError,
     shorten,
 )
-from torchfunc.saving.header import Entry, Limits, is_name, parse_header, parse_json
+from torchfunc.saving.checksums import as_bytes, beginning, joined
+from torchfunc.saving.header import Entry, Limits, Room, is_name, parse_header, parse_json
 
 FORMAT, VERSION = "torchfunc", 1
 DOCUMENT, CHECKSUMS = "torchfunc", "torchfunc_crc32"
@@ -43,39 +49,44 @@ _KINDS = {
     b"\x80\x05": "a pickle, which torchfunc never loads",
 }
 
+_CHUNK = 1 << 18  # is summed right after it was read, while the processor's cache holds it
+_SPAN = 8 << 20  # is read by one thread
+_MEMORY = 32 << 20  # is allocated at once
+_ALIGNED, _PAGE = 64, 2 << 20  # where a tensor may begin, and a large page
+
 Specs = dict[str, tuple[tuple[int, ...], torch.dtype]]
-
-
-def checksum(name: str, tensor: Tensor) -> int:
-    """CRC-32 of a contiguous CPU tensor: its name, dtype and shape, then its bytes."""
-    about = f"{name}\0{tensor.dtype}\0{list(tensor.shape)}".encode()
-    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(about))
 
 
 class Source:
     """An open safetensors file whose header has been checked; a context manager that closes it."""
 
     table: dict[str, Entry]
-    metadata: dict[str, str]
+    metadata: dict[str, bytes]
 
-    def __init__(self, path: Path, limits: Limits) -> None:
-        self.where, self.limits = f"'{path}'", limits
-        self._file = _open_regular(path)
+    def __init__(self, place: Path | BinaryIO, limits: Limits) -> None:
+        self.where, self.limits = named(place), limits
+        self._bytes: _Bytes = _OnDisk(place) if isinstance(place, Path) else _InStream(place)
         try:
-            self.size = os.fstat(self._file.fileno()).st_size
+            self.size = self._bytes.size
             raw = self._raw_header()
             self._data_begin = 8 + len(raw)
-            self.table, self.metadata = parse_header(raw, self.where, limits)
+            room = Room.for_header(self.size, len(raw), limits)
+            self.table, metadata = parse_header(raw, self.where, limits, room)
+            # A text with one wide character takes four times its length; its UTF-8 does not.
+            self.metadata = {name: text.encode() for name, text in metadata.items()}
+            self.end = self._data_begin + max((entry.end for entry in self.table.values()), default=0)
             self._check_length()
+            self._room = Room.for_the_rest(self.size, len(raw), self.table, limits)
+            self._room.take(0, self.where)
         except BaseException:
-            self._file.close()
+            self._bytes.close(0)
             raise
 
     def __enter__(self) -> Source:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._bytes.close(self.end if kind is None else 0)
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -86,49 +97,62 @@ class Source:
             UnsupportedVersionError: a newer torchfunc wrote it.
             ConfigError: the document is malformed.
         """
-        if not self._is_archive:
+        if not self.is_archive:
             raise NotATorchfuncFileError(
                 f"{self.where} holds weights and no model. "
                 "Fix: build the model, then model.load_weights(path)."
             )
-        raw = self.metadata[DOCUMENT].encode()
+        raw = self.metadata[DOCUMENT]
         if zlib.crc32(raw) != self._checksums["document"]:
             raise CorruptFileError(f"The config in {self.where} is damaged. {AGAIN}")
-        return _checked_document(parse_json(raw, f"The config in {self.where}", self.limits), self)
+        document = parse_json(raw, f"The config in {self.where}", self.limits, room=self._room)
+        return _checked_document(document, self)
 
     def specs(self) -> Specs:
         """Shape and dtype of every tensor by name."""
         specs = {name: (entry.shape, entry.dtype) for name, entry in self.table.items()}
         return specs | {name: specs[stored] for name, stored in self._aliases.items()}
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Every tensor by name, in fresh memory; names of one tensor give one object.
+    def tensors(self, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """The tensors of these names, or of all, in fresh memory; names of one tensor give one object.
 
         Raises:
             CorruptFileError: bytes are missing, or are not those that were written.
+            LimitError: there is not enough memory.
         """
-        if self._is_archive and self._checksums["tensors"].keys() != self.table.keys():
+        if self.is_archive and self._checksums["tensors"].keys() != self.table.keys():
             raise CorruptFileError(f"{self.where} has other tensors than were written to it.")
-        tensors = {name: self._tensor(name, entry) for name, entry in self.table.items()}
-        return tensors | {name: tensors[stored] for name, stored in self._aliases.items()}
+        stored = {name: self._aliases.get(name, name) for name in self._names(names)}
+        wanted = set(stored.values())
+        table = {name: entry for name, entry in self.table.items() if name in wanted}
+        try:
+            tensors = allocated(table)
+        except MemoryError:
+            needed = sum(entry.end - entry.begin for entry in table.values())
+            raise LimitError(f"{self.where} needs {needed:,} bytes, more than there is memory.") from None
+        self._read(tensors)
+        return {name: tensors[each] for name, each in stored.items()}
 
     def agrees_with(self, copy: Path) -> bool:
         """Whether a readable copy of the document says the same; one that is not there says nothing else."""
         try:
-            file = _open_regular(copy)
+            file = open_regular(copy)
         except FileNotFoundError:
             return True
         with file:
             # Indented, it is longer than the document; beyond this it is no copy.
             raw = file.read(4 * self.limits.header_bytes) or b""
-        return bool(parse_json(raw, f"'{copy}'", self.limits) == self.document)
+        room = Room(2 * len(raw) + self._room.left)
+        found = parse_json(raw, f"'{copy}'", self.limits, room=room)
+        return bool(found == self.document)
 
     def stands_at(self, path: Path) -> bool:
         """Whether the open file is the one that the path means now."""
-        return os.path.samestat(os.fstat(self._file.fileno()), path.stat())
+        return self._bytes.stands_at(path)
 
     def _raw_header(self) -> bytes:
-        head = self._file.read(16) or b""
+        head = bytearray(min(16, self.size))
+        self._fill(memoryview(head), 0)
         if head[8:9] != b"{":
             raise _foreign(self.where, head, self.size)
         length = int.from_bytes(head[:8], "little")
@@ -139,30 +163,31 @@ class Source:
                 f"{self.where} has a header of {length:,} bytes, "
                 f"over the limit header_bytes={self.limits.header_bytes:,}."
             )
-        self._file.seek(8)
-        return bytes(self._fill(bytearray(length)))
+        raw = np.empty(length, np.uint8)
+        self._fill(raw.data, 8)
+        return raw.tobytes()
 
     def _check_length(self) -> None:
-        expected = self._data_begin + max((entry.end for entry in self.table.values()), default=0)
-        if self.size < expected:
-            raise _incomplete(self.where, self.size, expected)
-        if self.size > expected:
+        if self.size < self.end:
+            raise _incomplete(self.where, self.size, self.end)
+        if self.size > self.end and not self._bytes.goes_on:
             raise CorruptFileError(
-                f"{self.where} goes on for {self.size - expected:,} bytes after its last tensor. {AGAIN}"
+                f"{self.where} goes on for {self.size - self.end:,} bytes after its last tensor. {AGAIN}"
             )
 
     @property
-    def _is_archive(self) -> bool:
+    def is_archive(self) -> bool:
+        """Whether it has a document, which a file of another tool has not."""
         return DOCUMENT in self.metadata
 
     @property
     def _aliases(self) -> dict[str, str]:
-        return self.document["aliases"] if self._is_archive else {}
+        return self.document["aliases"] if self.is_archive else {}
 
     @cached_property
     def _checksums(self) -> dict[str, Any]:
-        raw = self.metadata.get(CHECKSUMS, "").encode()
-        value = parse_json(raw, f"The list of checksums in {self.where}", self.limits, CorruptFileError)
+        raw, what = self.metadata.get(CHECKSUMS, b""), f"The list of checksums in {self.where}"
+        value = parse_json(raw, what, self.limits, CorruptFileError, self._room)
         if (
             not isinstance(value, dict)
             or set(value) != {"document", "tensors"}
@@ -171,38 +196,204 @@ class Source:
             raise CorruptFileError(f"The list of checksums in {self.where} is damaged. {AGAIN}")
         return value
 
-    def _tensor(self, name: str, entry: Entry) -> Tensor:
-        buffer = torch.empty(entry.end - entry.begin, dtype=torch.uint8)
-        self._file.seek(self._data_begin + entry.begin)
-        self._fill(buffer.numpy())
-        if entry.dtype is torch.bool and bool((buffer > 1).any()):
-            raise CorruptFileError(f"{self.where}: tensor {shorten(name)} has bytes that are no booleans.")
-        tensor = buffer.view(entry.dtype).reshape(entry.shape)
-        if self._is_archive and checksum(name, tensor) != self._checksums["tensors"][name]:
-            raise CorruptFileError(f"{self.where}: tensor {shorten(name)} is damaged. {AGAIN}")
-        return tensor
+    def _names(self, names: Iterable[str] | None) -> list[str]:
+        return list(self.specs() if names is None else names)
 
-    def _fill(self, buffer: Any) -> Any:
-        view = memoryview(buffer)
+    def _read(self, tensors: Mapping[str, Tensor]) -> None:
+        """Fill tensors, and compare them with their checksums."""
+        found: dict[str, int] = {}
+        for piece, total in self._sums(tensors):
+            length = piece.end - piece.start
+            found[piece.name] = joined(found[piece.name], total, length) if piece.start else total
+        for name, tensor in tensors.items():
+            if tensor.dtype is torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
+                raise CorruptFileError(
+                    f"{self.where}: tensor {shorten(name)} has bytes that are no booleans."
+                )
+            if self.is_archive and found[name] != self._checksums["tensors"][name]:
+                raise CorruptFileError(f"{self.where}: tensor {shorten(name)} is damaged. {AGAIN}")
+
+    def _sums(self, tensors: Mapping[str, Tensor]) -> Iterator[tuple[_Piece, int]]:
+        """Read all tensors piece by piece, by several threads where that is worth it."""
+
+        def read(piece: _Piece) -> int:
+            return self._read_piece(piece, tensors[piece.name])
+
+        size = sum(each.nbytes for each in tensors.values())
+        threads = min(_processors(), -(-size // _SPAN)) if self._bytes.threads else 1
+        if threads <= 1:
+            yield from ((piece, read(piece)) for piece in _pieces(tensors))
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            spans = [list(span) for _, span in groupby(_pieces(tensors), lambda piece: piece.span)]
+            for span, sums in zip(spans, pool.map(lambda span: [*map(read, span)], spans), strict=True):
+                yield from zip(span, sums, strict=True)
+
+    def _read_piece(self, piece: _Piece, tensor: Tensor) -> int:
+        """Sum each part of a piece right after it was read."""
+        entry = self.table[piece.name]
+        total = 0 if piece.start else beginning(piece.name, entry.dtype, entry.shape)
+        view = as_bytes(tensor) if piece.end else memoryview(b"")
+        for start in range(piece.start, piece.end, _CHUNK):
+            chunk = view[start : min(start + _CHUNK, piece.end)]
+            self._fill(chunk, self._data_begin + entry.begin + start)
+            total = zlib.crc32(chunk, total) if self.is_archive else 0
+        return total
+
+    def _fill(self, view: memoryview, place: int) -> None:
         while view:
-            count = self._file.readinto(view)
+            count = self._bytes.read_into(view, place)
             if not count:
                 raise CorruptFileError(f"{self.where} became shorter while it was read.")
-            view = view[count:]
-        return buffer
+            view, place = view[count:], place + count
 
 
-def _open_regular(path: Path) -> io.FileIO:
+class _Piece(NamedTuple):
+    """Bytes of a tensor, and the number of the span that they belong to."""
+
+    name: str
+    start: int
+    end: int
+    span: int
+
+
+def _pieces(tensors: Mapping[str, Tensor]) -> Iterator[_Piece]:
+    """All bytes of all tensors, cut so that a span of pieces has about as many as any other."""
+    count = 0
+    for name, tensor in tensors.items():
+        for start in range(0, max(tensor.nbytes, 1), _SPAN):
+            end = min(start + _SPAN, tensor.nbytes)
+            yield _Piece(name, start, end, count // _SPAN)
+            count += end - start
+
+
+class _Bytes(Protocol):
+    """What is read: its size, and whether something else may follow, and threads may read at once."""
+
+    size: int
+    goes_on: bool
+    threads: bool
+
+    def read_into(self, view: memoryview, place: int) -> int: ...
+    def stands_at(self, path: Path) -> bool: ...
+    def close(self, end: int) -> None: ...
+
+
+class _OnDisk:
+    """A file that is there for this alone."""
+
+    goes_on = False
+    threads = hasattr(os, "preadv")
+
+    def __init__(self, path: Path) -> None:
+        self._file = open_regular(path)
+        self.size = os.fstat(self._file.fileno()).st_size
+
+    def read_into(self, view: memoryview, place: int) -> int:
+        if self.threads:
+            return os.preadv(self._file.fileno(), [view], place)
+        self._file.seek(place)
+        return self._file.readinto(view) or 0
+
+    def stands_at(self, path: Path) -> bool:
+        return os.path.samestat(os.fstat(self._file.fileno()), path.stat())
+
+    def close(self, end: int) -> None:
+        self._file.close()
+
+
+class _InStream:
+    """What stands in a file of the caller's from where it is; read, it is left right behind it."""
+
+    goes_on = True
+    threads = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        try:
+            binary = isinstance(file.read(0), bytes)
+            self._begin = file.tell()
+            self.size = file.seek(0, os.SEEK_END) - self._begin
+        except (AttributeError, TypeError, OSError):  # nothing that is read, or a pipe
+            binary = False
+        if not binary:
+            raise SavingError(
+                f"Expected a path or a binary file that can be read anywhere, got {shorten(file)}. "
+                "Fix: io.BytesIO(file.read())."
+            )
+
+    def read_into(self, view: memoryview, place: int) -> int:
+        self._file.seek(self._begin + place)
+        into = getattr(self._file, "readinto", None)
+        if into is not None:
+            return int(into(view) or 0)
+        data = self._file.read(len(view)) or b""
+        view[: len(data)] = data
+        return len(data)
+
+    def stands_at(self, path: Path) -> bool:
+        return False
+
+    def close(self, end: int) -> None:
+        self._file.seek(self._begin + end)
+
+
+def named(place: Path | BinaryIO) -> str:
+    """A place as an error calls it."""
+    return shorten(str(place), 1000) if isinstance(place, Path) else f"'<{type(place).__name__}>'"
+
+
+def allocated(table: Mapping[str, Entry]) -> dict[str, Tensor]:
+    """Tensors of the shapes and dtypes of a table, of which nothing is set.
+
+    Small ones share a piece of memory, and NumPy asks for large pages for it: with those of 4 kB, most of the
+    time that reading takes would be spent in the first touch of each. A piece is free once its tensors are.
+    """
+    tensors: dict[str, Tensor] = {}
+    group: dict[str, int] = {}
+    end = 0
+    for name, entry in table.items():
+        group[name] = end
+        end += -(-(entry.end - entry.begin) // _ALIGNED) * _ALIGNED
+        if end >= _MEMORY:
+            tensors |= _in_one_piece(table, group, end)
+            group, end = {}, 0
+    return tensors | _in_one_piece(table, group, end)
+
+
+def _in_one_piece(table: Mapping[str, Entry], places: Mapping[str, int], size: int) -> dict[str, Tensor]:
+    page = _PAGE if size >= 2 * _PAGE else _ALIGNED
+    memory = np.empty(-(-size // page) * page + page, np.uint8)
+    first = -memory.ctypes.data % page
+    tensors = {}
+    for name, place in places.items():
+        entry = table[name]
+        count = math.prod(entry.shape)
+        if count:
+            flat = torch.frombuffer(memory, dtype=entry.dtype, count=count, offset=first + place)
+            tensors[name] = flat.reshape(entry.shape)
+        else:
+            tensors[name] = torch.empty(entry.shape, dtype=entry.dtype)
+    return tensors
+
+
+def _processors() -> int:
+    """How many threads may work at once; beyond four, memory is the limit."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(count, 4)
+
+
+def open_regular(path: Path) -> io.FileIO:
     """A file opened for good: never waiting for a pipe, and never mapped into memory."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    file = io.FileIO(os.open(path, flags), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise NotATorchfuncFileError(f"'{path}' is no regular file.")
-    return file
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotATorchfuncFileError(f"{named(path)} is no regular file.")
+    return io.FileIO(descriptor, "rb")
 
 
-def _foreign(where: str, head: bytes, size: int) -> Exception:
+def _foreign(where: str, head: bytearray, size: int) -> Exception:
     kind = next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), None)
     if kind:
         return NotATorchfuncFileError(

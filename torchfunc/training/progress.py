@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torchfunc.errors import DataError, explain
+from torchfunc.settings import is_interactive_logging_enabled
 
 WIDTH = 30
 INTERVAL = 0.1
@@ -127,7 +128,8 @@ def display_of(verbose: str | int) -> Display:
     Raises:
         DataError: it asks for something else.
     """
-    known: dict[Any, type[Display]] = {"auto": Bar, 0: Display, 1: Bar, 2: Line}
+    usual = Bar if is_interactive_logging_enabled() else Line
+    known: dict[Any, type[Display]] = {"auto": usual, 0: Display, 1: Bar, 2: Line}
     if not isinstance(verbose, (str, int)) or verbose not in known:
         raise DataError(explain("verbose", got=repr(verbose), expected="'auto', 0, 1 or 2"))
     return known[verbose]()

@@ -14,6 +14,7 @@ from torchfunc import optimizers
 from torchfunc.errors import CompileError, ConfigError, DataError, TorchfuncError, explain
 from torchfunc.fields import item, listed, number, record, refused, whole
 from torchfunc.optimizers.memory import check_memory, fitting, load_optimizer_state, optimizer_state, short
+from torchfunc.optimizers.stepper import Stepper
 from torchfunc.tree import leaves, map_leaves
 
 
@@ -96,6 +97,8 @@ class Optimization:
                     raise
                 raise CompileError(f"optimizer: {short(error)}") from error
             self.optimizer.built_by_hand = False
+            if isinstance(made, Stepper):
+                made.names = {each: name for name, each in self.module.named_parameters()}
             return made
         names = {id(each): name for name, each in self.module.named_parameters()}
         held = {id(each) for each in held_by(by_hand)}

@@ -555,3 +555,47 @@ def test_calls_that_look_at_numbers_are_tried_on_the_cpu_whatever_the_default_de
         assert x[:, torch.tensor([True, False, True, False])].ndim == 2
         assert torch.unique(x).shape == (None,)
         assert Weighing()(x).shape == (None, 2)
+
+
+ITEMS = [
+    (torch.rand(3, 4),),
+    (torch.arange(12).view(3, 4),),
+    (torch.rand(3, 4) > 0.5,),
+    (torch.rand(4, 3).t(),),
+    (torch.rand(3, 4), torch.rand(3, 4)),
+    (torch.rand(3, 1), torch.arange(1, 5)),
+    (torch.rand(3, 4), 2),
+    (torch.arange(12).view(3, 4), 2),
+    (torch.arange(12).view(3, 4), 2.5),
+    (torch.rand(2, 3, 4) > 0.5, torch.rand(4) > 0.5),
+    (torch.rand(3, 4).double(), torch.rand(())),
+    (torch.arange(3, dtype=torch.uint8), torch.arange(1, 4)),
+    (torch.rand(3, 4), torch.rand(3)),
+]
+
+
+@pytest.mark.parametrize("name", sorted(" ".join(shortcuts._ELEMENTWISE.values()).split()))
+def test_an_elementwise_shortcut_says_what_is_computed(name: str) -> None:
+    homes = [Tensor] if name.startswith("__") else [torch, nn.functional, Tensor]
+    functions = [getattr(home, name) for home in homes if hasattr(home, name)]
+    stated = 0
+    for function in functions:
+        for args in ITEMS:
+            found = shortcuts.shortcut(function, tuple(map(on_meta, args)), {})
+            try:
+                real = function(*args)
+            except (RuntimeError, TypeError):
+                assert found is None, args
+                continue
+            if found is not None:
+                stated += 1
+                assert (found.shape, found.dtype, found.stride()) == (
+                    real.shape,
+                    real.dtype,
+                    real.stride(),
+                ), args
+    assert stated >= 2
+
+
+def on_meta(value: Any) -> Any:
+    return torch.empty_like(value, device="meta") if isinstance(value, Tensor) else value

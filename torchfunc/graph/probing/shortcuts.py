@@ -28,10 +28,10 @@ def _is_floating(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype.is_floating_point
 
 
-def _like(tensor: Tensor) -> Tensor:
+def _like(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     if tensor.is_contiguous():
-        return _empty(tensor.shape, tensor)
-    return torch.empty_like(tensor, device="meta")
+        return torch.empty(tensor.shape, dtype=dtype or tensor.dtype, device="meta")
+    return torch.empty_like(tensor, dtype=dtype, device="meta")
 
 
 def _empty(shape: Sequence[int], tensor: Tensor) -> Tensor:
@@ -152,24 +152,39 @@ def _cat(tensors: Any, dim: Any = 0) -> Any:
     return _empty((*first.shape[:dim], length, *first.shape[dim + 1 :]), first)
 
 
-def _elementwise(kind: str) -> Shortcut:
-    """A function of tensors and numbers, item by item, whose dtype is theirs joined, floating or bool."""
+def _any(value: Any, dim: Any = None, keepdim: Any = False) -> Any:
+    whole = type(dim) is int and isinstance(value, Tensor) and -value.ndim <= dim < value.ndim
+    if not whole or value.dtype is torch.uint8 or type(keepdim) is not bool:
+        return None
+    shape = list(value.shape)
+    shape[dim : dim + 1 or len(shape)] = [1] if keepdim else []
+    return torch.empty(shape, dtype=torch.bool, device="meta")
+
+
+def _elementwise(operands: str, kind: str) -> Shortcut:
+    """A function that goes item by item.
+
+    Args:
+        operands: "one" tensor, "two" tensors, or "mixed": two, of which one may be a number.
+        kind: its dtype: "arithmetic" is theirs joined, "floating" that as floats, "bool".
+    """
 
     def shortcut(*args: Any) -> Any:
         tensors = [each for each in args if isinstance(each, Tensor)]
-        if not 1 <= len(args) <= 2 or len(tensors) + sum(type(each) in (int, float) for each in args) < len(
-            args
-        ):
+        numbers = [each for each in args if type(each) in (int, float)]
+        if len(args) != (1 if operands == "one" else 2) or len(tensors) + len(numbers) < len(args):
+            return None
+        if not tensors or (numbers and operands != "mixed"):
             return None
         dtype = torch.result_type(*args) if len(args) == 2 else tensors[0].dtype
-        if not tensors or dtype.is_complex or (kind == "arithmetic" and dtype is torch.bool):
+        if dtype.is_complex or (kind == "arithmetic" and dtype is torch.bool):
             return None
         if kind == "bool":
             dtype = torch.bool
         elif kind == "floating" and not dtype.is_floating_point:
             dtype = torch.get_default_dtype()
         if len(tensors) == 1 or tensors[0].shape == tensors[1].shape:
-            return torch.empty_like(tensors[0], dtype=dtype, device="meta")
+            return _like(tensors[0], dtype)
         shape = broadcast(tensors[0].shape, tensors[1].shape)
         return None if shape is None else torch.empty(shape, dtype=dtype, device="meta")
 
@@ -177,17 +192,19 @@ def _elementwise(kind: str) -> Shortcut:
 
 
 _ELEMENTWISE = {
-    "floating": (
+    ("one", "floating"): (
         "acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh cosh digamma erfc erfinv "
-        "exp2 i0 lgamma log10 log2 sinc sinh tan deg2rad rad2deg arctan2 atan2 divide __rtruediv__ __rdiv__"
+        "exp2 i0 lgamma log10 log2 sinc sinh tan deg2rad rad2deg"
     ),
-    "arithmetic": (
-        "ceil floor trunc fix maximum minimum fmax fmin fmod remainder pow hypot copysign logaddexp logaddexp2 "
-        "floor_divide __floordiv__ __mod__ __pow__ __rpow__ nextafter sign"
-    ),
-    "bool": (
-        "eq ne lt le gt ge greater greater_equal less less_equal not_equal logical_and logical_or logical_xor "
-        "logical_not isfinite isinf isnan __eq__ __ne__ __lt__ __le__ __gt__ __ge__"
+    ("one", "arithmetic"): "ceil floor trunc fix",
+    ("one", "bool"): "logical_not isfinite isinf isnan",
+    ("two", "floating"): "arctan2 atan2",
+    ("two", "arithmetic"): "maximum minimum fmax fmin",
+    ("two", "bool"): "logical_and logical_or logical_xor",
+    ("mixed", "floating"): "divide __rtruediv__ __rdiv__",
+    ("mixed", "arithmetic"): "fmod remainder pow floor_divide __floordiv__ __mod__ __pow__",
+    ("mixed", "bool"): (
+        "eq ne lt le gt ge greater greater_equal less less_equal not_equal __eq__ __ne__ __lt__ __le__ __gt__ __ge__"
     ),
 }
 
@@ -225,7 +242,7 @@ def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, *args: A
 def _table() -> dict[Any, Shortcut]:
     """Each function of PyTorch that has a shortcut, under its every home."""
     named: dict[str, Shortcut] = {
-        **{name: _elementwise(kind) for kind, names in _ELEMENTWISE.items() for name in names.split()},
+        **{name: _elementwise(*kind) for kind, names in _ELEMENTWISE.items() for name in names.split()},
         **dict.fromkeys(_POINTWISE, _pointwise),
         **dict.fromkeys(_WITH_NUMBERS, _with_numbers),
         **dict.fromkeys(_BINARY, _binary),
@@ -236,7 +253,7 @@ def _table() -> dict[Any, Shortcut]:
         getattr(home, name): shortcut
         for home in (torch, F, Tensor)
         for name, shortcut in named.items()
-        if hasattr(home, name)
+        if hasattr(home, name) and (home is Tensor or not name.startswith("__"))
     }
     return {
         **found,
@@ -246,6 +263,7 @@ def _table() -> dict[Any, Shortcut]:
         F.group_norm: _group_norm,
         F.linear: _linear,
         **dict.fromkeys((torch.matmul, Tensor.matmul, Tensor.__matmul__), _matmul),
+        **dict.fromkeys((torch.any, torch.all, Tensor.any, Tensor.all), _any),
         **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), _cat),
         F.embedding: _embedding,
         F.scaled_dot_product_attention: _attention,

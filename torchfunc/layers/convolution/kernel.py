@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from torchfunc import activations
 from torchfunc.layers.arguments import choice, counts, keeps_shape, same_width
+from torchfunc.layers.weights import under_keras_name
 from torchfunc.layers.windows import Spatial, same_total, windows
 
 Sizes = int | Sequence[int]
@@ -27,6 +28,7 @@ class Convolution(Spatial):
     activates_output: ClassVar[bool] = True
     _autocast = False
     _integers = "refused"
+    kernel: ClassVar[Any] = under_keras_name("weight")
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
     kernel_size: tuple[int, ...]
     strides: tuple[int, ...]

@@ -1,0 +1,110 @@
+"""What Keras has and torchfunc leaves out on purpose, by namespace, each with what serves instead.
+
+Asked for such a name, its namespace says what to use. `docs/absent.md` shows the same table.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import NoReturn
+
+_AUTOCAST = "use torch.autocast, or torchao for quantized weights"
+_TORCHAO = "use torchao: torchao.quantization.quantize_(model, ...) takes any nn.Module, and a Model is one"
+_DISTRIBUTED = (
+    "use torch.distributed: DistributedDataParallel or fully_shard take any nn.Module, and a Model is one"
+)
+_SCOPES = (
+    "use torch.func.functional_call(model, weights, args), which calls a model with weights that you give"
+)
+_CHECKPOINT = (
+    "use torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=False), which recomputes in the backward"
+)
+_OWN_FILE = "use safetensors.torch.load_file and save_file, or model.state_dict() and load_state_dict()"
+_LEGACY = "use the optimizer of the same name in torchfunc.optimizers; Keras 3 keeps these as refusals alone"
+_FLASH = (
+    "use torch.nn.attention.sdpa_kernel, which chooses the kernels of attention; flash is taken where it can"
+)
+_LIMITS = "use fit(epochs=..., steps_per_epoch=...)"
+_DRAWING = "use torchvision.utils (draw_bounding_boxes, draw_segmentation_masks, make_grid) and matplotlib"
+_DISTILLATION = "use a step of your own: torchfunc.training.Step, with the teacher as one of its parts"
+
+TABLE: dict[str, dict[str, str]] = {
+    "torchfunc": {
+        "Function": "use Model(inputs, outputs), which any graph makes",
+        "Operation": "use layers.Layer, or any function through torchfunc.call(function, x)",
+        "Quantizer": _TORCHAO,
+        "RematScope": _CHECKPOINT,
+        "StatelessScope": _SCOPES,
+        "SymbolicScope": "nothing is needed: a symbolic tensor is recorded wherever it is used",
+        "name_scope": "use the name= of layers and models",
+        "distillation": _DISTILLATION,
+        "distribution": _DISTRIBUTED,
+        "export": "use torch.export.export, or torchfunc.interop.export",
+        "quantizers": _TORCHAO,
+        "remat": _CHECKPOINT,
+        "version": "use torchfunc.__version__",
+        "visualization": _DRAWING,
+    },
+    "torchfunc.callbacks": {
+        "OrbaxCheckpoint": "use callbacks.ModelCheckpoint",
+        "RemoteMonitor": "use callbacks.LambdaCallback(on_epoch_end=...) with the client of your server",
+    },
+    "torchfunc.config": {
+        "disable_flash_attention": _FLASH,
+        "enable_flash_attention": _FLASH,
+        "enable_unsafe_deserialization": "no file executes anything here: pass classes and functions as custom_objects",
+        "is_flash_attention_enabled": _FLASH,
+        "is_nnx_enabled": "NNX belongs to JAX",
+        "max_epochs": _LIMITS,
+        "max_steps_per_epoch": _LIMITS,
+        "set_backend": "the backend is PyTorch",
+        "set_max_epochs": _LIMITS,
+        "set_max_steps_per_epoch": _LIMITS,
+    },
+    "torchfunc.dtype_policies": {
+        "AWQDTypePolicy": _TORCHAO,
+        "GPTQDTypePolicy": _TORCHAO,
+        "Int4DTypePolicy": _TORCHAO,
+        "QuantizedDTypePolicy": _AUTOCAST,
+        "QuantizedFloat8DTypePolicy": _AUTOCAST,
+    },
+    "torchfunc.layers": {
+        "FlaxLayer": "use the module's PyTorch version: any nn.Module is a layer here",
+        "JaxLayer": "use any torch function or nn.Module: they are layers here",
+        "TFSMLayer": "convert the SavedModel to PyTorch: any nn.Module is a layer here",
+    },
+    "torchfunc.optimizers": {"legacy": _LEGACY},
+    "torchfunc.saving": {"KerasFileEditor": _OWN_FILE},
+    "torchfunc.utils": {
+        "Config": "use a dataclass or a dict",
+        "legacy": "use saving.serialize_keras_object and saving.deserialize_keras_object",
+    },
+}
+
+
+def why_absent(place: str, name: str) -> str | None:
+    """What is to be used instead of a name of Keras's, or None for one that is not in the table."""
+    return TABLE[place].get(name)
+
+
+def _missing(place: str, name: str) -> NoReturn:
+    """The `__getattr__` of a namespace.
+
+    Raises:
+        AttributeError: always; Python asks only for what is not there.
+    """
+    instead = why_absent(place, name)
+    if instead is not None:
+        raise AttributeError(f"{place} has no {name!r}, which Keras has: {instead}.")
+    raise AttributeError(f"module {place!r} has no attribute {name!r}", name=name, obj=sys.modules[place])
+
+
+def _tell() -> bool:
+    """Give each namespace its `__getattr__`; written in it, that would hide misspelt names from type checkers."""
+    for place in TABLE.keys() & sys.modules.keys():
+        vars(sys.modules[place])["__getattr__"] = partial(_missing, place)
+    return True
+
+
+_told = _tell()

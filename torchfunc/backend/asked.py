@@ -1,0 +1,64 @@
+"""What Keras code asks about dtypes, tensors, devices and names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import torch
+
+from torchfunc.errors import DTypeError, explain, shorten
+from torchfunc.graph.symbolic import SymbolicTensor
+from torchfunc.settings import floatx
+
+_counted: Counter[str] = Counter()
+
+
+def standardize_dtype(dtype: Any) -> str:
+    """The name of a dtype of PyTorch, NumPy or Python, or of a dtype's name; None is the usual floating one.
+
+    Raises:
+        DTypeError: something that is no dtype.
+
+    >>> standardize_dtype(torch.int64), standardize_dtype("int"), standardize_dtype(float)
+    ('int64', 'int32', 'float32')
+    """
+    if dtype is None:
+        return floatx()
+    python: dict[Any, str] = {bool: "bool", int: "int32", float: "float32", str: "string", "int": "int32"}
+    name = python.get(dtype) or getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
+    name = str(name).removeprefix("torch.")
+    if name != "string" and not isinstance(getattr(torch, name, None), torch.dtype):
+        raise DTypeError(explain("dtype", got=shorten(dtype), expected="a dtype, or the name of one"))
+    return name
+
+
+def is_float_dtype(dtype: Any) -> bool:
+    """Whether a dtype holds floating numbers."""
+    return standardize_dtype(dtype).startswith(("float", "bfloat"))
+
+
+def is_int_dtype(dtype: Any) -> bool:
+    """Whether a dtype holds whole numbers, truth values left out."""
+    return standardize_dtype(dtype).startswith(("int", "uint"))
+
+
+def is_keras_tensor(x: Any) -> bool:
+    """Whether something is a symbolic tensor."""
+    return isinstance(x, SymbolicTensor)
+
+
+def get_uid(prefix: str = "") -> int:
+    """How often this was asked for a prefix in this process, this time included."""
+    _counted[prefix] += 1
+    return _counted[prefix]
+
+
+def device(device_name: str) -> torch.device:
+    """A device by Keras's name, such as "cpu:0" or "gpu:0", within which tensors are made there.
+
+    >>> with device("cpu:0"):
+    ...     torch.zeros(1).device.type
+    'cpu'
+    """
+    return torch.device(device_name.lower().replace("gpu", "cuda"))

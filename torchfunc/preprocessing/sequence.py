@@ -1,0 +1,3 @@
+"""Sequences made ready."""
+
+from torchfunc.utils.padding import pad_sequences as pad_sequences

@@ -1,0 +1,108 @@
+"""Data sets: batches by their number, and one set of data divided in two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+from torchfunc.errors import DataError, explain
+
+
+class PyDataset:
+    """Batches by their number, for `fit`: a subclass defines `__len__` and `__getitem__(index)`, which gives a batch.
+
+    Args:
+        workers: Taken as in Keras; batches are made in the process that trains. A `DataLoader` has workers.
+        use_multiprocessing: Taken as in Keras.
+        max_queue_size: Taken as in Keras.
+    """
+
+    def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
+        self.workers, self.use_multiprocessing = workers, use_multiprocessing
+        self.max_queue_size = max_queue_size
+
+    def __getitem__(self, index: int) -> Any:
+        """The batch of that number: x, (x, y) or (x, y, sample_weight)."""
+        raise NotImplementedError(f"{type(self).__name__} must define __getitem__(index).")
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches an epoch has."""
+        raise NotImplementedError(f"{type(self).__name__} must define __len__().")
+
+    def __iter__(self) -> Iterator[Any]:
+        self.on_epoch_begin()
+        for index in range(len(self)):
+            yield self[index]
+        self.on_epoch_end()
+
+    def on_epoch_begin(self) -> None:
+        """Called before the first batch of an epoch."""
+
+    def on_epoch_end(self) -> None:
+        """Called after the last batch of an epoch."""
+
+
+Sequence = PyDataset  # its older name
+
+
+def split_dataset(
+    dataset: Any,
+    left_size: float | None = None,
+    right_size: float | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+) -> tuple[Dataset[Any], Dataset[Any]]:
+    """Data divided in two, each a `torch.utils.data.Dataset`.
+
+    Args:
+        dataset: a Dataset with a length, an array, or a tuple or list of arrays of one length.
+        left_size: how many samples the first part has, or which share of them (a float from 0 to 1).
+        right_size: the same of the second; what the other leaves if None.
+        shuffle: whether samples are drawn, and not taken from the front.
+        seed: of the draw.
+
+    Raises:
+        DataError: no size, or sizes that do not fit the data.
+    """
+    data = dataset if isinstance(dataset, Dataset) else TensorDataset(*map(_tensor, _parts(dataset)))
+    total = len(data)  # type: ignore[arg-type]
+    if left_size is None and right_size is None:
+        raise DataError(explain("split_dataset", got="no size", expected="left_size, right_size or both"))
+    left, right = (_count(name, size, total) for name, size in (("left", left_size), ("right", right_size)))
+    left = total - right if left is None and right is not None else left
+    right = total - left if right is None and left is not None else right
+    assert left is not None and right is not None
+    if left + right > total:
+        got = f"{left} and {right} samples of {total}"
+        raise DataError(explain("split_dataset", got=got, expected="no more than there are"))
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    order = torch.randperm(total, generator=generator).tolist() if shuffle else list(range(total))
+    return Subset(data, order[:left]), Subset(data, order[left : left + right])
+
+
+def _parts(dataset: Any) -> tuple[Any, ...]:
+    arrays = isinstance(dataset, (tuple, list)) and all(hasattr(each, "shape") for each in dataset)
+    return tuple(dataset) if arrays else (dataset,)
+
+
+def _tensor(values: Any) -> Tensor:
+    return values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+
+
+def _count(name: str, size: float | None, total: int) -> int | None:
+    if size is None:
+        return None
+    count = round(size * total) if isinstance(size, float) else size
+    if not 0 < count < total or isinstance(size, bool):
+        got, expected = f"{name}_size={size!r}", f"a share between 0 and 1, or 1 to {total - 1} samples"
+        raise DataError(explain("split_dataset", got=got, expected=expected))
+    return count
