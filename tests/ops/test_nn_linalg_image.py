@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
 
 import torchfunc as tf
+from tests.ops.rows import call, check_symbols, check_values, each_call, f, i, kerases, p
 from torchfunc import ops
 from torchfunc.errors import TorchfuncError
-from torchfunc.tree import leaves, map_leaves
-
-_random = np.random.default_rng(0)
-
-
-def f(*shape: int) -> Any:
-    """Floats around 0."""
-    return _random.normal(size=shape).astype("float32")
-
-
-def p(*shape: int) -> Any:
-    """Floats from 0.05 to 1."""
-    return _random.uniform(0.05, 1.0, shape).astype("float32")
-
-
-def i(high: int, *shape: int) -> Any:
-    return _random.integers(0, high, shape).astype("int32")
 
 
 def spd(*shape: int) -> Any:
     """Symmetric matrices that are well conditioned."""
     x = f(*shape)
     return x @ np.swapaxes(x, -1, -2) + np.eye(shape[-1], dtype="float32") * 3
-
-
-def call(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return args, kwargs
 
 
 POINTWISE = (
@@ -428,10 +406,6 @@ ROWS: dict[str, list[Any]] = {
     ],
 }
 
-CALLS = [(name, args, kwargs) for name, rows in ROWS.items() for args, kwargs in rows]
-each_call = pytest.mark.parametrize(
-    ("name", "args", "kwargs"), CALLS, ids=[f"{name}-{place}" for place, (name, _, _) in enumerate(CALLS)]
-)
 # what an op may return in several forms, which all say the same: the matrix that it makes
 SIGNS = {"eig", "eigh", "qr", "svd"}
 
@@ -463,75 +437,27 @@ TRUTHS: dict[str, Callable[..., Any]] = {
 }
 
 
+WORDS = {"swish": "silu", "hard_swish": "hard_silu"}
+
+
 def truth_of(name: str, args: Any, kwargs: Any) -> Any:
-    if name in TRUTHS:
-        return torch.from_numpy(TRUTHS[name](*args, **kwargs))
-    return found(keras.ops, name)(*map_leaves(_tensor, args), **map_leaves(_tensor, kwargs))
-
-
-def found(space: Any, name: str) -> Any:
-    for part in name.split("."):
-        space = getattr(space, part)
-    return space
-
-
-def arrays(value: Any) -> list[Any]:
-    return [each.detach().numpy() for each in leaves(value)]
+    return torch.from_numpy(TRUTHS[name](*args, **kwargs)) if name in TRUTHS else kerases(name, args, kwargs)
 
 
 def test_every_op_has_three_calls() -> None:
     assert [name for name, rows in ROWS.items() if len(rows) < 3] == []
 
 
-def compare(name: str, ours: Any, kerases: Any) -> None:
-    """Values, dtypes and shapes; of factors, whose signs are free, without their signs."""
-    for one, other in zip(arrays(ours), arrays(kerases), strict=True):
-        assert one.dtype == other.dtype and one.shape == other.shape, name
-        if name in SIGNS:
-            one, other = np.abs(one), np.abs(other)
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5, err_msg=name)
-
-
-@each_call
+@each_call(ROWS)
 def test_an_op_equals_kerass_on_tensors_and_on_arrays(name: str, args: Any, kwargs: Any) -> None:
-    truth = truth_of(name, args, kwargs)
-    compare(name, found(ops, name)(*map_leaves(_tensor, args), **map_leaves(_tensor, kwargs)), truth)
-    compare(name, found(ops, name)(*args, **kwargs), truth)
+    check_values(name, args, kwargs, truth_of, name in SIGNS)
 
 
-def _tensor(leaf: Any) -> Any:
-    return torch.from_numpy(leaf.copy()) if isinstance(leaf, np.ndarray) else leaf
-
-
-@each_call
+@each_call(ROWS)
 def test_an_op_on_symbols_makes_a_model_and_a_file_that_compute_the_same(
     name: str, args: Any, kwargs: Any, tmp_path: Path
 ) -> None:
-    op = found(ops, name)
-    inputs: list[Any] = []
-    data: list[Any] = []
-
-    def symbol(leaf: Any) -> Any:
-        if not isinstance(leaf, np.ndarray):
-            return leaf
-        data.append(torch.from_numpy(leaf.copy()))
-        dtype = str(data[-1].dtype).removeprefix("torch.")
-        inputs.append(tf.Input(leaf.shape[1:], batch_size=leaf.shape[0], dtype=dtype))
-        return inputs[-1]
-
-    symbols = op(*map_leaves(symbol, args), **map_leaves(symbol, kwargs))
-    model = tf.Model(inputs, [*leaves(symbols)])
-    truth = [*leaves(op(*args, **kwargs))]
-    assert [(each.shape, each.dtype) for each in leaves(symbols)] == [
-        (tuple(each.shape), each.dtype) for each in truth
-    ]
-    outputs = model(data)
-    compare(name, outputs, truth)
-    if name != "rearrange":  # the names of its axes are the user's, which a file's schema cannot list
-        model.save(tmp_path / "model.safetensors")
-        compare(name, tf.models.load_model(tmp_path / "model.safetensors")(data), truth)
-    word = {"swish": "silu", "hard_swish": "hard_silu"}.get(name, name).rpartition(".")[2]
-    assert re.search(rf"= ops\.(\w+\.)?{word}\(", model.code)
+    check_symbols(name, args, kwargs, tmp_path, WORDS.get(name, ""), name in SIGNS)
 
 
 def test_mistakes_are_told_with_the_way_out() -> None:

@@ -35,11 +35,6 @@ _WIDER = {
     float: torch.float32,
     complex: torch.complex64,
 }
-_NARROWER = {
-    torch.int64: torch.int32,
-    torch.float64: torch.float32,
-    torch.complex128: torch.complex64,
-}
 
 
 def to_dtype(dtype: Any) -> torch.dtype:
@@ -63,11 +58,12 @@ def to_dtype(dtype: Any) -> torch.dtype:
 
 
 def result_type(*kinds: Any) -> torch.dtype:
-    """The dtype of what is computed from these: Keras's rules, which are JAX's with 32 bits.
+    """The dtype of what is computed from these: Keras's rules, which are JAX's.
+
+    What has 64 bits keeps them: Keras narrows to 32 in some ops (`matmul`) and not in others (`add`).
 
     Args:
         kinds: dtypes; `int` and `float` stand for numbers of Python, which only choose the kind of number.
-            A result of 64 bits becomes one of 32.
     """
     found = torch.bool
     for kind in kinds:
@@ -77,7 +73,7 @@ def result_type(*kinds: Any) -> torch.dtype:
         found = torch.get_default_dtype()
     elif int in kinds and found is torch.bool:
         found = torch.int32
-    return _NARROWER.get(found, found)
+    return found
 
 
 def kind_of(value: Any) -> Any:
