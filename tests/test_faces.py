@@ -41,6 +41,8 @@ JUSTIFIED = {
     "_Estimator.set_params": "the arguments of the constructor, by scikit-learn's protocol",
     "SKLearnTransformer.fit_transform": "the arguments of `Model.fit`",
     "CallbackList.call": "the arguments of an event",
+    "einsum": "as many operands as the subscripts name",
+    "meshgrid": "as many vectors as the grid has axes",
     "map_structure": "structures of one form, as many as the user's function takes",
     "map_structure_up_to": "structures of one form, as many as the user's function takes",
     "map_with_path": "trees of one form, as many as the function takes",

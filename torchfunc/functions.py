@@ -172,8 +172,11 @@ _OURS: dict[str, Callable[..., Any]] = {}
 
 
 def register(function: Callable[..., Any]) -> None:
-    """List a function of this library by the folder of its file: one of `torchfunc/ops/` as `ops.<name>`."""
-    home = function.__module__.removeprefix("torchfunc.").rpartition(".")[0]
+    """List a function of this library by the folder of its file: one of `torchfunc/ops/nn/` as `ops.nn.<name>`.
+
+    Those of `torchfunc/ops/numpy/` are `ops.<name>`, as people write them.
+    """
+    home = function.__module__.removeprefix("torchfunc.").rpartition(".")[0].removesuffix(".numpy")
     _SPACES.setdefault(home, sys.modules[f"torchfunc.{home}"])
     _OURS[f"{home}.{function.__name__}"] = function
     for each in (by_name, by_spelling, _spellings):
