@@ -153,6 +153,12 @@ def floating(x: Array) -> Tensor:
     return found.to(torch.get_default_dtype()) if is_exact else found
 
 
+def finely(x: Array) -> Tensor:
+    """A value as `floating` has it, but int64 in float64: so Keras's torch backend has it in some ops."""
+    found = to_tensor(x)
+    return found.double() if found.dtype is torch.int64 else floating(found)
+
+
 def promoted(*values: Array, beside: Any = bool) -> list[Tensor]:
     """Values as tensors of the one dtype that Keras gives to them together, and to `float` where it stands beside."""
     kinds = [kind_of(each) for each in values]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from torchfunc.errors import GraphError, ShapeError, explain
-from torchfunc.ops.conversion import Array, Axis, axes_of, promoted, tensors, to_tensor
+from torchfunc.errors import DTypeError, GraphError, ShapeError, explain
+from torchfunc.ops.conversion import Array, Axis, axes_of, finely, promoted, tensors, to_tensor
 from torchfunc.ops.numpy.reductions import _joined, _kept
 from torchfunc.ops.op import op
 
@@ -16,14 +17,20 @@ from torchfunc.ops.op import op
 @op
 def var(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The variance: the mean of the squared distances from the mean."""
-    (x,) = promoted(x, beside=float)
-    return torch.zeros_like(x) if axis == () else x.var(axes_of(axis, x.ndim), correction=0, keepdim=keepdims)
+    return _spread(x, axis, keepdims, torch.var)
 
 
 @op
 def std(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The root of the variance."""
-    return var(x, axis, keepdims).sqrt()
+    return _spread(x, axis, keepdims, torch.std)
+
+
+def _spread(x: Array, axis: Axis, keepdims: bool, kind: Callable[..., Tensor]) -> Tensor:
+    (x,) = promoted(x, beside=float)
+    if axis == ():
+        return torch.zeros_like(x)
+    return kind(x, dim=axes_of(axis, x.ndim), correction=0, keepdim=keepdims)
 
 
 @op
@@ -126,8 +133,7 @@ def nanmedian(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @op
 def corrcoef(x: Array) -> Tensor:
     """The correlation of each row with each, -1 to 1."""
-    (x,) = promoted(x, beside=float)
-    return torch.corrcoef(x)
+    return torch.corrcoef(finely(x))
 
 
 @op
@@ -143,10 +149,12 @@ def histogram(x: Array, bins: int = 10, range: Array | None = None) -> Any:
         (bins,) counts and (bins + 1,) edges, floats.
 
     Raises:
-        ShapeError: no bin.
+        ShapeError: no bin; GraphError: a range that ends before it begins.
     """
     if bins < 1:
         raise ShapeError(explain("bins", got=str(bins), expected="at least 1", fix="bins=10"))
+    if isinstance(range, (tuple, list)) and not isinstance(range[0], Tensor) and range[0] > range[1]:
+        raise GraphError(explain("range", got=repr(range), expected="(least, largest)", fix="range=None"))
     (x,) = promoted(x, beside=float)
     x = x.reshape(-1)
     low, high = tensors(*range) if range is not None else (x.amin(), x.amax())  # type: ignore[misc]
@@ -156,8 +164,9 @@ def histogram(x: Array, bins: int = 10, range: Array | None = None) -> Any:
     edges = low + (high - low) * torch.arange(bins + 1, device=x.device).to(x.dtype) / bins
     counted = (x >= low) & (x <= high)
     places = (torch.searchsorted(edges, x.contiguous(), side="right") - 1).clamp(0, bins - 1)
-    counts = torch.zeros(bins, dtype=x.dtype, device=x.device)
-    return counts.index_add(0, places, counted.to(x.dtype)), edges
+    # whole numbers: a sum of ones in bfloat16 stops at 256
+    counts = torch.zeros(bins, dtype=torch.int64, device=x.device).index_add(0, places, counted.long())
+    return counts.to(x.dtype), edges
 
 
 @op
@@ -175,17 +184,24 @@ def bincount(x: Array, weights: Array | None = None, minlength: int = 0, sparse:
 
     Raises:
         GraphError: sparse.
+        DTypeError: x is not of integers; ShapeError: one of them is below 0.
     """
     if sparse:
         raise GraphError(explain("bincount", got="sparse=True", expected="False", fix="sparse=False"))
     x = to_tensor(x)
+    if x.is_floating_point() or x.is_complex():
+        fix = "ops.cast(x, 'int32')"
+        raise DTypeError(explain("bincount's x", got=str(x.dtype), expected="integers", fix=fix))
     rows = x.reshape(1, -1) if x.ndim == 1 else x
     values = None if weights is None else to_tensor(weights).reshape(rows.shape)
     if x.is_meta:
         raise GraphError(
             "How many numbers bincount counts hangs on values. Fix: ops.one_hot(x, n).sum(-2) counts n of them."
         )
-    length = max(minlength, int(rows.max()) + 1 if rows.numel() else 0)
+    least, most = map(int, rows.aminmax()) if rows.numel() else (0, -1)
+    if least < 0:
+        raise ShapeError(explain("bincount's x", got=str(least), expected="0 or more", fix="ops.abs(x)"))
+    length = max(minlength, most + 1)
     kind = torch.int32 if values is None else promoted(x, values)[0].dtype
     counts = torch.zeros(rows.shape[0], length, dtype=kind, device=x.device)
     ones = torch.ones_like(rows, dtype=kind) if values is None else values.to(kind)
