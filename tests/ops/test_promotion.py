@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import torchfunc as tf
 from torchfunc import ops
 from torchfunc.errors import TorchfuncError
 from torchfunc.ops.numpy import arithmetic, comparison, elementwise, reductions
@@ -160,10 +161,60 @@ def test_values_that_are_no_numbers_and_lie_outside_are_not_counted() -> None:
     assert counts.tolist() == [0, 2] and edges.tolist() == [0.0, 0.5, 1.0]
 
 
+@pytest.mark.parametrize("method", "linear lower higher midpoint nearest".split())
+@pytest.mark.parametrize("name", ["quantile", "nanquantile"])
+def test_parts_of_every_size_and_shape_equal_numpys(name: str, method: Any) -> None:
+    random = np.random.default_rng(0)
+    for axis, size in product((None, 1, (0, 2)), (1, 2, 5, 6)):
+        x = random.normal(size=(size, 3, 4))
+        x[random.random(x.shape) < 0.1] = np.nan
+        x[-1, :, :2] = np.inf
+        for q in (0.0, 0.4, 1.0, [0.25], [0.1, 0.5, 0.9]):
+            with np.errstate(invalid="ignore"):
+                truth = getattr(np, name)(x, q, axis, method=method)
+            found = getattr(ops, name)(x, np.array(q) if isinstance(q, list) else q, axis, method).numpy()
+            known = np.isfinite(truth)  # between a number and infinity NumPy and PyTorch have it differently
+            np.testing.assert_allclose(found[known], truth[known], rtol=1e-12)
+            assert found.shape == truth.shape and not np.isfinite(found[~known]).any()
+
+
+def test_the_correlation_of_complex_rows_and_of_one_row_equals_numpys() -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(3, 8)) + 1j * random.normal(size=(3, 8))
+    np.testing.assert_allclose(ops.corrcoef(rows).numpy(), np.corrcoef(rows), rtol=1e-12, atol=1e-12)
+    assert ops.corrcoef(rows.real[0]).item() == pytest.approx(np.corrcoef(rows.real[0]))
+
+
+FREE: list[Callable[[Any], Any]] = [
+    ops.median,
+    lambda x: ops.nanquantile(x, 0.3, 0),
+    lambda x: ops.average(x, 1, [1.0, 2.0, 3.0]),
+    ops.corrcoef,
+    lambda x: ops.max(x, 0),
+    lambda x: ops.histogram(x, 4)[0],
+]
+
+
+@pytest.mark.parametrize("function", FREE)
+def test_statistics_bind_no_batch_size_when_exported_and_break_no_compiled_graph(
+    function: Callable[[Any], Any],
+) -> None:
+    inputs = tf.Input((3,))
+    model = tf.Model(inputs, function(inputs))
+    x, y = torch.randn(5, 3), torch.randn(7, 3)
+    batch = torch.export.Dim("batch", min=2)
+    exported = torch.export.export(model, (x,), dynamic_shapes=({0: batch},)).module()
+    torch.testing.assert_close(exported(y), model(y))
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), model(x))
+
+
 MISTAKES: list[tuple[Callable[[], Any], str]] = [
     (lambda: ops.bincount([0.5, 1.0]), "expected integers, got torch.float32.*Fix: ops.cast"),
     (lambda: ops.bincount([-1, 2]), "expected 0 or more, got -1.*Fix: ops.abs"),
     (lambda: ops.histogram([1.0, 2.0], 3, (2.0, 1.0)), "expected .least, largest., got .2.0, 1.0."),
+    (lambda: ops.quantile([1.0, 2.0], 30), "expected parts from 0 to 1, got 30.*Fix: q=0.5"),
+    (lambda: ops.percentile([1.0, 2.0], [30, 101]), "expected parts from 0 to 100, got 101"),
 ]
 
 

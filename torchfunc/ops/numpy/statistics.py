@@ -12,6 +12,7 @@ from torchfunc.errors import DTypeError, GraphError, ShapeError, explain
 from torchfunc.ops.conversion import Array, Axis, axes_of, finely, promoted, tensors, to_tensor
 from torchfunc.ops.numpy.reductions import _joined, _kept
 from torchfunc.ops.op import op
+from torchfunc.tree import leaves
 
 
 @op
@@ -50,7 +51,7 @@ def average(x: Array, axis: Axis = None, weights: Array | None = None) -> Tensor
         return x.mean(axes_of(axis, x.ndim)) if axis != () else x
     x, weights = promoted(x, weights, beside=float)
     axes = axes_of(axis, x.ndim)
-    if weights.shape != x.shape:
+    if weights.ndim != x.ndim or weights.shape != x.shape:  # the ranks first: sizes may be unknown
         if len(axes) != 1 or weights.shape != (x.shape[axes[0]],):
             got, expected = f"shape {tuple(weights.shape)}", f"{tuple(x.shape)}, or that of one axis"
             raise ShapeError(explain("weights", got=got, expected=expected, fix="axis=0"))
@@ -58,22 +59,41 @@ def average(x: Array, axis: Axis = None, weights: Array | None = None) -> Tensor
     return (x * weights).sum(axes) / weights.expand(x.shape).sum(axes)
 
 
+_ROUNDED = {"lower": torch.floor, "higher": torch.ceil, "nearest": torch.round}
+
+
 def _quantiles(
-    x: Array, q: Array, axis: Axis, method: str, keepdims: bool, skips: bool, hundredths: bool = False
+    x: Array, q: Array, axis: Axis, method: str, keepdims: bool, skips: bool, whole: int = 1
 ) -> Tensor:
-    methods = ("linear", "lower", "higher", "midpoint", "nearest")
+    """What `torch.quantile` computes, which takes 2^24 values at most and exports that as a bound on the batch."""
+    methods = ("linear", *_ROUNDED, "midpoint")
     if method not in methods:
         expected = f"one of {', '.join(methods)}"
         raise GraphError(
             explain("quantile", got=f"method={method!r}", expected=expected, fix="method='linear'")
         )
+    for part in leaves(q):
+        if isinstance(part, (int, float)) and not 0 <= part <= whole:
+            raise GraphError(
+                explain("q", got=str(part), expected=f"parts from 0 to {whole}", fix=f"q={whole / 2}")
+            )
     (x,) = promoted(x, beside=float)
-    # torch.quantile takes float32 and float64 alone
     wide = x if x.dtype is torch.float64 else x.float()
-    places = to_tensor(q).to(wide.device, wide.dtype)
-    places = places / 100 if hundredths else places
-    along = torch.nanquantile if skips else torch.quantile
-    found = along(_joined(wide, axis), places, dim=-1, interpolation=method)
+    parts = to_tensor(q, wide.dtype).to(wide.device)  # at once: 0.4 in float32 is not 0.4 in float64
+    ordered = _joined(wide, axis).sort(-1).values  # NaN last
+    is_number = ordered.isnan().logical_not()
+    last = (is_number.sum(-1, keepdim=True) - 1).clamp(min=0)
+    ranks = (parts.reshape(-1) / whole).clamp(0, 1) * last
+    ranks = _ROUNDED[method](ranks) if method in _ROUNDED else ranks
+    low, high = (
+        ordered.gather(-1, torch.minimum(each.long(), last)) for each in (ranks.floor(), ranks.ceil())
+    )
+    between = torch.lerp(
+        low, high, torch.full_like(low, 0.5) if method == "midpoint" else ranks - ranks.floor()
+    )
+    found = torch.where(low.isinf() & (low == high), low, between)
+    found = found if skips else torch.where(is_number[..., -1:], found, float("nan"))
+    found = found.movedim(-1, 0).reshape((*parts.shape, *found.shape[:-1]))
     return _kept(found, x, axis, keepdims).to(x.dtype)
 
 
@@ -89,7 +109,7 @@ def quantile(x: Array, q: Array, axis: Axis = None, method: str = "linear", keep
         keepdims: whether axes that are gone stay, of size 1.
 
     Raises:
-        GraphError: another method.
+        GraphError: another method, or a number q outside that range (tensors are held within it).
     """
     return _quantiles(x, q, axis, method, keepdims, skips=False)
 
@@ -99,7 +119,7 @@ def percentile(
     x: Array, q: Array, axis: Axis = None, method: str = "linear", keepdims: bool = False
 ) -> Tensor:
     """`quantile` of q hundredths (0 to 100)."""
-    return _quantiles(x, q, axis, method, keepdims, skips=False, hundredths=True)
+    return _quantiles(x, q, axis, method, keepdims, skips=False, whole=100)
 
 
 @op
@@ -115,7 +135,7 @@ def nanpercentile(
     x: Array, q: Array, axis: Axis = None, method: str = "linear", keepdims: bool = False
 ) -> Tensor:
     """`percentile` of what is a number."""
-    return _quantiles(x, q, axis, method, keepdims, skips=True, hundredths=True)
+    return _quantiles(x, q, axis, method, keepdims, skips=True, whole=100)
 
 
 @op
@@ -132,8 +152,14 @@ def nanmedian(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @op
 def corrcoef(x: Array) -> Tensor:
-    """The correlation of each row with each, -1 to 1."""
-    return torch.corrcoef(finely(x))
+    """The correlation of each row with each, -1 to 1: the cosine of what they are without their means."""
+    x = finely(x)
+    rows = x.reshape(1, -1) if x.ndim < 2 else x
+    rows = rows - rows.mean(1, keepdim=True)
+    rows = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    found: Tensor = rows @ rows.mH
+    found = found if found.is_complex() else found.clamp(-1, 1)
+    return found if x.ndim == 2 else found.reshape(())
 
 
 @op
