@@ -283,7 +283,11 @@ def listed() -> dict[str, Callable[..., Any]]:
         f"x.{name}": lambda value, *args, name=name, **kwargs: getattr(value, name)(*args, **kwargs)
         for name in sorted(METHODS)
     }
-    theirs = {name: each for name, each in functions.by_spelling().items() if not name.startswith(("ops.", "random."))}
+    theirs = {
+        name: each
+        for name, each in functions.by_spelling().items()
+        if not name.startswith(("ops.", "random."))
+    }
     return {**theirs, **methods}
 
 
