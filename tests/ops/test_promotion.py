@@ -92,6 +92,21 @@ def test_a_number_of_python_has_kerass_effect_on_the_dtype(name: str) -> None:
     assert differences(calls, 20) == []
 
 
+@pytest.mark.parametrize("name", "add multiply divide maximum power hypot arctan2 logaddexp equal".split())
+def test_a_float_beside_float64_is_read_in_float64(name: str) -> None:
+    x = np.array([0.1, 0.7, 2.0])
+    op, truth = getattr(ops, name), getattr(np, name)
+    assert op(x, 0.1).dtype in (torch.float64, torch.bool)
+    np.testing.assert_allclose(op(x, 0.1).numpy(), truth(x, 0.1), rtol=1e-14)
+    np.testing.assert_allclose(op(0.1, torch.from_numpy(x)).numpy(), truth(0.1, x), rtol=1e-14)
+
+
+def test_a_float_beside_float64_is_read_in_float64_where_three_meet() -> None:
+    x = np.array([0.0, 1.0])
+    assert ops.clip(x, 0.1, 0.9).tolist() == [0.1, 0.9]
+    assert ops.where(x > 0.5, x, 0.1).tolist() == [0.1, 1.0]
+
+
 @pytest.mark.parametrize("name", ALONG)
 def test_an_op_along_axes_has_kerass_dtype_for_every_dtype(name: str) -> None:
     calls = (

@@ -161,9 +161,10 @@ def finely(x: Array) -> Tensor:
 
 def promoted(*values: Array, beside: Any = bool) -> list[Tensor]:
     """Values as tensors of the one dtype that Keras gives to them together, and to `float` where it stands beside."""
-    kinds = [kind_of(each) for each in values]
-    found = result_type(*kinds, beside)
-    return [each.to(found) for each in tensors(*values)]
+    found = result_type(*map(kind_of, values), beside)
+    # a float at once: 0.1 in float32 is not 0.1 in float64
+    exact = (to_tensor(each, found) if isinstance(each, (float, complex)) else each for each in values)
+    return [each.to(found) for each in tensors(*exact)]
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
