@@ -61,6 +61,8 @@ def test_every_op_that_a_file_may_name_has_three_calls_beside_keras_or_numpy() -
 def settings() -> dict[str, Any]:
     return {
         "dtype": torch.get_default_dtype(), "gradients": torch.is_grad_enabled(),
+        "device": str(torch.get_default_device()), "inference": torch.is_inference_mode_enabled(),
+        "anomalies": torch.is_anomaly_enabled(), "matmul": torch.get_float32_matmul_precision(),
         "threads": torch.get_num_threads(), "deterministic": torch.are_deterministic_algorithms_enabled(),
         "folder": str(Path.cwd()), "environment": dict(os.environ), "random": torch.get_rng_state().tolist(),
     }  # fmt: skip

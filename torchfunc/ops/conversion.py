@@ -153,11 +153,18 @@ def floating(x: Array) -> Tensor:
     return found.to(torch.get_default_dtype()) if is_exact else found
 
 
+def finely(x: Array) -> Tensor:
+    """A value as `floating` has it, but int64 in float64: so Keras's torch backend has it in some ops."""
+    found = to_tensor(x)
+    return found.double() if found.dtype is torch.int64 else floating(found)
+
+
 def promoted(*values: Array, beside: Any = bool) -> list[Tensor]:
     """Values as tensors of the one dtype that Keras gives to them together, and to `float` where it stands beside."""
-    kinds = [kind_of(each) for each in values]
-    found = result_type(*kinds, beside)
-    return [each.to(found) for each in tensors(*values)]
+    found = result_type(*map(kind_of, values), beside)
+    # a float at once: 0.1 in float32 is not 0.1 in float64
+    exact = (to_tensor(each, found) if isinstance(each, (float, complex)) else each for each in values)
+    return [each.to(found) for each in tensors(*exact)]
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:

@@ -20,6 +20,12 @@ def _floats(x1: Array, x2: Array) -> list[Tensor]:
     return promoted(x1, x2, beside=float)
 
 
+def _wider(x1: Array, x2: Array) -> list[Tensor]:
+    """Two tensors of one dtype of floats, to which a float of Python adds float32, as in some ops of Keras."""
+    is_float = isinstance(x1, float) or isinstance(x2, float)
+    return promoted(x1, x2, beside=torch.get_default_dtype() if is_float else float)
+
+
 @op
 def add(x1: Array, x2: Array) -> Tensor:
     """`x1 + x2`."""
@@ -106,20 +112,20 @@ def fmin(x1: Array, x2: Array) -> Tensor:
 @op
 def arctan2(x1: Array, x2: Array) -> Tensor:
     """The radians of the point (x2, x1), from -pi to pi."""
-    return torch.atan2(*_floats(x1, x2))
+    return torch.atan2(*_wider(x1, x2))
 
 
 @op
 def hypot(x1: Array, x2: Array) -> Tensor:
     """`sqrt(x1^2 + x2^2)`, without overflow."""
-    return torch.hypot(*_floats(x1, x2))
+    return torch.hypot(*_wider(x1, x2))
 
 
 @op
 def heaviside(x1: Array, x2: Array) -> Tensor:
     """0 below 0, 1 above it, and x2 where x1 is 0."""
-    one, other = promoted(x1, x2)
-    return torch.heaviside(*((one, other) if one.dtype is torch.bool else _floats(one, other)))
+    found = promoted(x1, x2)
+    return torch.heaviside(*(found if found[0].dtype is torch.bool else _wider(x1, x2)))
 
 
 @op
@@ -139,19 +145,19 @@ def ldexp(x1: Array, x2: Array) -> Tensor:
 @op
 def logaddexp(x1: Array, x2: Array) -> Tensor:
     """`log(exp(x1) + exp(x2))`, without overflow."""
-    return torch.logaddexp(*_floats(x1, x2))
+    return torch.logaddexp(*_wider(x1, x2))
 
 
 @op
 def logaddexp2(x1: Array, x2: Array) -> Tensor:
     """`log2(2^x1 + 2^x2)`, without overflow."""
-    return torch.logaddexp2(*_floats(x1, x2))
+    return torch.logaddexp2(*_wider(x1, x2))
 
 
 @op
 def nextafter(x1: Array, x2: Array) -> Tensor:
     """The next number of the dtype from x1 towards x2."""
-    return torch.nextafter(*_floats(x1, x2))
+    return torch.nextafter(*_wider(x1, x2))
 
 
 @op

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchfunc.ops.conversion import Array, floating, promoted, to_tensor
+from torchfunc.ops.conversion import Array, finely, floating, promoted, to_tensor
 from torchfunc.ops.op import op
 
 
@@ -88,7 +88,7 @@ def sqrt(x: Array) -> Tensor:
 @op
 def cbrt(x: Array) -> Tensor:
     """The real cube root, of negative values too."""
-    x = floating(x)
+    x = finely(x)
     return x.sign() * x.abs().pow(1 / 3)
 
 
@@ -215,13 +215,13 @@ def arctanh(x: Array) -> Tensor:
 @op
 def deg2rad(x: Array) -> Tensor:
     """Degrees as radians."""
-    return floating(x).deg2rad()
+    return finely(x).deg2rad()
 
 
 @op
 def rad2deg(x: Array) -> Tensor:
     """Radians as degrees."""
-    return floating(x).rad2deg()
+    return finely(x).rad2deg()
 
 
 @op
@@ -233,7 +233,7 @@ def sinc(x: Array) -> Tensor:
 @op
 def i0(x: Array) -> Tensor:
     """The modified Bessel function of the first kind and order 0."""
-    return floating(x).i0()
+    return finely(x).i0()
 
 
 @op

@@ -16,7 +16,8 @@ def _joined(x: Tensor, axis: Axis) -> Tensor:
     """The axes that a reduction takes as one, the last."""
     axes = axes_of(axis, x.ndim)
     rest = [each for each in range(x.ndim) if each not in axes]
-    return x.permute(*rest, *axes).reshape(*(x.shape[each] for each in rest), -1)
+    x = x.permute((*rest, *axes))
+    return x.flatten(len(rest)) if axes else x.unsqueeze(-1)
 
 
 def _kept(found: Tensor, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
@@ -220,7 +221,10 @@ def nanvar(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     axes = axes_of(axis, x.ndim)
     if axis == ():
         return torch.where(x.isnan(), x, 0.0)
-    return (x - x.nanmean(axes, True)).abs().square().nanmean(axes, keepdims)
+    is_gone = x.isnan()
+    # what is gone is replaced before the square: its gradient would be NaN, and everyone's by the mean
+    distances = torch.where(is_gone, 0.0, x - x.nanmean(axes, True)).abs()
+    return distances.square().sum(axes, keepdims) / is_gone.logical_not().sum(axes, keepdims)
 
 
 @op

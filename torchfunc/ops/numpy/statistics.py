@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from torchfunc.errors import GraphError, ShapeError, explain
-from torchfunc.ops.conversion import Array, Axis, axes_of, promoted, tensors, to_tensor
+from torchfunc.errors import DTypeError, GraphError, ShapeError, explain
+from torchfunc.ops.conversion import Array, Axis, axes_of, finely, promoted, tensors, to_tensor
 from torchfunc.ops.numpy.reductions import _joined, _kept
 from torchfunc.ops.op import op
+from torchfunc.tree import leaves
 
 
 @op
 def var(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The variance: the mean of the squared distances from the mean."""
-    (x,) = promoted(x, beside=float)
-    return torch.zeros_like(x) if axis == () else x.var(axes_of(axis, x.ndim), correction=0, keepdim=keepdims)
+    return _spread(x, axis, keepdims, torch.var)
 
 
 @op
 def std(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The root of the variance."""
-    return var(x, axis, keepdims).sqrt()
+    return _spread(x, axis, keepdims, torch.std)
+
+
+def _spread(x: Array, axis: Axis, keepdims: bool, kind: Callable[..., Tensor]) -> Tensor:
+    (x,) = promoted(x, beside=float)
+    if axis == ():
+        return torch.zeros_like(x)
+    return kind(x, dim=axes_of(axis, x.ndim), correction=0, keepdim=keepdims)
 
 
 @op
@@ -43,7 +51,7 @@ def average(x: Array, axis: Axis = None, weights: Array | None = None) -> Tensor
         return x.mean(axes_of(axis, x.ndim)) if axis != () else x
     x, weights = promoted(x, weights, beside=float)
     axes = axes_of(axis, x.ndim)
-    if weights.shape != x.shape:
+    if weights.ndim != x.ndim or weights.shape != x.shape:  # the ranks first: sizes may be unknown
         if len(axes) != 1 or weights.shape != (x.shape[axes[0]],):
             got, expected = f"shape {tuple(weights.shape)}", f"{tuple(x.shape)}, or that of one axis"
             raise ShapeError(explain("weights", got=got, expected=expected, fix="axis=0"))
@@ -51,22 +59,41 @@ def average(x: Array, axis: Axis = None, weights: Array | None = None) -> Tensor
     return (x * weights).sum(axes) / weights.expand(x.shape).sum(axes)
 
 
+_ROUNDED = {"lower": torch.floor, "higher": torch.ceil, "nearest": torch.round}
+
+
 def _quantiles(
-    x: Array, q: Array, axis: Axis, method: str, keepdims: bool, skips: bool, hundredths: bool = False
+    x: Array, q: Array, axis: Axis, method: str, keepdims: bool, skips: bool, whole: int = 1
 ) -> Tensor:
-    methods = ("linear", "lower", "higher", "midpoint", "nearest")
+    """What `torch.quantile` computes, which takes 2^24 values at most and exports that as a bound on the batch."""
+    methods = ("linear", *_ROUNDED, "midpoint")
     if method not in methods:
         expected = f"one of {', '.join(methods)}"
         raise GraphError(
             explain("quantile", got=f"method={method!r}", expected=expected, fix="method='linear'")
         )
+    for part in leaves(q):
+        if isinstance(part, (int, float)) and not 0 <= part <= whole:
+            raise GraphError(
+                explain("q", got=str(part), expected=f"parts from 0 to {whole}", fix=f"q={whole / 2}")
+            )
     (x,) = promoted(x, beside=float)
-    # torch.quantile takes float32 and float64 alone
     wide = x if x.dtype is torch.float64 else x.float()
-    places = to_tensor(q).to(wide.device, wide.dtype)
-    places = places / 100 if hundredths else places
-    along = torch.nanquantile if skips else torch.quantile
-    found = along(_joined(wide, axis), places, dim=-1, interpolation=method)
+    parts = to_tensor(q, wide.dtype).to(wide.device)  # at once: 0.4 in float32 is not 0.4 in float64
+    ordered = _joined(wide, axis).sort(-1).values  # NaN last
+    is_number = ordered.isnan().logical_not()
+    last = (is_number.sum(-1, keepdim=True) - 1).clamp(min=0)
+    ranks = (parts.reshape(-1) / whole).clamp(0, 1) * last
+    ranks = _ROUNDED[method](ranks) if method in _ROUNDED else ranks
+    low, high = (
+        ordered.gather(-1, torch.minimum(each.long(), last)) for each in (ranks.floor(), ranks.ceil())
+    )
+    between = torch.lerp(
+        low, high, torch.full_like(low, 0.5) if method == "midpoint" else ranks - ranks.floor()
+    )
+    found = torch.where(low.isinf() & (low == high), low, between)
+    found = found if skips else torch.where(is_number[..., -1:], found, float("nan"))
+    found = found.movedim(-1, 0).reshape((*parts.shape, *found.shape[:-1]))
     return _kept(found, x, axis, keepdims).to(x.dtype)
 
 
@@ -82,7 +109,7 @@ def quantile(x: Array, q: Array, axis: Axis = None, method: str = "linear", keep
         keepdims: whether axes that are gone stay, of size 1.
 
     Raises:
-        GraphError: another method.
+        GraphError: another method, or a number q outside that range (tensors are held within it).
     """
     return _quantiles(x, q, axis, method, keepdims, skips=False)
 
@@ -92,7 +119,7 @@ def percentile(
     x: Array, q: Array, axis: Axis = None, method: str = "linear", keepdims: bool = False
 ) -> Tensor:
     """`quantile` of q hundredths (0 to 100)."""
-    return _quantiles(x, q, axis, method, keepdims, skips=False, hundredths=True)
+    return _quantiles(x, q, axis, method, keepdims, skips=False, whole=100)
 
 
 @op
@@ -108,7 +135,7 @@ def nanpercentile(
     x: Array, q: Array, axis: Axis = None, method: str = "linear", keepdims: bool = False
 ) -> Tensor:
     """`percentile` of what is a number."""
-    return _quantiles(x, q, axis, method, keepdims, skips=True, hundredths=True)
+    return _quantiles(x, q, axis, method, keepdims, skips=True, whole=100)
 
 
 @op
@@ -125,9 +152,14 @@ def nanmedian(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @op
 def corrcoef(x: Array) -> Tensor:
-    """The correlation of each row with each, -1 to 1."""
-    (x,) = promoted(x, beside=float)
-    return torch.corrcoef(x)
+    """The correlation of each row with each, -1 to 1: the cosine of what they are without their means."""
+    x = finely(x)
+    rows = x.reshape(1, -1) if x.ndim < 2 else x
+    rows = rows - rows.mean(1, keepdim=True)
+    rows = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    found: Tensor = rows @ rows.mH
+    found = found if found.is_complex() else found.clamp(-1, 1)
+    return found if x.ndim == 2 else found.reshape(())
 
 
 @op
@@ -143,10 +175,12 @@ def histogram(x: Array, bins: int = 10, range: Array | None = None) -> Any:
         (bins,) counts and (bins + 1,) edges, floats.
 
     Raises:
-        ShapeError: no bin.
+        ShapeError: no bin; GraphError: a range that ends before it begins.
     """
     if bins < 1:
         raise ShapeError(explain("bins", got=str(bins), expected="at least 1", fix="bins=10"))
+    if isinstance(range, (tuple, list)) and not isinstance(range[0], Tensor) and range[0] > range[1]:
+        raise GraphError(explain("range", got=repr(range), expected="(least, largest)", fix="range=None"))
     (x,) = promoted(x, beside=float)
     x = x.reshape(-1)
     low, high = tensors(*range) if range is not None else (x.amin(), x.amax())  # type: ignore[misc]
@@ -156,8 +190,9 @@ def histogram(x: Array, bins: int = 10, range: Array | None = None) -> Any:
     edges = low + (high - low) * torch.arange(bins + 1, device=x.device).to(x.dtype) / bins
     counted = (x >= low) & (x <= high)
     places = (torch.searchsorted(edges, x.contiguous(), side="right") - 1).clamp(0, bins - 1)
-    counts = torch.zeros(bins, dtype=x.dtype, device=x.device)
-    return counts.index_add(0, places, counted.to(x.dtype)), edges
+    # whole numbers: a sum of ones in bfloat16 stops at 256
+    counts = torch.zeros(bins, dtype=torch.int64, device=x.device).index_add(0, places, counted.long())
+    return counts.to(x.dtype), edges
 
 
 @op
@@ -175,17 +210,24 @@ def bincount(x: Array, weights: Array | None = None, minlength: int = 0, sparse:
 
     Raises:
         GraphError: sparse.
+        DTypeError: x is not of integers; ShapeError: one of them is below 0.
     """
     if sparse:
         raise GraphError(explain("bincount", got="sparse=True", expected="False", fix="sparse=False"))
     x = to_tensor(x)
+    if x.is_floating_point() or x.is_complex():
+        fix = "ops.cast(x, 'int32')"
+        raise DTypeError(explain("bincount's x", got=str(x.dtype), expected="integers", fix=fix))
     rows = x.reshape(1, -1) if x.ndim == 1 else x
     values = None if weights is None else to_tensor(weights).reshape(rows.shape)
     if x.is_meta:
         raise GraphError(
             "How many numbers bincount counts hangs on values. Fix: ops.one_hot(x, n).sum(-2) counts n of them."
         )
-    length = max(minlength, int(rows.max()) + 1 if rows.numel() else 0)
+    least, most = map(int, rows.aminmax()) if rows.numel() else (0, -1)
+    if least < 0:
+        raise ShapeError(explain("bincount's x", got=str(least), expected="0 or more", fix="ops.abs(x)"))
+    length = max(minlength, most + 1)
     kind = torch.int32 if values is None else promoted(x, values)[0].dtype
     counts = torch.zeros(rows.shape[0], length, dtype=kind, device=x.device)
     ones = torch.ones_like(rows, dtype=kind) if values is None else values.to(kind)
