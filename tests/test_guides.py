@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs" / "guides").glob("*.md"))
-RUN = "import sys, pathlib; sys.path.insert(0, 'scripts'); import guides; print(guides.written(pathlib.Path(sys.argv[1])), end='')"
+RUN = (
+    "import sys, pathlib; sys.path.insert(0, 'scripts'); import guides; "
+    "print(guides.written(pathlib.Path(sys.argv[1])), end='')"
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
