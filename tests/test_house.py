@@ -32,7 +32,8 @@ FLOORS = (
     {"models"},
     {"interop"},
     {"backend"},
-    {"absent", "applications", "datasets", "mixed_precision", "utils", "wrappers"},
+    {"utils"},
+    {"absent", "applications", "datasets", "mixed_precision", "wrappers"},
     {"preprocessing"},
     {"__init__"},
 )
@@ -55,6 +56,13 @@ BANNED_MODULES = {
     "tarfile",
     "urllib",
     "zipfile",
+}
+# Who asks for a file gets it, and an archive unpacked, where it can harm nobody. An .npz file is a zip archive of arrays,
+# whose members are read where they lie.
+ALLOWED = {
+    "utils/files/downloads.py": {"urllib"},
+    "utils/files/unpacking.py": {"tarfile", "zipfile"},
+    "datasets/published/npz.py": {"zipfile"},
 }
 BANNED_CALLS = {
     "__import__",
@@ -169,11 +177,10 @@ def test_only_what_is_required_is_imported_at_the_top_and_only_what_is_optional_
 
 @each_file
 def test_nothing_that_executes_data_or_leaves_the_process(path: Path) -> None:
-    tree = parse(path)
+    tree, place = parse(path), path.relative_to(PACKAGE).as_posix()
     for node, name in imports(tree):
         banned = {name, name.split(".")[0]} & BANNED_MODULES
-        assert not banned, f"line {node.lineno}: imports {name}"
-    place = path.relative_to(PACKAGE).as_posix()
+        assert banned <= ALLOWED.get(place, set()), f"line {node.lineno}: imports {name}"
     for node in ast.walk(tree):
         if isinstance(node, (ast.Name, ast.Attribute)):
             assert dotted(node) not in BANNED_CALLS, f"line {node.lineno}: {dotted(node)}"
