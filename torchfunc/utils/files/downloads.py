@@ -75,6 +75,10 @@ def get_file(
         CorruptFileError: its checksum is another; an archive is damaged, or holds what would lie outside of the folder.
         LimitError: it is larger than `max_bytes`.
         WriteError: the folder cannot be written to.
+
+    >>> get_file(origin="https://example.org/flowers.tgz", extract=True)
+    Downloading data from https://example.org/flowers.tgz
+    '/home/you/.torchfunc/datasets/flowers.tgz'
     """
     if origin is None:
         raise DataError(
