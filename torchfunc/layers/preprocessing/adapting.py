@@ -33,7 +33,7 @@ class Adapted(Layer):
             GraphError: no data.
         """
         self.reset_state()
-        batches = iter([self._whole(data)]) if _is_whole(data) else _batches_of(data, batch_size or _SAMPLES)
+        batches = iter([self._whole(data)]) if is_whole(data) else batches_of(data, batch_size or _SAMPLES)
         count = 0
         for batch in itertools.islice(batches, steps):
             self.update_state(batch)
@@ -58,7 +58,7 @@ class Adapted(Layer):
         """Forget what was learned since `finalize_state`."""
 
 
-def _batches_of(data: Any, batch_size: int) -> Iterator[Any]:
+def batches_of(data: Any, batch_size: int) -> Iterator[Any]:
     """The batches in data of any form, without what stands beside the inputs."""
     if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
         data = DataLoader(data, batch_size=batch_size)
@@ -69,7 +69,7 @@ def _batches_of(data: Any, batch_size: int) -> Iterator[Any]:
         yield _inputs_in(batch)
 
 
-def _is_whole(data: Any) -> bool:
+def is_whole(data: Any) -> bool:
     """Whether data are samples, and no batches."""
     if isinstance(data, (Tensor, np.ndarray, str, bytes)) or hasattr(data, "__array__"):
         return True
