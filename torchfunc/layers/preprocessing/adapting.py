@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from encodings.aliases import aliases
 from typing import Any
 
 import numpy as np
@@ -131,13 +132,30 @@ def _in_utf8(owner: str, text: Any, encoding: str) -> bytes:
     if isinstance(text, str):
         return text.encode()
     if isinstance(text, bytes):
-        return text if encoding == "utf-8" else text.decode(encoding).encode()
+        return text if encoding.lower() in ("utf-8", "utf8") else text.decode(encoding).encode()
     if isinstance(text, (list, tuple)):
         fix = "fill the rows up to one length"
         raise ShapeError(
             explain(owner, got="rows of different lengths", expected="rows of one length", fix=fix)
         )
     raise DTypeError(explain(owner, got=shorten(text), expected="texts"))
+
+
+_NO_TEXT = {"base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec"}
+
+
+def encoding_of(owner: str, name: str) -> str:
+    """An encoding of text that Python knows by this name; nothing is imported to find it.
+
+    Raises:
+        GraphError: there is none.
+    """
+    plain = name.lower().replace("-", "_").replace(" ", "_")
+    if aliases.get(plain, plain) in set(aliases.values()) - _NO_TEXT:
+        return name
+    raise GraphError(
+        explain(owner, got=f"encoding={shorten(name)}", expected="the name of one", fix="encoding='utf-8'")
+    )
 
 
 def is_text(data: Any) -> bool:

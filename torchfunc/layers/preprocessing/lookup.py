@@ -17,7 +17,14 @@ from torchfunc import registry, schemas
 from torchfunc.errors import DTypeError, GraphError, explain, shorten
 from torchfunc.layers.arguments import choice, count
 from torchfunc.layers.layer import Common, map_shapes
-from torchfunc.layers.preprocessing.adapting import Adapted, no_text, numbers_of, objects, texts_in
+from torchfunc.layers.preprocessing.adapting import (
+    Adapted,
+    encoding_of,
+    no_text,
+    numbers_of,
+    objects,
+    texts_in,
+)
 from torchfunc.layers.preprocessing.encoding import dense, encoded, encoded_shape, mode_of
 from torchfunc.layers.preprocessing.fingerprints import bins_of, decimals_of, texts_of
 from torchfunc.layers.preprocessing.hashing import salt_of
@@ -62,7 +69,7 @@ class IndexLookup(Adapted):
     _table: dict[bytes, int]  # the place of each text
     _keys: Tensor  # the numbers in rising order
     _values: Tensor  # their places; with `invert` the numbers in the order of their places
-    _idf: Tensor | None  # how much each place counts
+    _idf: Tensor | None  # how much each of the vocabulary counts, or each place
 
     def __init__(
         self,
@@ -174,19 +181,19 @@ class IndexLookup(Adapted):
     @property
     def vocabulary(self) -> list[Any] | None:
         """The vocabulary as a configuration holds it; None before there is one."""
-        has_names = self.oov_token is not None or self.num_oov_indices == 0
-        return self.get_vocabulary(has_names) if self._entries else None
+        weighed = self._idf is not None and len(self._idf) > len(self._entries)
+        return self.get_vocabulary(weighed) if self._entries else None
 
     @property
     def idf_weights(self) -> Tensor | None:
-        """How much each place counts in the mode "tf_idf"."""
-        return self._idf
+        """How much each place counts in the mode "tf_idf": those without a weight of their own as the mean does."""
+        if self._idf is None:
+            return None
+        missing = self.vocabulary_size() - len(self._idf)
+        return torch.cat([self._idf.mean().expand(missing), self._idf])
 
     def _argument(self, name: str) -> Any:
-        if name == "idf_weights" and self._idf is not None:
-            # as many as the configuration has of the vocabulary
-            return self._idf[self.vocabulary_size() - len(self.vocabulary or ()) :]
-        return super()._argument(name)
+        return self._idf if name == "idf_weights" else super()._argument(name)
 
     def set_vocabulary(self, vocabulary: Any, idf_weights: Any = None) -> None:
         """Have this vocabulary from now on.
@@ -202,10 +209,11 @@ class IndexLookup(Adapted):
         entries = self._entries_of(vocabulary)
         if not entries:
             raise GraphError(explain(self._named, got="an empty vocabulary", expected="at least one token"))
-        begins_so = entries[: self._first_known] == self._before
+        # not to list as many unknown ones as a file may say
+        begins_so = self._first_known <= len(entries) and entries[: self._first_known] == self._before
         tokens = entries[self._first_known :] if begins_so else entries
         self._check_tokens(tokens)
-        idf = self._idf_of(idf_weights, len(entries), 0 if begins_so else self._first_known)
+        idf = self._idf_of(idf_weights, len(entries))
         self._take(tokens, idf)
 
     def _entries_of(self, vocabulary: Any) -> list[Any]:
@@ -233,8 +241,7 @@ class IndexLookup(Adapted):
         return entries if self._of_text else [each if each is None else int(each) for each in entries]
 
     def _check_tokens(self, tokens: list[Any]) -> None:
-        special = shorten(self._before)
-        fix = f"leave it out, or begin with {special}"
+        fix = "leave it out, or begin with the mask and then num_oov_indices times the oov_token"
         reserved = [self.mask_token, self.oov_token if self.invert else None]
         for token in reserved:
             if token is not None and token in tokens:
@@ -255,8 +262,8 @@ class IndexLookup(Adapted):
                 explain(self._named, got=got, expected=f"at most max_tokens={self.max_tokens:,}")
             )
 
-    def _idf_of(self, weights: Any, number: int, missing: int) -> Any:
-        """The weights of all places; of those in front that were not given, the mean."""
+    def _idf_of(self, weights: Any, number: int) -> Any:
+        """The weights of what was given."""
         if self.output_mode != "tf_idf":
             if weights is not None:
                 got = f"idf_weights with output_mode={self.output_mode!r}"
@@ -269,18 +276,23 @@ class IndexLookup(Adapted):
         if array.shape != (number,):
             got = f"idf_weights of shape {array.shape}"
             raise GraphError(explain(self._named, got=got, expected=f"shape ({number},), one for each token"))
-        return np.pad(array, (missing, 0), constant_values=array.mean())
+        return array
 
     def _take(self, tokens: list[Any], idf: Any) -> None:
         """Put a vocabulary to use: a table of texts in Python, sorted tensors of numbers."""
-        if self.output_mode != "int" and not self.pad_to_max_tokens and len(tokens) != len(self._entries):
+        if (
+            self.output_mode != "int"
+            and not self.pad_to_max_tokens
+            and self._entries
+            and len(tokens) != len(self._entries)
+        ):
             self._check_unused(len(tokens))
         self._entries = tokens
         places = range(self._first_known, self._first_known + len(tokens))
         self._table = {}
         keys = values = np.zeros(0, dtype=np.int64)
         if self.invert and not self._of_text:
-            values = np.array([self.oov_token if each is None else each for each in self.get_vocabulary()])
+            values = np.array(tokens, dtype=np.int64)
         elif self._of_text:
             self._table = dict(zip((each.encode() for each in tokens), places, strict=True))
         elif tokens:
@@ -357,7 +369,6 @@ class IndexLookup(Adapted):
         if self.output_mode == "tf_idf":
             rows = np.array([self._row_counts[token] for token, _ in ranked])
             idf = np.log(1 + self._rows / (1 + rows))
-            idf = np.pad(idf, (self._first_known, 0), constant_values=idf.mean())
         tokens = [token for token, _ in ranked]
         self._take([self._readable(each) for each in tokens] if self._of_text else tokens, idf)
         self.reset_state()
@@ -423,7 +434,8 @@ class IndexLookup(Adapted):
         if mode == "int":
             return places
         found = encoded(places, mode, self.vocabulary_size(), self._kind())
-        found = found if self._idf is None else found * self._idf.to(found.dtype)
+        weights = self.idf_weights
+        found = found if weights is None else found * weights.to(found.dtype)
         return F.pad(found, (0, self._depth - self.vocabulary_size()))
 
     @property
@@ -490,13 +502,25 @@ class IndexLookup(Adapted):
     def _inverted(self, inputs: Any) -> Any:
         """What stands at places: text in nested lists, numbers in a tensor."""
         places = numbers_of(self._named, inputs).long()
-        if not self._of_text:
-            known = (places >= 0) & (places < len(self._values))
-            tokens = self._values[places.clamp(0, len(self._values) - 1)]
-            return torch.where(known, tokens, int(self.oov_token or 0))
-        words, flat = self.get_vocabulary(), places.reshape(-1).tolist()
-        found = [words[each] if 0 <= each < len(words) else self.oov_token for each in flat]
-        return objects(found, tuple(places.shape)).tolist()
+        at = places - self._first_known
+        if self._of_text:
+            words, mask = self._entries, self.mask_token if self._first_unknown else self.oov_token
+            found = [
+                words[each]
+                if 0 <= each < len(words)
+                else mask
+                if each == -self._first_known
+                else self.oov_token
+                for each in at.reshape(-1).tolist()
+            ]
+            return objects(found, tuple(places.shape)).tolist()
+        known = (at >= 0) & (at < len(self._values))
+        numbers = torch.where(
+            known, self._values[at.clamp(0, len(self._values) - 1)], int(self.oov_token or 0)
+        )
+        return (
+            torch.where(places == 0, int(self.mask_token or 0), numbers) if self._first_unknown else numbers
+        )
 
 
 def _lines_of(path: Path, owner: str) -> list[str]:
@@ -546,7 +570,7 @@ class StringLookup(IndexLookup):
         salt: int | Sequence[int] | None = None,
         **common: Unpack[Common],
     ) -> None:
-        self.__dict__["encoding"] = encoding  # which the vocabulary is read by
+        self.__dict__["encoding"] = encoding_of("StringLookup", encoding)  # which the vocabulary is read by
         super().__init__(
             max_tokens,
             num_oov_indices,

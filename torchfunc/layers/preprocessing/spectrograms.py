@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import Unpack
 
 from torchfunc import initializers, registry
-from torchfunc.errors import DTypeError, GraphError, explain, shorten
+from torchfunc.errors import DTypeError, GraphError, explain
 from torchfunc.layers.arguments import choice, count, image_data_format, one_shape
 from torchfunc.layers.layer import Common, Layer
+from torchfunc.layers.windows import windows
 from torchfunc.settings import epsilon
 
 _STFT_MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
@@ -105,6 +106,19 @@ class STFTSpectrogram(Layer):
         shape = one_shape(self, shapes[0])
         if len(shape) != 3:
             raise self.wrong(shape, "3 dimensions (batch, time, channels)", fix="give Input two, or Reshape")
+        time = shape[1] if self.data_format == "channels_last" else shape[2]
+        if time is not None and time < self.frame_length and self.padding == "valid":
+            why = f"a frame is longer than the sound, whose time is {time}"
+            raise self.wrong(shape, f"a time of at least {self.frame_length}", why=why, fix="padding='same'")
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        last = self.data_format == "channels_last"
+        batch, time, channels = shape if last else (shape[0], shape[2], shape[1])
+        frames = windows(time, self.frame_length, self._step, self.padding)
+        frequencies = self._frequencies * (2 if self.mode == "stft" else 1)
+        if self.expand_dims:
+            return (batch, frames, frequencies, channels) if last else (batch, channels, frames, frequencies)
+        return (batch, frames, channels * frequencies) if last else (batch, channels * frequencies, frames)
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not inputs.is_floating_point():
@@ -210,40 +224,63 @@ class MelSpectrogram(Layer):
         self.min_freq, self.max_freq = min_freq, max_freq or int(sampling_rate / 2)
         self.power_to_db, self.top_db, self.mag_exp = power_to_db, top_db, mag_exp
         self.min_power, self.ref_power = min_power, ref_power
-        # from arrays, which have their numbers on the meta device too
-        kind = self._kind()
-        self._window = nn.Buffer(
-            torch.from_numpy(_window_of(window, self.sequence_length)).to(kind), persistent=False
-        )
-        self._bands = nn.Buffer(torch.from_numpy(self._triangles()).to(kind), persistent=False)
+        _check_window(window, self.sequence_length)
+        self._tables: tuple[Tensor, Tensor] | None = None
 
-    def _triangles(self) -> np.ndarray[Any, Any]:
-        """How much each frequency counts in each band: (frequencies, bands)."""
-        hertz = np.linspace(0, self.sampling_rate / 2, self.fft_length // 2 + 1)[1:]
-        low, high = _mel(np.array(self.min_freq)), _mel(np.array(self.max_freq))
-        edges = np.linspace(low, high, self.num_mel_bins + 2)
-        mels = _mel(hertz)[:, None]
+    def _window_and_bands(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The window, and how much each frequency counts in each band, (bands, frequencies); made by the first call.
+
+        Making the layer makes neither, for a file may say any size.
+        """
+        kept = self._tables
+        if kept is None or kept[0].device != like.device or kept[0].dtype != like.dtype:
+            window = _window_of(self.window, self.sequence_length, like.device)
+            kept = (window.to(like.dtype), self._triangles(like.device).to(like.dtype))
+            if not like.is_meta:
+                self._tables = kept
+        return kept
+
+    def _triangles(self, device: torch.device) -> Tensor:
+        wide: Any = {"dtype": torch.float64, "device": device}
+        mels = _mel(torch.linspace(0, self.sampling_rate / 2, self.fft_length // 2 + 1, **wide)[1:])
+        low, high = (1127 * math.log(1 + each / 700) for each in (self.min_freq, self.max_freq))
+        edges = torch.linspace(low, high, self.num_mel_bins + 2, **wide).unsqueeze(1)
         rising = (mels - edges[:-2]) / (edges[1:-1] - edges[:-2])
         falling = (edges[2:] - mels) / (edges[2:] - edges[1:-1])
         # the lowest frequency, of which HTK makes no use, counts nowhere
-        return np.pad(np.maximum(0, np.minimum(rising, falling)), ((1, 0), (0, 0)))
+        return F.pad(torch.minimum(rising, falling).clamp(min=0), (1, 0))
 
     def check_input(self, *shapes: Any) -> None:
-        one_shape(self, shapes[0], 1, "(..., samples)")
+        shape = one_shape(self, shapes[0], 1, "(..., samples)")
+        if shape[-1] is not None and shape[-1] <= self.fft_length // 2:
+            why = f"half of fft_length={self.fft_length} is mirrored at both ends"
+            fix = f"fft_length={max(shape[-1], 1)}, or longer sound"
+            raise self.wrong(shape, f"more than {self.fft_length // 2} samples", why=why, fix=fix)
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        padded = shape[-1] + self.fft_length // 2 * 2
+        return (
+            *shape[:-1],
+            self.num_mel_bins,
+            windows(padded, self.fft_length, self.sequence_stride, "valid"),
+        )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        sound = self._cast(self._as_floats(inputs), self._bands)
+        sound = self._as_floats(inputs)
+        kind = sound.dtype
+        sound = sound if kind is torch.float64 else sound.float()  # PyTorch transforms no halves
+        window, bands = self._window_and_bands(sound)
         spectrum = torch.stft(
             sound.reshape(-1, sound.shape[-1]),
             self.fft_length,
             self.sequence_stride,
             self.sequence_length,
-            self._window,
+            window,
             return_complex=True,
         )
         magnitude = spectrum.reshape(*sound.shape[:-1], *spectrum.shape[-2:]).abs()
-        mels = self._bands.T @ magnitude.pow(self.mag_exp)
-        return self._in_decibel(mels) if self.power_to_db else mels
+        mels = bands @ magnitude.pow(self.mag_exp)
+        return (self._in_decibel(mels) if self.power_to_db else mels).to(kind)
 
     def _in_decibel(self, power: Tensor) -> Tensor:
         reference = max(abs(self.ref_power), self.min_power)
@@ -251,19 +288,23 @@ class MelSpectrogram(Layer):
         return torch.maximum(found, found.max() - self.top_db)
 
 
-def _mel(hertz: Any) -> Any:
-    return 1127 * np.log(1 + hertz / 700)
+def _mel(hertz: Tensor) -> Tensor:
+    return 1127 * (1 + hertz / 700).log()
 
 
-def _window_of(window: Any, length: int) -> np.ndarray[Any, Any]:
-    if window is None:
-        return np.ones(length)
+def _check_window(window: Any, length: int) -> None:
     if isinstance(window, str):
         choice("MelSpectrogram", "window", window, ("hann", "hamming"))
-        share = 0.5 if window.lower() == "hann" else 0.54
-        return share - (1 - share) * np.cos(2 * np.pi * np.arange(length) / length)
-    array = np.asarray(window, dtype=np.float64)
-    if array.shape != (length,):
-        got, expected = f"a window of shape {array.shape}: {shorten(window)}", f"shape ({length},)"
+    elif window is not None and np.shape(window) != (length,):
+        got, expected = f"a window of shape {np.shape(window)}", f"shape ({length},)"
         raise GraphError(explain("MelSpectrogram", got=got, expected=expected))
-    return array
+
+
+def _window_of(window: Any, length: int, device: torch.device) -> Tensor:
+    options: Any = {"dtype": torch.float64, "device": device}
+    if window is None:
+        return torch.ones(length, **options)
+    if isinstance(window, str):
+        make = {"hann": torch.hann_window, "hamming": torch.hamming_window}[window.lower()]
+        return make(length, **options)
+    return torch.as_tensor(window, **options)

@@ -90,6 +90,7 @@ class Normalization(Adapted):
     def build(self, input_shape: Any) -> None:
         axes = axes_of(f"Normalization {self.name!r}", self.axis, len(input_shape)) if self.axis else ()
         self._sizes = tuple(known(self, input_shape, axis, "positions") for axis in axes)
+        self._axes = axes
         self._others = tuple(axis for axis in range(len(input_shape)) if axis not in axes)
         self._broadcast = tuple(input_shape[axis] if axis in axes else 1 for axis in range(len(input_shape)))
         if self.input_mean is None:
@@ -99,9 +100,8 @@ class Normalization(Adapted):
             self.count = self.add_weight((), "zeros", dtype=torch.int32, trainable=False)
             return
         for name, given in (("_mean", self.input_mean), ("_variance", self.input_variance)):
-            whole = given if given is None or not self._sizes else np.broadcast_to(given, self._sizes)
             # from an array, which has its numbers on the meta device too
-            tensor = torch.from_numpy(np.array(whole, dtype=np.float64)).to(self._kind())
+            tensor = torch.from_numpy(np.array(given, dtype=np.float64)).to(self._kind())
             self.register_buffer(name, tensor, persistent=False)
 
     @property
@@ -118,7 +118,14 @@ class Normalization(Adapted):
         if not self.built:
             return None
         held: Tensor = getattr(self, learned if self.input_mean is None else given)
-        return held.reshape(self._broadcast)
+        return self._aligned(held).expand(self._broadcast)
+
+    def _aligned(self, held: Tensor) -> Tensor:
+        """One number for each position along the axes, as inputs are combined with it; those not given are 1 wide."""
+        sizes, shape = iter(held.shape[::-1]), [1] * len(self._broadcast)
+        for axis, size in zip(reversed(self._axes), sizes, strict=False):
+            shape[axis] = size
+        return held.reshape(shape)
 
     def update_state(self, data: Any) -> None:
         """Learn from one more batch.
@@ -169,8 +176,8 @@ class Normalization(Adapted):
         mean: Tensor = self.adapt_mean if learned else self._mean
         variance: Tensor = self.adapt_variance if learned else self._variance
         inputs = self._cast(self._as_floats(inputs), mean)
-        deviation = variance.reshape(self._broadcast).sqrt().clamp(min=epsilon())
-        mean = mean.reshape(self._broadcast)
+        deviation = self._aligned(variance).sqrt().clamp(min=epsilon())
+        mean = self._aligned(mean)
         return mean + inputs * deviation if self.invert else (inputs - mean) / deviation
 
 

@@ -15,7 +15,7 @@ from torchfunc import registry
 from torchfunc.errors import DTypeError, GraphError, ShapeError, explain, shorten
 from torchfunc.layers.arguments import choice, count
 from torchfunc.layers.layer import Common
-from torchfunc.layers.preprocessing.adapting import objects, texts_in
+from torchfunc.layers.preprocessing.adapting import encoding_of, objects, texts_in
 from torchfunc.layers.preprocessing.lookup import IndexLookup
 
 _PUNCTUATION = string.punctuation.encode()
@@ -75,7 +75,9 @@ class TextVectorization(IndexLookup):
         if ragged:
             got, fix = "ragged=True", "output_sequence_length=..., or leave it out: 0 fills up"
             raise GraphError(explain("TextVectorization", got=got, expected="ragged=False", fix=fix))
-        self.__dict__["encoding"] = encoding  # which the vocabulary is read by
+        self.__dict__["encoding"] = encoding_of(
+            "TextVectorization", encoding
+        )  # which the vocabulary is read by
         super().__init__(
             max_tokens,
             1,
