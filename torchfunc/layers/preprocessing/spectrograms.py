@@ -22,8 +22,18 @@ from torchfunc.settings import epsilon
 _STFT_MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
 
 
+class _OfSound(Layer):
+    """A layer that cuts time into frames, far fewer of them than there are samples."""
+
+    _is_time_known: bool = True
+
+    def _frames(self, time: int, window: int, step: int, padding: str) -> int:
+        """How many frames there are; where the time is not known, a number that differs as the times do that are tried."""
+        return windows(time, window, step, padding) if self._is_time_known else time
+
+
 @registry.layers.register()
-class STFTSpectrogram(Layer):
+class STFTSpectrogram(_OfSound):
     """The short-time Fourier transform of each channel, as a convolution with weights that may be trained.
 
     Shapes: (batch, time, channels) to (batch, frames, channels * frequencies), where there are
@@ -107,6 +117,7 @@ class STFTSpectrogram(Layer):
         if len(shape) != 3:
             raise self.wrong(shape, "3 dimensions (batch, time, channels)", fix="give Input two, or Reshape")
         time = shape[1] if self.data_format == "channels_last" else shape[2]
+        self._is_time_known = time is not None
         if time is not None and time < self.frame_length and self.padding == "valid":
             why = f"a frame is longer than the sound, whose time is {time}"
             raise self.wrong(shape, f"a time of at least {self.frame_length}", why=why, fix="padding='same'")
@@ -114,7 +125,7 @@ class STFTSpectrogram(Layer):
     def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         last = self.data_format == "channels_last"
         batch, time, channels = shape if last else (shape[0], shape[2], shape[1])
-        frames = windows(time, self.frame_length, self._step, self.padding)
+        frames = self._frames(time, self.frame_length, self._step, self.padding)
         frequencies = self._frequencies * (2 if self.mode == "stft" else 1)
         if self.expand_dims:
             return (batch, frames, frequencies, channels) if last else (batch, channels, frames, frequencies)
@@ -169,7 +180,7 @@ def _at_most(owner: str, name: str, value: int | None, other: str, bound: int | 
 
 
 @registry.layers.register()
-class MelSpectrogram(Layer):
+class MelSpectrogram(_OfSound):
     """Sound as how strong each band of the mel scale is at each time, in decibel.
 
     Shapes: (samples,) or (batch, samples) to (..., num_mel_bins, frames). The bands are those of HTK: triangles
@@ -252,6 +263,7 @@ class MelSpectrogram(Layer):
 
     def check_input(self, *shapes: Any) -> None:
         shape = one_shape(self, shapes[0], 1, "(..., samples)")
+        self._is_time_known = shape[-1] is not None
         if shape[-1] is not None and shape[-1] <= self.fft_length // 2:
             why = f"half of fft_length={self.fft_length} is mirrored at both ends"
             fix = f"fft_length={max(shape[-1], 1)}, or longer sound"
@@ -262,7 +274,7 @@ class MelSpectrogram(Layer):
         return (
             *shape[:-1],
             self.num_mel_bins,
-            windows(padded, self.fft_length, self.sequence_stride, "valid"),
+            self._frames(padded, self.fft_length, self.sequence_stride, "valid"),
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
