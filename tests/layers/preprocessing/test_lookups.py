@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import torchfunc as tf
 from torchfunc import layers
-from torchfunc.errors import ConfigError, DTypeError, GraphError, ShapeError
+from torchfunc.errors import ConfigError, DataError, DTypeError, GraphError, ShapeError
 from torchfunc.layers import IndexLookup, IntegerLookup, StringLookup, TextVectorization
 
 SEEN = ["one", "one", "one", "two", "two", "three"]
@@ -328,6 +328,59 @@ def test_a_function_is_kept_by_its_registered_name() -> None:
     assert TextVectorization.from_config(layer.get_config())(["foo-bar"]).tolist() == [[2, 3]]
 
 
+def text_classifier(**arguments: Any) -> Any:
+    embedded = [layers.Embedding(5, 3), layers.GlobalAveragePooling1D(), layers.Dense(2)]
+    return tf.Sequential([TextVectorization(vocabulary=FOO, **arguments), *embedded])
+
+
+@pytest.mark.parametrize("arguments", [{}, {"output_sequence_length": 4}], ids=["any length", "4"])
+def test_a_sequential_that_begins_with_text_takes_it_alone_saved_and_copied(
+    arguments: dict[str, Any],
+) -> None:
+    model, texts = text_classifier(**arguments), ["foo bar x", "baz"]
+    expected = model(texts)
+    numbers = model.layers[0](texts)
+    assert [type(each).__name__ for each in model.layers][:2] == ["TextVectorization", "Embedding"]
+    assert model.input_shape == (None, arguments.get("output_sequence_length"))
+    clones = [tf.models.clone_model(model), tf.models.model_from_json(model.to_json())]
+    for each in clones:
+        each.set_weights(model.get_weights())
+    loaded = saved_and_loaded(model)
+    copies = [
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+        loaded,
+        saved_and_loaded(loaded),
+        *clones,
+    ]
+    for each in (model, *copies):
+        for given in (texts, np.array(texts), [[text] for text in texts], numbers):
+            torch.testing.assert_close(each(given), expected, rtol=0, atol=0)
+    assert model(["foo foo foo foo foo foo"]).shape == (1, 2)
+
+
+def test_a_sequential_of_text_is_trained_on_what_its_first_layer_makes_of_it() -> None:
+    model, texts = text_classifier(output_sequence_length=3), ["foo bar", "baz"]
+    before = model(texts).detach()
+    model.compile("sgd", "mse")
+    model.fit(model.layers[0](texts), np.ones((2, 2)), verbose=0)
+    assert not torch.equal(model(texts), before)
+    with pytest.raises(DataError, match="expected numbers, got the dtype <U7"):
+        model.fit(np.array(texts), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    "change", [{"after_text": 3}, {"input": None}, {"layers": [{"class_name": "Identity", "config": {}}]}]
+)
+def test_a_config_says_only_of_a_layer_of_text_that_it_stands_before_the_graph(
+    change: dict[str, Any],
+) -> None:
+    model = text_classifier()
+    model(["foo"])
+    with pytest.raises(ConfigError, match=r"\$.after_text: expected true behind a layer of text alone"):
+        tf.Sequential.from_config({**model.get_config(), **change})
+
+
 def test_a_model_of_text_is_a_chain_of_pytorch() -> None:
     vectorize = TextVectorization(vocabulary=FOO)
     whole = torch.nn.Sequential(
@@ -366,7 +419,7 @@ def test_a_model_of_text_is_a_chain_of_pytorch() -> None:
         (lambda: StringLookup().adapt([b"\xff"]), DTypeError, "expected UTF-8.* Fix: encoding='latin-1'"),
         (lambda: StringLookup().adapt(iter([])), GraphError, "expected at least one batch, got no data"),
         (lambda: StringLookup().adapt({"a": ["x"]}), GraphError, "an array, a list, a DataLoader"),
-        (lambda: StringLookup()(tf.Input((1,))), GraphError, r"got a symbolic tensor.*torch.nn.Sequential\(layer, model\)"),
+        (lambda: StringLookup()(tf.Input((1,))), GraphError, r"got a symbolic tensor.*a Sequential that begins with it"),
         (lambda: tf.Input((1,), dtype="string"), DTypeError, "A graph holds tensors, and text is none. Fix: call TextVec"),
         (lambda: TextVectorization(ragged=True), GraphError, "expected ragged=False, got ragged=True"),
         (lambda: TextVectorization(ngrams="x"), GraphError, "a positive integer, or a tuple of them, got ngrams='x'"),

@@ -179,6 +179,6 @@ def no_text(layer: Layer) -> GraphError:
             expected="text",
             why="a graph holds tensors, and text is none",
             fix="call it on the text, in a Dataset or a collate_fn too, and give the model an Input of what it returns; "
-            "torch.nn.Sequential(layer, model) takes text",
+            "a Sequential that begins with it, and with no Input, takes text",
         )
     )

@@ -101,6 +101,7 @@ class IndexLookup(Adapted):
         self.oov_method = choice(owner, "oov_method", oov_method, ("floormod", "farmhash"))
         self.salt = salt_of(owner, salt)
         self._check_arguments(idf_weights)
+        self.built = self._of_text  # text has no shape to build for
         self._place = nn.Buffer(torch.empty(0, dtype=torch.uint8), persistent=False)
         self._is_given = vocabulary is not None and not schemas.is_reading()
         self._entries = []
@@ -146,6 +147,11 @@ class IndexLookup(Adapted):
     @property
     def _of_text(self) -> bool:
         return self.vocabulary_dtype == "string"
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether it is called on text, which no graph holds."""
+        return self._of_text and not self.invert
 
     @property
     def _named(self) -> str:
