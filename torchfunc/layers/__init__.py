@@ -73,6 +73,17 @@ from torchfunc.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
 from torchfunc.layers.pooling import MaxPooling1D as MaxPooling1D
 from torchfunc.layers.pooling import MaxPooling2D as MaxPooling2D
 from torchfunc.layers.pooling import MaxPooling3D as MaxPooling3D
+from torchfunc.layers.preprocessing.binning import Discretization as Discretization
+from torchfunc.layers.preprocessing.encoding import CategoryEncoding as CategoryEncoding
+from torchfunc.layers.preprocessing.hashing import HashedCrossing as HashedCrossing
+from torchfunc.layers.preprocessing.hashing import Hashing as Hashing
+from torchfunc.layers.preprocessing.lookup import IndexLookup as IndexLookup
+from torchfunc.layers.preprocessing.lookup import IntegerLookup as IntegerLookup
+from torchfunc.layers.preprocessing.lookup import StringLookup as StringLookup
+from torchfunc.layers.preprocessing.spectrograms import MelSpectrogram as MelSpectrogram
+from torchfunc.layers.preprocessing.spectrograms import STFTSpectrogram as STFTSpectrogram
+from torchfunc.layers.preprocessing.standardizing import Normalization as Normalization
+from torchfunc.layers.preprocessing.vectorization import TextVectorization as TextVectorization
 from torchfunc.layers.recurrent.cell import StackedRNNCells as StackedRNNCells
 from torchfunc.layers.recurrent.conv_lstm import ConvLSTM1D as ConvLSTM1D
 from torchfunc.layers.recurrent.conv_lstm import ConvLSTM2D as ConvLSTM2D

@@ -177,7 +177,7 @@ def _place_what_is_empty(model: nn.Module) -> None:
     """Have the tensors on the CPU that hold no number and only say a dtype."""
     for module in model.modules():
         for name in module._non_persistent_buffers_set:
-            if (buffer := module._buffers[name]) is not None:
+            if (buffer := module._buffers[name]) is not None and buffer.is_meta:
                 module._buffers[name] = torch.empty_like(buffer, device="cpu")
 
 

@@ -19,6 +19,7 @@ from torchfunc.utils.arrays import to_categorical as to_categorical
 from torchfunc.utils.data_sets import PyDataset as PyDataset
 from torchfunc.utils.data_sets import Sequence as Sequence
 from torchfunc.utils.data_sets import split_dataset as split_dataset
+from torchfunc.utils.feature_space import FeatureSpace as FeatureSpace
 from torchfunc.utils.padding import pad_sequences as pad_sequences
 from torchfunc.utils.pictures import model_to_dot as model_to_dot
 from torchfunc.utils.pictures import plot_model as plot_model
