@@ -22,7 +22,7 @@ NAMESPACES = (
         "activations applications backend callbacks constraints datasets dtype_policies errors initializers interop layers "
         "losses metrics mixed_precision models optimizers preprocessing regularizers saving schedules training "
         "utils vis wrappers "
-        "datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist"
+        "utils.bounding_boxes datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist"
     ).split()),
 )  # fmt: skip
 

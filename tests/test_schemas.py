@@ -42,6 +42,8 @@ OF_OURS: dict[str, Any] = {
     "num_query_heads": 4, "num_key_value_heads": 2,
     "inner_optimizer": "adam", "side": "real",
     "cells": [{"class_name": "GRUCell", "config": {"units": 3}}],
+    "height": 4, "width": 4, "factor": 1, "height_factor": 0.5, "width_factor": 0.5, "max_number": 2,
+    "layers": [{"class_name": "RandomFlip", "config": {}}],
 }  # fmt: skip
 
 

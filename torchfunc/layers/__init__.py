@@ -33,13 +33,7 @@ from torchfunc.layers.augmentation.geometry import RandomShear as RandomShear
 from torchfunc.layers.augmentation.geometry import RandomTranslation as RandomTranslation
 from torchfunc.layers.augmentation.geometry import RandomZoom as RandomZoom
 from torchfunc.layers.augmentation.histograms import AutoContrast as AutoContrast
-from torchfunc.layers.augmentation.histograms import (
-    ContrastLimitedAdaptiveHistogramEqualization as ContrastLimitedAdaptiveHistogramEqualization,
-)
 from torchfunc.layers.augmentation.histograms import Equalization as Equalization
-from torchfunc.layers.augmentation.image_layer import (
-    BaseImagePreprocessingLayer as BaseImagePreprocessingLayer,
-)
 from torchfunc.layers.augmentation.mixing import CutMix as CutMix
 from torchfunc.layers.augmentation.mixing import MixUp as MixUp
 from torchfunc.layers.augmentation.pipelines import MaxNumBoundingBoxes as MaxNumBoundingBoxes
@@ -148,6 +142,9 @@ from torchfunc.layers.wrappers import TimeDistributed as TimeDistributed
 from torchfunc.layers.wrappers import Torch as Torch
 from torchfunc.layers.wrappers import TorchModuleWrapper as TorchModuleWrapper
 from torchfunc.layers.wrappers import Wrapper as Wrapper
+
+from torchfunc.layers.augmentation.histograms import ContrastLimitedAdaptiveHistogramEqualization as ContrastLimitedAdaptiveHistogramEqualization  # isort: skip  # fmt: skip  # noqa: E501
+from torchfunc.layers.augmentation.image_layer import BaseImagePreprocessingLayer as BaseImagePreprocessingLayer  # isort: skip  # fmt: skip
 
 AvgPool1D = AveragePooling1D
 AvgPool2D = AveragePooling2D
