@@ -20,8 +20,8 @@ from torchfunc.errors import CompileError, GraphError, UnknownNameError
 NAMESPACES = (
     "torchfunc", *(f"torchfunc.{name}" for name in (
         "activations applications backend callbacks constraints datasets dtype_policies errors initializers interop layers "
-        "losses metrics mixed_precision models ops ops.image ops.linalg ops.nn optimizers preprocessing random regularizers "
-        "saving schedules training tree utils vis wrappers "
+        "losses metrics mixed_precision models ops ops.image ops.linalg ops.nn ops.numpy optimizers preprocessing random "
+        "regularizers saving schedules training tree utils utils.bounding_boxes vis wrappers "
         "datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist"
     ).split()),
 )  # fmt: skip

@@ -43,6 +43,8 @@ OF_OURS: dict[str, Any] = {
     "num_bins": 3, "max_tokens": None, "num_oov_indices": 1, "mask_token": None, "oov_token": "x",
     "vocabulary_dtype": "string", "inner_optimizer": "adam", "side": "real",
     "cells": [{"class_name": "GRUCell", "config": {"units": 3}}],
+    "height": 4, "width": 4, "factor": 1, "height_factor": 0.5, "width_factor": 0.5, "max_number": 2,
+    "layers": [{"class_name": "RandomFlip", "config": {}}],
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from torchfunc.saving.objects import serialize_keras_object as serialize_keras_o
 from torchfunc.settings import disable_interactive_logging as disable_interactive_logging
 from torchfunc.settings import enable_interactive_logging as enable_interactive_logging
 from torchfunc.settings import is_interactive_logging_enabled as is_interactive_logging_enabled
+from torchfunc.utils import bounding_boxes as bounding_boxes
 from torchfunc.utils.arrays import normalize as normalize
 from torchfunc.utils.arrays import to_categorical as to_categorical
 from torchfunc.utils.data_sets import PyDataset as PyDataset
