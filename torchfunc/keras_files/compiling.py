@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torchfunc import losses, metrics, optimizers, registry
@@ -13,11 +13,7 @@ from torchfunc.models.resuming import COMPILED
 from torchfunc.registry import Registry
 from torchfunc.tree import map_leaves
 
-# what only ours are called, and Keras's names for them
-_LONG_NAMES = {
-    "cce": "categorical_crossentropy", "scce": "sparse_categorical_crossentropy", "huber_loss": "huber",
-    "logcosh": "log_cosh", "rmse": "root_mean_squared_error", "kld": "kl_divergence",
-}  # fmt: skip
+# what the shapes of a model's outputs choose among
 _KEPT = ("accuracy", "acc", "crossentropy", "ce")
 
 
@@ -83,21 +79,23 @@ def for_keras(model: Any) -> dict[str, Any]:
         "optimizer": dialect.object_for_keras(
             optimizer["class_name"], optimizer["config"], registry.optimizers, "The optimizer"
         ),
-        "loss": _named(trainer.loss, losses.serialize, registry.losses),
+        "loss": _named(trainer.loss, losses, registry.losses),
         "loss_weights": None if weights is None else plain(map_leaves(float, weights)),
-        "metrics": _named(trainer.metrics, metrics.serialize, registry.metrics),
-        "weighted_metrics": _named(trainer.weighted_metrics, metrics.serialize, registry.metrics),
+        "metrics": _named(trainer.metrics, metrics, registry.metrics),
+        "weighted_metrics": _named(trainer.weighted_metrics, metrics, registry.metrics),
         "run_eagerly": False,
         "steps_per_execution": trainer.step.steps_per_execution,
         "jit_compile": False,
     }
 
 
-def _named(given: Any, serialize: Callable[[Any], Any], known: Registry) -> Any:
-    """Losses or metrics as they are nested, as Keras writes them."""
-    written = plain(given, lambda each, name: serialize(each))
+def _named(given: Any, home: Any, known: Registry) -> Any:
+    """Losses or metrics as they are nested, as Keras writes them: as objects, since it reads not all names from `.h5`."""
+    written = plain(given, lambda each, name: home.serialize(each))
 
     def one(value: Any) -> Any:
+        if isinstance(value, str) and value not in _KEPT:
+            value = home.serialize(home.get(value))
         if isinstance(value, list):
             return [one(each) for each in value]
         if isinstance(value, Mapping) and not dialect.is_object(value):
@@ -106,9 +104,7 @@ def _named(given: Any, serialize: Callable[[Any], Any], known: Registry) -> Any:
             own = next((each for each in registry.registries() if each.kind == value.get("kind")), known)
             return dialect.object_for_keras(value["class_name"], value["config"], own, f"The {known.kind}")
         if isinstance(value, str) and value not in _KEPT:
-            if value not in known.names():
-                raise dialect.not_kerass(f"The {known.kind}", repr(value))
-            return _LONG_NAMES.get(value.lower(), value)
+            raise dialect.not_kerass(f"The {known.kind}", repr(value))
         return value
 
     return one(written)

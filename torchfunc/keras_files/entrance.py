@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from torchfunc import registry
 from torchfunc.errors import (
@@ -84,8 +84,7 @@ class Keras:
                     f"{file.where} holds weights and no model. Fix: build the model, then model.load_weights(path)."
                 )
             reader, model = _built(file)
-            weights = _placed(file, model, reader.order)
-            model = _filled(file, model, weights)
+            model = _filled(file, model, reader, _placed(file, model, reader))
             if device is not None:
                 model.to(device)
             if compile and file.training is not None:
@@ -98,7 +97,7 @@ class Keras:
         _check_layer(model, path)
         with _opened(path) as file, _naming(file.where):
             weights = _placed(file, model, None, skip_mismatch=skip_mismatch)
-            values = [(weight, weight.from_keras(file.weights.tensor(place))) for weight, place in weights]
+            values = [(weight, _read(file, weight, place, None)) for weight, place in weights]
             with torch.no_grad():
                 for weight, value in values:
                     weight.tensor.copy_(value)
@@ -187,7 +186,7 @@ def _opened(path: Any) -> Iterator[Opened]:
 
 def _zipped(raw: Any, size: int, where: str, limits: Limits) -> Iterator[Opened]:
     archive = Zipped(raw, size, where, limits)
-    config = _json(archive.read(CONFIG, limits.header_bytes), f"{CONFIG} in {where}", limits)
+    config: Any = _json(archive.read(CONFIG, limits.header_bytes), f"{CONFIG} in {where}", limits)
     about = _json(archive.read(METADATA, 1 << 16), f"{METADATA} in {where}", limits)
     if WEIGHTS not in archive.members and "model.weights.npz" in archive.members:
         raise NotATorchfuncFileError(
@@ -245,14 +244,14 @@ def _made(file: Opened) -> tuple[Reader, Any]:
         return importing_if_need_be(make)
 
 
-def _filled(file: Opened, model: Any, weights: Sequence[tuple[Weight, str]]) -> Any:
+def _filled(file: Opened, model: Any, reader: Reader, weights: Sequence[tuple[Weight, str]]) -> Any:
     """The model with the weights of the file; one that runs code of yours when it is made is made once more, with memory."""
     if runs_code_of_yours(model):
         reader, model = _made(file)
-        weights = _placed(file, model, reader.order)
+        weights = _placed(file, model, reader)
         with torch.no_grad():
             for weight, place in weights:
-                weight.tensor.copy_(weight.from_keras(file.weights.tensor(place)))
+                weight.tensor.copy_(_read(file, weight, place, reader))
         return model
     made: dict[int, Any] = {}
     for weight, place in weights:
@@ -262,7 +261,7 @@ def _filled(file: Opened, model: Any, weights: Sequence[tuple[Weight, str]]) -> 
             else weight.module._buffers
         )
         if id(weight.tensor) not in made:
-            value = weight.from_keras(file.weights.tensor(place))
+            value = _read(file, weight, place, reader)
             is_parameter = held is weight.module._parameters
             made[id(weight.tensor)] = (
                 nn.Parameter(value, weight.tensor.requires_grad) if is_parameter else value
@@ -271,6 +270,13 @@ def _filled(file: Opened, model: Any, weights: Sequence[tuple[Weight, str]]) -> 
     _place_counters(model)
     place_what_is_empty(model)
     return model
+
+
+def _read(file: Opened, weight: Weight, place: str, reader: Reader | None) -> Tensor:
+    """The numbers of a weight, as it lies here."""
+    value = file.weights.tensor(place)
+    was = None if reader is None else older.CUDNN.get(reader.were.get(id(weight.module), ""))
+    return weight.from_keras(value if was is None else was.convert(weight.attribute, value))
 
 
 def _place_counters(model: nn.Module) -> None:
@@ -282,17 +288,19 @@ def _place_counters(model: nn.Module) -> None:
 
 
 def _placed(
-    file: Opened, model: Any, order: Order | None, *, skip_mismatch: bool = False
+    file: Opened, model: Any, reader: Reader | None, *, skip_mismatch: bool = False
 ) -> list[tuple[Weight, str]]:
     """Each weight of a model with the path of its numbers in a file, once all are known to fit.
 
     Raises:
         WeightMismatchError: weights that the file has not, or others, or of other shapes.
     """
+    order = None if reader is None else reader.order
     pairs = _by_names(file, model, order) if file.in_layers else _by_places(file, model, order)
+    were = {} if reader is None else reader.were
     problems, found = [], []
     for weight, place in pairs:
-        problem = _problem(weight, place, file.weights)
+        problem = _problem(weight, place, file.weights, older.CUDNN.get(were.get(id(weight.module), "")))
         if problem is None and place is not None:
             found.append((weight, place))
         else:
@@ -317,11 +325,11 @@ def _whole_modules(found: list[tuple[Weight, str]], left: list[Weight]) -> list[
     return [pair for pair in found if id(pair[0].module) not in owners]
 
 
-def _problem(weight: Weight, place: str | None, file: Hdf5) -> str | None:
+def _problem(weight: Weight, place: str | None, file: Hdf5, was: older.FromCudnn | None) -> str | None:
     if place is None or place not in file.entries:
         return f"{weight.path!r} is missing"
     shape, dtype = file.entries[place]
-    expected = weight.shape
+    expected = weight.shape if was is None else was.shape(weight.attribute, weight.shape)
     floats = dtype.is_floating_point == weight.tensor.dtype.is_floating_point
     if shape != expected or not floats:
         return f"{place!r} is {shape} {dtype} instead of {expected} {weight.tensor.dtype}".replace(
@@ -385,13 +393,14 @@ def _resume(file: Opened, model: Any) -> None:
     restore_training(model, compiling.arguments(file.training, "$.compile_config"), None, {})
     places = _optimizer_places(file)
     rule = model.trainer.optimizer
-    if len(places) <= 2:  # no step was taken
-        return
     if not slots.is_known(rule):
-        slots.warn_of_unknown(type(rule).__name__)
+        if len(places) > 2:
+            slots.warn_of_unknown(type(rule).__name__)
         return
     weights = slots.trained(model)
-    expected = _expected(file, rule, weights, len(places))
+    expected = _expected(file, rule, weights, [file.weights.entries[each].shape for each in places])
+    if expected is None and len(places) <= 2:  # no step was taken
+        return
     if expected is None:
         raise WeightMismatchError(
             explain(
@@ -426,10 +435,14 @@ def _optimizer_places(file: Opened) -> list[str]:
     return places
 
 
-def _expected(file: Opened, rule: Any, weights: Sequence[Weight], count: int) -> list[slots.Variable] | None:
-    """The variables of an optimizer as the version that wrote the file listed them; None where none did so many."""
-    for found in older.optimizer_layouts(file.keras, file.in_layers, file.training, rule, weights):
-        if len(found) == count:
+def _expected(
+    file: Opened, rule: Any, weights: Sequence[Weight], shapes: Sequence[tuple[int, ...]]
+) -> list[slots.Variable] | None:
+    """The variables of an optimizer as the version that wrote the file listed them; None where none did such."""
+    for found in older.optimizer_layouts(file.keras, file.training, rule, weights):
+        if len(found) == len(shapes) and all(
+            each.shape in (None, shape) for each, shape in zip(found, shapes, strict=True)
+        ):
             return found
     return None
 

@@ -78,11 +78,13 @@ class Reader:
 
     Attributes:
         order: by `id` of each model that was made, its layers in the order of the file, with the names of their classes.
+        were: by `id` of a recurrent cell, the older class whose weights the file has for it.
     """
 
     def __init__(self, keras: int = 3) -> None:
         self.keras = keras
         self.order: dict[int, list[tuple[str, Any]]] = {}
+        self.were: dict[int, str] = {}
         self._kept: list[Any] = []
         self._shared: dict[Any, Any] = {}
 
@@ -136,6 +138,8 @@ class Reader:
             raise ConfigError(f"{place}: expected a layer, got {type(found).__name__}.")
         if isinstance(found, Model):
             self._build(found, entry.get("build_config"), place)
+        if isinstance(entry.get("was"), str) and isinstance(found, RNN):
+            self.were[id(found.cell)] = entry["was"]
         return found
 
     def _arguments(self, name: str, config: Mapping[str, Any], place: str) -> dict[str, Any]:

@@ -72,9 +72,8 @@ def older_file(model: Any) -> memoryview:
             told = compiling.for_keras(model)
             optimizer = told.pop("optimizer")
             told["optimizer_config"] = {"class_name": optimizer["class_name"], "config": optimizer["config"]}
+            # what the optimizer remembers is left out: Keras 3.15.1 makes it for no weights then, and cannot train
             file.bytes("", "training_config", json.dumps(told, allow_nan=False))
-            if _remembers(model):
-                _write_optimizer(file, model)
 
     return hdf5_of(write)
 
@@ -84,14 +83,6 @@ def _write_layer(file: Writing, group: str, layer: Any, weights: Sequence[Weight
     file.list(group, "weight_names", names)
     for name, weight in zip(names, weights, strict=True):
         file.tensor(f"{group}/{name}", weight.to_keras())
-
-
-def _write_optimizer(file: Writing, model: Any) -> None:
-    listed = list(slots.written(model))
-    names = [f"optimizer/{number}_{variable.name}" for number, (variable, _) in enumerate(listed)]
-    file.list("optimizer_weights", "weight_names", names)
-    for name, (_, value) in zip(names, listed, strict=True):
-        file.tensor(f"optimizer_weights/{name}", value)
 
 
 def _remembers(model: Any) -> bool:
