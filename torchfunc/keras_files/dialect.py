@@ -41,6 +41,10 @@ _SAME_OF = {
 _OURS_ALONE: dict[str, tuple[Any, ...]] = {
     "input_axes": (None,), "output_axes": (None,), "rms_scaling": (False,), "kind": (), "input_shape": (None,),
 }  # fmt: skip
+# what ours say for each dimension of space, and Keras's, which has one, without the list around it
+_OF_ONE_DIMENSION = {("Cropping1D", "cropping"), ("ZeroPadding1D", "padding"), ("UpSampling1D", "size")}
+# what every layer of Keras takes, but for these
+_NOT_TAKEN = {name: ("trainable",) for name in ("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")}
 # in which registry the object in an argument is found, by how the argument's name ends
 _OBJECTS: dict[str, Registry] = {
     "initializer": registry.initializers, "regularizer": registry.regularizers, "constraint": registry.constraints,
@@ -223,19 +227,23 @@ def object_for_keras(name: str, config: Any, known: Registry, where: str) -> dic
     return {
         "module": _MODULES[known.kind],
         "class_name": CLASS_NAMES.get(name, name),
-        "config": config_for_keras(config, f"{where}: {name}"),
+        "config": config_for_keras(name, config, f"{where}: {name}"),
         "registered_name": None,
     }
 
 
-def config_for_keras(config: Any, where: str) -> dict[str, Any]:
-    """The arguments of an object as Keras takes them.
+def config_for_keras(name: str, config: Any, where: str) -> dict[str, Any]:
+    """The arguments of an object of a class as Keras takes them.
 
     Raises:
         SavingError: one that Keras has not.
     """
     found = {}
     for key, value in (config or {}).items():
+        if key in _NOT_TAKEN.get(name, ()):
+            continue
+        if (name, key) in _OF_ONE_DIMENSION and isinstance(value, list) and len(value) == 1:
+            (value,) = value
         if key in _OURS_ALONE:
             if value not in _OURS_ALONE[key]:
                 raise not_kerass(where, f"{key}={shorten(value)}")

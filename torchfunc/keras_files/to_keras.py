@@ -94,12 +94,11 @@ def layer_config(layer: Any, name: str) -> dict[str, Any]:
         kind = "a native module" if not isinstance(layer, Layer) else "a layer of a class of yours"
         raise dialect.not_kerass(where, f"{kind}, {type(layer).__name__}")
     inner = _inner_layers(layer)
-    own = {key: value for key, value in layer.get_config().items() if key not in inner}
-    config = dialect.config_for_keras(own, where)
+    dtype = layer._computes_in() or layer.dtype or torch.float32
+    told = {"name": name, "trainable": _is_trained(layer, where), "dtype": plain(dtype)}
+    own = {key: value for key, value in {**layer.get_config(), **told}.items() if key not in inner}
+    config = dialect.config_for_keras(class_name(layer), own, where)
     config |= {key: _many(each, key) for key, each in inner.items()}
-    config["name"], config["trainable"] = name, _is_trained(layer, where)
-    dtype = layer._computes_in() or layer.dtype
-    config["dtype"] = "float32" if dtype is None else plain(dtype)
     _check_names(config, where)
     return {
         "module": "keras.layers",
