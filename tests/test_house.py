@@ -24,6 +24,8 @@ FLOORS = (
     {"schemas"},
     {"config"},
     {"graph", "activations", "initializers", "regularizers", "constraints", "schedules"},
+    {"ops"},
+    {"random", "variables"},
     {"losses", "optimizers", "callbacks"},
     {"metrics"},
     {"layers", "training", "saving", "vis"},
