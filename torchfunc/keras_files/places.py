@@ -23,7 +23,9 @@ from torchfunc.layers.weights import Weights, in_keras_layout, weight_buffers, w
 from torchfunc.models.keras_order import modules_in_keras_order
 
 # Keras's own names of classes whose first name in the registry is another
-CLASS_NAMES = {"GroupQueryAttention": "GroupedQueryAttention", "Model": "Functional"}
+CLASS_NAMES = {
+    "GroupQueryAttention": "GroupedQueryAttention", "Model": "Functional", "StochasticDepthOfKeras": "StochasticDepth",
+}  # fmt: skip
 
 
 class Weight(NamedTuple):
