@@ -37,7 +37,7 @@ _CLASSES = {
     ("linalg", 2): "Solve SolveTriangular Lstsq",
     ("math", 1): """TopK Logsumexp ExtractSequences FFT FFT2 IFFT2 RFFT IRFFT STFT ISTFT Rsqrt Erf Erfc Erfinv Logdet
         ViewAsComplex ViewAsReal""",
-    ("math", 2): "SegmentSum SegmentMax SegmentMin SegmentProd InTopK",
+    ("math", 2): "SegmentSum SegmentMax SegmentMin SegmentProd InTopK CDist",
     ("nn", 1): """Relu Relu6 Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid
         LeakyRelu HardSigmoid HardSilu Elu Selu Gelu Celu Glu TanhShrink HardTanh HardShrink Threshold Softmax
         LogSoftmax Sparsemax MaxPool AdaptiveMaxPool AveragePool AdaptiveAveragePool OneHot MultiHot Moments Normalize
@@ -45,7 +45,7 @@ _CLASSES = {
     ("nn", 2): """Conv DepthwiseConv ConvTranspose BinaryCrossentropy CategoricalCrossentropy
         SparseCategoricalCrossentropy CTCDecode PSNR Polar""",
     ("nn", 3): "SeparableConv",
-    ("nn", 4): "CTCLoss",
+    ("nn", 4): "CTCLoss BatchNorm LayerNorm RMSNorm",
     ("nn", 6): "DotProductAttention",
     ("numpy", 1): """Rot90 Absolute Abs Fabs All Angle Any Amax Amin Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Argmax
         Argmin Argsort Array View Bincount BitwiseInvert BitwiseNot BroadcastTo Cbrt Ceil Clip Concatenate Conjugate
@@ -67,8 +67,16 @@ _CLASSES = {
     ("numpy", 4): "Isclose",
 }  # fmt: skip
 # functions whose names are not their class's, and calls that take other arguments than the first ones
-_FUNCTIONS = {"AllClose": "allclose", "IsIn": "isin", "SearchSorted": "searchsorted", "GetItem": "get_item"}
-_CALLED_WITH = {"Average": ("x", "weights"), "Full": ("fill_value",), "Pad": ("x", "constant_values")}
+_FUNCTIONS = {
+    "AllClose": "allclose", "IsIn": "isin", "SearchSorted": "searchsorted", "Abs": "absolute", "Conj": "conjugate",
+    "BatchNorm": "batch_normalization", "LayerNorm": "layer_normalization", "RMSNorm": "rms_normalization",
+    "CDist": "cdist", "BitwiseInvert": "bitwise_not", "LeftShift": "bitwise_left_shift", "RightShift": "bitwise_right_shift",
+}  # fmt: skip
+_CALLED_WITH: dict[str, tuple[str, ...]] = {
+    "Average": ("x", "weights"), "Full": ("fill_value",), "Pad": ("x", "constant_values"), "Einsum": ("operands",),
+    "BatchNorm": ("x", "mean", "variance", "offset", "scale"), "LayerNorm": ("x", "gamma", "beta"),
+    "RMSNorm": ("x", "scale"),
+}  # fmt: skip
 
 # Python's operators, which are functions of their own here
 _OPERATORS: dict[str, Callable[..., Any]] = {
@@ -99,7 +107,7 @@ def _reduced(function: Callable[..., Any]) -> Spelled:
     return Spelled(function, ("input", "dim", "keepdim"), {"dim": "axis", "keepdim": "keepdims"})
 
 
-# PyTorch's, for graphs that call them, and for files while no op of ours has the name
+# PyTorch's, for graphs that call them
 _SPELLED: dict[str, Spelled] = {
     **{
         name: Spelled(getattr(torch, name.lower()))
@@ -161,24 +169,18 @@ def function_of(name: Any, place: str) -> Callable[..., Any]:
     word, known = _FUNCTIONS.get(name, snake_case(name)), functions.by_name()
     for home in ("ops", "ops.nn", "ops.linalg", "ops.image"):
         if f"{home}.{word}" in known:
-            return known[f"{home}.{word}"]
-    if name in _SPELLED:
-        return _by_keras_names(_SPELLED[name])
-    raise UnknownNameError(
-        f"op of Keras at {place}", name, [*_OPERATORS, *_SPELLED], "The ops known here are few."
-    )
+            return _by_place(name, known[f"{home}.{word}"])
+    raise UnknownNameError(f"op of Keras at {place}", name, _classes(), "That one is not here yet.")
 
 
-def _by_keras_names(spelled: Spelled) -> Callable[..., Any]:
-    back = {keras: ours for ours, keras in spelled.configured.items()}
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        given = {back.get(name, name): value for name, value in kwargs.items() if value is not None}
-        if isinstance(given.get("dtype"), str):
-            given["dtype"] = getattr(torch, given["dtype"])
-        return spelled.function(*args, **given)
-
-    return call
+def _by_place(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose arguments by place are those of the call of Keras's class."""
+    names = _CALLED_WITH.get(name)
+    if names is None:
+        return function
+    if name == "Einsum":
+        return lambda *operands, subscripts: function(subscripts, *operands)
+    return lambda *args, **kwargs: function(**dict(zip(names, args, strict=False)), **kwargs)
 
 
 class Written(NamedTuple):
@@ -188,6 +190,7 @@ class Written(NamedTuple):
     module: str
     config: dict[str, Any]
     args: list[Any]
+    kwargs: dict[str, Any] = {}  # noqa: RUF012  a field of a tuple, and never changed
 
 
 def written(call: Call) -> Written:
@@ -225,14 +228,26 @@ def _of_ours(word: str, call: Call) -> Written:
     name = next((each for each in _classes() if _FUNCTIONS.get(each, snake_case(each)) == word), None)
     if name is None:
         raise _no_op(call)
+    parameters = inspect.signature(call.target).parameters
     try:
         bound = inspect.signature(call.target).bind(*call.args, **call.kwargs).arguments
     except (TypeError, ValueError):
         raise _no_op(call) from None
-    count = _classes()[name][1]
-    called = _CALLED_WITH.get(name) or tuple(inspect.signature(call.target).parameters)[:count]
+    called = _CALLED_WITH.get(name) or tuple(parameters)[: _classes()[name][1]]
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for key in (each for each in called if each in bound):
+        if parameters[key].kind is inspect.Parameter.VAR_POSITIONAL:
+            args += bound[key]
+        elif parameters[key].kind is inspect.Parameter.VAR_KEYWORD:
+            kwargs |= bound[key]
+        else:
+            args.append(bound[key])
+    skipped = next((index for index, key in enumerate(called) if key not in bound), len(called))
+    if any(key in bound for key in called[skipped:]):  # one is left out before another
+        args, kwargs = [], {key: bound[key] for key in called if key in bound}
     config = {key: value for key, value in bound.items() if key not in called}
-    return _as(name, [bound[key] for key in called if key in bound], config, call)
+    return _as(name, args, config, call)._replace(kwargs=kwargs)
 
 
 def _as(name: str, args: list[Any], config: dict[str, Any], call: Call) -> Written:
@@ -285,17 +300,21 @@ def _by_function() -> dict[Any, str]:
 
 
 def checked_config(config: Any, place: str) -> dict[str, Any]:
-    """The constructor's arguments of an op.
+    """The constructor's arguments of an op, with tuples where JSON has lists.
 
     Raises:
         ConfigError: no object.
     """
     if not isinstance(config, Mapping):
-        raise ConfigError(
-            explain(place, got=shorten(config), expected="an object with the arguments of an op")
-        )
-    return {
-        key: value
-        for key, value in config.items()
-        if key not in ("name", "dtype") or (key == "dtype" and isinstance(value, str))
-    }
+        expected = "an object with the arguments of an op"
+        raise ConfigError(explain(place, got=shorten(config), expected=expected))
+    found = {}
+    for key, value in config.items():
+        is_said = key == "dtype" and isinstance(value, str)  # a policy is none of the op's
+        if is_said or key not in ("name", "dtype", "rms_scaling"):
+            found[key] = _tupled(value)
+    return found
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value

@@ -229,7 +229,7 @@ class _Functional:
             },
             "registered_name": found.name,
             "name": call.name,
-            "inbound_nodes": [self._node(row, tuple(found.args), {})],
+            "inbound_nodes": [self._node(row, tuple(found.args), found.kwargs)],
         }
 
     def _node(self, row: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
