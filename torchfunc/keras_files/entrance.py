@@ -8,7 +8,7 @@ numbers read, each of which goes to its weight at once.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,6 +61,7 @@ class Opened(NamedTuple):
         weights: the HDF5 file.
         training: the compile configuration, by the words of Keras 3.
         in_layers: whether weights stand by the names of layers, as in the older `.h5` files.
+        asset: the bytes of a member under `assets/`, or None.
     """
 
     where: str
@@ -69,6 +70,7 @@ class Opened(NamedTuple):
     weights: Hdf5
     training: Any
     in_layers: bool
+    asset: Callable[[str], bytes | None] | None = None
 
 
 class Keras:
@@ -198,7 +200,12 @@ def _zipped(raw: Any, size: int, where: str, limits: Limits) -> Iterator[Opened]
     member, length = archive.opened(WEIGHTS)
     with Hdf5(member, length, f"{WEIGHTS} in {where}", limits) as weights:
         training = config.get("compile_config") if isinstance(config, dict) else None
-        yield Opened(where, config, version, weights, training, False)
+
+        def asset(name: str) -> bytes | None:
+            member = f"assets/{name}"
+            return archive.read(member, limits.header_bytes) if member in archive.members else None
+
+        yield Opened(where, config, version, weights, training, False, asset)
 
 
 def _older(weights: Hdf5, where: str, limits: Limits) -> Opened:
@@ -237,7 +244,7 @@ def _built(file: Opened) -> tuple[Reader, Any]:
 
 def _made(file: Opened) -> tuple[Reader, Any]:
     def make() -> tuple[Reader, Any]:
-        reader = Reader(file.keras[0])
+        reader = Reader(file.keras[0], file.asset)
         return reader, reader.model(file.config)
 
     with without_initializing(), bounded_by(file.config), budget(len(file.weights.entries)):

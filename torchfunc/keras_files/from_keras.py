@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,10 @@ from torchfunc.errors import (
     shorten,
 )
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, MOST_LETTERS
+from torchfunc.graph.probing.bounds import ShapesNeededError, ValuesNeededError, current
 from torchfunc.graph.symbolic import Input, SymbolicTensor
 from torchfunc.keras_files import dialect, keras_ops
+from torchfunc.keras_files.places import snake_case
 from torchfunc.layers.layer import masks_of
 from torchfunc.layers.recurrent.rnn import RNN
 from torchfunc.layers.wrappers import Bidirectional
@@ -75,14 +78,15 @@ class Reader:
 
     Args:
         keras: the first number of the version that wrote the file.
+        asset: what the file holds under `assets/` for a layer, by its path and the name of the asset; None for nothing.
 
     Attributes:
         order: by `id` of each model that was made, its layers in the order of the file, with the names of their classes.
         were: by `id` of a recurrent cell, the older class whose weights the file has for it.
     """
 
-    def __init__(self, keras: int = 3) -> None:
-        self.keras = keras
+    def __init__(self, keras: int = 3, asset: Callable[[str], bytes | None] | None = None) -> None:
+        self.keras, self.asset = keras, asset
         self.order: dict[int, list[tuple[str, Any]]] = {}
         self.were: dict[int, str] = {}
         self._kept: list[Any] = []
@@ -101,48 +105,50 @@ class Reader:
             raise ConfigError(f"{place}: expected a model, got {type(found).__name__}.")
         return found
 
-    def layer(self, entry: Any, place: str) -> Any:
-        """The layer or model that an entry describes."""
+    def layer(self, entry: Any, place: str, path: str = "") -> Any:
+        """The layer or model that an entry describes, which stands at a path among the weights."""
         if not dialect.is_object(entry):
             expected = "an object with 'class_name' and 'config'"
             raise ConfigError(explain(place, got=shorten(entry), expected=expected))
         label = entry.get("shared_object_id")
         if isinstance(label, int) and label in self._shared:
             return self._shared[label]
-        found = self._made(entry, place)
+        found = self._made(entry, place, path)
         if isinstance(label, int):
             self._shared[label] = found
         return found
 
-    def _made(self, entry: Mapping[str, Any], place: str) -> Any:
+    def _made(self, entry: Mapping[str, Any], place: str, path: str) -> Any:
         name, config = entry["class_name"], entry["config"]
         if not isinstance(config, Mapping):
             raise ConfigError(explain(f"{place}.config", got=shorten(config), expected="an object"))
         where = f"{place}.config"
         if name in _MODELS and name != "Sequential" and "layers" in config:
-            return self._functional(config, where, Model)
+            return self._functional(config, where, Model, path)
         if name == "Sequential":
-            return self._sequential(config, where, entry.get("build_config"))
+            return self._sequential(config, where, entry.get("build_config"), path)
         kind = dialect.layer_class(entry, place)
         if (
             isinstance(kind, type)
             and issubclass(kind, Model)
             and {"layers", "output_layers"} <= config.keys()
         ):
-            return self._functional(config, where, kind)
-        arguments = self._arguments(dialect.named(entry), config, where)
+            return self._functional(config, where, kind, path)
+        arguments = self._arguments(dialect.named(entry), config, where, path)
         if name == "Lambda" and dialect.is_object(config.get("function")):
             arguments["function"] = dialect.function_name(config["function"], f"{where}.function")
         found = refusing(place, lambda: dialect.made(kind, arguments, place))
         if not isinstance(found, nn.Module):
             raise ConfigError(f"{place}: expected a layer, got {type(found).__name__}.")
+        if self.asset is not None and hasattr(found, "set_vocabulary") and config.get("vocabulary") is None:
+            self._take_vocabulary(found, self.asset(f"{path}vocabulary.txt"), place)
         if isinstance(found, Model):
             self._build(found, entry.get("build_config"), place)
         if isinstance(entry.get("was"), str) and isinstance(found, RNN):
             self.were[id(found.cell)] = entry["was"]
         return found
 
-    def _arguments(self, name: str, config: Mapping[str, Any], place: str) -> dict[str, Any]:
+    def _arguments(self, name: str, config: Mapping[str, Any], place: str, path: str) -> dict[str, Any]:
         """The arguments of a layer, of which some may be layers."""
         inner = {key: each for key, each in config.items() if key in dialect.LAYERS and each is not None}
         found = dialect.arguments(
@@ -152,10 +158,24 @@ class Reader:
             if isinstance(each, list):
                 found[key] = [self.layer(one, f"{place}.{key}[{index}]") for index, one in enumerate(each)]
             else:
-                found[key] = self.layer(each, f"{place}.{key}")
+                found[key] = self.layer(each, f"{place}.{key}", f"{path}{key}/")
         if isinstance(found.get("name"), str):
             found["name"] = own_name(found["name"])
         return found
+
+    def _take_vocabulary(self, layer: Any, text: bytes | None, place: str) -> None:
+        """Give a layer the vocabulary that it learned from data, which stands in a file of its own, a word a line."""
+        if text is None:
+            return
+        try:
+            words: list[Any] = text.decode().splitlines()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{place}: its vocabulary.txt is no text in UTF-8.") from error
+        while words and not words[-1]:
+            words.pop()
+        if getattr(layer, "vocabulary_dtype", "string") != "string":
+            words = refusing(place, lambda: [int(each) for each in words])
+        refusing(place, lambda: layer.set_vocabulary(words))
 
     def _build(self, model: Any, config: Any, place: str) -> None:
         """Build a model whose forward is somebody's own, for the shapes that Keras wrote down."""
@@ -167,16 +187,17 @@ class Reader:
         if shapes is not None:
             refusing(f"{place}.build_config", lambda: model.build(_shape(shapes, f"{place}.build_config")))
 
-    def _sequential(self, config: Mapping[str, Any], place: str, build: Any) -> Any:
+    def _sequential(self, config: Mapping[str, Any], place: str, build: Any, path: str) -> Any:
         entries = _listed(config.get("layers"), f"{place}.layers")
         chain: list[Any] = []
         named: list[tuple[str, Any]] = []
+        names = Numbers()
         for index, entry in enumerate(entries):
             where = f"{place}.layers[{index}]"
             if dialect.is_object(entry) and entry["class_name"] == "InputLayer":
                 chain.append(self._input(entry, where))
                 continue
-            layer = self.layer(entry, where)
+            layer = self.layer(entry, where, names.path_of(path, entry))
             named.append((str(entry["class_name"]), layer))
             chain.append(layer)
         shape = build.get("input_shape") if isinstance(build, Mapping) else config.get("build_input_shape")
@@ -224,12 +245,13 @@ class Reader:
         given = None if not isinstance(name, str) else own_name(name)
         return refusing(place, lambda: Input(batch_shape=shape, dtype=dtype, name=given))
 
-    def _functional(self, config: Mapping[str, Any], place: str, kind: Any) -> Any:
+    def _functional(self, config: Mapping[str, Any], place: str, kind: Any, path: str) -> Any:
         """The model that a list of layers and their calls describes."""
         entries = _listed(config.get("layers"), f"{place}.layers")
         listed: dict[str, Listed] = {}
         named: list[tuple[str, Any]] = []
         results: dict[Key, list[Any]] = {}
+        names = Numbers()
         for index, entry in enumerate(entries):
             where = f"{place}.layers[{index}]"
             name = entry.get("name") if isinstance(entry, Mapping) else None
@@ -247,7 +269,7 @@ class Reader:
                 settings = keras_ops.checked_config(entry["config"], f"{where}.config")
                 listed[name] = Listed(where, function, config=settings, is_op=True)
             else:
-                layer = self.layer(_with_name(entry, name), where)
+                layer = self.layer(_with_name(entry, name), where, names.path_of(path, entry))
                 named.append((str(entry["class_name"]), layer))
                 listed[name] = Listed(where, layer)
         for name, entry in zip(listed, entries, strict=True):
@@ -303,6 +325,19 @@ class Reader:
             return 0
         functional = not isinstance(thing, Sequential)
         return int(functional and at_end) if self.keras >= 3 else int(thing.graph is not None)
+
+
+class Numbers:
+    """The names of the layers of a model in paths: that of the class, and a number from the second on."""
+
+    def __init__(self) -> None:
+        self._met: Counter[str] = Counter()
+
+    def path_of(self, path: str, entry: Any) -> str:
+        snake = snake_case(str(entry["class_name"])) if dialect.is_object(entry) else ""
+        self._met[snake] += 1
+        number = self._met[snake] - 1
+        return f"{path}layers/{snake}{f'_{number}' if number else ''}/"
 
 
 class _Calls:
@@ -504,6 +539,10 @@ def _refusals(place: str) -> Iterator[None]:
     except (UnknownNameError, LimitError):
         raise
     except TorchfuncError as error:
+        bounds = current()
+        if isinstance(error, ValuesNeededError) and bounds is not None and not bounds.may_import:
+            # no file of Keras says all shapes: it is read again, and PyTorch may import what it works them out with
+            raise ShapesNeededError(str(error)) from error
         text = str(error)
         if isinstance(error, ConfigError) and text.startswith("$"):
             raise

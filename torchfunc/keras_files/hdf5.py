@@ -270,11 +270,11 @@ class Hdf5:
 
 
 def _decoded(value: Any, where: str) -> str:
-    if isinstance(value, bytes):
-        return value.decode()
-    if not isinstance(value, str):
-        raise CorruptFileError(f"{where} is no text, but {type(value).__name__}.")
-    return value
+    try:
+        # what is no UTF-8 comes from h5py as halves of characters
+        return str(value.decode() if isinstance(value, bytes) else value.encode().decode())
+    except (UnicodeError, AttributeError) as error:
+        raise CorruptFileError(f"{where} is no text. {AGAIN}") from error
 
 
 class Writing:
