@@ -37,7 +37,18 @@ FLOORS = (
 # The core knows tensors and modules, and nothing else of the house.
 KNOWN_TO = {"graph": {"errors", "tree", "functions"}}
 REQUIRED = {"torch", "numpy", "safetensors", "typing_extensions"}  # The last is required by torch.
-OPTIONAL = {"PIL", "h5py", "keras", "onnx", "pandas", "pydot", "sklearn", "tensorboard", "torchvision"}
+OPTIONAL = {
+    "PIL",
+    "h5py",
+    "keras",
+    "onnx",
+    "pandas",
+    "pydot",
+    "sklearn",
+    "tensorboard",
+    "timm",
+    "torchvision",
+}
 BANNED_MODULES = {
     "cloudpickle",
     "ctypes",
