@@ -51,6 +51,7 @@ OPTIONAL = {
     "pydot",
     "sklearn",
     "tensorboard",
+    "timm",
     "torchvision",
 }
 BANNED_MODULES = {
