@@ -71,8 +71,8 @@ BANNED_MODULES = {
     "urllib",
     "zipfile",
 }
-# A file of Keras and an .npz file are zip archives: their members are listed, looked at and read where they lie. Who asks for
-# a file gets it, and an archive unpacked, where it can harm nobody.
+# A file of Keras and an .npz file are zip archives: their members are listed, looked at and read where they lie. Who asks
+# for a file gets it, and an archive unpacked, where it can harm nobody.
 ALLOWED = {
     "keras_files/zipped.py": {"zipfile"},
     "utils/files/downloads.py": {"urllib"},
