@@ -22,7 +22,8 @@ NAMESPACES = (
         "activations applications backend callbacks constraints datasets dtype_policies errors initializers interop layers "
         "losses metrics mixed_precision models ops ops.image ops.linalg ops.nn ops.numpy optimizers preprocessing random "
         "regularizers saving schedules training tree utils utils.bounding_boxes vis wrappers "
-        "datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist"
+        "datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist datasets.imdb "
+        "datasets.reuters datasets.california_housing datasets.boston_housing preprocessing.image preprocessing.sequence"
     ).split()),
 )  # fmt: skip
 
@@ -48,6 +49,7 @@ JUSTIFIED = {
     "map_with_path": "trees of one form, as many as the function takes",
     "rearrange": "the names of axes in the user's pattern",
     "switch": "the operands of the user's functions",
+    "save_img": "the options of PIL.Image.Image.save, which are those of each format",
     "compile": "with the keywords of torch.compile it is `nn.Module.compile`",
 }
 

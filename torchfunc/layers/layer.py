@@ -43,6 +43,7 @@ from torchfunc.layers.tracking import follow, forget
 from torchfunc.layers.weights import WeightInfo, Weights
 from torchfunc.losses.loss import divide
 from torchfunc.tree import leaves, map_leaves
+from torchfunc.variables import in_words_of_keras
 
 Shape = tuple[int | None, ...]
 _PLAIN = frozenset({bool, int, float, str, type(None)})
@@ -135,6 +136,7 @@ class Layer(Weights):
             cls._keeps_lists = True
             cls.__setattr__ = _following(cls.__setattr__)  # type: ignore[method-assign]
             cls.__delattr__ = _forgetting(cls.__delattr__)  # type: ignore[method-assign]
+            cls.__getattr__ = _telling_weights(cls.__getattr__)  # type: ignore[method-assign]
         if "build" in cls.__dict__:
             cls.build = _once(cls.__dict__["build"])  # type: ignore[method-assign]
 
@@ -812,6 +814,21 @@ def _forgetting(delete_attribute: Callable[..., None]) -> Callable[..., None]:
         delete_attribute(self, name)
 
     return __delattr__
+
+
+def _telling_weights(get_attribute: Callable[..., Any]) -> Callable[..., Any]:
+    """`__getattr__` of a class whose own weights have Keras's words: `self.total.assign_add(...)` in its `call`."""
+
+    @wraps(get_attribute)
+    def __getattr__(self: Layer, name: str) -> Any:
+        found = get_attribute(self, name)
+        if type(found) not in (Tensor, nn.Parameter) or torch.compiler.is_compiling():
+            return found
+        own, new = vars(self).get("_weight_infos", ()), vars(self).get("_new_weights", ())
+        made = name in own or any(each is found for each, _, _ in new)
+        return in_words_of_keras(found) if made else found
+
+    return __getattr__
 
 
 def _once(build: Callable[..., None]) -> Callable[..., None]:

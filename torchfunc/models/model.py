@@ -563,10 +563,11 @@ class Model(MaskedCalls, Training):
         loading.load_weights(self, filepath, skip_mismatch=skip_mismatch)
 
     def __reduce__(self) -> Any:
-        graph = self.graph
+        graph, state = self.graph, self.__dict__.copy()
+        state.pop("_compiled_call_impl", None)  # as PyTorch does it: what is compiled cannot be written
         if graph is None:
-            return copyreg.__newobj__, (type(self),), self.__dict__.copy()  # type: ignore[attr-defined]
-        return _revived, (self.config_class, graph, self._takes_masks), self.__dict__.copy()
+            return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
+        return _revived, (self.config_class, graph, self._takes_masks), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]

@@ -16,6 +16,8 @@ from torchfunc.training.batches import Batch, Data
 from torchfunc.training.progress import Display
 from torchfunc.training.step import Act, Logs, Step
 
+_STOPS = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -91,6 +93,9 @@ def over_batches(
     Some of them may be `done` already, in a training that goes on within an epoch.
     """
     events, display = events or CallbackList(), display or Display()
+    stops = _STOPS[mode]
+    if mode != "train":
+        setattr(step.module, stops, False)
     begin, end = events.methods(f"on_{mode}_batch_begin"), events.methods(f"on_{mode}_batch_end")
     predicts, result = mode == "predict", None
     group = step.steps_per_execution
@@ -113,7 +118,7 @@ def over_batches(
             _tell(end, done, result, step, predicts)
         if time.perf_counter() >= display.due:
             display.draw(done, dict if predicts else partial(step.logs, result))
-        if mode == "train" and step.module.stop_training and done == told:
+        if done == told and getattr(step.module, stops):
             break
     if first and done == first:
         step.resume_sums(None)

@@ -1,6 +1,6 @@
 """Objective: losses, their weights and metrics, matched to a module's outputs by name.
 
-Nothing here reads the device until `results` is asked for.
+Nothing here reads the device.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torchfunc.losses.loss import masked_weights
 from torchfunc.metrics.metric import expanded, figures
 from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
-from torchfunc.training.figures import RunningMean, read
+from torchfunc.training.figures import RunningMean
 from torchfunc.training.logits import Logits, logits_of, warn_of_misfit
 from torchfunc.training.ports import Port, Slots
 
@@ -180,10 +180,6 @@ class Objective:
         for head, port in zip(self.heads, self.outputs or (), strict=True):
             head.shape = port.shape
 
-    def results(self) -> dict[str, Any]:
-        """The loss and the metrics over all batches since the last reset, in one read of the device."""
-        return read(self.running())
-
     def running(self) -> dict[str, Any]:
         """Every figure by its name in the logs: the loss, the loss of each output, the metrics."""
         running: dict[str, Any] = {"loss": self.total.result()} if self.total.count else {}
@@ -191,12 +187,17 @@ class Objective:
             running |= {
                 f"{head.name}_loss": head.running.result() for head in self.losing if head.running.count
             }
+        return running | self.measured()
+
+    def measured(self) -> dict[str, Any]:
+        """What the metrics have, by the names in the logs."""
+        measured: dict[str, Any] = {}
         for name, each in self.measures.items():
             if each.metric:
                 found = figures(name, each.metric)
                 self._figures[name] = list(found)
-                running |= found
-        return running
+                measured |= found
+        return measured
 
     @property
     def names(self) -> list[str]:

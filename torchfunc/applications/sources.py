@@ -1,0 +1,230 @@
+"""Where a network comes from: torchvision or timm, whose modules are traced, or a definition of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from torchfunc import activations
+from torchfunc.applications.definitions.blocks import Head
+from torchfunc.applications.inside import StochasticDepth
+from torchfunc.applications.pixels import DEVIATION, MEAN, Channels
+from torchfunc.errors import TorchfuncError, explain
+from torchfunc.interop import timm, torchvision
+from torchfunc.interop.fx import Paths, apply
+
+_ORIGIN: Channels = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a network makes of images: a graph, and the module that it was traced from, if any."""
+
+    outputs: Any
+    module: nn.Module | None = None
+    paths: Paths = field(default_factory=dict)
+
+
+class Source:
+    """A network by its name at its source.
+
+    Attributes:
+        name: the name there.
+        axis: the axis of the channels of the images that it takes and of the maps that it gives.
+    """
+
+    name: str
+    axis: int = 1
+
+    def standard(self) -> tuple[Channels, Channels] | None:
+        """The mean and deviation that its images have, as parts of 1; None where it takes its family's form."""
+        raise NotImplementedError
+
+    def draw(self, x: Any, head: Head, pretrained: bool, options: Mapping[str, Any]) -> Drawn:
+        raise NotImplementedError
+
+
+class Torchvision(Source):
+    """A network of torchvision's.
+
+    Args:
+        name: what torchvision calls it.
+        make: how it is made, if not by its name: from the name, the number of classes and options.
+    """
+
+    def __init__(self, name: str, make: Callable[..., nn.Module] | None = None) -> None:
+        self.name = name
+        self.make = make or _named
+
+    def standard(self) -> tuple[Channels, Channels]:
+        if self.name == "inception_v3":  # whose own change from ImageNet's mean is left out
+            return _ORIGIN, _ORIGIN
+        if self.name == "convnext_xlarge":
+            return MEAN, DEVIATION
+        found = torchvision.load().models.get_model_weights(self.name).DEFAULT.transforms()
+        return tuple(found.mean), tuple(found.std)
+
+    def draw(self, x: Any, head: Head, pretrained: bool, options: Mapping[str, Any]) -> Drawn:
+        if pretrained:
+            models = torchvision.load().models
+            network = _downloaded(
+                f"{self.name}(weights='imagenet')", lambda: models.get_model(self.name, weights="DEFAULT")
+            )
+        else:
+            network = self.make(self.name, head.classes, **options)
+        _take_channels(network, x.shape[1])
+        _make_drawable(network)
+        logits, paths = apply(network.eval(), (x,))
+        if not head.include_top:
+            return Drawn(_pooled(_features(logits), head.pooling), network, paths)
+        return Drawn(_activated(logits, head.activation), network, paths)
+
+
+class Timm(Source):
+    """A network of timm's, with its weights."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def standard(self) -> tuple[Channels, Channels]:
+        found = timm.load().get_pretrained_cfg(self.name)
+        return tuple(found.mean), tuple(found.std)
+
+    def draw(self, x: Any, head: Head, pretrained: bool, options: Mapping[str, Any]) -> Drawn:
+        whole = {} if head.include_top else {"num_classes": 0, "global_pool": ""}
+        create = timm.load().create_model
+        network = _downloaded(
+            f"timm's {self.name}", lambda: create(self.name, pretrained=pretrained, **whole)
+        )
+        outputs, paths = apply(network.eval(), (x,))
+        if not head.include_top:
+            return Drawn(_pooled(outputs, head.pooling), network, paths)
+        return Drawn(_activated(outputs, head.activation), network, paths)
+
+
+class Definition(Source):
+    """A network by Keras's definition, of our own layers under Keras's names.
+
+    Args:
+        name: what Keras calls the model.
+        function: from images and a Head to outputs.
+        is_standardized: whether it takes images less the mean and over the deviation of ImageNet.
+        fixed: the options that it always has.
+    """
+
+    axis = -1
+
+    def __init__(
+        self, name: str, function: Callable[..., Any], is_standardized: bool = False, **fixed: Any
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.is_standardized = is_standardized
+        self.fixed = fixed
+
+    def standard(self) -> tuple[Channels, Channels] | None:
+        return (MEAN, DEVIATION) if self.is_standardized else None
+
+    def draw(self, x: Any, head: Head, pretrained: bool, options: Mapping[str, Any]) -> Drawn:
+        return Drawn(self.function(x, head, **self.fixed, **options))
+
+
+def _named(name: str, classes: int, **options: Any) -> nn.Module:
+    made: nn.Module = torchvision.load().models.get_model(name, weights=None, num_classes=classes, **options)
+    return made
+
+
+def inception_v3(name: str, classes: int) -> nn.Module:
+    """With the initialization that torchvision asks about."""
+    return _named(name, classes, init_weights=True)
+
+
+def mobilenet_v2(name: str, classes: int, alpha: float) -> nn.Module:
+    return _named(name, classes, width_mult=alpha)
+
+
+def mobilenet_v3(name: str, classes: int, alpha: float, minimalistic: bool, dropout_rate: float) -> nn.Module:
+    """A MobileNetV3, without its larger kernels, weighed channels and hard swish if asked."""
+    if not minimalistic:
+        return _named(name, classes, width_mult=alpha, dropout=dropout_rate)
+    made = torchvision.load().models.mobilenetv3
+    settings, last = made._mobilenet_v3_conf(name, width_mult=alpha)
+    for each in settings:
+        each.kernel, each.use_se, each.use_hs = 3, False, False
+    plain: nn.Module = made.MobileNetV3(settings, last, num_classes=classes, dropout=dropout_rate)
+    for parent in plain.modules():
+        for place, child in parent.named_children():
+            if isinstance(child, nn.Hardswish):
+                setattr(parent, place, nn.ReLU(inplace=True))
+    return plain
+
+
+def convnext_xlarge(name: str, classes: int) -> nn.Module:
+    """The ConvNeXt that torchvision has the parts of, and not the whole."""
+    parts = torchvision.load().models.convnext
+    widths, depths = (256, 512, 1024, 2048, None), (3, 3, 27, 3)
+    stages = zip(widths, widths[1:], depths, strict=False)
+    made: nn.Module = parts.ConvNeXt([parts.CNBlockConfig(*each) for each in stages], num_classes=classes)
+    return made
+
+
+def _downloaded(what: str, make: Callable[[], nn.Module]) -> nn.Module:
+    try:
+        return make()
+    except OSError as error:
+        raise TorchfuncError(
+            explain(
+                what,
+                got=f"no answer from the server of its weights ({error})",
+                expected="a connection, for the first time",
+                fix="weights=None for random ones, or a .safetensors file",
+            )
+        ) from error
+
+
+def _make_drawable(network: nn.Module) -> None:
+    """Give a network layers that a file can name, and calls that are the same in training and after it."""
+    if type(network).__name__ == "Inception3":
+        for attribute, value in (("transform_input", False), ("aux_logits", False), ("AuxLogits", None)):
+            setattr(network, attribute, value)
+    for parent in network.modules():
+        for name, child in parent.named_children():
+            if type(child).__name__ == "StochasticDepth":
+                theirs: Any = child
+                setattr(parent, name, StochasticDepth(theirs.p, theirs.mode))
+
+
+def _take_channels(network: nn.Module, channels: int) -> None:
+    """Let the first convolution take another number of channels."""
+    path, first = next((path, each) for path, each in network.named_modules() if isinstance(each, nn.Conv2d))
+    if first.in_channels == channels:
+        return
+    kernel, stride, padding = first.kernel_size, first.stride, first.padding
+    parent, _, name = path.rpartition(".")
+    new = nn.Conv2d(channels, first.out_channels, kernel, stride, padding, bias=first.bias is not None)  # type: ignore[arg-type]
+    setattr(network.get_submodule(parent), name, new)
+
+
+def _features(logits: Any) -> Any:
+    """The last feature maps: what the pooling before the classifier is called on."""
+    node = logits.node
+    while not _is_pooling(node.target):
+        node = next(node.inputs()).node
+    return next(node.inputs())
+
+
+def _is_pooling(target: Any) -> bool:
+    return isinstance(target, nn.AdaptiveAvgPool2d) or target is nn.functional.adaptive_avg_pool2d
+
+
+def _pooled(features: Any, pooling: str | None) -> Any:
+    if pooling is None:
+        return features
+    return features.mean((2, 3)) if pooling == "avg" else features.amax((2, 3))
+
+
+def _activated(logits: Any, activation: Any) -> Any:
+    return logits if activation is None else activations.get(activation)(logits)
