@@ -20,8 +20,8 @@ from torchfunc.errors import CompileError, GraphError, UnknownNameError
 NAMESPACES = (
     "torchfunc", *(f"torchfunc.{name}" for name in (
         "activations applications backend callbacks constraints datasets dtype_policies errors initializers interop layers "
-        "losses metrics mixed_precision models optimizers preprocessing regularizers saving schedules training "
-        "utils vis wrappers "
+        "losses metrics mixed_precision models ops ops.image ops.linalg ops.nn ops.numpy optimizers preprocessing random "
+        "regularizers saving schedules training tree utils utils.bounding_boxes vis wrappers "
         "datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist"
     ).split()),
 )  # fmt: skip
@@ -41,6 +41,13 @@ JUSTIFIED = {
     "_Estimator.set_params": "the arguments of the constructor, by scikit-learn's protocol",
     "SKLearnTransformer.fit_transform": "the arguments of `Model.fit`",
     "CallbackList.call": "the arguments of an event",
+    "einsum": "as many operands as the subscripts name",
+    "meshgrid": "as many vectors as the grid has axes",
+    "map_structure": "structures of one form, as many as the user's function takes",
+    "map_structure_up_to": "structures of one form, as many as the user's function takes",
+    "map_with_path": "trees of one form, as many as the function takes",
+    "rearrange": "the names of axes in the user's pattern",
+    "switch": "the operands of the user's functions",
     "compile": "with the keywords of torch.compile it is `nn.Module.compile`",
 }
 

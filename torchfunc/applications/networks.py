@@ -10,7 +10,6 @@ are used first: `fit` trains them in training mode, and a loop of your own calls
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc.applications.definitions.blocks import Head
-from torchfunc.applications.inside import ChannelScaling
 from torchfunc.applications.pixels import DEVIATION, FORMS, MEAN
 from torchfunc.applications.sources import Definition, Source, Timm
 from torchfunc.errors import GraphError, SavingError, ShapeError, WeightMismatchError, explain
@@ -203,18 +201,9 @@ class Application:
         wanted = asked.include_preprocessing
         if wanted is None:
             wanted = asked.is_pretrained or isinstance(source, Definition)
-        standard = source.standard() if wanted and x.shape[source.axis] == 3 else None
-        if standard is None:
+        if not wanted or x.shape[source.axis] != 3:
             return x
-        form = FORMS[self.form]
-        factors = [factor / (255 * one) for factor, one in zip(form.factors, standard[1], strict=True)]
-        offsets = [
-            (offset / 255 - mean) / one for offset, mean, one in zip(form.offsets, *standard, strict=True)
-        ]
-        if all(math.isclose(each, 1.0) for each in factors) and max(map(abs, offsets)) < 1e-9:
-            return x
-        order = "channels_first" if source.axis == 1 else "channels_last"
-        return ChannelScaling(factors, offsets, form.reverse, order, name="preprocessing")(x)
+        return source.scaled(x, FORMS[self.form])
 
 
 def _moved(x: Any, before: int, after: int) -> Any:

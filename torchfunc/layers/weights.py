@@ -298,7 +298,7 @@ class Weights(nn.Module):
         for module in _owners(self):
             if isinstance(module, Weights):
                 module._name_new_weights()
-            for name, tensor in (*module._parameters.items(), *_weight_buffers(module)):
+            for name, tensor in (*module._parameters.items(), *weight_buffers(module)):
                 if tensor is not None and id(tensor) not in seen:
                     seen.add(id(tensor))
                     yield module, name, tensor
@@ -310,7 +310,7 @@ class Weights(nn.Module):
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """The weights as NumPy arrays, in Keras's order and layouts; bfloat16, which NumPy lacks, as float32."""
         return [
-            _as_array(_in_keras_layout(module, name, tensor))
+            _as_array(in_keras_layout(module, name, tensor))
             for module, name, tensor in self._ordered_weights()
         ]
 
@@ -332,7 +332,7 @@ class Weights(nn.Module):
             )
         values = [_as_tensor(f"{self.name!r}.set_weights", each) for each in weights]
         for (module, name, tensor), value in zip(places, values, strict=True):
-            expected = tuple(_in_keras_layout(module, name, tensor).shape)
+            expected = tuple(in_keras_layout(module, name, tensor).shape)
             if expected != tuple(value.shape):
                 raise TorchfuncError(
                     explain(
@@ -343,7 +343,7 @@ class Weights(nn.Module):
                 )
         with torch.no_grad():
             for (module, name, tensor), value in zip(places, values, strict=True):
-                _write(module, name, tensor, value)
+                write_in_keras_layout(module, name, tensor, value)
 
     def keras_view(self, name: str, tensor: Tensor) -> Tensor:
         """A view of the weight `name` in Keras's layout: what is written to it is written to the weight."""
@@ -377,7 +377,7 @@ class Weights(nn.Module):
                 )
             with torch.no_grad():
                 shape = self.keras_view(name, weight).shape
-                _write(
+                write_in_keras_layout(
                     self, name, weight, info.initializer(tuple(shape), dtype=weight.dtype).to(weight.device)
                 )
 
@@ -497,7 +497,7 @@ def _owners(module: nn.Module) -> Iterator[nn.Module]:
         yield from _owners(child)
 
 
-def _weight_buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
+def weight_buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
     """The buffers of a module that count as weights: those that its state_dict holds and Keras has too."""
     skipped = {*module._non_persistent_buffers_set, "num_batches_tracked"}
     return [
@@ -521,7 +521,7 @@ def _as_tensor(owner: str, value: Any) -> Tensor:
     return torch.as_tensor(array)
 
 
-def _in_keras_layout(module: nn.Module, name: str, tensor: Tensor) -> Tensor:
+def in_keras_layout(module: nn.Module, name: str, tensor: Tensor) -> Tensor:
     """A weight in Keras's layout: a view of it, except where blocks change places."""
     if not isinstance(module, Weights):
         return tensor
@@ -529,7 +529,7 @@ def _in_keras_layout(module: nn.Module, name: str, tensor: Tensor) -> Tensor:
     return view if blocks is None else _in_blocks(view, blocks)
 
 
-def _write(module: nn.Module, name: str, tensor: Tensor, value: Tensor) -> None:
+def write_in_keras_layout(module: nn.Module, name: str, tensor: Tensor, value: Tensor) -> None:
     """Set a weight to what Keras has as `value`."""
     blocks = module._blocks(name) if isinstance(module, Weights) else None
     view = module.keras_view(name, tensor) if isinstance(module, Weights) else tensor

@@ -52,8 +52,8 @@ def over_epochs(
         done, logs = over_batches(step, step.act("train"), batches, "train", events, display, skip)
         step.epoch, step.done = epoch + 1, 0
         if validation is not None and plan.validates_after(epoch):
-            display.pause(done, logs)
-            _, measured = measure(step, validation.epoch(0), events)
+            display.pause(done, logs, validation.steps)
+            _, measured = measure(step, validation.epoch(0), events, display)
             logs |= {f"val_{name}": value for name, value in measured.items()}
         display.finish(done, logs)
         events.call("on_epoch_end", epoch, logs)

@@ -15,6 +15,7 @@ from torchfunc.callbacks import CallbackList, History, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.errors import CompileError, explain
 from torchfunc.graph import blame
+from torchfunc.training import progress
 from torchfunc.training.batches import Arrays, Data, Stream, drawn_seed
 from torchfunc.training.checks import validation_epochs, whole_number
 from torchfunc.training.convert import Collected
@@ -23,7 +24,7 @@ from torchfunc.training.finite import Watch
 from torchfunc.training.loop import Plan, measure, over_batches, over_epochs
 from torchfunc.training.objective import Objective
 from torchfunc.training.ports import Ports
-from torchfunc.training.progress import Display, display_of
+from torchfunc.training.progress import Display
 from torchfunc.training.state import (
     Epoch,
     check_state,
@@ -165,7 +166,7 @@ class Trainer:
         validation_batch_size = checked_batch_size(validation_batch_size, "validation_batch_size")
         if validation_steps is not None:
             validation_steps = whole_number("validation_steps", validation_steps, least=1)
-        display, feed = display_of(verbose), self._begin()
+        display, feed = progress.display(verbose), self._begin()
         goes_on = self._goes_on(initial_epoch)
         train = feed.data(
             x, y, sample_weight,
@@ -226,7 +227,7 @@ class Trainer:
         Raises:
             DataError: data that do not fit the module, its losses, or each other.
         """
-        feed, display = self._begin(), display_of(verbose)
+        feed, display = self._begin(), progress.display(verbose)
         data = feed.data(x, y, sample_weight, batch_size=batch_size, steps=steps)
         self.step.build(data)
         events = self._events(callbacks, {"steps": data.steps, "verbose": verbose})
@@ -257,7 +258,7 @@ class Trainer:
         Raises:
             DataError: data that do not fit the module.
         """
-        feed, display, collected = self._begin(), display_of(verbose), Collected()
+        feed, display, collected = self._begin(), progress.display(verbose), Collected()
         data = feed.data(x, batch_size=batch_size, steps=steps, inputs_only=True)
         events = self._events(callbacks, {"steps": data.steps, "verbose": verbose})
         predict = self.step.act("predict")

@@ -14,11 +14,13 @@ from torchfunc.saving.objects import serialize_keras_object as serialize_keras_o
 from torchfunc.settings import disable_interactive_logging as disable_interactive_logging
 from torchfunc.settings import enable_interactive_logging as enable_interactive_logging
 from torchfunc.settings import is_interactive_logging_enabled as is_interactive_logging_enabled
+from torchfunc.utils import bounding_boxes as bounding_boxes
 from torchfunc.utils.arrays import normalize as normalize
 from torchfunc.utils.arrays import to_categorical as to_categorical
 from torchfunc.utils.data_sets import PyDataset as PyDataset
 from torchfunc.utils.data_sets import Sequence as Sequence
 from torchfunc.utils.data_sets import split_dataset as split_dataset
+from torchfunc.utils.feature_space import FeatureSpace as FeatureSpace
 from torchfunc.utils.padding import pad_sequences as pad_sequences
 from torchfunc.utils.pictures import model_to_dot as model_to_dot
 from torchfunc.utils.pictures import plot_model as plot_model
