@@ -100,6 +100,7 @@ class Timm(Source):
         network = _downloaded(
             f"timm's {self.name}", lambda: create(self.name, pretrained=pretrained, **whole)
         )
+        _make_drawable(network)
         outputs, paths = apply(network.eval(), (x,))
         if not head.include_top:
             return Drawn(_pooled(outputs, head.pooling), network, paths)
@@ -208,6 +209,16 @@ def _make_drawable(network: nn.Module) -> None:
             if type(child).__name__ == "StochasticDepth":
                 theirs: Any = child
                 setattr(parent, name, StochasticDepth(theirs.p, theirs.mode))
+            elif type(child).__name__ == "BatchNormAct2d":
+                setattr(parent, name, _apart(child))
+
+
+def _apart(normalizing: Any) -> nn.Module:
+    """timm's batch normalization with an activation as the two."""
+    features, momentum = normalizing.num_features, normalizing.momentum
+    plain = nn.BatchNorm2d(features, normalizing.eps, momentum, normalizing.affine)
+    plain.load_state_dict(normalizing.state_dict())
+    return nn.Sequential(plain, normalizing.drop, normalizing.act)
 
 
 def _take_channels(network: nn.Module, channels: int) -> None:
