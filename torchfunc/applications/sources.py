@@ -161,19 +161,22 @@ def mobilenet_v2(name: str, classes: int, alpha: float) -> nn.Module:
 
 
 def mobilenet_v3(name: str, classes: int, alpha: float, minimalistic: bool, dropout_rate: float) -> nn.Module:
-    """A MobileNetV3, without its larger kernels, weighed channels and hard swish if asked."""
-    if not minimalistic:
-        return _named(name, classes, width_mult=alpha, dropout=dropout_rate)
-    made = torchvision.load().models.mobilenetv3
-    settings, last = made._mobilenet_v3_conf(name, width_mult=alpha)
-    for each in settings:
-        each.kernel, each.use_se, each.use_hs = 3, False, False
-    plain: nn.Module = made.MobileNetV3(settings, last, num_classes=classes, dropout=dropout_rate)
-    for parent in plain.modules():
+    """A MobileNetV3 of another width, and without its larger kernels, weighed channels and hard swish if asked."""
+    if alpha == 1.0 and not minimalistic:
+        return _named(name, classes, dropout=dropout_rate)
+    parts = torchvision.load().models.mobilenetv3
+    settings, last = parts._mobilenet_v3_conf(name, width_mult=alpha)
+    if alpha < 1.0:  # the features before the classifier stay as many, as the paper and Keras have it
+        last = parts._mobilenet_v3_conf(name)[1]
+    if minimalistic:
+        for each in settings:
+            each.kernel, each.use_se, each.use_hs = 3, False, False
+    made: nn.Module = parts.MobileNetV3(settings, last, num_classes=classes, dropout=dropout_rate)
+    for parent in made.modules() if minimalistic else ():
         for place, child in parent.named_children():
             if isinstance(child, nn.Hardswish):
                 setattr(parent, place, nn.ReLU(inplace=True))
-    return plain
+    return made
 
 
 def convnext_xlarge(name: str, classes: int) -> nn.Module:
