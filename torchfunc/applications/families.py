@@ -246,7 +246,7 @@ EfficientNetB7 = _efficientnet(7, 600)
 
 def _small_efficientnet_v2(number: int, size: int, width: float, depth: float) -> Application:
     name = f"efficientnetv2-b{number}"
-    own = Definition(name, efficientnet_v2, is_standardized=True, width=width, depth=depth)
+    own = Definition(name, efficientnet_v2, width=width, depth=depth)
     trained = Timm(f"tf_efficientnetv2_b{number}.in1k")
     return Application(f"EfficientNetV2B{number}", _EFFICIENT_V2, own, trained, form="pixels", size=size)
 

@@ -10,7 +10,6 @@ are used first: `fit` trains them in training mode, and a loop of your own calls
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc.applications.definitions.blocks import Head
-from torchfunc.applications.inside import ChannelScaling
 from torchfunc.applications.pixels import DEVIATION, FORMS, MEAN
 from torchfunc.applications.sources import Definition, Source, Timm
 from torchfunc.errors import GraphError, SavingError, ShapeError, WeightMismatchError, explain
@@ -28,6 +26,7 @@ from torchfunc.graph.symbolic import Input
 from torchfunc.interop.fx import assembled
 from torchfunc.layers import image_data_format
 from torchfunc.models.loading import load_weights
+from torchfunc.saving.formats import format_of
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,9 @@ class Application:
         Args:
             include_top: whether the model ends in its classifier; if not, in the last feature maps.
             weights: None for random ones, "imagenet" for trained ones, which torchvision or timm downloads
-                once, or a `.safetensors` file with the names of torchvision's network or of this model. None
-                by default, which is what torchvision does: nothing reaches for the network unasked, and a
+                once, or a file: `.safetensors` with the names of torchvision's network or of this model, or
+                one of Keras's (`.weights.h5`, `.h5`, `.keras`) where the network is Keras's definition. None by
+                default, which is what torchvision does: nothing reaches for the network unasked, and a
                 program gives the same result with a connection and without.
             input_tensor: a symbolic tensor to build on, instead of a new Input.
             input_shape: the shape of one image, with 3 channels, or 1 where the weights are not "imagenet"; None
@@ -183,7 +183,7 @@ class Application:
                     got="weights='imagenet'",
                     expected="None or a .safetensors file",
                     why="neither torchvision nor timm has weights of this network",
-                    fix=f"weights=None, or save those of keras.applications.{self.__name__} as a file of Keras's",
+                    fix="weights=None, or weights=path with the file of weights that Keras publishes",
                 )
             )
         return self.pretrained
@@ -203,18 +203,9 @@ class Application:
         wanted = asked.include_preprocessing
         if wanted is None:
             wanted = asked.is_pretrained or isinstance(source, Definition)
-        standard = source.standard() if wanted and x.shape[source.axis] == 3 else None
-        if standard is None:
+        if not wanted or x.shape[source.axis] != 3:
             return x
-        form = FORMS[self.form]
-        factors = [factor / (255 * one) for factor, one in zip(form.factors, standard[1], strict=True)]
-        offsets = [
-            (offset / 255 - mean) / one for offset, mean, one in zip(form.offsets, *standard, strict=True)
-        ]
-        if all(math.isclose(each, 1.0) for each in factors) and max(map(abs, offsets)) < 1e-9:
-            return x
-        order = "channels_first" if source.axis == 1 else "channels_last"
-        return ChannelScaling(factors, offsets, form.reverse, order, name="preprocessing")(x)
+        return source.scaled(x, FORMS[self.form])
 
 
 def _moved(x: Any, before: int, after: int) -> Any:
@@ -267,21 +258,25 @@ def _check(name: str, asked: Asked) -> None:
                 fix=f"include_top=False, and layers.Dense({asked.classes}) on the model's output",
             )
         )
-    if asked.weights not in (None, "imagenet") and Path(asked.weights).suffix != ".safetensors":
+    if asked.weights not in (None, "imagenet") and not _is_data(Path(asked.weights)):
         raise SavingError(
             explain(
                 name,
                 got=f"weights={str(asked.weights)!r}",
-                expected="None, 'imagenet' or a .safetensors file",
+                expected="None, 'imagenet', a .safetensors file or one of Keras's (.h5, .keras)",
                 why="other files of weights hold pickled Python, which runs when it is read",
                 fix="safetensors.torch.save_file(network.state_dict(), 'weights.safetensors')",
             )
         )
 
 
+def _is_data(path: Path) -> bool:
+    return path.suffix == ".safetensors" or format_of(path) is not None
+
+
 def _load(network: nn.Module | None, model: nn.Module, path: Path) -> None:
     """Read a file of weights under the names of the network traced, or else under those of the model."""
-    if network is None:
+    if network is None or format_of(path) is not None:
         load_weights(model, path)
         return
     try:

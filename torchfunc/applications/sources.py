@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
-from torchfunc import activations
+from torchfunc import activations, layers
 from torchfunc.applications.definitions.blocks import Head
-from torchfunc.applications.inside import StochasticDepth
-from torchfunc.applications.pixels import DEVIATION, MEAN, Channels
+from torchfunc.applications.inside import ChannelScaling, StochasticDepth
+from torchfunc.applications.pixels import DEVIATION, FORMS, MEAN, Channels, Form
 from torchfunc.errors import TorchfuncError, explain
 from torchfunc.interop import timm, torchvision
 from torchfunc.interop.fx import Paths, apply
@@ -39,8 +40,8 @@ class Source:
     name: str
     axis: int = 1
 
-    def standard(self) -> tuple[Channels, Channels] | None:
-        """The mean and deviation that its images have, as parts of 1; None where it takes its family's form."""
+    def scaled(self, x: Any, form: Form) -> Any:
+        """Images in the form of a family put into the form of the network."""
         raise NotImplementedError
 
     def draw(self, x: Any, head: Head, pretrained: bool, options: Mapping[str, Any]) -> Drawn:
@@ -59,13 +60,13 @@ class Torchvision(Source):
         self.name = name
         self.make = make or _named
 
-    def standard(self) -> tuple[Channels, Channels]:
+    def scaled(self, x: Any, form: Form) -> Any:
         if self.name == "inception_v3":  # whose own change from ImageNet's mean is left out
-            return _ORIGIN, _ORIGIN
+            return _rescaled(x, form, _ORIGIN, _ORIGIN)
         if self.name == "convnext_xlarge":
-            return MEAN, DEVIATION
+            return _rescaled(x, form, MEAN, DEVIATION)
         found = torchvision.load().models.get_model_weights(self.name).DEFAULT.transforms()
-        return tuple(found.mean), tuple(found.std)
+        return _rescaled(x, form, found.mean, found.std)
 
     def draw(self, x: Any, head: Head, pretrained: bool, options: Mapping[str, Any]) -> Drawn:
         if pretrained:
@@ -89,9 +90,9 @@ class Timm(Source):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def standard(self) -> tuple[Channels, Channels]:
+    def scaled(self, x: Any, form: Form) -> Any:
         found = timm.load().get_pretrained_cfg(self.name)
-        return tuple(found.mean), tuple(found.std)
+        return _rescaled(x, form, found.mean, found.std)
 
     def draw(self, x: Any, head: Head, pretrained: bool, options: Mapping[str, Any]) -> Drawn:
         whole = {} if head.include_top else {"num_classes": 0, "global_pool": ""}
@@ -99,6 +100,7 @@ class Timm(Source):
         network = _downloaded(
             f"timm's {self.name}", lambda: create(self.name, pretrained=pretrained, **whole)
         )
+        _make_drawable(network)
         outputs, paths = apply(network.eval(), (x,))
         if not head.include_top:
             return Drawn(_pooled(outputs, head.pooling), network, paths)
@@ -111,25 +113,37 @@ class Definition(Source):
     Args:
         name: what Keras calls the model.
         function: from images and a Head to outputs.
-        is_standardized: whether it takes images less the mean and over the deviation of ImageNet.
         fixed: the options that it always has.
     """
 
     axis = -1
 
-    def __init__(
-        self, name: str, function: Callable[..., Any], is_standardized: bool = False, **fixed: Any
-    ) -> None:
+    def __init__(self, name: str, function: Callable[..., Any], **fixed: Any) -> None:
         self.name = name
         self.function = function
-        self.is_standardized = is_standardized
         self.fixed = fixed
 
-    def standard(self) -> tuple[Channels, Channels] | None:
-        return (MEAN, DEVIATION) if self.is_standardized else None
+    def scaled(self, x: Any, form: Form) -> Any:
+        """It takes the form of its family; pixels it brings to ImageNet's mean and deviation, by Keras's layers."""
+        if form is not FORMS["pixels"]:
+            return x
+        variance = [each**2 for each in DEVIATION]
+        return layers.Normalization(mean=MEAN, variance=variance)(layers.Rescaling(1.0 / 255)(x))
 
     def draw(self, x: Any, head: Head, pretrained: bool, options: Mapping[str, Any]) -> Drawn:
         return Drawn(self.function(x, head, **self.fixed, **options))
+
+
+def _rescaled(x: Any, form: Form, mean: Sequence[float], deviation: Sequence[float]) -> Any:
+    """Channels-first images with values 0 to 255 in some form as parts of 1, less the mean, over the deviation."""
+    factors = [factor / (255 * one) for factor, one in zip(form.factors, deviation, strict=True)]
+    offsets = [
+        (offset / 255 - one) / other for offset, one, other in zip(form.offsets, mean, deviation, strict=True)
+    ]
+    if all(math.isclose(each, 1.0) for each in factors) and max(map(abs, offsets)) < 1e-9:
+        return x
+    made = ChannelScaling(factors, offsets, form.reverse, "channels_first", name="preprocessing")
+    return made(x)
 
 
 def _named(name: str, classes: int, **options: Any) -> nn.Module:
@@ -147,19 +161,22 @@ def mobilenet_v2(name: str, classes: int, alpha: float) -> nn.Module:
 
 
 def mobilenet_v3(name: str, classes: int, alpha: float, minimalistic: bool, dropout_rate: float) -> nn.Module:
-    """A MobileNetV3, without its larger kernels, weighed channels and hard swish if asked."""
-    if not minimalistic:
-        return _named(name, classes, width_mult=alpha, dropout=dropout_rate)
-    made = torchvision.load().models.mobilenetv3
-    settings, last = made._mobilenet_v3_conf(name, width_mult=alpha)
-    for each in settings:
-        each.kernel, each.use_se, each.use_hs = 3, False, False
-    plain: nn.Module = made.MobileNetV3(settings, last, num_classes=classes, dropout=dropout_rate)
-    for parent in plain.modules():
+    """A MobileNetV3 of another width, and without its larger kernels, weighed channels and hard swish if asked."""
+    if alpha == 1.0 and not minimalistic:
+        return _named(name, classes, dropout=dropout_rate)
+    parts = torchvision.load().models.mobilenetv3
+    settings, last = parts._mobilenet_v3_conf(name, width_mult=alpha)
+    if alpha < 1.0:  # the features before the classifier stay as many, as the paper and Keras have it
+        last = parts._mobilenet_v3_conf(name)[1]
+    if minimalistic:
+        for each in settings:
+            each.kernel, each.use_se, each.use_hs = 3, False, False
+    made: nn.Module = parts.MobileNetV3(settings, last, num_classes=classes, dropout=dropout_rate)
+    for parent in made.modules() if minimalistic else ():
         for place, child in parent.named_children():
             if isinstance(child, nn.Hardswish):
                 setattr(parent, place, nn.ReLU(inplace=True))
-    return plain
+    return made
 
 
 def convnext_xlarge(name: str, classes: int) -> nn.Module:
@@ -195,6 +212,16 @@ def _make_drawable(network: nn.Module) -> None:
             if type(child).__name__ == "StochasticDepth":
                 theirs: Any = child
                 setattr(parent, name, StochasticDepth(theirs.p, theirs.mode))
+            elif type(child).__name__ == "BatchNormAct2d":
+                setattr(parent, name, _apart(child))
+
+
+def _apart(normalizing: Any) -> nn.Module:
+    """timm's batch normalization with an activation as the two."""
+    features, momentum = normalizing.num_features, normalizing.momentum
+    plain = nn.BatchNorm2d(features, normalizing.eps, momentum, normalizing.affine)
+    plain.load_state_dict(normalizing.state_dict())
+    return nn.Sequential(plain, normalizing.drop, normalizing.act)
 
 
 def _take_channels(network: nn.Module, channels: int) -> None:
