@@ -230,5 +230,7 @@ def _pieces(origin: str, file: Path, max_bytes: int) -> Iterator[bytes]:
             if size is not None and count != size:
                 raise DataError(explain(f"'{origin}'", got=f"{count:,} bytes", expected=f"{size:,} bytes"))
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         fix = f"Fix: put the file there yourself, as '{file}'"
         raise DataError(f"'{origin}' could not be downloaded: {error}. {fix}.") from error

@@ -62,9 +62,10 @@ def unpack(archive: Path, folder: Path, kinds: Collection[str], max_bytes: int) 
     except TorchfuncError:
         raise
     except _DAMAGED as error:
-        got = shorten(f"{type(error).__name__}: {error}")
-        raise CorruptFileError(explain(f"'{archive}'", got=got, expected="a whole archive")) from error
+        raise _damaged(archive, error) from error
     except OSError as error:
+        if error.errno is None:  # what bzip2 says of damage
+            raise _damaged(archive, error) from error
         raise WriteError(f"'{archive}' could not be unpacked to '{folder}': {error}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -190,12 +191,16 @@ def _make_link(root: Path, path: Path, target: str, is_hard: bool) -> None:
         os.link(source, path)
         return
     path.symlink_to(target)
-    _check_inside(root, path, target)
 
 
 def _check_inside(root: Path, path: Path, target: str) -> None:
     if not Path(os.path.realpath(path)).is_relative_to(root):
         raise _refused(str(path.relative_to(root)), f"a link to {target!r}, outside of the folder")
+
+
+def _damaged(archive: Path, error: Exception) -> CorruptFileError:
+    got = shorten(f"{type(error).__name__}: {error}", 300)
+    return CorruptFileError(explain(f"'{archive}'", got=got, expected="a whole archive"))
 
 
 def _refused(name: str, why: str) -> CorruptFileError:
