@@ -202,7 +202,7 @@ class RandomColorDegeneration(RandomImageLayer):
         common: those of every image layer.
 
     Raises:
-        GraphError: a factor that is not from -1 to 1, a value_range that is none.
+        GraphError: a factor that is not from 0 to 1, a value_range that is none.
 
     Example:
         >>> layers.RandomColorDegeneration(0.5)(torch.ones(2, 4, 4, 3)).shape
@@ -218,7 +218,7 @@ class RandomColorDegeneration(RandomImageLayer):
         **common: Unpack[WithBoxes],
     ) -> None:
         super().__init__(seed, data_format=data_format, **common)
-        self.factor = pair("RandomColorDegeneration", "factor", factor, -1, 1)
+        self.factor = pair("RandomColorDegeneration", "factor", factor, 0, 1)
         self.value_range = values_from("RandomColorDegeneration", value_range)
 
     def _drawn(self, images: Tensor, draw: Draw) -> Any:

@@ -219,14 +219,17 @@ class BaseImagePreprocessingLayer(Layer):
 
     def call(self, data: Any, training: bool | None = None) -> Any:
         training = self.training if training is None else training
+        images = data.get("images") if isinstance(data, Mapping) else data
+        shape = getattr(tensor_of(images), "shape", ())
+        if len(shape) not in (3, 4):
+            self.check_input(tuple(shape))  # which tells what is wrong
+        single = len(shape) == 3
         transformation = self.get_random_transformation(data, training=training)
         keywords = {"transformation": transformation, "training": training}
         if not isinstance(data, Mapping):
-            single = tensor_of(data).ndim == 3
             return (self.transform_single_image if single else self.transform_images)(data, **keywords)
         if "bounding_boxes" in data:
             self._box_format()
-        single = tensor_of(data["images"]).ndim == 3
         found = dict(data)
         for key, word in _PARTS.items():
             if key in data:

@@ -32,10 +32,9 @@ class _Mixed(RandomImageLayer):
         return things.index_select(0, order)
 
     def transform_labels(self, labels: Any, transformation: Any = None, training: bool = True) -> Tensor:
-        given = super().transform_labels(labels)
+        given = self._as_floats(super().transform_labels(labels))
         if not self._acts(transformation, training):
             return given
-        given = self._as_floats(given)
         weight = torch.as_tensor(transformation["mix_weight"], dtype=given.dtype, device=given.device)
         weight = weight.reshape(-1, *[1] * (given.ndim - 1))
         return weight * given + (1 - weight) * self._other(given, transformation)
@@ -85,10 +84,7 @@ class MixUp(_Mixed):
     def transform_segmentation_masks(
         self, segmentation_masks: Any, transformation: Any = None, training: bool = True
     ) -> Tensor:
-        # shares of two masks are floats
-        masks = torch.as_tensor(segmentation_masks)
-        if self._acts(transformation, training):
-            masks = self._as_floats(masks)
+        masks = self._as_floats(torch.as_tensor(segmentation_masks))  # as shares of two masks are
         return super().transform_segmentation_masks(masks, transformation, training)
 
     def transform_bounding_boxes(

@@ -279,10 +279,10 @@ class AugMix(_Policy):
     def transform_segmentation_masks(
         self, segmentation_masks: Any, transformation: Any = None, training: bool = True
     ) -> Tensor:
-        masks = torch.as_tensor(segmentation_masks)
+        masks = self._as_floats(torch.as_tensor(segmentation_masks))  # as blended ones are
         if not self._acts(transformation, training):
             return masks
-        return self._blended(self._as_floats(masks), transformation, "transform_segmentation_masks")
+        return self._blended(masks, transformation, "transform_segmentation_masks")
 
     def _blended(self, things: Tensor, transformation: Any, method: str) -> Tensor:
         weights = transformation["chain_mixing_weights"].to(things.dtype).unbind()
