@@ -231,7 +231,7 @@ def object_for_keras(name: str, config: Any, known: Registry, where: str) -> dic
         raise not_kerass(where, f"the {known.kind} {shorten(name, 60)}")
     return {
         "module": _MODULES[known.kind],
-        "class_name": CLASS_NAMES.get(name, name),
+        "class_name": name,
         "config": config_for_keras(name, config, f"{where}: {name}"),
         "registered_name": None,
     }

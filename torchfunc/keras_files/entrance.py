@@ -405,6 +405,8 @@ def _resume(file: Opened, model: Any) -> None:
             slots.warn_of_unknown(type(rule).__name__)
         return
     weights = slots.trained(model)
+    if not weights:
+        return
     expected = _expected(file, rule, weights, [file.weights.entries[each].shape for each in places])
     if expected is None and len(places) <= 2:  # no step was taken
         return

@@ -24,7 +24,7 @@ from torchfunc.graph.drawing import MODULE_ATTRIBUTES, MOST_LETTERS
 from torchfunc.graph.probing.bounds import ShapesNeededError, ValuesNeededError, current
 from torchfunc.graph.symbolic import Input, SymbolicTensor
 from torchfunc.keras_files import dialect, keras_ops
-from torchfunc.keras_files.places import snake_case
+from torchfunc.keras_files.places import CLASS_NAMES, snake_case
 from torchfunc.layers.layer import masks_of
 from torchfunc.layers.recurrent.rnn import RNN
 from torchfunc.layers.wrappers import Bidirectional
@@ -198,7 +198,7 @@ class Reader:
                 chain.append(self._input(entry, where))
                 continue
             layer = self.layer(entry, where, names.path_of(path, entry))
-            named.append((str(entry["class_name"]), layer))
+            named.append((own_class_name(entry), layer))
             chain.append(layer)
         shape = build.get("input_shape") if isinstance(build, Mapping) else config.get("build_input_shape")
         if shape is not None and named and not isinstance(chain[0], SymbolicTensor):
@@ -270,7 +270,7 @@ class Reader:
                 listed[name] = Listed(where, function, config=settings, is_op=True)
             else:
                 layer = self.layer(_with_name(entry, name), where, names.path_of(path, entry))
-                named.append((str(entry["class_name"]), layer))
+                named.append((own_class_name(entry), layer))
                 listed[name] = Listed(where, layer)
         for name, entry in zip(listed, entries, strict=True):
             self._read_calls(listed[name], entry, listed)
@@ -327,6 +327,11 @@ class Reader:
         return int(functional and at_end) if self.keras >= 3 else int(thing.graph is not None)
 
 
+def own_class_name(entry: Mapping[str, Any]) -> str:
+    """What the class of a layer is called in Keras's code, by which its place is; a file may have a public name."""
+    return CLASS_NAMES.get(entry["class_name"], str(entry["class_name"]))
+
+
 class Numbers:
     """The names of the layers of a model in paths: that of the class, and a number from the second on."""
 
@@ -334,7 +339,7 @@ class Numbers:
         self._met: Counter[str] = Counter()
 
     def path_of(self, path: str, entry: Any) -> str:
-        snake = snake_case(str(entry["class_name"])) if dialect.is_object(entry) else ""
+        snake = snake_case(own_class_name(entry)) if dialect.is_object(entry) else ""
         self._met[snake] += 1
         number = self._met[snake] - 1
         return f"{path}layers/{snake}{f'_{number}' if number else ''}/"

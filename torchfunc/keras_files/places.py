@@ -17,10 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import registry
+from torchfunc.layers.attention.heads import GroupQueryAttention
 from torchfunc.layers.layer import Layer
 from torchfunc.layers.tracking import follow
 from torchfunc.layers.weights import Weights, in_keras_layout, weight_buffers, write_in_keras_layout
+from torchfunc.layers.wrappers import SpectralNormalization
 from torchfunc.models.keras_order import modules_in_keras_order
+from torchfunc.models.sequential import Sequential
 
 # Keras's own names of classes whose first name in the registry is another
 CLASS_NAMES = {
@@ -85,15 +88,20 @@ def weights_of(model: nn.Module, order: Order | None = None, path: str = "") -> 
         seen.add(id(module))
         if isinstance(module, Weights):
             module._name_new_weights()
-        for index, (name, tensor) in enumerate(own_weights(module)):
-            yield Weight(f"{where}vars/{index}", module, name, tensor)
+        for index, (owner, name, tensor) in enumerate(own_weights(module)):
+            yield Weight(f"{where}vars/{index}", owner, name, tensor)
         waiting += reversed([(f"{where}{name}/", child) for name, child in inner(module, order)])
 
 
-def own_weights(module: nn.Module) -> list[tuple[str, Tensor]]:
-    """What a module itself has, trained before not trained, which Keras numbers so."""
-    parameters = [(name, each) for name, each in module._parameters.items() if each is not None]
-    return parameters + weight_buffers(module)
+def own_weights(module: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
+    """What Keras numbers as a layer's own: what is trained before what is not, each with the module that has it here."""
+    if getattr(module, "_live", None) is not None:  # tensors in a graph are constants of Keras's
+        return []
+    parameters = [(module, name, each) for name, each in module._parameters.items() if each is not None]
+    found = parameters + [(module, name, each) for name, each in weight_buffers(module)]
+    if isinstance(module, SpectralNormalization):  # the kernel is of both
+        found.insert(0, (module.layer, "weight", module.layer.weight))
+    return found
 
 
 def inner(module: Any, order: Order | None = None) -> list[tuple[str, Any]]:
@@ -101,7 +109,7 @@ def inner(module: Any, order: Order | None = None) -> list[tuple[str, Any]]:
     if isinstance(module, Layer) and module._keeps_lists:
         follow(module)
     layers = (order or {}).get(id(module))
-    if layers is None and hasattr(module, "_live"):
+    if layers is None and (getattr(module, "_live", None) is not None or isinstance(module, Sequential)):
         layers = layers_of(module)
     if layers is not None:
         return [(f"layers/{name}", each) for name, each in _numbered(layers)]
@@ -112,7 +120,7 @@ def inner(module: Any, order: Order | None = None) -> list[tuple[str, Any]]:
                 (f"{name}/{each}", one) for each, one in _numbered([(class_name(one), one) for one in child])
             ]
         else:
-            found.append((name, child))
+            found.append((f"_{name}" if isinstance(module, GroupQueryAttention) else name, child))
     return found
 
 
@@ -166,7 +174,7 @@ def _as_made(module: Any, order: Order) -> Iterator[Tensor]:
     if isinstance(module, Weights) and type(module)._ordered_weights is not Weights._ordered_weights:
         yield from (tensor for _, _, tensor in module._ordered_weights())
         return
-    yield from (tensor for _, tensor in own_weights(module))
+    yield from (tensor for _, _, tensor in own_weights(module))
     inside = [layer for _, layer in order[id(module)]] if id(module) in order else None
     if inside is None:
         inside = module._children_in_order() if isinstance(module, Weights) else module.children()

@@ -25,6 +25,8 @@ from torchfunc.models.model import Model
 from torchfunc.models.sequential import Sequential
 from torchfunc.tree import at, leaves, map_leaves
 
+_MOST_NUMBERS = 10_000  # of a constant, which stands in the config
+
 
 def model_config(model: Any, name: str) -> dict[str, Any]:
     """A model as Keras writes it.
@@ -103,7 +105,7 @@ def layer_config(layer: Any, name: str) -> dict[str, Any]:
     _check_names(config, where)
     return {
         "module": convnext.MODULE if of_application else "keras.layers",
-        "class_name": class_name(layer),
+        "class_name": "GroupQueryAttention" if known == "GroupQueryAttention" else class_name(layer),
         "config": config,
         "registered_name": class_name(layer) if of_application else None,
     }
@@ -258,9 +260,12 @@ class _Functional:
             }
             return {"class_name": "__keras_tensor__", "config": history}
         if isinstance(value, StateRef):
-            raise dialect.not_kerass(
-                f"The call {call.name!r}", f"the tensor {value.name!r}, which no layer has"
-            )
+            tensor = self.model._own_state().get(value.name)
+            if tensor is None or isinstance(tensor, nn.Parameter) or tensor.numel() > _MOST_NUMBERS:
+                got = f"the tensor {value.name!r}, which no layer has"
+                raise dialect.not_kerass(f"The call {call.name!r}", got)
+            constant = {"value": plain(tensor), "dtype": plain(tensor.dtype)}
+            return {"class_name": "__tensor__", "config": constant}
         if isinstance(value, (list, tuple)):
             return [self._value(each, call) for each in value]
         if isinstance(value, Mapping):

@@ -33,13 +33,13 @@ def keras_file(model: Any) -> bytes:
         {
             "metadata.json": json.dumps(about).encode(),
             "config.json": json.dumps(config, allow_nan=False).encode(),
-            "model.weights.h5": weights_file(model, whole=True),
+            "model.weights.h5": weights_file(model),
         }
     )
 
 
-def weights_file(model: Any, *, whole: bool = False) -> memoryview:
-    """A `.weights.h5` file of a model, or the part of its `.keras` file that is one."""
+def weights_file(model: Any) -> memoryview:
+    """A `.weights.h5` file of a model, as in Keras with what its optimizer remembers; its `.keras` file holds one."""
     _check_built(model)
     weights = list(weights_of(model))
 
@@ -47,7 +47,7 @@ def weights_file(model: Any, *, whole: bool = False) -> memoryview:
         file.group("vars")
         for weight in weights:
             file.tensor(weight.path, weight.to_keras())
-        if whole and _remembers(model):
+        if _remembers(model):
             for number, (_, value) in enumerate(slots.written(model)):
                 file.tensor(f"optimizer/vars/{number}", value)
 
@@ -87,11 +87,8 @@ def _write_layer(file: Writing, group: str, layer: Any, weights: Sequence[Weight
 
 def _remembers(model: Any) -> bool:
     """Whether what the optimizer remembers is written: of those of which is known in which order Keras lists it."""
-    return (
-        model.trainer is not None
-        and slots.is_known(model.trainer.optimizer)
-        and bool(model.trainable_weights)
-    )
+    trainer = getattr(model, "trainer", None)
+    return trainer is not None and slots.is_known(trainer.optimizer)
 
 
 def _check_built(model: Any) -> None:
