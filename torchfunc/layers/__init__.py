@@ -64,6 +64,8 @@ from torchfunc.layers.core import ReversibleEmbedding as ReversibleEmbedding
 from torchfunc.layers.inputs.input_layer import InputLayer as InputLayer
 from torchfunc.layers.inputs.input_spec import InputSpec as InputSpec
 from torchfunc.layers.layer import Layer as Layer
+from torchfunc.layers.layer import deserialize as deserialize
+from torchfunc.layers.layer import serialize as serialize
 from torchfunc.layers.merging import Add as Add
 from torchfunc.layers.merging import Average as Average
 from torchfunc.layers.merging import Concatenate as Concatenate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from torchfunc.config import (
     bound_arguments,
     checked,
     described,
+    made,
     parameters,
     reading,
     revived,
@@ -33,6 +33,7 @@ from torchfunc.errors import (
     TorchfuncError,
     WeightMismatchError,
     explain,
+    nearest,
 )
 from torchfunc.graph import blame, interception, symbolic
 from torchfunc.graph.probing.building import building
@@ -472,6 +473,19 @@ class Layer(Weights):
             outputs = self.symbolic_call(given)
         return map_leaves(lambda leaf: leaf.spec.shape if isinstance(leaf, SymbolicTensor) else leaf, outputs)
 
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """The output for symbolic inputs, as symbols of its shape and dtype that no model holds."""
+        given = map_leaves(
+            lambda leaf: (
+                symbolic.Input(batch_shape=leaf.shape, dtype=leaf.dtype)
+                if isinstance(leaf, SymbolicTensor)
+                else leaf
+            ),
+            args,
+        )
+        with torch.no_grad():
+            return self.symbolic_call(*given, **kwargs)
+
     # an InputSpec, or a list of one for each input, that a class of yours may set
     input_spec: Any = None
 
@@ -901,11 +915,36 @@ def _is_of_tensors(value: Any) -> bool:
     return bool(found) and all(isinstance(leaf, (SymbolicTensor, Tensor)) for leaf in found)
 
 
+def serialize(layer: nn.Module) -> dict[str, Any]:
+    """A layer as `{"class_name": ..., "config": {...}}`, without its weights.
+
+    Raises:
+        SavingError: a class or an argument that no file can name.
+    """
+    written: dict[str, Any] = described(layer, getattr(layer, "name", type(layer).__name__))
+    return written
+
+
+def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+    """The layer that `serialize` wrote, with new weights.
+
+    Args:
+        config: what `serialize` gave.
+        custom_objects: classes and functions of yours by the names in it.
+
+    Raises:
+        ConfigError: a config that makes no layer.
+        UnknownNameError: a class or function that nobody knows.
+    """
+    with registry.custom_object_scope(custom_objects):
+        return made(config, "layers.deserialize")
+
+
 def _unknown_argument(kind: type[Layer], name: str) -> GraphError:
     """The error for a constructor argument that a layer does not have."""
     known = argument_names(kind)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(known)}."
+    close = nearest(name, known)
+    hint = f"Did you mean {close!r}?" if close else f"It takes: {', '.join(known)}."
     return GraphError(f"{kind.__name__} has no argument {name!r}. {hint}")
 
 

@@ -18,6 +18,7 @@ from torchfunc.graph.symbolic import Input
 from torchfunc.layers.layer import Layer
 from torchfunc.models.graph_ports import ports_of
 from torchfunc.models.own_steps import compiled_metrics
+from torchfunc.models.resuming import restore_training
 from torchfunc.training.ports import Ports
 from torchfunc.training.step import NO_LOSS, is_waiting, metrics_in
 from torchfunc.training.trainer import Trainer
@@ -312,8 +313,45 @@ class Training(Layer):
 
     @property
     def loss(self) -> Any:
-        """The loss of `compile`, or None."""
-        return None if self.trainer is None else self.trainer.loss
+        """The loss of `compile`, or one that was set; the latter is not trained towards."""
+        compiled = None if self.trainer is None else self.trainer.loss
+        return self.__dict__.get("loss") if compiled is None else compiled
+
+    @loss.setter
+    def loss(self, loss: Any) -> None:
+        self.__dict__["loss"] = loss
+
+    @property
+    def history(self) -> Any:
+        """What the last `fit` returned, or None."""
+        return self.__dict__.get("history", None if self.trainer is None else self.trainer.history)
+
+    @history.setter
+    def history(self, history: Any) -> None:
+        self.__dict__["history"] = history
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """The arguments of `compile` as plain data; nothing before it.
+
+        Raises:
+            SavingError: a function or an object among them that no file can name.
+        """
+        return {} if self.trainer is None else self.trainer.get_config()
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compile as `get_compile_config` said; where the class has a `compile` of its own, that is for you to call.
+
+        Raises:
+            ConfigError: another argument, or one that `get_compile_config` does not write so.
+            UnknownNameError: a loss, a metric or an optimizer that nobody knows.
+        """
+        if config:
+            restore_training(self, dict(config), None, {})
+
+    @property
+    def metrics_variables(self) -> list[Any]:
+        """What all `metrics` sum up."""
+        return [each for metric in self.metrics for each in getattr(metric, "variables", ())]
 
     @property
     def metrics_names(self) -> list[str]:

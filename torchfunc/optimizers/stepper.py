@@ -232,6 +232,12 @@ class Stepper(TorchOptimizer):
         step = group["iterations"] // (self.rule.gradient_accumulation_steps or 1) + 1
         return Update(group, float(group["lr"]), step, params, grads, slots, whole, ordered, self.names)
 
+    def prepare(self) -> None:
+        """Have what a first step would make: what is remembered of each parameter."""
+        for group in self.param_groups:
+            if group["params"]:
+                self._slots(group["params"], self.rule.slots(group))
+
     def _slots(self, params: list[Tensor], fills: dict[str, float | None]) -> Slots:
         """What is remembered of each parameter; where nothing is yet, a tensor filled as the rule says."""
         states = [self.state[p] for p in params]

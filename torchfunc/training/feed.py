@@ -15,7 +15,15 @@ from torchfunc.errors import DataError, explain
 from torchfunc.losses.class_weight import product_of_weights, weights_of_classes
 from torchfunc.training import checks
 from torchfunc.training.batches import Arrays, Batch, Data, Stream, moved, stream_source, unpacked
-from torchfunc.training.convert import as_given, cast, check_castable, is_number, waits, wanted_dtype
+from torchfunc.training.convert import (
+    as_given,
+    cast,
+    check_castable,
+    is_array,
+    is_number,
+    waits,
+    wanted_dtype,
+)
 from torchfunc.training.objective import Head, Objective
 from torchfunc.training.ports import Form, Place, Port, as_items, taken
 from torchfunc.training.step import Step, packed
@@ -265,7 +273,9 @@ class Feed:
         self, y: Any, objective: Objective, look: bool
     ) -> tuple[list[Tensor | None], list[torch.dtype | None]]:
         slots: Any = objective.outputs
-        values = slots.arrange(as_items(y, len(slots)), "y", DataError, partial=True)
+        values = _for_losses(y, objective)
+        if values is None:
+            values = slots.arrange(as_items(y, len(slots)), "y", DataError, partial=True)
         found: list[Tensor | None] = []
         waiting: list[torch.dtype | None] = []
         for value, head in zip(values, objective.heads, strict=True):
@@ -301,6 +311,16 @@ class Feed:
             None if each is None else cast(as_given(each, "sample_weight"), "sample_weight", self.floating)
             for each in given
         ]
+
+
+def _for_losses(y: Any, objective: Objective) -> list[Any] | None:
+    """Targets by place for the outputs that have a loss, where there are as many, and not one for each output."""
+    losing, outputs = objective.losing, len(objective.heads)
+    few = [y] if is_array(y) else list(leaves(y)) if isinstance(y, (list, tuple)) else []
+    if not 0 < len(losing) < outputs or len(few) != len(losing) or not all(map(is_array, few)):
+        return None
+    placed = dict(zip((head.index for head in losing), few, strict=True))
+    return [placed.get(index) for index in range(outputs)]
 
 
 def _check_class_weight(weights: Any) -> None:

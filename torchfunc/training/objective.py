@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from torchfunc import losses, metrics
 from torchfunc.errors import CompileError, DataError, explain, shorten
+from torchfunc.graph import blame
 from torchfunc.losses.loss import masked_weights
 from torchfunc.metrics.metric import expanded, figures
 from torchfunc.training.batches import Batch
@@ -221,7 +223,6 @@ class Objective:
             batch: the first one.
 
         Raises:
-            CompileError: an output that cannot be the probabilities that its loss takes it for.
             DataError: an output with a loss has no target.
         """
         for head in self.heads:
@@ -313,7 +314,7 @@ class Head:
                 each.metric = metrics.resolve(each.identifier, shape, tuple(target.shape), self.loss)
 
     def _check_probabilities(self, output: Tensor) -> None:
-        """Refuse what cannot be probabilities where the loss takes them for such: it would be clipped, unlearnable.
+        """Warn of what cannot be probabilities where the loss takes them for such: it is clipped, and not learned from.
 
         What is no probability in a linear output shows in the first batch.
         """
@@ -322,15 +323,15 @@ class Head:
         binary = isinstance(self.loss, _BINARY)
         if low < -_ROUNDING or (binary and high > 1 + _ROUNDING):
             activation = "sigmoid" if binary else "softmax"
-            raise CompileError(
-                explain(
-                    f"output {self.name!r}",
-                    got=f"numbers from {low:.3g} to {high:.3g}",
-                    expected=f"probabilities, by the loss {self.loss.name!r}",
-                    fix=f"activation={activation!r} in its layer, or "
-                    f"loss=losses.{type(self.loss).__name__}(from_logits=True)",
-                )
+            told = explain(
+                f"output {self.name!r}",
+                got=f"numbers from {low:.3g} to {high:.3g}",
+                expected=f"probabilities, by the loss {self.loss.name!r}",
+                why="what is beyond them is clipped, as in Keras, and not learned from",
+                fix=f"activation={activation!r} in its layer, or "
+                f"loss=losses.{type(self.loss).__name__}(from_logits=True)",
             )
+            warnings.warn(told, stacklevel=blame.level())
 
     def _target(self, batch: Batch) -> Tensor:
         target = batch.targets[self.index] if batch.targets else None

@@ -69,6 +69,7 @@ class Trainer:
 
     Attributes:
         step: the `Step` that batches go through.
+        history: what the last `fit` returned.
 
     Raises:
         UnknownNameError: a loss, metric or optimizer of that name does not exist.
@@ -103,6 +104,7 @@ class Trainer:
         )
         self.step.steps_per_execution = whole_number("steps_per_execution", steps_per_execution, least=1)
         self.step.fitted = self._fitted
+        self.history: History | None = None
         self._seed: int | None = None
         self._random_state: Mapping[str, Tensor] | None = None
 
@@ -187,7 +189,7 @@ class Trainer:
             train, validation = divided(train, validation_split, validation_batch_size, validation_steps)
         self._position(train, goes_on)
         self.step.prepare(train)
-        history = History()
+        history = self.history = History()
         params = {
             "epochs": plan.epochs,
             "steps": train.steps,
