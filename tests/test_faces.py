@@ -48,6 +48,8 @@ JUSTIFIED = {
     "map_structure_up_to": "structures of one form, as many as the user's function takes",
     "map_with_path": "trees of one form, as many as the function takes",
     "rearrange": "the names of axes in the user's pattern",
+    "result_type": "as many dtypes as meet in a result",
+    "Layer.compute_output_spec": "the arguments of a call, which are the layer's",
     "switch": "the operands of the user's functions",
     "save_img": "the options of PIL.Image.Image.save, which are those of each format",
     "compile": "with the keywords of torch.compile it is `nn.Module.compile`",

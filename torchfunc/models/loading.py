@@ -19,6 +19,7 @@ from torchfunc.config import described, in_either_order, made, plain
 from torchfunc.errors import (
     ConfigError,
     NotATorchfuncFileError,
+    SavingError,
     WeightMismatchError,
     explain,
     shorten,
@@ -378,9 +379,14 @@ def load_weights(
     """Read the weights of any module from any safetensors file; see `Model.load_weights`."""
     if (other := format_of(filepath)) is not None:
         if skipped:
-            why, fix = "only .safetensors files are read in part", "load the whole file, and then the old weights anew"
+            why, fix = (
+                "only .safetensors files are read in part",
+                "load the whole file, and then the old weights anew",
+            )
             got = f"objects_to_skip with {str(filepath)!r}"
-            raise SavingError(explain("load_weights", got=got, expected="no objects_to_skip", why=why, fix=fix))
+            raise SavingError(
+                explain("load_weights", got=got, expected="no objects_to_skip", why=why, fix=fix)
+            )
         other.load_weights(model, filepath, skip_mismatch)
         return
     homes = tuple(f"{name}." for name, each in model.named_modules() if each in skipped)

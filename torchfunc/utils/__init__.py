@@ -22,13 +22,13 @@ from torchfunc.utils.data_sets import Sequence as Sequence
 from torchfunc.utils.data_sets import split_dataset as split_dataset
 from torchfunc.utils.feature_space import FeatureSpace as FeatureSpace
 from torchfunc.utils.files.downloads import get_file as get_file
+from torchfunc.utils.files.image_arrays import array_to_img as array_to_img
+from torchfunc.utils.files.image_arrays import img_to_array as img_to_array
+from torchfunc.utils.files.image_arrays import load_img as load_img
+from torchfunc.utils.files.image_arrays import save_img as save_img
 from torchfunc.utils.files.loaders import audio_dataset_from_directory as audio_dataset_from_directory
 from torchfunc.utils.files.loaders import image_dataset_from_directory as image_dataset_from_directory
 from torchfunc.utils.files.loaders import text_dataset_from_directory as text_dataset_from_directory
-from torchfunc.utils.files.pixels import array_to_img as array_to_img
-from torchfunc.utils.files.pixels import img_to_array as img_to_array
-from torchfunc.utils.files.pixels import load_img as load_img
-from torchfunc.utils.files.pixels import save_img as save_img
 from torchfunc.utils.padding import pad_sequences as pad_sequences
 from torchfunc.utils.pictures import model_to_dot as model_to_dot
 from torchfunc.utils.pictures import plot_model as plot_model
