@@ -46,7 +46,7 @@ OF_OURS: dict[str, Any] = {
     "height": 4, "width": 4, "factor": 1, "height_factor": 0.5, "width_factor": 0.5, "max_number": 2,
     "layers": [{"class_name": "RandomFlip", "config": {}}],
     "factors": [1.0, 1.0, 1.0], "offsets": [0.0, 0.0, 0.0],
-    "init_values": 1e-6, "projection_dim": 4,
+    "init_values": 1e-6, "projection_dim": 4, "drop_path_rate": 0.1,
 }  # fmt: skip
 
 
