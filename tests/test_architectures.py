@@ -19,7 +19,7 @@ import torchfunc as tf
 from torchfunc import applications, layers
 from torchfunc.applications import imagenet_utils
 from torchfunc.applications.families import Application
-from torchfunc.applications.sources import Definition, Torchvision
+from torchfunc.applications.origins import Definition, Torchvision
 from torchfunc.errors import (
     DataError,
     GraphError,

@@ -13,7 +13,7 @@ from torchfunc.applications.definitions.nasnet import nasnet
 from torchfunc.applications.definitions.resnet_v2 import resnet_v2
 from torchfunc.applications.definitions.xception import xception
 from torchfunc.applications.networks import Application, Asked
-from torchfunc.applications.sources import (
+from torchfunc.applications.origins import (
     Definition,
     Timm,
     Torchvision,

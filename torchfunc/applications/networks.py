@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc.applications.definitions.blocks import Head
+from torchfunc.applications.origins import Definition, Source, Timm
 from torchfunc.applications.pixels import DEVIATION, FORMS, MEAN
-from torchfunc.applications.sources import Definition, Source, Timm
 from torchfunc.errors import GraphError, SavingError, ShapeError, WeightMismatchError, explain
 from torchfunc.graph.symbolic import Input
 from torchfunc.interop.fx import assembled
