@@ -166,3 +166,9 @@ def test_the_readme_tells_how_many_functions_and_methods_a_file_may_name() -> No
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     if torch.__version__.startswith("2.13"):
         assert f"{recorded} record and replay" in text and f"A file may name {number} of" in text
+
+
+def test_the_page_of_applications_is_what_its_script_prints() -> None:
+    done = run("scripts/applications.py", "--print")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (ROOT / "docs" / "applications.md").read_text(encoding="utf-8")

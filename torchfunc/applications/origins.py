@@ -165,12 +165,16 @@ def mobilenet_v3(name: str, classes: int, alpha: float, minimalistic: bool, drop
     if alpha == 1.0 and not minimalistic:
         return _named(name, classes, dropout=dropout_rate)
     parts = torchvision.load().models.mobilenetv3
-    settings, last = parts._mobilenet_v3_conf(name, width_mult=alpha)
-    if alpha < 1.0:  # the features before the classifier stay as many, as the paper and Keras have it
-        last = parts._mobilenet_v3_conf(name)[1]
-    if minimalistic:
-        for each in settings:
+    rounded = parts.InvertedResidualConfig.adjust_channels
+    settings, last = parts._mobilenet_v3_conf(name)
+    entering = settings[0].input_channels
+    for each in settings:  # by Keras's way to round: an expansion is one of the width that enters
+        expansion = each.expanded_channels / each.input_channels
+        each.input_channels, each.expanded_channels = entering, rounded(entering * expansion, 1.0)
+        entering = each.out_channels = rounded(each.out_channels, alpha)
+        if minimalistic:
             each.kernel, each.use_se, each.use_hs = 3, False, False
+    last = rounded(last, max(alpha, 1.0))
     made: nn.Module = parts.MobileNetV3(settings, last, num_classes=classes, dropout=dropout_rate)
     for parent in made.modules() if minimalistic else ():
         for place, child in parent.named_children():
