@@ -76,9 +76,13 @@ def read_npz(path: str | Path) -> dict[str, npt.NDArray[Any]]:
 
 def _array(data: bytes) -> npt.NDArray[Any]:
     file = io.BytesIO(data)
-    version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = header(file)
+    try:
+        version = np.lib.format.read_magic(file)
+        older = version == (1, 0)
+        header = np.lib.format.read_array_header_1_0 if older else np.lib.format.read_array_header_2_0
+        shape, is_fortran, dtype = header(file)
+    except Exception as error:  # a dozen kinds, from the parser of Python's literals
+        raise ValueError(f"an array whose head is damaged: {error}") from error
     if dtype != np.dtype(object):
         if dtype.hasobject:
             raise ValueError(f"an array of {dtype}")

@@ -91,7 +91,7 @@ def _short(texts: Texts, labels: Array, maxlen: int | None) -> tuple[Texts, Arra
         return texts, labels
     kept = [place for place, text in enumerate(texts) if len(text) < maxlen]
     if not kept:
-        fix = f"maxlen={min(map(len, texts), default=0) + 1} or more"
+        fix = "a greater one; None leaves out none"
         raise DataError(explain("maxlen", got=f"{maxlen}, which leaves no text", fix=fix))
     return [texts[place] for place in kept], labels[kept]
 
