@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -226,6 +227,28 @@ def test_a_perspective_keeps_the_corner_it_turns_around_and_takes_the_others_alo
     x, y = drawn["end_points"][:, 3].clamp(max=8).long().unbind(-1)
     inside = [float(moved[n, int(y[n]) - 1, int(x[n]) - 1]) for n in range(2)]
     assert inside == pytest.approx([1.0, 1.0], abs=1e-4)
+
+
+def test_transformations_written_by_hand_are_taken_as_keras_writes_them() -> None:
+    given = images(1)
+    elastic = layers.RandomElasticTransform()
+    by_hand = {"apply_transform": np.array([True]), "distortion_factor": np.float32(0.9), "seed": 42}
+    moved = elastic.transform_images(given.numpy(), by_hand)
+    torch.testing.assert_close(elastic.transform_images(given.numpy(), by_hand), moved, rtol=0, atol=0)
+    assert not torch.equal(moved, given)
+    corners = np.array([[[0.0, 0.0], [8.0, 0.0], [0.0, 7.0], [8.0, 7.0]]], "float32")
+    perspective = {
+        "apply_perspective": np.array([True]),
+        "start_points": corners,
+        "end_points": corners * 0.5,
+    }
+    smaller = layers.RandomPerspective().transform_images(given.numpy(), perspective)
+    torch.testing.assert_close(smaller[:, :3, :4], given[:, :6:2, :8:2], rtol=1e-4, atol=1e-2)
+    for layer, drawn in ((elastic, by_hand), (layers.RandomPerspective(), perspective)):
+        one, batch = (layer.transform_images(each, drawn) for each in (given[0], given))
+        torch.testing.assert_close(one, batch[0])
+    mix = layers.MixUp().transform_images(given[0].numpy(), {"mix_weight": 1, "permutation_order": [0]})
+    torch.testing.assert_close(mix[0], given[0])
 
 
 WRONG = [

@@ -17,7 +17,6 @@ from torchfunc.layers.arguments import choice, count, image_data_format
 from torchfunc.layers.augmentation.boxes import as_tensors, clip_to_image_size, convert_format
 from torchfunc.layers.layer import Common, Layer
 from torchfunc.layers.regularization import Generators
-from torchfunc.tree import map_leaves
 
 _COMMON = ("name", "trainable", "dtype", "activity_regularizer")
 
@@ -251,8 +250,12 @@ class BaseImagePreprocessingLayer(Layer):
 
 
 def _with_tensors(transformation: Any) -> Any:
-    """A transformation with its arrays as tensors."""
-    return map_leaves(lambda leaf: tensor_of(leaf) if isinstance(leaf, np.ndarray) else leaf, transformation)
+    """A transformation with its arrays, where it was written by hand, as tensors."""
+    if not isinstance(transformation, dict):
+        return transformation
+    return {
+        key: tensor_of(each) if isinstance(each, np.ndarray) else each for key, each in transformation.items()
+    }
 
 
 _PARTS = {
@@ -286,8 +289,10 @@ class WorkersGenerators(Generators):
         self._worker: int | None = None
 
     def on(self, device: torch.device) -> torch.Generator | None:
+        if self.seed is None:
+            return None
         worker = None if torch.compiler.is_compiling() else get_worker_info()
-        if worker is not None and self.seed is not None and worker.seed != self._worker:
+        if worker is not None and worker.seed != self._worker:
             self._worker = worker.seed
             self._made = {
                 device: torch.Generator(device).manual_seed((self.seed * 2**32 + worker.seed) % 2**63)
