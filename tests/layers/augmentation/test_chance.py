@@ -263,6 +263,7 @@ WRONG = [
     (lambda: layers.Resizing(4, 0), r"^Resizing: expected a positive integer, got width=0"),
     (lambda: layers.Resizing(4, 4, "lanczos3"), r"^Resizing: expected .* got interpolation='lanczos3'"),
     (lambda: layers.Resizing(4, 4, crop_to_aspect_ratio=True, pad_to_aspect_ratio=True), r"expected at most one of them"),
+    (lambda: layers.RandomFlip(bounding_box_format="xyxw"), r"^RandomFlip: .* got bounding_box_format='xyxw'"),
     (lambda: layers.MixUp(0), r"^MixUp: expected a number above 0, got alpha=0"),
     (lambda: layers.Pipeline([3]), r"^Pipeline: expected layers, got 3 in its list"),
     (lambda: layers.RandomFlip(factor=1), r"^RandomFlip has no argument 'factor'"),

@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 from torchfunc.arrays_in import tensor_of
 from torchfunc.errors import GraphError, explain, shorten
 from torchfunc.layers.arguments import choice, count, image_data_format
-from torchfunc.layers.augmentation.boxes import as_tensors, clip_to_image_size, convert_format
+from torchfunc.layers.augmentation.boxes import FORMATS, as_tensors, clip_to_image_size, convert_format
 from torchfunc.layers.layer import Common, Layer
 from torchfunc.layers.regularization import Generators
 
@@ -49,6 +49,9 @@ class BaseImagePreprocessingLayer(Layer):
         data_format: "channels_last" or "channels_first"; the global setting if None.
         bounding_box_format: how boxes are written; see `utils.bounding_boxes.convert_format`.
         common: those of every Layer.
+
+    Raises:
+        GraphError: an unknown data_format or bounding_box_format.
     """
 
     _integers: Literal["kept", "tried", "cast", "refused"] = "cast"
@@ -57,7 +60,6 @@ class BaseImagePreprocessingLayer(Layer):
     _always: ClassVar[bool] = False
     # whether pixels move, and masks and boxes with them
     _moves: ClassVar[bool] = False
-    seed: int | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -74,7 +76,9 @@ class BaseImagePreprocessingLayer(Layer):
         modes = ("channels_last", "channels_first")
         chosen = image_data_format() if data_format is None else data_format
         self.data_format = choice(type(self).__name__, "data_format", chosen, modes)
-        self.bounding_box_format = bounding_box_format
+        self.bounding_box_format = bounding_box_format and choice(
+            type(self).__name__, "bounding_box_format", bounding_box_format, FORMATS
+        )
         self._channels, self._height, self._width = (
             (-1, -3, -2) if self.data_format == "channels_last" else (-3, -2, -1)
         )
