@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -228,6 +229,28 @@ def test_a_perspective_keeps_the_corner_it_turns_around_and_takes_the_others_alo
     assert inside == pytest.approx([1.0, 1.0], abs=1e-4)
 
 
+def test_transformations_written_by_hand_are_taken_as_keras_writes_them() -> None:
+    given = images(1)
+    elastic = layers.RandomElasticTransform()
+    by_hand = {"apply_transform": np.array([True]), "distortion_factor": np.float32(0.9), "seed": 42}
+    moved = elastic.transform_images(given.numpy(), by_hand)
+    torch.testing.assert_close(elastic.transform_images(given.numpy(), by_hand), moved, rtol=0, atol=0)
+    assert not torch.equal(moved, given)
+    corners = np.array([[[0.0, 0.0], [8.0, 0.0], [0.0, 7.0], [8.0, 7.0]]], "float32")
+    perspective = {
+        "apply_perspective": np.array([True]),
+        "start_points": corners,
+        "end_points": corners * 0.5,
+    }
+    smaller = layers.RandomPerspective().transform_images(given.numpy(), perspective)
+    torch.testing.assert_close(smaller[:, :3, :4], given[:, :6:2, :8:2], rtol=1e-4, atol=1e-2)
+    for layer, drawn in ((elastic, by_hand), (layers.RandomPerspective(), perspective)):
+        one, batch = (layer.transform_images(each, drawn) for each in (given[0], given))
+        torch.testing.assert_close(one, batch[0])
+    mix = layers.MixUp().transform_images(given[0].numpy(), {"mix_weight": 1, "permutation_order": [0]})
+    torch.testing.assert_close(mix[0], given[0])
+
+
 WRONG = [
     (lambda: layers.RandomRotation(2), r"^RandomRotation: expected a number from -1 to 1, or two .*, got factor=2"),
     (lambda: layers.RandomContrast((0.1, 0.2, 0.3)), r"^RandomContrast: .* got factor=\(0.1, 0.2, 0.3\)"),
@@ -240,6 +263,7 @@ WRONG = [
     (lambda: layers.Resizing(4, 0), r"^Resizing: expected a positive integer, got width=0"),
     (lambda: layers.Resizing(4, 4, "lanczos3"), r"^Resizing: expected .* got interpolation='lanczos3'"),
     (lambda: layers.Resizing(4, 4, crop_to_aspect_ratio=True, pad_to_aspect_ratio=True), r"expected at most one of them"),
+    (lambda: layers.RandomFlip(bounding_box_format="xyxw"), r"^RandomFlip: .* got bounding_box_format='xyxw'"),
     (lambda: layers.MixUp(0), r"^MixUp: expected a number above 0, got alpha=0"),
     (lambda: layers.Pipeline([3]), r"^Pipeline: expected layers, got 3 in its list"),
     (lambda: layers.RandomFlip(factor=1), r"^RandomFlip has no argument 'factor'"),

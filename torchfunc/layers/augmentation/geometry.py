@@ -103,6 +103,8 @@ class _Projected(RandomImageLayer):
         raise NotImplementedError
 
     def _changed(self, images: Tensor, transformation: Any) -> Tensor:
+        if images.ndim == 3:
+            return self._changed(images[None], transformation)[0]
         return self._read(images, transformation, self.interpolation)
 
     def _mask_moved(self, masks: Tensor, transformation: Any) -> Tensor:
@@ -218,6 +220,10 @@ class RandomTranslation(_Projected):
         x, y = transformation["translations"].unbind(-1)
         ones, zeros = torch.ones_like(x), torch.zeros_like(x)
         return torch.stack([ones, zeros, -x, zeros, ones, -y, zeros, zeros], -1)
+
+    def _boxes_moved(self, boxes: Tensor, transformation: Any, height: int, width: int) -> Tensor:
+        moves: Tensor = transformation["translations"].repeat(1, 2)
+        return boxes + (moves[:, None] if boxes.ndim == 3 else moves)
 
 
 @registry.layers.register()
@@ -447,20 +453,27 @@ class RandomElasticTransform(RandomImageLayer):
     def _drawn(self, images: Tensor, draw: Draw) -> Any:
         if 0 in (self.factor[1], self.scale[1]):
             return None
-        height, width = self._size_of(images.shape)
         strength = draw.one(*self.scale)
-        sigma = (min(height, width) * 0.05 * strength).clamp(min=1e-6)
-        # a bell for the widest sigma, whose ends are nothing for a narrower one, needs no value of it
-        kernel = bell(int(6 * min(height, width) * 0.05 * self.scale[1]) | 1, sigma)
-        noise = blurred(draw.normal(draw.images, 2, height, width) * sigma, (kernel, kernel))
         return {
             "apply_transform": draw.chosen(self.factor),
             "distortion_factor": strength,
-            "moves": noise * (max(height, width) * 0.1 * strength),
-            "input_shape": tuple(images.shape),
+            "moves": self._smooth_moves(images, strength, draw),
         }
 
+    def _smooth_moves(self, images: Tensor, strength: Any, draw: Draw) -> Tensor:
+        """How far each pixel is moved along x and y: (batch, 2, height, width)."""
+        height, width = self._size_of(images.shape)
+        strength = torch.as_tensor(strength, dtype=draw.dtype, device=draw.device)
+        sigma: Tensor = (min(height, width) * 0.05 * strength).clamp(min=1e-6)
+        # a bell for the widest sigma, whose ends are nothing for a narrower one, needs no value of it
+        kernel = bell(int(6 * min(height, width) * 0.05 * self.scale[1]) | 1, sigma)
+        noise: Tensor = blurred(draw.normal(draw.images, 2, height, width) * sigma, (kernel, kernel))
+        moves: Tensor = noise * (max(height, width) * 0.1 * strength)
+        return moves
+
     def _changed(self, images: Tensor, transformation: Any) -> Tensor:
+        if images.ndim == 3:
+            return self._changed(images[None], transformation)[0]
         return self._distorted(images, transformation, self.interpolation).clamp(*self.value_range)
 
     def _mask_moved(self, masks: Tensor, transformation: Any) -> Tensor:
@@ -468,16 +481,13 @@ class RandomElasticTransform(RandomImageLayer):
         return self._distorted(floats, transformation, "nearest")
 
     def _distorted(self, images: Tensor, transformation: Any, interpolation: str) -> Tensor:
-        moves = transformation["moves"]
+        moves = transformation.get("moves")
+        if moves is None:  # a transformation that was written by hand, as Keras has it
+            draw = Draw(images, self._generator(images, transformation.get("seed")))
+            moves = self._smooth_moves(images, transformation["distortion_factor"], draw)
         x, y = places(*self._size_of(images.shape), moves)
-        read = sampled(
-            self._inward(images),
-            x + moves[:, 0],
-            y + moves[:, 1],
-            interpolation,
-            self.fill_mode,
-            self.fill_value,
-        )
+        x, y = x + moves[:, 0], y + moves[:, 1]
+        read = sampled(self._inward(images), x, y, interpolation, self.fill_mode, self.fill_value)
         return torch.where(each_image(transformation["apply_transform"]), self._outward(read), images)
 
     def transform_bounding_boxes(

@@ -14,10 +14,9 @@ from typing_extensions import Unpack
 from torchfunc.arrays_in import tensor_of
 from torchfunc.errors import GraphError, explain, shorten
 from torchfunc.layers.arguments import choice, count, image_data_format
-from torchfunc.layers.augmentation.boxes import as_tensors, clip_to_image_size, convert_format
+from torchfunc.layers.augmentation.boxes import FORMATS, as_tensors, clip_to_image_size, convert_format
 from torchfunc.layers.layer import Common, Layer
 from torchfunc.layers.regularization import Generators
-from torchfunc.tree import map_leaves
 
 _COMMON = ("name", "trainable", "dtype", "activity_regularizer")
 
@@ -50,6 +49,9 @@ class BaseImagePreprocessingLayer(Layer):
         data_format: "channels_last" or "channels_first"; the global setting if None.
         bounding_box_format: how boxes are written; see `utils.bounding_boxes.convert_format`.
         common: those of every Layer.
+
+    Raises:
+        GraphError: an unknown data_format or bounding_box_format.
     """
 
     _integers: Literal["kept", "tried", "cast", "refused"] = "cast"
@@ -58,7 +60,6 @@ class BaseImagePreprocessingLayer(Layer):
     _always: ClassVar[bool] = False
     # whether pixels move, and masks and boxes with them
     _moves: ClassVar[bool] = False
-    seed: int | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -75,7 +76,9 @@ class BaseImagePreprocessingLayer(Layer):
         modes = ("channels_last", "channels_first")
         chosen = image_data_format() if data_format is None else data_format
         self.data_format = choice(type(self).__name__, "data_format", chosen, modes)
-        self.bounding_box_format = bounding_box_format
+        self.bounding_box_format = bounding_box_format and choice(
+            type(self).__name__, "bounding_box_format", bounding_box_format, FORMATS
+        )
         self._channels, self._height, self._width = (
             (-1, -3, -2) if self.data_format == "channels_last" else (-3, -2, -1)
         )
@@ -251,8 +254,12 @@ class BaseImagePreprocessingLayer(Layer):
 
 
 def _with_tensors(transformation: Any) -> Any:
-    """A transformation with its arrays as tensors."""
-    return map_leaves(lambda leaf: tensor_of(leaf) if isinstance(leaf, np.ndarray) else leaf, transformation)
+    """A transformation with its arrays, where it was written by hand, as tensors."""
+    if not isinstance(transformation, dict):
+        return transformation
+    return {
+        key: tensor_of(each) if isinstance(each, np.ndarray) else each for key, each in transformation.items()
+    }
 
 
 _PARTS = {
@@ -286,8 +293,10 @@ class WorkersGenerators(Generators):
         self._worker: int | None = None
 
     def on(self, device: torch.device) -> torch.Generator | None:
+        if self.seed is None:
+            return None
         worker = None if torch.compiler.is_compiling() else get_worker_info()
-        if worker is not None and self.seed is not None and worker.seed != self._worker:
+        if worker is not None and worker.seed != self._worker:
             self._worker = worker.seed
             self._made = {
                 device: torch.Generator(device).manual_seed((self.seed * 2**32 + worker.seed) % 2**63)

@@ -160,7 +160,7 @@ class RandAugment(_Policy):
         common: those of every image layer.
 
     Raises:
-        GraphError: a factor that is not from 0 to 1, num_ops that is no positive integer.
+        GraphError: a factor that is not from 0 to 1, num_ops that is no integer of 0 or more.
 
     Example:
         >>> layers.RandAugment()(torch.ones(2, 4, 4, 3)).shape
@@ -179,7 +179,7 @@ class RandAugment(_Policy):
     ) -> None:
         super().__init__(seed, data_format=data_format, **common)
         self.value_range = values_from("RandAugment", value_range)
-        self.num_ops = count("RandAugment", "num_ops", num_ops)
+        self.num_ops = count("RandAugment", "num_ops", num_ops, minimum=0)
         self.factor = pair("RandAugment", "factor", factor, 0, 1)
         self.interpolation = interpolation
         inside = {"data_format": self.data_format, "bounding_box_format": self.bounding_box_format}
