@@ -80,7 +80,8 @@ class Keras:
         self, path: Any, custom_objects: Mapping[str, Any] | None, compile: bool, device: Any
     ) -> Any:
         """The model in a file of Keras 3, or of its line 2 from 2.2 on, compiled and with the optimizer's state."""
-        with registry.custom_object_scope(custom_objects), _opened(Path(path)) as file, _naming(file.where):
+        path = Path(path)
+        with registry.custom_object_scope(custom_objects), _naming(path), _opened(path) as file:
             if file.config is None:
                 raise NotATorchfuncFileError(
                     f"{file.where} holds weights and no model. Fix: build the model, then model.load_weights(path)."
@@ -97,7 +98,7 @@ class Keras:
         """Fill a model with the weights of a file; nothing is changed where they do not fit."""
         path = Path(path)
         _check_layer(model, path)
-        with _opened(path) as file, _naming(file.where):
+        with _naming(path), _opened(path) as file:
             weights = _placed(file, model, None, skip_mismatch=skip_mismatch)
             values = [(weight, _read(file, weight, place, None)) for weight, place in weights]
             with torch.no_grad():
@@ -154,12 +155,12 @@ def _check_layer(model: Any, path: Any) -> None:
 
 
 @contextmanager
-def _naming(where: str) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
     """Within it, an error of ours begins with the name of the file."""
     try:
         yield
     except TorchfuncError as error:
-        text = str(error)
+        text, where = str(error), named(path)
         if where not in text:
             error.args = (f"{where}: {text}",)
         raise

@@ -275,12 +275,12 @@ class Reader:
         for name, entry in zip(listed, entries, strict=True):
             self._read_calls(listed[name], entry, listed)
         _Calls(self, listed, results, self._outputs(config, place, listed)).make()
-        inputs, outputs = (
-            map_leaves(
-                lambda past: _picked(past, results, place),
-                _nested(config.get(key), f"{place}.{key}", listed, self),
-            )
+        trees = [
+            _nested(config.get(key), f"{place}.{key}", listed, self)
             for key in ("input_layers", "output_layers")
+        ]
+        inputs, outputs = refusing(
+            f"{place}.output_layers", lambda: map_leaves(lambda past: _picked(past, results), trees)
         )
         common = self._common(config, place)
 
@@ -448,7 +448,7 @@ class _Calls:
             key = self.keys[heappop(ready)]
             done += 1
             if key not in self.masks:
-                self._make(key)
+                refusing(self._place(key), lambda key=key: self._make(key))  # type: ignore[misc]
             for user in {user for user, _ in self.uses.get(key, ())}:
                 self.waits[user] -= 1
                 if self.waits[user] == 0:
@@ -488,7 +488,7 @@ class _Calls:
     def _value(self, leaf: Any) -> Any:
         if not isinstance(leaf, Past):
             return leaf
-        return _picked(leaf, self.results, "$")
+        return _picked(leaf, self.results)
 
     def _call(self, key: Key) -> None:
         row = self.listed[key.layer]
@@ -541,7 +541,11 @@ def refusing(place: str, make: Callable[[], T]) -> T:
 def _refusals(place: str) -> Iterator[None]:
     try:
         yield
-    except (UnknownNameError, LimitError):
+    except UnknownNameError as error:
+        if "$" not in str(error):
+            error.args = (f"{place}: {error}",)
+        raise
+    except LimitError:
         raise
     except TorchfuncError as error:
         bounds = current()
@@ -595,12 +599,10 @@ def _shape(value: Any, place: str) -> Any:
     return tuple(value)
 
 
-def _picked(past: Past, results: Mapping[Key, list[Any]], place: str) -> Any:
+def _picked(past: Past, results: Mapping[Key, list[Any]]) -> Any:
     found = results.get(Key(past.layer, past.node))
     if found is None or past.tensor >= len(found):
-        raise ConfigError(
-            f"{place}: {shorten(past.layer)} returns no tensor {past.tensor} in its call {past.node}."
-        )
+        raise ConfigError(f"{shorten(past.layer)} returns no tensor {past.tensor} in its call {past.node}.")
     return found[past.tensor]
 
 

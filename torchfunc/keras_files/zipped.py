@@ -20,6 +20,7 @@ _MOST_READ = 4 << 20  # of the list of members, which holds some 100 bytes for e
 _MOST_MEMBERS = 10_000
 _CHUNK = 1 << 20
 _LOCAL_HEADER = 30
+_AGAIN = "Fix: model.save(path) in Keras"
 _ENCRYPTED = 1
 _TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -62,7 +63,7 @@ class Zipped:
         name = member.filename
         where = f"{self.where}: the member {shorten(name)}"
         if not is_name(name.removesuffix("/")) or "\0" in member.orig_filename:
-            raise CorruptFileError(f"{where} has a name that no member may have.")
+            raise CorruptFileError(f"{where} has a name that no member may have. {_AGAIN}.")
         if name in self.members:
             raise CorruptFileError(f"{where} stands there twice. {AGAIN}")
         if member.flag_bits & _ENCRYPTED:
@@ -70,7 +71,7 @@ class Zipped:
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise CorruptFileError(
                 f"{where} is compressed by method {member.compress_type}, expected none, as Keras writes it, "
-                "or deflate. Fix: model.save(path) in Keras."
+                f"or deflate. {_AGAIN}."
             )
         stored = member.compress_type == zipfile.ZIP_STORED
         if member.compress_size > self.size or (stored and member.compress_size != member.file_size):
