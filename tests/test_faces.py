@@ -38,6 +38,8 @@ JUSTIFIED = {
     "export": "the options of torch.export or torch.onnx, which change with PyTorch",
     "check_input": "the shape of each argument of a call",
     "symbolic_call": "the arguments of the user's own `call`",
+    "compute_output_spec": "the arguments of the user's own `call`",
+    "result_type": "any number of dtypes, as in Keras",
     "TorchModuleWrapper": "those of every layer, after a name by place as Keras has it",
     "Torch.forward": "the arguments of the module inside",
     "Metric.__call__": "the arguments of a subclass's `update_state`",
@@ -137,7 +139,8 @@ OPTIMIZERS = [
     kind
     for kind in public(optimizers).values()
     if isinstance(kind, type) and issubclass(kind, optimizers.Optimizer)
-    if kind is not optimizers.LossScaleOptimizer  # whose arguments are those of the one inside
+    # whose arguments are those of the ones inside
+    if kind not in (optimizers.LossScaleOptimizer, optimizers.MultiOptimizer)
 ]
 
 

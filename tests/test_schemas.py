@@ -41,6 +41,7 @@ OF_OURS: dict[str, Any] = {
     "equation": "ab,bc->ac", "output_shape": 2, "output_size": 2, "num_heads": 2, "key_dim": 3, "head_dim": 3,
     "num_query_heads": 4, "num_key_value_heads": 2,
     "num_bins": 3, "max_tokens": None, "num_oov_indices": 1, "mask_token": None, "oov_token": "x",
+    "optimizer_map": {"default_optimizer": "adam", "optimizer_map": {"a/.*": "sgd"}},
     "vocabulary_dtype": "string", "inner_optimizer": "adam", "side": "real",
     "cells": [{"class_name": "GRUCell", "config": {"units": 3}}],
     "height": 4, "width": 4, "factor": 1, "height_factor": 0.5, "width_factor": 0.5, "max_number": 2,

@@ -92,7 +92,7 @@ class Optimization:
         by_hand = self._by_hand()
         if by_hand is None:
             try:
-                made: torch.optim.Optimizer = self.optimizer.build(trainable)
+                made: torch.optim.Optimizer = self.optimizer.build(self._as_asked_for(trainable))
             except (TypeError, ValueError, RuntimeError) as error:
                 if isinstance(error, TorchfuncError):
                     raise
@@ -132,6 +132,14 @@ class Optimization:
         )
         warnings.warn(told, stacklevel=blame.level())
 
+    def _as_asked_for(self, trainable: list[nn.Parameter]) -> list[Any]:
+        """Parameters, with their names where the optimizer goes by these."""
+        if not isinstance(self.optimizer, optimizers.MultiOptimizer):
+            return list(trainable)
+        getattr(self.module, "weights", None)  # which has them know their paths
+        names = {id(each): name for name, each in self.module.named_parameters()}
+        return [(names[id(each)], each) for each in trainable]
+
     def state(self) -> Mapping[str, Any] | None:
         """What the optimizer remembers, by the names of the parameters; None before it is built."""
         made = self._by_hand() if self.built is None else self.built
@@ -148,8 +156,16 @@ class Optimization:
             ConfigError: what is no state of an optimizer, or not of this one.
             WeightMismatchError: tensors that do not fit the parameters.
         """
-        if state is not None:
+        if state is None:
+            return
+        built = self.built
+        if isinstance(self.optimizer, optimizers.MultiOptimizer):
+            self.ready()  # only then it is known whose each parameter is
+        try:
             check_memory(state, place, self.built or self._by_hand() or self.optimizer, self.module)
+        except TorchfuncError:
+            self.built, self._trainable = built, self._trainable if built else []
+            raise
 
     def load(self, state: Mapping[str, Any] | None) -> None:
         """Take what `state` gave, now or when the parameters are known."""
