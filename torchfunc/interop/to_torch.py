@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy as copying
 import inspect
-import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,15 +12,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from torchfunc import activations
+from torchfunc import activations, ops
 from torchfunc.errors import GraphError, TorchfuncError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import emit
-from torchfunc.graph.graph import Call, Drawn, Graph, Names, Ref, StateRef
-from torchfunc.graph.run import inputs_like, picked, recorded, results
+from torchfunc.graph.graph import Call, Drawn, Graph, Names, StateRef
+from torchfunc.graph.run import inputs_like, picked, results
 from torchfunc.graph.symbolic import SYMBOLS, Method, SymbolicTensor
 from torchfunc.graph.text import identifier
 from torchfunc.layers.layer import Layer, in_mode
@@ -235,7 +233,7 @@ class _Into:
         self._names = Names()
         self._made: dict[Any, nn.Module] = {}
         self._name = ""
-        self._laid: dict[Any, tuple[Any, tuple[int, ...]]] = {}
+        self._laid: dict[Any, tuple[Any, tuple[int, ...], Any]] = {}
         self._permuted: dict[Any, Any] = {}
 
     def make(self, call: Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -246,8 +244,8 @@ class _Into:
         args, kwargs = map_leaves(self._twin, args), map_leaves(self._twin, kwargs)
         if call.kind == "size":
             return target(*args)
-        if call.kind == "function" and hasattr(target, "__wrapped__"):
-            return target.__wrapped__(*args, **kwargs)
+        if call.kind == "function" and _is_ours(target):
+            return self.called(target, *args, **kwargs)
         return self._carried(target, args, kwargs)
 
     def _twin(self, leaf: Any) -> Any:
@@ -319,7 +317,8 @@ class _Into:
             state: the layer's tensors by the module's names, None where it has none; what it has besides is zero.
             word: what its name ends in, where the layer becomes several.
         """
-        made = self._once((id(layer), word), lambda: self._filled(kind, args, kwargs, state or {}), word)
+        key = id(layer), word, str((args, kwargs))
+        made = self._once(key, lambda: self._filled(kind, args, kwargs, state or {}), word)
         return lambda *inputs: self._recorded(made, inputs)
 
     def layer(self, layer: nn.Module, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -337,7 +336,8 @@ class _Into:
         self, layer: Any, kind: Callable[..., nn.Module], *args: Any, state: Mapping[str, Any], **kwargs: Any
     ) -> Any:
         """As `module`, for a function of torch to take its tensors."""
-        return self._once((id(layer), ""), lambda: self._filled(kind, args, kwargs, state))
+        key = id(layer), "", str((args, kwargs))
+        return self._once(key, lambda: self._filled(kind, args, kwargs, state))
 
     def _filled(
         self, kind: Callable[..., nn.Module], args: Any, kwargs: Any, state: Mapping[str, Any]
@@ -464,7 +464,8 @@ class _Into:
         """What any function makes of symbols, modules of yours and of this library among what it calls."""
         if isinstance(function, nn.Module):
             return self._called(function, args, kwargs)
-        return getattr(function, "__wrapped__", function)(*args, **kwargs)
+        function = function.__wrapped__ if _is_ours(function) else function  # type: ignore[attr-defined]
+        return function(*args, **kwargs)
 
     def _joined(self, target: Any, parts: Any, axis: Any) -> Any:
         """Tensors put together along an axis, before their last permutes."""
@@ -517,6 +518,11 @@ _ELEMENTWISE = frozenset(
     true_divide truediv where zeros_like
     """.split()
 )
+
+
+def _is_ours(function: Any) -> bool:
+    """Whether a function is an op of this library, which records itself as one call."""
+    return hasattr(function, "__wrapped__") and function.__module__.startswith(f"{ops.__name__}.")
 
 
 def _inverse(order: Sequence[int]) -> tuple[int, ...]:

@@ -217,8 +217,8 @@ class BatchNormalization(_Normalization):
         if training is not None:
             held = into.held(self, kind, size, **options)
             tensors = held.running_mean, held.running_var, held.weight, held.bias
-            options = training, 1 - self.momentum if training else 0.0, self.epsilon
-            normalized = partial(_batch_norm, tensors=tensors, options=options)
+            settings = training, held.momentum if training else 0.0, self.epsilon
+            normalized = partial(_batch_norm, tensors=tensors, settings=settings)
         return _in_order(self, into, inputs, normalized)
 
     def _over_batch(self, x: Tensor) -> Tensor:
@@ -288,8 +288,8 @@ class BatchNormalization(_Normalization):
         self.running_var.lerp_(variance.to(self.running_var.dtype), step)
 
 
-def _batch_norm(x: Any, tensors: Any, options: Any) -> Any:
-    return F.batch_norm(x, *tensors, *options)
+def _batch_norm(x: Any, tensors: Any, settings: Any) -> Any:
+    return F.batch_norm(x, *tensors, *settings)
 
 
 def _moments(x: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:

@@ -95,7 +95,7 @@ class _Pooling(Spatial):
         kind = self.native_kinds[self.rank - 1]
 
         def pooled(x: Any) -> Any:
-            options = {"padding": 0}
+            options: dict[str, Any] = {"padding": 0}
             if self.padding == "same":
                 options = {"padding": self._native_padding(into, x.shape[2:]), "ceil_mode": True}
             pool = into.module(self, kind, self.pool_size, self.strides, **options, **self.native_options)

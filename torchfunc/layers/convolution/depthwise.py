@@ -13,7 +13,6 @@ from torchfunc.layers.arguments import count, known
 from torchfunc.layers.convolution.kernel import Convolution, Sizes, conv1d
 from torchfunc.layers.layer import CommonButActivity
 
-
 _KINDS = {1: nn.Conv1d, 2: nn.Conv2d}
 
 
@@ -195,7 +194,7 @@ class _SeparableConv(_Depthwise):
 
         def convolved(x: Any) -> Any:
             x, padding = self.native_padding(x)
-            state = {"weight": self.depthwise_weight}
+            state: dict[str, Any] = {"weight": self.depthwise_weight}
             first = channels, between, self.kernel_size
             options = {**geometry, "padding": padding, "bias": False}
             x = into.module(self, kind, *first, word="depthwise", state=state, **options)(x)

@@ -164,7 +164,9 @@ def _total(length: Any, window: int, stride: int) -> Any:
     """As `same_total`, of a length that may be unknown until the model runs."""
     if isinstance(length, int):
         return same_total(length, window, stride)
-    return torch.sym_max(((length + stride - 1) // stride - 1) * stride + window - length, 0)
+    return torch.sym_max(  # type: ignore[no-untyped-call]
+        ((length + stride - 1) // stride - 1) * stride + window - length, 0
+    )
 
 
 def conv1d(

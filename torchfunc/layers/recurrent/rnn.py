@@ -143,7 +143,7 @@ class RNN(Layer):
 
     def native_form(self, into: Any, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
         cell = self.cell
-        drops = into.training is not False and getattr(cell, "recurrent_dropout", 0)
+        drops = into.training is not False and getattr(cell, "recurrent_dropout", False)
         name = cell.kernel(False) if isinstance(cell, RecurrentCell) and not drops else None
         if name is None or self.stateful or (mask is not None and self.return_state):
             why = "it is stateful" if self.stateful else "PyTorch has no module for its cell and settings"
