@@ -3,5 +3,6 @@
 from torchfunc.interop.export import export as export
 from torchfunc.interop.fx import from_module as from_module
 from torchfunc.interop.fx import to_fx as to_fx
+from torchfunc.interop.to_source import to_source as to_source
 from torchfunc.interop.to_torch import to_torch as to_torch
 from torchfunc.interop.to_torch import weights_from_torch as weights_from_torch

@@ -130,9 +130,8 @@ class _Translation:
             graph = model._require_graph("twin in PyTorch")
             drawn = Drawn(graph, dict(model._modules), model._own_state())  # type: ignore[arg-type]
             doc = f"The model {model.name!r} in modules of torch.nn."
-            self._models[key] = self.of_graph(
-                drawn, _class_name(model.name), doc, training, frozenset(model.state_dict())
-            )
+            kind = "Network" if model.given_name is None else _class_name(model.given_name)
+            self._models[key] = self.of_graph(drawn, kind, doc, training, frozenset(model.state_dict()))
             self._models[key].train(model.training)
             self._alive.append(model)
         return self._models[key]
@@ -427,10 +426,11 @@ class _Into:
             for path, each in (*layer.named_buffers(), *layer.named_parameters())
         }
         found = _renamed(drawn, names, tensors)
-        calls = tuple(
-            _without_mode(call, mode) if self.training is None else call for call in found.graph.calls
-        )
-        return replace(found, graph=replace(found.graph, calls=calls))
+        calls = [_without_mode(call, mode) if self.training is None else call for call in found.graph.calls]
+        calls[: len(inputs)] = [
+            replace(call, name=each.name) for call, each in zip(calls, inputs, strict=False)
+        ]
+        return replace(found, graph=replace(found.graph, calls=tuple(calls)))
 
     def permuted(self, x: Any, order: Sequence[int]) -> Any:
         """`x.permute(order)`; where `x` itself was permuted just before, both at once or none."""
@@ -464,8 +464,15 @@ class _Into:
         """What any function makes of symbols, modules of yours and of this library among what it calls."""
         if isinstance(function, nn.Module):
             return self._called(function, args, kwargs)
-        function = function.__wrapped__ if _is_ours(function) else function  # type: ignore[attr-defined]
-        return function(*args, **kwargs)
+        if not _is_ours(function):
+            return function(*args, **kwargs)
+        try:
+            return function.__wrapped__(*args, **kwargs)  # type: ignore[attr-defined]
+        except Exception as error:
+            name = f"ops.{function.__name__}"
+            got, fix = "no form in calls of torch", "the function of torch in its place"
+            why = f"it looks at what only a tensor with values has: {' '.join(str(error).split())[:200]}"
+            raise GraphError(explain(f"to_torch: {name}", got=got, why=why, fix=fix)) from error
 
     def _joined(self, target: Any, parts: Any, axis: Any) -> Any:
         """Tensors put together along an axis, before their last permutes."""
