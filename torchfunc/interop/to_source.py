@@ -80,7 +80,7 @@ class _File:
     def _body(self, plain: PlainModule) -> str:
         lines = [line for name, module in plain._modules.items() for line in self._made(name, module)]
         lines += self._state(plain)
-        doc = f'"""{_shapes(plain.graph)}"""'
+        doc = _docstring(plain.graph)
         init = ["def __init__(self) -> None:", "    super().__init__()", *(f"    {line}" for line in lines)]
         forward = self._forward(plain)
         blocks = [[doc], [*init], forward]
@@ -329,15 +329,29 @@ def _written_tensor(name: str, tensor: Tensor | None) -> str:
     return f"torch.tensor({numbers}{dtype})"
 
 
-def _shapes(graph: Graph) -> str:
+def _docstring(graph: Graph) -> str:
     """What goes in and what comes out: `img (batch, 784) to softmax (batch, 10)`."""
+    inputs, outputs = _shapes(graph)
+    line = f'"""{inputs} to {outputs}."""'
+    if len(line) <= 84:
+        return line
+    options: Any = {"width": 80, "subsequent_indent": "    ", "break_long_words": False}
+    parts = [
+        textwrap.fill(f"{word}: {text}.", **options)
+        for word, text in (("Takes", inputs), ("Returns", outputs))
+    ]
+    return "\n".join(['"""One forward, from named shapes to named shapes.', "", *parts, '"""'])
+
+
+def _shapes(graph: Graph) -> list[str]:
+    """The names and shapes of the inputs, and those of the outputs."""
     sides = []
     for tree in (graph.inputs, graph.outputs):
         refs = list(leaves(tree))
         names = graph.input_names if tree is graph.inputs else graph.output_names
         parts = [f"{name} {_shape(graph.spec(ref).shape)}" for name, ref in zip(names, refs, strict=True)]
         sides.append(", ".join(parts))
-    return f"{sides[0]} to {sides[1]}."
+    return sides
 
 
 def _shape(sizes: Any) -> str:

@@ -445,6 +445,10 @@ class _Into:
             self._laid[found.key] = origin, whole, found
         return self._permuted[key]
 
+    def is_permuted(self, x: Any) -> bool:
+        """Whether `x` is the permute of something that a call may as well take."""
+        return x.key in self._laid
+
     def elementwise(self, function: Callable[..., Any], *inputs: Any) -> Any:
         """`function(*inputs)`, which looks at single numbers, and so may come before the inputs' last permute."""
         order = next((self._laid[x.key][1] for x in inputs if x.key in self._laid), None)
@@ -539,10 +543,11 @@ def _inverse(order: Sequence[int]) -> tuple[int, ...]:
 def _stand_ins(layer: nn.Module, args: Any, kwargs: Any) -> tuple[list[Any], list[Any]]:
     """The symbols among the arguments of a forward, and an input for each, named after its argument."""
     found: dict[Any, Any] = {}
+    names = Names()
     for name, value in inspect.signature(layer.forward).bind(*args, **kwargs).arguments.items():
         for leaf in leaves(value):
             if isinstance(leaf, SymbolicTensor) and leaf.key not in found:
-                found[leaf.key] = leaf, symbolic.placeholder(leaf.spec, name, given=False)
+                found[leaf.key] = leaf, symbolic.placeholder(leaf.spec, names.new(name), given=False)
     return [symbol for symbol, _ in found.values()], [each for _, each in found.values()]
 
 

@@ -205,9 +205,9 @@ class _GlobalPooling(Spatial):
         return shape[0], shape[self._channels]
 
     def native_form(self, into: Any, inputs: Any, mask: Any = None) -> Any:
-        if mask is not None:
-            return into.recorded(self, inputs, mask=mask)
-        x = inputs if self._inward is None else into.permuted(inputs, self._inward)
+        if mask is not None or self._inward is None or not into.is_permuted(inputs):
+            return into.recorded(self, inputs, **({} if mask is None else {"mask": mask}))
+        x = into.permuted(inputs, self._inward)
         axes = tuple(range(2, self.rank + 2))
         if not self.keepdims:
             return self.over(x, axes)

@@ -118,7 +118,7 @@ class GRUCell(RecurrentCell):
         return [self.weight_ih, self.weight_hh, *(() if self.bias is None else self.bias.unbind(0))]
 
     def native_biases(self) -> list[Tensor]:
-        return [] if self.bias is None else list(self.bias.detach().unbind(0))
+        return [] if self.bias is None else list(self.bias.unbind(0))
 
     def input_bias(self) -> Tensor | None:
         return self.bias[0] if self.bias is not None and self.reset_after else self.bias

@@ -175,7 +175,7 @@ def _run_masked(
 
 
 def valid_in_front(x: Tensor, mask: Tensor) -> Tensor:
-    """The steps of each sample where `mask` is True, in their order at its begin, and zeros behind them."""
+    """The steps of each sample where `mask` is True in front, and zeros behind."""
     valid = mask.cumsum(1)
     steps = torch.arange(mask.shape[1], device=mask.device).expand_as(valid)
     places = torch.where(mask.bool(), valid - 1, valid[:, -1:] + steps - valid)
@@ -185,7 +185,7 @@ def valid_in_front(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def spread_again(outputs: Tensor, mask: Tensor, zeros: bool = False) -> Tensor:
-    """What was computed on `valid_in_front`, where the steps were: elsewhere the output before, or zeros."""
+    """What was computed in front, where its steps were; elsewhere the one before."""
     valid = mask.cumsum(1)
     index = (valid - 1).clamp(min=0)[..., None].expand(-1, -1, outputs.shape[2])
     nothing = ~mask.bool() if zeros else valid == 0
