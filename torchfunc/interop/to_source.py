@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,10 @@ class _File:
         for name, value in code.globals.items():
             self._copy(name, value)
         first, *lines = code.source.rstrip().split("\n")
+        lines = [re.sub(r"(?<=\d)e\+(?=\d)", "e", line) for line in lines]  # 1e+38 as 1e38
+        before, _, made = lines[-2].strip().partition(" = ") if len(lines) > 1 else ("", "", "")
+        if made and lines[-1].strip() == f"return {before}":
+            lines[-2:] = [f"    return {made}"]
         text = "\n".join(lines)
         for word, line in (
             ("F.", "from torch.nn import functional as F"),
