@@ -8,3 +8,6 @@ from torchfunc.interop.surgery import freeze as freeze
 from torchfunc.interop.surgery import insert as insert
 from torchfunc.interop.surgery import remove as remove
 from torchfunc.interop.surgery import replace as replace
+from torchfunc.interop.to_source import to_source as to_source
+from torchfunc.interop.to_torch import to_torch as to_torch
+from torchfunc.interop.to_torch import weights_from_torch as weights_from_torch

@@ -371,6 +371,17 @@ class Layer(Weights):
         self._hand_on_mask(outputs, args, kwargs)
         return outputs
 
+    def native_form(self, into: Any, *args: Any, **kwargs: Any) -> Any:
+        """The same call in modules of `torch.nn` and functions of `torch`, for `interop.to_torch`.
+
+        By default what `forward` calls, where that does not depend on values or on the mode.
+
+        Args:
+            into: makes the modules, under the name of the layer: `into.module(self, nn.Linear, 4, 2)(x)`.
+            args: the symbols, as `forward` takes them; keyword arguments too.
+        """
+        return into.recorded(self, *args, **kwargs)
+
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments as `forward` takes them: the first one by place, and `training` where it is known.
 
