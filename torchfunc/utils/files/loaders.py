@@ -17,8 +17,8 @@ from torchfunc import ops
 from torchfunc.errors import DataError, UnknownNameError, explain
 from torchfunc.settings import DataFormat, image_data_format
 from torchfunc.training.batches import drawn_seed
+from torchfunc.utils.files.image_arrays import MODES, ColorMode, img_to_array, opened
 from torchfunc.utils.files.listing import Ask, Files, LabelMode, Labels, Subset, files_of
-from torchfunc.utils.files.pixels import MODES, ColorMode, img_to_array, opened
 from torchfunc.utils.files.waves import read_wave
 
 Format = Literal["tf", "grain"]
