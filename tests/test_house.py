@@ -203,6 +203,12 @@ def test_nothing_that_executes_data_or_leaves_the_process(path: Path) -> None:
             assert place == EXECUTES[dotted(node.func)], f"line {node.lineno}: {dotted(node.func)}"
 
 
+@pytest.mark.parametrize("place", ALLOWED)
+def test_nothing_is_allowed_that_is_not_needed(place: str) -> None:
+    needed = {name.split(".")[0] for _, name in imports(parse(PACKAGE / place))}
+    assert needed >= ALLOWED[place]
+
+
 @each_file
 def test_a_file_opens_with_a_sentence(path: Path) -> None:
     docstring = ast.get_docstring(parse(path))

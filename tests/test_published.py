@@ -143,6 +143,15 @@ def test_words_have_their_numbers(tmp_path: Path, name: str) -> None:
             getattr(datasets, name).get_word_index(str(path))
 
 
+def test_numerals_are_those_of_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.RandomState(0)
+    arrays = {name: draw.randint(0, 256, (5, 28, 28)).astype(np.uint8) for name in ("x_train", "x_test")}
+    arrays |= {name: np.arange(5, dtype=np.uint8) for name in ("y_train", "y_test")}
+    path = write(tmp_path / "mnist.npz", **arrays)
+    monkeypatch.setattr(keras.src.datasets.mnist, "get_file", lambda **_: str(path))
+    assert_same(datasets.mnist.load_data(path=str(path)), keras.datasets.mnist.load_data())
+
+
 def test_topics_are_those_of_keras() -> None:
     assert datasets.reuters.get_label_names() == keras.datasets.reuters.get_label_names()
 
@@ -172,7 +181,7 @@ def test_published_names_and_checksums_are_those_of_keras(monkeypatch: pytest.Mo
         asked[origin] = file_hash
         raise KeyError
 
-    for name in ("imdb", "reuters", "california_housing", "boston_housing"):
+    for name in ("imdb", "reuters", "california_housing", "boston_housing", "mnist"):
         module = getattr(keras.src.datasets, name)
         monkeypatch.setattr(module, "get_file", get_file)
         for function in ("load_data", "get_word_index"):

@@ -8,12 +8,14 @@ import threading
 import time
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import torch
 
 import torchfunc as tf
 from torchfunc import layers, utils
+from torchfunc.errors import DataError
 
 
 class Batches(utils.PyDataset):
@@ -146,3 +148,28 @@ def test_a_set_that_does_not_say_what_it_must_is_told() -> None:
         len(Silent())
     with pytest.raises(NotImplementedError, match=r"Silent must define __getitem__\(index\)"):
         Silent()[0]
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"left_size": 0.3}, {"right_size": 4}, {"left_size": 2, "right_size": 8}], ids=str
+)
+def test_data_that_are_drawn_are_divided_as_in_keras(sizes: dict[str, Any]) -> None:
+    data = (np.arange(10), np.arange(20).reshape(10, 2))
+    asked = {"shuffle": True, "seed": 3, "preferred_backend": "torch", **sizes}
+    for given in (data, torch.utils.data.TensorDataset(*map(torch.from_numpy, data))):
+        ours, theirs = utils.split_dataset(given, **asked), keras.utils.split_dataset(given, **asked)
+        for one, other in zip(ours, theirs, strict=True):
+            assert [[x.tolist() for x in row] for row in one] == [[x.tolist() for x in row] for row in other]
+    with pytest.raises(DataError, match="preferred_backend: expected 'torch' or None, got 'tensorflow'"):
+        utils.split_dataset(data, 0.5, preferred_backend="tensorflow")
+
+
+def test_a_bar_averages_what_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = utils.Progbar(2, verbose=2, stateless_metrics=["loss"])
+    for step in (1, 2):
+        bar.update(step, [("loss", step), ("rate", step)])
+    assert " - loss: 1.5000 - rate: 2.0000" in capsys.readouterr().out
+    with pytest.raises(
+        DataError, match="Progbar: expected one of both, got stateful_metrics and stateless_metrics"
+    ):
+        utils.Progbar(2, stateful_metrics=[], stateless_metrics=[])

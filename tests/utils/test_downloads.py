@@ -257,6 +257,18 @@ def test_a_new_archive_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
     assert left(folder) == ["c.txt"] and len(list(folder.parent.iterdir())) == 2
 
 
+def test_of_an_archive_that_is_refused_nothing_is_there_neither_new_nor_old(tmp_path: Path) -> None:
+    path = pack(tmp_path, "zip")
+    asked: dict[str, Any] = {"origin": path.as_uri(), "extract": True, "cache_dir": tmp_path / "cache"}
+    folder = Path(get_file(**asked))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../c.txt", "three")
+    for _ in range(2):
+        with pytest.raises(CorruptFileError, match="which would lie outside of the folder"):
+            get_file(**asked, file_hash=hashlib.sha256(path.read_bytes()).hexdigest())
+        assert not folder.exists()
+
+
 def test_what_is_no_archive_is_not_unpacked(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(b"PK\x03\x04 not at all")

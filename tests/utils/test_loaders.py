@@ -266,6 +266,22 @@ def test_a_model_is_trained_on_a_folder_and_workers_read_it_too(images: Path) ->
     ("asked", "kind", "words"),
     [
         ({"labels": "infer"}, DataError, "labels: expected 'inferred', None or a list of whole numbers"),
+        (
+            {"labels": np.arange(10)},
+            DataError,
+            "labels: expected 'inferred', None or a list of whole numbers",
+        ),
+        ({"labels": [0.5] * 10}, DataError, "labels: expected whole numbers, got [0.5, 0.5"),
+        (
+            {"labels": [5, 7] * 5, "label_mode": "categorical"},
+            DataError,
+            "expected 0 to 1, got labels from 5 to 7. Fix: number them from 0, or label_mode='int'",
+        ),
+        (
+            {"labels": [1, 2] * 5, "label_mode": "binary"},
+            DataError,
+            "expected 0 to 1, got labels from 1 to 2",
+        ),
         ({"labels": [1, 2]}, DataError, "labels: expected one for each of 10 files, got 2 labels"),
         (
             {"labels": None, "class_names": ["a"]},

@@ -122,7 +122,7 @@ def test_a_smart_resize_is_as_in_keras(shape: Any, size: Any, interpolation: str
         torch.testing.assert_close(found, theirs, rtol=0, atol=1e-4)
 
 
-def test_what_is_no_image_is_told(tmp_path: Path) -> None:
+def test_what_is_no_image_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.png").write_bytes(b"not at all")
     with pytest.raises(
         DataError, match=r"a.png': expected an image, got .*Fix: remove the file, or get it anew"
@@ -132,6 +132,13 @@ def test_what_is_no_image_is_told(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:-60])
     with pytest.raises(DataError, match="expected an image, got 'image file is truncated"):
         utils.load_img(tmp_path / "b.png")
+    with monkeypatch.context() as patched:
+        patched.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+        picture("RGB").save(tmp_path / "d.png")
+        with pytest.raises(
+            DataError, match="d.png': expected an image, got 'Image size .126 pixels. exceeds limit"
+        ):
+            utils.load_img(tmp_path / "d.png")
     with pytest.raises(FileNotFoundError):
         utils.load_img(tmp_path / "c.png")
     with pytest.raises(UnknownNameError, match="Unknown color_mode 'gray'. Did you mean 'grayscale'?"):

@@ -90,3 +90,15 @@ def test_floats_are_told_what_to_be_converted_to(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"\x10\x00\x00\x00\x01\x00", b"\x10\x00\x00\x00\x03\x00"))
     with pytest.raises(DataError, match="got 'unknown format: 3'"):
         read_wave(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "number", "words"), [(24, 0, "16 bits, 0 in a second"), (34, 64, "64 bits, 8000")]
+)
+def test_a_head_that_makes_no_sense_is_told(tmp_path: Path, place: int, number: int, words: str) -> None:
+    path = write(tmp_path / "a.wav", 2, bytes(16))
+    data = bytearray(path.read_bytes())
+    data[place : place + 2] = number.to_bytes(2, "little")
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=words):
+        read_wave(path)

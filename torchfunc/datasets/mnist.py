@@ -3,6 +3,6 @@
 Images (60000, 28, 28) and labels (60000,) to train on, and 10,000 to test.
 """
 
-from torchfunc.datasets.images import Images
+from torchfunc.datasets.published import numerals
 
-load_data = Images("MNIST").load_data
+load_data = numerals.load_mnist

@@ -99,6 +99,7 @@ def split_dataset(
     right_size: float | None = None,
     shuffle: bool = False,
     seed: int | None = None,
+    preferred_backend: str | None = None,
 ) -> tuple[Dataset[Any], Dataset[Any]]:
     """Data divided in two, each a `torch.utils.data.Dataset`.
 
@@ -108,10 +109,13 @@ def split_dataset(
         right_size: the same of the second; what the other leaves if None.
         shuffle: whether samples are drawn, and not taken from the front.
         seed: of the draw.
+        preferred_backend: "torch", the one there is, or None.
 
     Raises:
-        DataError: no size, or sizes that do not fit the data.
+        DataError: no size, or sizes that do not fit the data; another backend.
     """
+    if preferred_backend not in (None, "torch"):
+        raise DataError(explain("preferred_backend", got=repr(preferred_backend), expected="'torch' or None"))
     data = dataset if isinstance(dataset, Dataset) else TensorDataset(*map(_tensor, _parts(dataset)))
     total = len(data)  # type: ignore[arg-type]
     if left_size is None and right_size is None:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from torchfunc.errors import DataError, explain
+
 
 class Progbar:
     """A bar of progress: `12/40 - 3s - loss: 0.2513`, redrawn in place where the output is a terminal.
@@ -18,7 +20,11 @@ class Progbar:
         verbose: 0 shows nothing, 1 a bar, 2 a line at the end.
         interval: The least time between two drawings, in seconds.
         stateful_metrics: The names of values that are shown as they came last; others are averaged.
+        stateless_metrics: Or, the names of those that are averaged; others are shown as they came last.
         unit_name: What a step is called.
+
+    Raises:
+        DataError: both are given, the names of those averaged and of those not.
     """
 
     def __init__(
@@ -28,10 +34,15 @@ class Progbar:
         verbose: int = 1,
         interval: float = 0.05,
         stateful_metrics: Collection[str] | None = None,
+        stateless_metrics: Collection[str] | None = None,
         unit_name: str = "step",
     ) -> None:
+        if stateful_metrics is not None and stateless_metrics is not None:
+            got = "stateful_metrics and stateless_metrics"
+            raise DataError(explain("Progbar", got=got, expected="one of both", fix="leave one out"))
         self.target, self.width, self.verbose, self.interval = target, width, verbose, interval
-        self.stateful_metrics, self.unit_name = set(stateful_metrics or ()), unit_name
+        self.stateful_metrics, self.stateless_metrics = stateful_metrics, stateless_metrics
+        self.unit_name = unit_name
         self.seen_so_far = 0
         self._values: dict[str, tuple[float, float]] = {}
         self._begun, self._drawn = time.perf_counter(), 0.0
@@ -43,7 +54,8 @@ class Progbar:
         steps = max(current - self.seen_so_far, 1)
         for name, value in values or ():
             total, count = self._values.get(name, (0.0, 0.0))
-            last = name in self.stateful_metrics
+            averaged = self.stateless_metrics
+            last = name in (self.stateful_metrics or ()) if averaged is None else name not in averaged
             self._values[name] = (
                 (float(value), 1.0) if last else (total + float(value) * steps, count + steps)
             )

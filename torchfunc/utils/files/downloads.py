@@ -6,12 +6,13 @@ import hashlib
 import http.client
 import os
 import secrets
+import shutil
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -74,6 +75,10 @@ def get_file(
         CorruptFileError: its checksum is another; an archive is damaged, or holds what would lie outside of the folder.
         LimitError: it is larger than `max_bytes`.
         WriteError: the folder cannot be written to.
+
+    >>> get_file(origin="https://example.org/flowers.tgz", extract=True)
+    Downloading data from https://example.org/flowers.tgz
+    '/home/you/.torchfunc/datasets/flowers.tgz'
     """
     if origin is None:
         raise DataError(
@@ -96,7 +101,9 @@ def get_file(
             is_new = force_download or not _is_there(file, checksum)
             if is_new:
                 _download(origin, file, checksum, max_bytes)
-            if folder is not None and (is_new or not folder.exists()):
+            if folder is not None and is_new:
+                shutil.rmtree(folder, ignore_errors=True)  # what was in the archive before
+            if folder is not None and not folder.exists():
                 unpack(file, folder, kinds, max_bytes)
     except WriteError:
         raise
@@ -154,9 +161,10 @@ def _alone(file: Path) -> Iterator[None]:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):
-            break
-        os.close(descriptor)  # another took it away while this one waited
+        with suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                break
+        os.close(descriptor)  # another took the lock away while this one waited for it
     try:
         yield
     finally:

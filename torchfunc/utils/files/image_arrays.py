@@ -49,6 +49,9 @@ def load_img(
 
     Raises:
         DataError: no image; UnknownNameError: an unknown mode or interpolation; MissingExtraError: no Pillow.
+
+    >>> img_to_array(load_img("photo.jpg", target_size=(224, 224))).shape
+    (224, 224, 3)
     """
     if interpolation not in _RESAMPLING:
         raise UnknownNameError("interpolation", interpolation, _RESAMPLING)
@@ -69,13 +72,14 @@ def opened(path: str | io.BytesIO, color_mode: str) -> Any:
     """
     if color_mode not in MODES:
         raise UnknownNameError("color_mode", color_mode, MODES)
+    pil = _pil()
     try:
-        with _pil().open(path) as image:
+        with pil.open(path) as image:
             keeps = image.mode == MODES[color_mode] or (color_mode == "grayscale" and image.mode in _GRAYS)
             return image.copy() if keeps else image.convert(MODES[color_mode])
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, pil.DecompressionBombError) as error:
         fix = "remove the file, or get it anew"
         raise DataError(
             explain(f"'{path}'", got=shorten(str(error)), expected="an image", fix=fix)

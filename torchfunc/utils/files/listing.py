@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -49,7 +50,8 @@ class Ask:
         Raises:
             DataError: they do not.
         """
-        if self.labels not in ("inferred", None) and not isinstance(self.labels, (list, tuple)):
+        is_word = self.labels is None or (isinstance(self.labels, str) and self.labels == "inferred")
+        if not is_word and not isinstance(self.labels, (list, tuple)):
             expected = (
                 "'inferred', None or a list of whole numbers, one for each file in the order of their paths"
             )
@@ -122,7 +124,10 @@ def _labelled(ask: Ask, endings: tuple[str, ...]) -> tuple[list[str], list[int] 
     paths = [*_walked(folder, endings, ask)]
     if ask.labels in (None, "inferred") or ask.label_mode is None:
         return paths, None, None
-    labels = [int(each) for each in ask.labels or ()]
+    try:
+        labels = [operator.index(cast("int", each)) for each in ask.labels or ()]
+    except TypeError as error:
+        raise DataError(explain("labels", got=shorten(ask.labels), expected="whole numbers")) from error
     if len(labels) != len(paths):
         raise DataError(
             explain("labels", got=f"{len(labels)} labels", expected=f"one for each of {len(paths)} files")
@@ -148,6 +153,9 @@ def _walked(folder: Path, endings: tuple[str, ...], ask: Ask) -> Iterator[str]:
 def _encoded(labels: list[int], mode: LabelMode | None, classes: int) -> Tensor:
     """Labels as int32 (n,), as one-hot rows (n, classes), or as 0.0 and 1.0 (n, 1)."""
     numbers = torch.tensor(labels, dtype=torch.int32)
+    if mode != "int" and not 0 <= min(labels) <= max(labels) < classes:
+        got, fix = f"labels from {min(labels)} to {max(labels)}", "number them from 0, or label_mode='int'"
+        raise DataError(explain(f"label_mode={mode!r}", got=got, expected=f"0 to {classes - 1}", fix=fix))
     if mode == "binary":
         return numbers.float().unsqueeze(1)
     return numbers if mode == "int" else (numbers.unsqueeze(1) == torch.arange(classes)).float()

@@ -91,7 +91,7 @@ def image_dataset_from_directory(
 ) -> Any:
     """Images in the folders of their classes, as a `DataLoader`: float32 from 0 to 255, (batch, height, width, channels).
 
-    They are read where the training is; `DataLoader(loader.dataset, batch_size=32, num_workers=4)` reads them in others.
+    The process that trains reads them; with `DataLoader(loader.dataset, batch_size=32, num_workers=4)` others do.
 
     Args:
         directory: A folder that holds one for each class, or, where labels are not inferred, files.
@@ -121,6 +121,12 @@ def image_dataset_from_directory(
         DataError: there are no such files, or arguments that do not fit them or each other; when it is read, a file that
             is no image.
         MissingExtraError: Pillow is not installed.
+
+    >>> train, test = image_dataset_from_directory("photos", validation_split=0.2, subset="both", seed=1)
+    Found 1000 files belonging to 2 classes.
+    Using 800 files for training.
+    Using 200 files for validation.
+    >>> model.fit(train, validation_data=test)
     """
     ask = Ask(
         directory, labels, label_mode, class_names, shuffle, seed, validation_split, subset, follow_links, verbose
@@ -162,6 +168,10 @@ def text_dataset_from_directory(
         max_length: How many letters of a text are kept; all if None.
 
     The other arguments, what comes back and what is raised are those of `image_dataset_from_directory`.
+
+    >>> [(texts, labels), *_] = text_dataset_from_directory("reviews", batch_size=2, verbose=False)
+    >>> texts, labels
+    (['A good film.', 'A bad one.'], tensor([1, 0], dtype=torch.int32))
     """
     ask = Ask(
         directory, labels, label_mode, class_names, shuffle, seed, validation_split, subset, follow_links, verbose
@@ -194,6 +204,10 @@ def audio_dataset_from_directory(
         ragged: Whether a batch is a list of tensors, each of its own length.
 
     The other arguments, what comes back and what is raised are those of `image_dataset_from_directory`.
+
+    >>> [(sounds, labels), *_] = audio_dataset_from_directory("words", sampling_rate=16000, verbose=False)
+    >>> sounds.shape
+    torch.Size([32, 16000, 1])
     """
     ask = Ask(
         directory, labels, label_mode, class_names, shuffle, seed, validation_split, subset, follow_links, verbose

@@ -40,7 +40,7 @@ Link = tuple[Path, str, bool]
 
 
 def unpack(archive: Path, folder: Path, kinds: Collection[str], max_bytes: int) -> None:
-    """Put what a tar file (plain, gzip, bzip2 or xz) or a zip file holds into a folder; an older one is replaced.
+    """Put what a tar file (plain, gzip, bzip2 or xz) or a zip file holds into a new folder.
 
     Args:
         archive: the file.
@@ -58,7 +58,7 @@ def unpack(archive: Path, folder: Path, kinds: Collection[str], max_bytes: int) 
     try:
         temporary.mkdir()
         _write(archive, Path(os.path.realpath(temporary)), kinds, _Left(max_bytes))
-        _put(temporary, folder)
+        temporary.rename(folder)
     except TorchfuncError:
         raise
     except _DAMAGED as error:
@@ -85,14 +85,6 @@ class _Left:
             raise LimitError(explain("an archive", got="more bytes than max_bytes allows", fix=fix))
         if self.members < 0:
             raise LimitError(explain("an archive", got=f"more than {MAX_MEMBERS:,} members"))
-
-
-def _put(temporary: Path, folder: Path) -> None:
-    old = temporary.with_suffix(".old")
-    if folder.exists():
-        folder.rename(old)
-    temporary.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(archive: Path, root: Path, kinds: Collection[str], left: _Left) -> None:

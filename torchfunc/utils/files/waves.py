@@ -32,6 +32,8 @@ def read_wave(path: str | Path, rate: int | None = None, length: int | None = No
     try:
         with wave.open(str(path), "rb") as file:
             channels, width, own = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            if width > 4 or own < 1:
+                raise wave.Error(f"numbers of {8 * width} bits, {own} in a second")
             data = file.readframes(file.getnframes())
     except (wave.Error, EOFError) as error:
         got, fix = shorten(str(error)), "convert it, with ffmpeg -i in.wav -c:a pcm_s16le out.wav"
