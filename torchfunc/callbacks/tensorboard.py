@@ -70,7 +70,7 @@ class TensorBoard(Callback):
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                fix = "pip install 'torchfunc[tensorboard]'"
+                fix = "pip install tensorboard"
                 raise TorchfuncError(
                     explain("TensorBoard", got="no package 'tensorboard'", fix=fix)
                 ) from error
