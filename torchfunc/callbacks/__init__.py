@@ -1,5 +1,6 @@
 """Callbacks: what happens beside the training, at the begin and end of a run, an epoch or a batch."""
 
+from torchfunc.callbacks.backup import BackupAndRestore as BackupAndRestore
 from torchfunc.callbacks.callback import Callback as Callback
 from torchfunc.callbacks.callback import CallbackList as CallbackList
 from torchfunc.callbacks.callback import History as History
@@ -9,4 +10,7 @@ from torchfunc.callbacks.early_stopping import EarlyStopping as EarlyStopping
 from torchfunc.callbacks.lambda_callback import LambdaCallback as LambdaCallback
 from torchfunc.callbacks.learning_rate import LearningRateScheduler as LearningRateScheduler
 from torchfunc.callbacks.learning_rate import ReduceLROnPlateau as ReduceLROnPlateau
+from torchfunc.callbacks.progbar_logger import ProgbarLogger as ProgbarLogger
+from torchfunc.callbacks.swap_averages import SwapEMAWeights as SwapEMAWeights
+from torchfunc.callbacks.tensorboard import TensorBoard as TensorBoard
 from torchfunc.callbacks.terminate_on_nan import TerminateOnNaN as TerminateOnNaN

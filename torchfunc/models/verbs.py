@@ -18,7 +18,8 @@ from torchfunc.graph.symbolic import Input
 from torchfunc.layers.layer import Layer
 from torchfunc.models.graph_ports import ports_of
 from torchfunc.models.own_steps import compiled_metrics
-from torchfunc.models.resuming import restore_training
+from torchfunc.models.resuming import read_backup, restore_training, write_backup
+from torchfunc.saving.archive import Place
 from torchfunc.training.ports import Ports
 from torchfunc.training.step import NO_LOSS, is_waiting, metrics_in
 from torchfunc.training.trainer import Trainer
@@ -347,6 +348,18 @@ class Training(Layer):
         """
         if config:
             restore_training(self, dict(config), None, {})
+
+    def back_up(self, filepath: Place) -> None:
+        """Write the weights and the state of the training, without the architecture; see `BackupAndRestore`."""
+        write_backup(self, filepath)
+
+    def restore_backup(self, filepath: Place) -> None:
+        """Take what `back_up` wrote of a model with the same weights, compiled alike.
+
+        Raises:
+            TorchfuncError: another file, or what does not fit the model; nothing is changed then.
+        """
+        read_backup(self, filepath)
 
     @property
     def metrics_variables(self) -> list[Any]:

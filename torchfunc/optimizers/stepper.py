@@ -343,6 +343,14 @@ class Stepper(TorchOptimizer):
                     if "average" in self.state[parameter]:
                         parameter.copy_(self.state[parameter]["average"])
 
+    def take_averages(self) -> None:
+        """Let the averages be what the parameters are."""
+        with torch.no_grad():
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if "average" in self.state[parameter]:
+                        self.state[parameter]["average"].copy_(parameter)
+
     def swap_averages(self) -> None:
         """Let parameters and their averages change places."""
         with torch.no_grad():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from torchfunc import losses, metrics, optimizers
-from torchfunc.callbacks import CallbackList, History, TerminateOnNaN
+from torchfunc.callbacks import BackupAndRestore, CallbackList, History, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.errors import CompileError, explain
 from torchfunc.graph import blame
@@ -173,6 +174,7 @@ class Trainer:
         if validation_steps is not None:
             validation_steps = whole_number("validation_steps", validation_steps, least=1)
         display, feed = progress.display(verbose), self._begin("train")
+        initial_epoch, plan = self._restored(callbacks, initial_epoch, plan)
         goes_on = self._goes_on(initial_epoch)
         train = feed.data(
             x, y, sample_weight,
@@ -360,6 +362,15 @@ class Trainer:
         return CallbackList(
             [*given, *([history] if history else [])], model=self.module, trainer=self, params=params
         )
+
+    def _restored(self, callbacks: Any, initial_epoch: int, plan: Plan) -> tuple[int, Plan]:
+        """Where a training begins that a callback has backed up: there, and where it was to begin otherwise."""
+        given = [callbacks] if hasattr(callbacks, "set_model") else callbacks or []
+        for each in getattr(given, "callbacks", given):
+            found = each.restore(self) if isinstance(each, BackupAndRestore) else None
+            if found is not None:
+                return found, replace(plan, first=int(found))
+        return initial_epoch, plan
 
     def _goes_on(self, initial_epoch: int) -> bool:
         """Whether a training goes on where it stopped: `initial_epoch=trainer.epoch` says so of the first epoch too."""

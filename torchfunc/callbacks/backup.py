@@ -1,0 +1,103 @@
+"""BackupAndRestore: a training that was interrupted goes on where it was backed up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from torchfunc.callbacks.callback import Callback, Logs
+from torchfunc.errors import SavingError, TorchfuncError, explain
+
+
+class BackupAndRestore(Callback):
+    """Keeps the state of a training in a folder while `fit` runs; the next `fit` with it goes on from there.
+
+    The file holds the weights, the memory of the optimizer and the place in the epoch, as data. It is written
+    atomically, and deleted when `fit` has come to its end.
+
+    Args:
+        backup_dir: the folder, which belongs to this training alone.
+        save_freq: "epoch", or a number of batches.
+        double_checkpoint: whether the backup before the last stays beside it, to be read where the last one fails.
+        delete_checkpoint: whether the backup is deleted at the end of `fit`.
+
+    Raises:
+        TorchfuncError: another `save_freq`.
+        SavingError: no `backup_dir`, or what is trained is no Model.
+    """
+
+    def __init__(
+        self,
+        backup_dir: str | Path,
+        save_freq: Literal["epoch"] | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        if not isinstance(backup_dir, (str, Path)) or not str(backup_dir):
+            raise SavingError(
+                explain("BackupAndRestore", got=f"backup_dir={backup_dir!r}", expected="a folder")
+            )
+        if save_freq != "epoch" and (type(save_freq) is not int or save_freq < 1):
+            expected = "'epoch' or a number of batches"
+            raise TorchfuncError(
+                explain("BackupAndRestore", got=f"save_freq={save_freq!r}", expected=expected)
+            )
+        self.backup_dir, self.save_freq = str(backup_dir), save_freq
+        self.double_checkpoint, self.delete_checkpoint = double_checkpoint, delete_checkpoint
+        self._batches = 0
+        if save_freq != "epoch":
+            # set on the object, so that backups by epochs cost a batch nothing
+            self.on_train_batch_end = self._on_batch  # type: ignore[method-assign]
+
+    @property
+    def _files(self) -> tuple[Path, Path]:
+        """Where the last backup is, and the one before it."""
+        folder = Path(self.backup_dir)
+        return folder / "latest.safetensors", folder / "latest.bkp.safetensors"
+
+    def restore(self, trainer: Any) -> Any:
+        """What `fit` asks before it begins: the epoch where the training goes on, or None where it begins.
+
+        Raises:
+            TorchfuncError: a backup that cannot be read, or is of another model.
+        """
+        model = trainer.module
+        if not callable(getattr(model, "restore_backup", None)):
+            got = f"a {type(model).__name__}, which is no torchfunc.Model"
+            raise SavingError(
+                explain("BackupAndRestore", got=got, fix="keep trainer.state_dict() in a callback of yours")
+            )
+        latest, before = self._files
+        if not latest.exists():
+            return None
+        try:
+            model.restore_backup(latest)
+        except TorchfuncError:
+            if not before.exists():
+                raise
+            model.restore_backup(before)
+        return trainer.epoch
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.save_freq == "epoch":
+            self._back_up()
+
+    def _on_batch(self, batch: int, logs: Logs = None) -> None:
+        self._batches += 1
+        if self._batches % int(self.save_freq) == 0:
+            self._back_up()
+
+    def _back_up(self) -> None:
+        latest, before = self._files
+        latest.parent.mkdir(parents=True, exist_ok=True)
+        if self.double_checkpoint and latest.exists():
+            latest.replace(before)
+        self._known_model().back_up(latest)
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        if self.delete_checkpoint:
+            for each in self._files:
+                each.unlink(missing_ok=True)
+            folder = Path(self.backup_dir)
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
