@@ -44,7 +44,7 @@ OF_OURS: dict[str, Any] = {
     "vocabulary_dtype": "string", "inner_optimizer": "adam", "side": "real",
     "cells": [{"class_name": "GRUCell", "config": {"units": 3}}],
     "height": 4, "width": 4, "factor": 1, "height_factor": 0.5, "width_factor": 0.5, "max_number": 2,
-    "layers": [{"class_name": "RandomFlip", "config": {}}],
+    "layers": [{"class_name": "RandomFlip", "config": {}}], "factors": [1.0, 2.0], "offsets": [0.0, 1.0],
 }  # fmt: skip
 
 
