@@ -272,6 +272,8 @@ def test_a_layer_that_scales_channels_is_its_formula_and_comes_back(tmp_path: Pa
     layer = applications.ChannelScaling((1.0, 2.0, 3.0), (0.5, 0.0, -1.0), reverse=True)
     expected = x.flip(-1) * torch.tensor([1.0, 2.0, 3.0]) + torch.tensor([0.5, 0.0, -1.0])
     assert torch.equal(layer(x), expected)
+    with pytest.raises(GraphError, match="expected one of each for a channel, got 1 factors and 2 offsets"):
+        applications.ChannelScaling([1.0], [0.0, 1.0])
     first = applications.ChannelScaling((1.0, 2.0, 3.0), (0.5, 0.0, -1.0), True, "channels_first")
     assert torch.equal(first(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1), expected)
     model = tf.Sequential([tf.Input((4, 4, 3)), layer])

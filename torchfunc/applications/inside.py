@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from torchfunc import registry
+from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import image_data_format
 from torchfunc.layers.layer import Common, Layer
 
@@ -27,6 +28,9 @@ class ChannelScaling(Layer):
         reverse: whether the channels are put into the opposite order first, as from BGR to RGB.
         data_format: "channels_last" or "channels_first"; by default the global setting.
         common: those of every Layer.
+
+    Raises:
+        GraphError: not as many offsets as factors.
     """
 
     def __init__(
@@ -40,6 +44,14 @@ class ChannelScaling(Layer):
         super().__init__(**common)
         self.factors = tuple(factors)
         self.offsets = tuple(offsets)
+        if len(self.factors) != len(self.offsets):
+            raise GraphError(
+                explain(
+                    "ChannelScaling",
+                    got=f"{len(self.factors)} factors and {len(self.offsets)} offsets",
+                    expected="one of each for a channel",
+                )
+            )
         self.reverse = reverse
         self.data_format = data_format or image_data_format()
         self.register_buffer("weight", torch.tensor(self.factors))

@@ -60,7 +60,15 @@ _MODULES = {
 }  # fmt: skip
 # what no file of Keras may name, for it is none of Keras's
 _NOT_KERASS = frozenset(
-    ("Torch", "Model", "Sequential", "StochasticDepth", "StochasticDepthOfKeras", "LayerScale")
+    (
+        "Torch",
+        "Model",
+        "Sequential",
+        "StochasticDepth",
+        "StochasticDepthOfKeras",
+        "LayerScale",
+        "ChannelScaling",
+    )
 )
 _KEEP_CODE = {
     "TorchModuleWrapper": "it is a pickle, which torchfunc never loads",
