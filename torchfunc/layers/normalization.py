@@ -585,6 +585,6 @@ class Rescaling(_Plain):
     def forward(self, inputs: Tensor) -> Tensor:
         x = self._cast(inputs, self._factors)
         if isinstance(self.scale, (int, float)) and isinstance(self.offset, (int, float)):
-            rescaled: Tensor = x * self.scale + self.offset
-            return rescaled
+            rescaled: Tensor = x * self.scale
+            return rescaled + self.offset if self.offset else rescaled
         return x * self._factors.to(x.dtype) + self._terms.to(x.dtype)

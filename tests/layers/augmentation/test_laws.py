@@ -186,6 +186,14 @@ def test_one_whole_graph_under_torch_compile(kind: str) -> None:
         torch.testing.assert_close(mine, layer(given), rtol=1e-5, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in ROWS if kind not in ("AugMix", "RandAugment")])
+def test_one_compiled_graph_takes_batches_of_any_size(kind: str) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(made(kind), fullgraph=True, dynamic=True, backend="eager")
+    for number in (2, 5):
+        assert compiled(images(number)).shape[0] == number
+
+
 @each_kind
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
 def test_floats_keep_their_precision_and_no_image_is_an_image_too(kind: str, dtype: torch.dtype) -> None:

@@ -315,12 +315,14 @@ class Draw:
         self.generator = generator
         self.device = images.device
         self.dtype = torch.float64 if images.dtype is torch.float64 else torch.float32
+        # a generator that is None fails under torch.compile where the batch size is a symbol
+        self._given: dict[str, Any] = {"device": self.device}
+        if generator is not None:
+            self._given["generator"] = generator
 
     def uniform(self, low: float = 0.0, high: float = 1.0, *shape: int) -> Tensor:
         """Numbers from `low` to `high`."""
-        drawn = torch.rand(
-            shape or (self.images,), generator=self.generator, device=self.device, dtype=self.dtype
-        )
+        drawn = torch.rand(shape or (self.images,), dtype=self.dtype, **self._given)
         return drawn if (low, high) == (0.0, 1.0) else low + (high - low) * drawn
 
     def one(self, low: float, high: float) -> Tensor:
@@ -329,7 +331,7 @@ class Draw:
 
     def normal(self, *shape: int) -> Tensor:
         """Numbers of mean 0 and variance 1."""
-        return torch.randn(shape, generator=self.generator, device=self.device, dtype=self.dtype)
+        return torch.randn(shape, dtype=self.dtype, **self._given)
 
     def chosen(self, probability: tuple[float, float]) -> Tensor:
         """Which images it is that something happens to, with a probability that is itself drawn for each."""
@@ -341,20 +343,19 @@ class Draw:
 
     def integers(self, low: int, high: int, *shape: int) -> Tensor:
         """Whole numbers from `low` to below `high`."""
-        size = shape or (self.images,)
-        return torch.randint(low, high, size, generator=self.generator, device=self.device)
+        return torch.randint(low, high, shape or (self.images,), **self._given)
 
     def order(self) -> Tensor:
         """The images in some order."""
-        return torch.randperm(self.images, generator=self.generator, device=self.device)
+        return torch.randperm(self.images, **self._given)
 
     def shares(self, alpha: Any, *shape: int) -> Tensor:
         """Numbers that add up to 1 along the last dimension, from a Dirichlet distribution of equal `alpha`."""
         weights: Tensor = torch.zeros(shape, device=self.device, dtype=torch.float64) + alpha
-        if weights.is_meta:
-            return weights.to(self.dtype)
-        drawn: Tensor = torch._sample_dirichlet(weights, self.generator)
-        return drawn.to(self.dtype)
+        given = {} if self.generator is None else {"generator": self.generator}
+        # PyTorch's gamma numbers are never 0, and its Dirichlet ones are unknown to torch.compile
+        drawn: Tensor = torch._standard_gamma(weights, **given)
+        return (drawn / drawn.sum(-1, keepdim=True)).to(self.dtype)
 
     def beta(self, alpha: Any, *shape: int) -> Tensor:
         """Numbers from 0 to 1, from a beta distribution of equal `alpha`."""
