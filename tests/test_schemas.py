@@ -40,7 +40,7 @@ OF_OURS: dict[str, Any] = {
     "cell": {"class_name": "GRUCell", "config": {"units": 3}},
     "equation": "ab,bc->ac", "output_shape": 2, "output_size": 2, "num_heads": 2, "key_dim": 3, "head_dim": 3,
     "num_query_heads": 4, "num_key_value_heads": 2,
-    "inner_optimizer": "adam", "side": "real",
+    "inner_optimizer": "adam", "side": "real", "init_values": 0.1, "projection_dim": 4, "drop_path_rate": 0.5,
     "cells": [{"class_name": "GRUCell", "config": {"units": 3}}],
 }  # fmt: skip
 
