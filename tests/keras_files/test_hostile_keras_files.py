@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
@@ -25,6 +26,10 @@ from torchfunc import layers
 from torchfunc.keras_files.zipped import zip_of
 
 Members = dict[str, bytes]
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)
 
 
 def small() -> Any:
@@ -433,3 +438,19 @@ def test_a_load_that_fails_leaves_a_model_as_it_was(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="left these as they were.*layers/dense$|layers/dense\\."):
         model.load_weights(path, skip_mismatch=True)
     assert np.array_equal(model.get_weights()[0], before[0])
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_load_takes_at_most_twice_the_file(suffix: str, tmp_path: Path) -> None:
+    """A file of which two thirds are what its optimizer remembers."""
+    x = keras.Input((2000,))
+    model = keras.Model(x, keras.layers.Dense(2000)(keras.layers.Dense(2000)(x)))
+    model.compile("adam", keras.losses.MeanSquaredError())
+    model.train_on_batch(np.ones((1, 2000)), np.ones((1, 2000)))
+    model.save(tmp_path / f"m{suffix}")
+    check({f"large|{suffix}": (tmp_path / f"m{suffix}").read_bytes()}, tmp_path, typed=False)
+
+
+def test_a_compressed_archive_is_read_where_it_is_no_bomb(tmp_path: Path) -> None:
+    (tmp_path / "m.keras").write_bytes(archive(*members().items(), method=zipfile.ZIP_DEFLATED))
+    assert tf.load_model(tmp_path / "m.keras").optimizer.iterations == 0

@@ -12,7 +12,7 @@ from typing import Any
 from torchfunc import registry
 from torchfunc.config import constructed
 from torchfunc.errors import ConfigError, SavingError, UnknownNameError, explain, shorten
-from torchfunc.keras_files import convnext
+from torchfunc.keras_files import of_applications
 from torchfunc.keras_files.places import CLASS_NAMES
 from torchfunc.registry import Registry
 
@@ -68,6 +68,7 @@ _NOT_KERASS = frozenset(
         "StochasticDepthOfKeras",
         "LayerScale",
         "ChannelScaling",
+        "CustomScaleLayer",
     )
 )
 _KEEP_CODE = {
@@ -106,8 +107,8 @@ def layer_class(entry: Mapping[str, Any], place: str) -> Any:
     if name in _KEEP_CODE:
         raise ConfigError(f"{place}: {name} cannot be read from a file: {_KEEP_CODE[name]}.")
     known: Mapping[str, Any] = registry.layers.names()
-    if name in convnext.LAYERS and str(entry.get("module", "")).startswith("keras."):
-        return convnext.LAYERS[name]
+    if name in of_applications.LAYERS and str(entry.get("module", "keras.")).startswith("keras."):
+        return of_applications.LAYERS[name]
     name = next((ours for ours, keras in CLASS_NAMES.items() if keras == name), name)
     if name in known and name not in _NOT_KERASS:
         return known[name]

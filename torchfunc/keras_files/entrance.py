@@ -39,7 +39,7 @@ from torchfunc.models.resuming import restore_training
 from torchfunc.saving import formats
 from torchfunc.saving.atomic import replace_files
 from torchfunc.saving.graph_json import bounded_by
-from torchfunc.saving.header import Limits, parse_json
+from torchfunc.saving.header import Limits, Room, parse_json
 from torchfunc.saving.source import named, open_regular
 from torchfunc.schemas import budget
 
@@ -184,13 +184,13 @@ def _opened(path: Any) -> Iterator[Opened]:
             yield from _zipped(raw, size, where, limits)
         else:
             with Hdf5(raw, size, where, limits) as weights:
-                yield _older(weights, where, limits)
+                yield _older(weights, size, where, limits)
 
 
 def _zipped(raw: Any, size: int, where: str, limits: Limits) -> Iterator[Opened]:
     archive = Zipped(raw, size, where, limits)
-    config: Any = _json(archive.read(CONFIG, limits.header_bytes), f"{CONFIG} in {where}", limits)
-    about = _json(archive.read(METADATA, 1 << 16), f"{METADATA} in {where}", limits)
+    config: Any = _json(archive.read(CONFIG, limits.header_bytes), f"{CONFIG} in {where}", limits, size)
+    about = _json(archive.read(METADATA, 1 << 16), f"{METADATA} in {where}", limits, size)
     if WEIGHTS not in archive.members and "model.weights.npz" in archive.members:
         raise NotATorchfuncFileError(
             f"{where} keeps its weights in NumPy's format, expected {WEIGHTS}. {WAY_OUT}."
@@ -209,7 +209,7 @@ def _zipped(raw: Any, size: int, where: str, limits: Limits) -> Iterator[Opened]
         yield Opened(where, config, version, weights, training, False, asset)
 
 
-def _older(weights: Hdf5, where: str, limits: Limits) -> Opened:
+def _older(weights: Hdf5, size: int, where: str, limits: Limits) -> Opened:
     """A file of weights by their places, or one of the older form, with a model or without."""
     text = weights.text("", "model_config")
     in_layers = text is not None or weights.texts("", "layer_names") is not None
@@ -217,18 +217,21 @@ def _older(weights: Hdf5, where: str, limits: Limits) -> Opened:
     version = _version(weights.text("", "keras_version") or weights.text(home, "keras_version"))
     config = training = None
     if text is not None:
-        config = _json(text.encode(), f"The config in {where}", limits)
+        config = _json(text.encode(), f"The config in {where}", limits, size)
         about = weights.text("", "training_config")
         if about is not None:
-            training = older.training_config(_json(about.encode(), f"The training config in {where}", limits))
+            training = older.training_config(
+                _json(about.encode(), f"The training config in {where}", limits, size)
+            )
         if version < (3,):
             config = older.model_config(config)
             training = older.compile_config(training) if training is not None else None
     return Opened(where, config, version if in_layers else (3,), weights, training, in_layers)
 
 
-def _json(raw: bytes, what: str, limits: Limits) -> Any:
-    return parse_json(raw, what, limits, ConfigError)
+def _json(raw: bytes, what: str, limits: Limits, size: int) -> Any:
+    """JSON of a file of this size, by which its memory is judged."""
+    return parse_json(raw, what, limits, ConfigError, Room(size + limits.memory))
 
 
 def _version(text: Any) -> tuple[int, ...]:
@@ -420,7 +423,7 @@ def _resume(file: Opened, model: Any) -> None:
                 fix="load_model(path, compile=False), and compile it anew",
             )
         )
-    slots.load(model, weights, expected, [file.weights.tensor(each) for each in places])
+    slots.load(model, weights, expected, (file.weights.tensor(each) for each in places))
 
 
 def _optimizer_places(file: Opened) -> list[str]:

@@ -9,14 +9,13 @@ keras/src/optimizers, Keras 3.15.1, and of tf_keras/src/optimizers/legacy, 2.15.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from torchfunc.errors import WeightMismatchError, explain
 from torchfunc.keras_files.places import Weight, weights_of
 from torchfunc.optimizers import Optimizer
 
@@ -171,7 +170,7 @@ def _first(rule: Optimizer, name: str, weight: Weight, first: Mapping[str, float
 
 
 def load(
-    model: Any, weights: Sequence[Weight], expected: Sequence[Variable], values: Sequence[Tensor]
+    model: Any, weights: Sequence[Weight], expected: Sequence[Variable], values: Iterable[Tensor]
 ) -> None:
     """Have the optimizer of a compiled model go on with what a file says of it.
 
@@ -179,27 +178,13 @@ def load(
         model: compiled, with its weights.
         weights: what `trained` gave.
         expected: what `variables_of` gave.
-        values: the values of these, in their order.
+        values: the values of these, in their order and of their shapes.
 
     Raises:
-        WeightMismatchError: a value of another shape; nothing is changed then.
+        ConfigError: a number that is none of such an optimizer; nothing is changed then.
     """
     optimization = model.trainer.step.optimization
     kind = type(optimization.optimizer).__name__
-    for variable, value in zip(expected, values, strict=True):
-        shape = variable.shape
-        if shape is not None and tuple(value.shape) != shape:
-            what = (
-                variable.name if variable.weight is None else f"{variable.name} of {variable.weight.path!r}"
-            )
-            raise WeightMismatchError(
-                explain(
-                    f"The optimizer {kind}: {what}",
-                    got=f"shape {tuple(value.shape)}",
-                    expected=f"shape {shape}",
-                    fix="load_model(path, compile=False), and compile it anew",
-                )
-            )
     optimization.ready()
     state: dict[str, Any] = dict(optimization.state())
     groups = [dict(each) for each in state["groups"]]

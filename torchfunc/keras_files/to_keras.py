@@ -16,7 +16,7 @@ from torchfunc.graph.graph import Call, Graph, Ref, StateRef
 from torchfunc.graph.run import inputs_like, restated, results
 from torchfunc.graph.spec import Spec
 from torchfunc.graph.symbolic import SymbolicTensor
-from torchfunc.keras_files import convnext, dialect, keras_ops
+from torchfunc.keras_files import dialect, keras_ops, of_applications
 from torchfunc.keras_files.places import class_name
 from torchfunc.layers.layer import Layer, masks_of
 from torchfunc.layers.recurrent.cell import StackedRNNCells
@@ -92,7 +92,7 @@ def layer_config(layer: Any, name: str) -> dict[str, Any]:
         return model_config(layer, name)
     where = f"{type(layer).__name__} {name!r}"
     known = registry.layers.name_of(type(layer))
-    of_application = type(layer) in convnext.LAYERS.values()
+    of_application = type(layer) in of_applications.MODULES
     if known is None or not (type(layer).__module__.startswith("torchfunc.layers.") or of_application):
         kind = "a native module" if not isinstance(layer, Layer) else "a layer of a class of yours"
         raise dialect.not_kerass(where, f"{kind}, {type(layer).__name__}")
@@ -104,7 +104,7 @@ def layer_config(layer: Any, name: str) -> dict[str, Any]:
     config |= {key: _many(each, key) for key, each in inner.items()}
     _check_names(config, where)
     return {
-        "module": convnext.MODULE if of_application else "keras.layers",
+        "module": of_applications.MODULES.get(type(layer), "keras.layers"),
         "class_name": "GroupQueryAttention" if known == "GroupQueryAttention" else class_name(layer),
         "config": config,
         "registered_name": class_name(layer) if of_application else None,

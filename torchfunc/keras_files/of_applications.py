@@ -1,6 +1,8 @@
-"""ConvNeXt: the two layers that `keras.applications` has for it, and whose files name them."""
+"""Of applications: the layers that `keras.applications` has for some of its networks alone, and that files of these name."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,8 +12,6 @@ from torchfunc import registry
 from torchfunc.initializers import Constant
 from torchfunc.layers.arguments import count, fraction
 from torchfunc.layers.layer import Common, Layer
-
-MODULE = "keras.src.applications.convnext"
 
 
 @registry.layers.register("LayerScale")
@@ -65,5 +65,27 @@ class StochasticDepth(Layer):
         return inputs / kept * (drawn < kept)
 
 
-# by the names that Keras has for them
-LAYERS = {"LayerScale": LayerScale, "StochasticDepth": StochasticDepth}
+@registry.layers.register("CustomScaleLayer")
+class CustomScaleLayer(Layer):
+    """The first of two inputs, plus the other times a number (Szegedy et al. 2017).
+
+    Args:
+        scale: the number.
+        common: those of every Layer.
+    """
+
+    def __init__(self, scale: float, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.scale = scale
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        return inputs[0] + inputs[1] * self.scale
+
+
+# by the names that Keras has for them, and the files of Keras that have them
+LAYERS = {"LayerScale": LayerScale, "StochasticDepth": StochasticDepth, "CustomScaleLayer": CustomScaleLayer}
+MODULES = {
+    LayerScale: "keras.src.applications.convnext",
+    StochasticDepth: "keras.src.applications.convnext",
+    CustomScaleLayer: "keras.src.applications.inception_resnet_v2",
+}
