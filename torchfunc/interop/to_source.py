@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from torchfunc import native
 from torchfunc.errors import GraphError, explain
-from torchfunc.graph.emit import emit
-from torchfunc.graph.graph import Graph, Names
+from torchfunc.graph.emit import Code, emit
+from torchfunc.graph.graph import Graph, Names, Ref
 from torchfunc.graph.text import quoted, state, written_constant
+from torchfunc.interop.folding import Stretch, folded
 from torchfunc.interop.to_torch import PlainModule, to_torch
 from torchfunc.interop.wrapping import wrapped
 from torchfunc.tree import leaves
@@ -60,6 +61,7 @@ class _File:
         self._names = Names("torch", "Tensor", "nn", "F", "operator", "math", *dir(builtins))
         self._copied: dict[Any, str] = {}
         self._classes: dict[tuple[str, str], str] = {}
+        self._blocks: dict[str, str] = {}
 
     def text(self, plain: PlainModule) -> str:
         name = self.class_of(plain)
@@ -89,25 +91,39 @@ class _File:
         return textwrap.indent("\n".join(_wrapped_lines(text, 4)), "    ")
 
     def _forward(self, plain: PlainModule) -> list[str]:
-        code = emit(plain.graph)
-        for name, value in code.globals.items():
-            self._copy(name, value)
+        names, lines = self._lines(emit(folded(plain.graph, plain._modules)))
+        one = len(plain.graph.output_names) == 1 and isinstance(plain.graph.outputs, Ref)
+        taken = ", ".join(["self", *(f"{name}: Tensor" for name in names)])
+        return [f"def forward({taken}){' -> Tensor' if one else ''}:", *lines]
+
+    def _lines(self, code: Code) -> tuple[list[str], list[str]]:
+        """The arguments of a forward, and its lines, with what they use imported or copied."""
         first, *lines = code.source.rstrip().split("\n")
-        lines = [re.sub(r"(?<=\d)e\+(?=\d)", "e", line) for line in lines]  # 1e+38 as 1e38
         before, _, made = lines[-2].strip().partition(" = ") if len(lines) > 1 else ("", "", "")
         if made and lines[-1].strip() == f"return {before}":
             lines[-2:] = [f"    return {made}"]
-        text = "\n".join(lines)
+        text = re.sub(r"(?<=\d)e\+(?=\d)", "e", "\n".join(lines))  # 1e+38 as 1e38
+        for name, value in code.globals.items():
+            text = re.sub(rf"\b{name}\(", f"{self._named(name, value)}(", text)
         for word, line in (
-            ("F.", "from torch.nn import functional as F"),
-            ("torch.", "import torch"),
-            ("operator.", "import operator"),
-        ):
-            if word in text:
+            ("F", "from torch.nn import functional as F"), ("torch", "import torch"), ("operator", "import operator"),
+        ):  # fmt: skip
+            if re.search(rf"\b{word}\.", text):
                 self.imports.add(line)
-        names = [f"{name.strip()}: Tensor" for name in first[first.index("(") + 1 : -2].split(",")[1:]]
-        result = " -> Tensor" if len(plain.graph.output_names) == 1 and "return {" not in text else ""
-        return [f"def forward(self, {', '.join(names)}){result}:", *lines]
+        names = [name.strip() for name in first[first.index("(") + 1 : -2].split(",")[1:]]
+        return names, text.split("\n")
+
+    def _named(self, name: str, value: Any) -> str:
+        """The name in this file of something that a forward calls."""
+        if not isinstance(value, Stretch):
+            return self._copy(name, value)
+        names, lines = self._lines(value.code)
+        taken = [*(f"{each}: Tensor" for each in names), *(f"{each}: nn.Module" for each in value.modules)]
+        rest = "\n".join([f"({', '.join(taken)}) -> Tensor:", *lines])
+        if rest not in self._blocks:
+            self._blocks[rest] = self._names.new("block")
+            self.parts.append("\n".join(_wrapped_lines(f"def {self._blocks[rest]}{rest}", 0)))
+        return self._blocks[rest]
 
     def _made(self, name: str, module: nn.Module | None) -> Iterator[str]:
         """The lines that make a submodule as it is."""

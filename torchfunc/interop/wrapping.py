@@ -28,7 +28,7 @@ def wrapped(line: str, width: int) -> Iterator[str]:
 
 
 def _last_brackets(line: str) -> tuple[int | None, int | None]:
-    """The outermost brackets that end last in a line."""
+    """The outermost brackets that end last in a line; those of a call rather than an index behind it."""
     depth, opening, found = 0, 0, (None, None)
     for at, sign in _signs(line):
         if sign in _CLOSING:
@@ -36,7 +36,7 @@ def _last_brackets(line: str) -> tuple[int | None, int | None]:
             depth += 1
         elif sign in _CLOSING.values():
             depth -= 1
-            if depth == 0:
+            if depth == 0 and not (found[1] == opening - 1 and line[opening + 1 : at].isdigit()):
                 found = (opening, at)  # type: ignore[assignment]
     return found
 

@@ -88,20 +88,20 @@ class _Pooling(Spatial):
         outputs = self.pool(x, padding, True)
         return outputs if self._slices is None else outputs[self._slices]
 
-    native_kinds: ClassVar[tuple[Any, ...]]
-    native_options: ClassVar[dict[str, Any]] = {}
+    _native_kinds: ClassVar[tuple[Any, ...]]
+    _native_options: ClassVar[dict[str, Any]] = {}
 
     def native_form(self, into: Any, inputs: Any) -> Any:
-        kind = self.native_kinds[self.rank - 1]
+        kind = self._native_kinds[self.rank - 1]
 
         def pooled(x: Any) -> Any:
             options: dict[str, Any] = {"padding": 0}
             if self.padding == "same":
                 options = {"padding": self._native_padding(into, x.shape[2:]), "ceil_mode": True}
-            pool = into.module(self, kind, self.pool_size, self.strides, **options, **self.native_options)
+            pool = into.module(self, kind, self.pool_size, self.strides, **options, **self._native_options)
             return pool(x) if self.padding == "valid" or self._slices is None else pool(x)[self._slices]
 
-        return self.natively(into, inputs, pooled)
+        return self._natively(into, inputs, pooled)
 
     def _native_padding(self, into: Any, lengths: Any) -> tuple[int, ...]:
         sizes = zip(lengths, self.pool_size, self.strides, strict=True)
@@ -114,7 +114,7 @@ class _Pooling(Spatial):
 
 class _Max(_Pooling):
     kernel: ClassVar[Callable[..., Tensor]]
-    native_kinds = nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d
+    _native_kinds = nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d
 
     def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
         return self.kernel(x, self.pool_size, self.strides, padding, ceil_mode=ceil_mode)
@@ -122,8 +122,8 @@ class _Max(_Pooling):
 
 class _Average(_Pooling):
     kernel: ClassVar[Callable[..., Tensor]]
-    native_kinds = nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d
-    native_options: ClassVar[dict[str, Any]] = {"count_include_pad": False}
+    _native_kinds = nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d
+    _native_options: ClassVar[dict[str, Any]] = {"count_include_pad": False}
 
     def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
         return self.kernel(x, self.pool_size, self.strides, padding, ceil_mode, count_include_pad=False)
@@ -210,15 +210,15 @@ class _GlobalPooling(Spatial):
         x = into.permuted(inputs, self._inward)
         axes = tuple(range(2, self.rank + 2))
         if not self.keepdims:
-            return self.over(x, axes)
-        outputs = self.over(x, axes, keepdim=True)
+            return self._over(x, axes)
+        outputs = self._over(x, axes, keepdim=True)
         return outputs if self._outward is None else into.permuted(outputs, self._outward)
 
-    over: ClassVar[Callable[..., Any]] = staticmethod(torch.mean)
+    _over: ClassVar[Callable[..., Any]] = staticmethod(torch.mean)
 
 
 class _GlobalMax(_GlobalPooling):
-    over = staticmethod(torch.amax)
+    _over = staticmethod(torch.amax)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.amax(inputs, self._space, self.keepdims)
@@ -326,7 +326,7 @@ class _AdaptivePooling(Spatial):
             nn, type(self).__name__.replace("AveragePooling", "AvgPool").replace("Pooling", "Pool")[:-1] + "d"
         )
         size = self.output_size[0] if self.rank == 1 else self.output_size
-        return self.natively(into, inputs, into.module(self, kind, size))
+        return self._natively(into, inputs, into.module(self, kind, size))
 
 
 @registry.layers.register()

@@ -183,7 +183,7 @@ class _SpatialDropout(Dropout, Spatial):
         kind = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)[self.rank - 1]
         if into.training is not None or self.rate == 0:
             return _dropped(self, into, kind, inputs)
-        return self.natively(into, inputs, into.module(self, kind, self.rate))
+        return self._natively(into, inputs, into.module(self, kind, self.rate))
 
 
 @registry.layers.register()

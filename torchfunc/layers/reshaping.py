@@ -218,7 +218,7 @@ class _Cropping(Spatial):
 
     def native_form(self, into: Any, inputs: Any) -> Any:
         front = (slice(None),) * 2
-        return self.natively(into, inputs, lambda x: x[(*front, *self._slices[self._space[0] :])])
+        return self._natively(into, inputs, lambda x: x[(*front, *self._slices[self._space[0] :])])
 
 
 class _ZeroPadding(Spatial):
@@ -247,7 +247,7 @@ class _ZeroPadding(Spatial):
         return F.pad(inputs, self._written)
 
     def native_form(self, into: Any, inputs: Any) -> Any:
-        return self.natively(into, inputs, lambda x: F.pad(x, self._written[-2 * self.rank :]))
+        return self._natively(into, inputs, lambda x: F.pad(x, self._written[-2 * self.rank :]))
 
 
 class _UpSampling(Spatial):
@@ -280,7 +280,7 @@ class _UpSampling(Spatial):
         mode = getattr(self, "interpolation", "nearest")
         size = tuple(map(float, self.size))
         options = {} if mode == "nearest" else {"align_corners": False}
-        return self.natively(into, inputs, into.module(self, nn.Upsample, None, size, mode, **options))
+        return self._natively(into, inputs, into.module(self, nn.Upsample, None, size, mode, **options))
 
     def _repeated(self, inputs: Tensor) -> Tensor:
         """Each value repeated along space: one copy, the result itself, in the user's order of dimensions."""

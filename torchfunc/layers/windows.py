@@ -45,7 +45,7 @@ class Spatial(Layer):
         self._space = space if last else tuple(each + 1 for each in space)
         self._channels = self.rank + 1 if last else 1
 
-    def natively(self, into: Any, inputs: Any, call: Callable[[Any], Any]) -> Any:
+    def _natively(self, into: Any, inputs: Any, call: Callable[[Any], Any]) -> Any:
         """What `call` makes of the input with its channels first, in the user's order again."""
         if self._inward is None or self._outward is None:
             return call(inputs)

@@ -377,7 +377,7 @@ class Bidirectional(Layer):
             None if mask is not None or drops or initial_state is not None else self._shared_kernel(False)
         )
         if kernel is not None and not self.return_state:
-            state = {**cells[0].native_state(), **cells[1].native_state("l0_reverse")}  # type: ignore[union-attr]
+            state = {**cells[0]._native_state(), **cells[1]._native_state("l0_reverse")}  # type: ignore[union-attr]
             outputs, last = native_module(self, into, kernel, state, bidirectional=True)(sequences)
             if self.return_sequences:
                 return self._merged(*outputs.chunk(2, -1)) if self.merge_mode != "concat" else outputs

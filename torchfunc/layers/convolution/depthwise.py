@@ -103,7 +103,7 @@ class _DepthwiseConv(_Depthwise):
         channels = self.built_channels()
         state = {"weight": self.weight, "bias": self.bias}
         sizes = channels, self.weight.shape[0]
-        return self.native_convolution(into, inputs, _KINDS[self.rank], *sizes, groups=channels, state=state)
+        return self._convolved_natively(into, inputs, _KINDS[self.rank], *sizes, groups=channels, state=state)
 
 
 @registry.layers.register()
@@ -193,7 +193,7 @@ class _SeparableConv(_Depthwise):
         geometry = {"stride": self.strides, "dilation": self.dilation_rate, "groups": channels}
 
         def convolved(x: Any) -> Any:
-            x, padding = self.native_padding(x)
+            x, padding = self._padded_natively(x)
             state: dict[str, Any] = {"weight": self.depthwise_weight}
             first = channels, between, self.kernel_size
             options = {**geometry, "padding": padding, "bias": False}
@@ -203,7 +203,7 @@ class _SeparableConv(_Depthwise):
                 self, kind, between, self.filters, 1, bias=bias, word="pointwise", state=state
             )(x)
 
-        return into.activated(self.activation, self.natively(into, inputs, convolved))
+        return into.activated(self.activation, self._natively(into, inputs, convolved))
 
 
 @registry.layers.register()

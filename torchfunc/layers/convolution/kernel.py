@@ -79,7 +79,7 @@ class Convolution(Spatial):
             inputs = F.pad(inputs, sides)
         return (inputs if self._inward is None else inputs.permute(self._inward)), amounts
 
-    def native_padding(self, x: Any) -> tuple[Any, Any]:
+    def _padded_natively(self, x: Any) -> tuple[Any, Any]:
         """As `padded`, for channels that come first: the input, and what a module of torch.nn adds itself."""
         if self.padding == "causal":
             return F.pad(x, [self._windows[0] - 1, 0]), 0
@@ -92,20 +92,20 @@ class Convolution(Spatial):
             return x, tuple(total // 2 for total in totals)
         return F.pad(x, [each for total in reversed(totals) for each in (total // 2, total - total // 2)]), 0
 
-    def native_convolution(
+    def _convolved_natively(
         self, into: Any, inputs: Any, kind: Any, *sizes: Any, groups: int, state: Any
     ) -> Any:
         """The convolution as a module of torch.nn, which takes the channels first, and the activation after it."""
 
         def convolved(x: Any) -> Any:
-            x, padding = self.native_padding(x)
+            x, padding = self._padded_natively(x)
             options = {
                 "stride": self.strides, "padding": padding, "dilation": self.dilation_rate, "groups": groups,
                 "bias": state["bias"] is not None,
             }  # fmt: skip
             return into.module(self, kind, *sizes, self.kernel_size, state=state, **options)(x)
 
-        return into.activated(self.activation, self.natively(into, inputs, convolved))
+        return into.activated(self.activation, self._natively(into, inputs, convolved))
 
     # the 1-dimensional kernels and a slice return a view, on which in-place work costs more than it saves
     _fresh: bool = True

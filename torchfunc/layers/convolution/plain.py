@@ -109,7 +109,7 @@ class _Conv(Convolution):
         kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[self.rank - 1]
         sizes = self.built_channels(), self.filters
         state = {"weight": self.weight, "bias": self.bias}
-        return self.native_convolution(into, inputs, kind, *sizes, groups=self.groups, state=state)
+        return self._convolved_natively(into, inputs, kind, *sizes, groups=self.groups, state=state)
 
 
 @registry.layers.register()
@@ -271,7 +271,7 @@ class _ConvTranspose(Convolution):
         def convolved(x: Any) -> Any:
             return convolve(x) if self._slices is None else convolve(x)[self._slices]
 
-        return into.activated(self.activation, self.natively(into, inputs, convolved))
+        return into.activated(self.activation, self._natively(into, inputs, convolved))
 
 
 def _crops(window: int, stride: int, extra: int | None, padding: str) -> tuple[int, int]:

@@ -117,7 +117,7 @@ class GRUCell(RecurrentCell):
     def kernel_weights(self) -> list[Tensor]:
         return [self.weight_ih, self.weight_hh, *(() if self.bias is None else self.bias.unbind(0))]
 
-    def native_biases(self) -> list[Tensor]:
+    def _native_biases(self) -> list[Tensor]:
         return [] if self.bias is None else list(self.bias.unbind(0))
 
     def input_bias(self) -> Tensor | None:

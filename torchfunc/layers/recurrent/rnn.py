@@ -150,7 +150,7 @@ class RNN(Layer):
             raise into.refusal(
                 self, why, "the default activations, no recurrent_dropout, and states given at each call"
             )
-        make = native_module(self, into, name, cell.native_state())
+        make = native_module(self, into, name, cell._native_state())
         x = sequences.flip(1) if self.go_backwards else sequences
         if cell.dropout and into.training is not False:
             ones = x.new_ones((x.shape[0], 1, x.shape[2]))
