@@ -23,7 +23,7 @@ NAMESPACES = (
         "losses metrics mixed_precision models ops ops.image ops.linalg ops.nn ops.numpy optimizers preprocessing random "
         "regularizers saving schedules training tree utils utils.bounding_boxes vis wrappers "
         "datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist datasets.imdb "
-        "datasets.reuters datasets.california_housing datasets.boston_housing preprocessing.image preprocessing.sequence "
+        "datasets.reuters datasets.california_housing preprocessing.image preprocessing.sequence "
         "applications.convnext applications.densenet applications.efficientnet applications.efficientnet_v2 "
         "applications.imagenet_utils applications.inception_resnet_v2 applications.inception_v3 "
         "applications.mobilenet applications.mobilenet_v2 applications.mobilenet_v3 applications.nasnet "

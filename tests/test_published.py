@@ -113,10 +113,7 @@ def test_houses_are_those_of_keras(
 ) -> None:
     x, y = np.random.rand(700, 8), np.asfortranarray(np.random.rand(700))
     path = write(tmp_path / "houses.npz", x=np.asfortranarray(x), y=y)
-    for ours, theirs in (
-        (datasets.california_housing, keras.src.datasets.california_housing),
-        (datasets.boston_housing, keras.src.datasets.boston_housing),
-    ):
+    for ours, theirs in ((datasets.california_housing, keras.src.datasets.california_housing),):
         monkeypatch.setattr(theirs, "get_file", lambda *_, **__: str(path))
         assert_same(ours.load_data(path=str(path), **asked), theirs.load_data(**asked))
     small = {"version": "small", "path": str(path), **asked}
@@ -126,7 +123,7 @@ def test_houses_are_those_of_keras(
     with pytest.raises(UnknownNameError, match="Unknown version 'smal'. Did you mean 'small'?"):
         datasets.california_housing.load_data("smal")
     with pytest.raises(DataError, match="test_split: expected 0 <= test_split < 1, got 1"):
-        datasets.boston_housing.load_data(str(path), test_split=1)
+        datasets.california_housing.load_data(path=str(path), test_split=1)
 
 
 @pytest.mark.parametrize("name", ["imdb", "reuters"])
@@ -181,7 +178,7 @@ def test_published_names_and_checksums_are_those_of_keras(monkeypatch: pytest.Mo
         asked[origin] = file_hash
         raise KeyError
 
-    for name in ("imdb", "reuters", "california_housing", "boston_housing", "mnist"):
+    for name in ("imdb", "reuters", "california_housing", "mnist"):
         module = getattr(keras.src.datasets, name)
         monkeypatch.setattr(module, "get_file", get_file)
         for function in ("load_data", "get_word_index"):

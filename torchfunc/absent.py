@@ -30,6 +30,9 @@ _DRAWING = "use torchvision.utils (draw_bounding_boxes, draw_segmentation_masks,
 _DISTILLATION = "use a step of your own: torchfunc.training.Step, with the teacher as one of its parts"
 
 TABLE: dict[str, dict[str, str]] = {
+    "torchfunc.datasets": {
+        "boston_housing": "use datasets.california_housing; Boston's counts people by the colour of their skin",
+    },
     "torchfunc": {
         "Function": "use Model(inputs, outputs), which any graph makes",
         "Operation": "use layers.Layer, or any function through torchfunc.call(function, x)",
