@@ -267,6 +267,30 @@ def no_grad(module: nn.Module, x: torch.Tensor) -> Callable[[], torch.Tensor]:
     return call
 
 
+def augmentation(device: str) -> dict[str, Entry]:
+    """Images resized, flipped, changed in contrast and rescaled, as in training, against functions of torch."""
+    found: dict[str, Entry] = {}
+    for title, shape, number in (("32 images", (32, 96, 96, 3), 5), ("2 small images", (2, 16, 16, 3), 100)):
+        images = torch.rand(shape, device=device) * 255
+        inputs = tf.Input(shape[1:])
+        x = layers.RandomFlip("horizontal")(layers.Resizing(64, 64)(inputs))
+        ours = tf.Model(inputs, layers.Rescaling(1 / 255)(layers.RandomContrast(0.2)(x))).to(device)
+        found[title] = {
+            "torchfunc": seconds(no_grad(ours, images), number, device),
+            "hand-written": seconds(no_grad(HandAugmentation(), images), number, device),
+        }
+    return found
+
+
+class HandAugmentation(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = F.interpolate(images.permute(0, 3, 1, 2), (64, 64), mode="bilinear").permute(0, 2, 3, 1)
+        each = (len(x), 1, 1, 1)
+        x = torch.where(torch.rand(each, device=x.device) <= 0.5, x.flip(2), x)
+        mean, contrast = x.mean((1, 2), keepdim=True), 0.8 + 0.4 * torch.rand(each, device=x.device)
+        return torch.lerp(mean, x, contrast).clamp(0, 255) * (1 / 255)
+
+
 def step(device: str) -> dict[str, Entry]:
     """Forward and backward of the emitted model against the hand-written nn.Module."""
     image = torch.rand(32, 32, 32, 3, device=device)
@@ -633,6 +657,7 @@ def scale(device: str) -> dict[str, Entry]:
 
 MEASURES: dict[str, Callable[[str], dict[str, Entry]]] = {
     "forward": forward,
+    "augmentation": augmentation,
     "step": step,
     "fit": fit,
     "build": build,

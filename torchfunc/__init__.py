@@ -40,6 +40,7 @@ from torchfunc.graph.symbolic import SymbolicTensor as SymbolicTensor
 from torchfunc.graph.symbolic import call as call
 from torchfunc.initializers import Initializer as Initializer
 from torchfunc.keras_files.entrance import _keras as _keras
+from torchfunc.layers import InputSpec as InputSpec
 from torchfunc.layers import Layer as Layer
 from torchfunc.losses import Loss as Loss
 from torchfunc.metrics import Metric as Metric

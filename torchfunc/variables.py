@@ -33,7 +33,8 @@ class Variable(nn.Parameter):
         array([2., 3.], dtype=float32)
     """
 
-    _given_name: str
+    _given_name: str = "variable"
+    _path: str | None = None
 
     def __new__(
         cls,
@@ -63,6 +64,11 @@ class Variable(nn.Parameter):
         return self._given_name
 
     @property
+    def path(self) -> str:
+        """Its name, after those of the layers that it is in."""
+        return self._path or self.name
+
+    @property
     def value(self) -> Tensor:
         """The tensor itself, which has `grad`."""
         return self
@@ -79,7 +85,7 @@ class Variable(nn.Parameter):
         """The values as an array of their own."""
         return self.detach().clone().cpu().numpy()
 
-    def __array__(self, dtype: Any = None) -> Any:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
 
     def assign(self, value: Any) -> Self:
@@ -117,3 +123,12 @@ class Variable(nn.Parameter):
 
     def __repr__(self) -> str:  # type: ignore[override]
         return f"<Variable {self.name}, shape={tuple(self.shape)}, dtype={self.dtype}, value={self.numpy()}>"
+
+
+def in_words_of_keras(tensor: Tensor, name: str | None = None, path: str | None = None) -> Tensor:
+    """The same tensor with what a Variable has: a parameter or a buffer of PyTorch, in place; other kinds as they are."""
+    if type(tensor) in (Tensor, nn.Parameter):
+        tensor.__class__ = Variable
+    if name is not None and type(tensor) is Variable:
+        tensor._given_name, tensor._path = name, path
+    return tensor

@@ -385,6 +385,43 @@ ACTIVATION = [
     Case("Softmax", {}, (3, 4), mask=(3, 4)),
 ]
 
+
+def counted(kind: str, inputs: Any, **arguments: Any) -> Case:
+    return Case(kind, arguments, inputs, integers=6)
+
+
+PREPROCESSING = [
+    *(
+        counted("CategoryEncoding", (3, 4), num_tokens=6, output_mode=mode)
+        for mode in ("one_hot", "multi_hot", "count")
+    ),
+    counted("CategoryEncoding", (3, 1), num_tokens=6, output_mode="one_hot"),
+    counted("CategoryEncoding", (3, 4, 2), num_tokens=6, output_mode="count"),
+    row("Discretization", (3, 4), bin_boundaries=[-1.0, 0.0, 0.5]),
+    *(
+        row("Discretization", (3, 4), bin_boundaries=[-1.0, 0.5], output_mode=mode)
+        for mode in ("one_hot", "multi_hot", "count")
+    ),
+    row("Normalization", (3, 4), mean=2.0, variance=4.0),
+    row("Normalization", (3, 5, 4), mean=[1.0, 2.0, 3.0, 4.0], variance=[1.0, 4.0, 9.0, 0.0]),
+    row(
+        "Normalization",
+        (3, 5, 4),
+        axis=(1, 2),
+        mean=[1.0, 2.0, 3.0, 4.0],
+        variance=[1.0, 4.0, 9.0, 1.0],
+        invert=True,
+    ),
+    row("Normalization", (3, 4), axis=None, mean=2.0, variance=4.0),
+    *(
+        row("STFTSpectrogram", (2, 60, 2), mode=mode, frame_length=16, frame_step=5, fft_length=32)
+        for mode in ("log", "magnitude", "psd", "real", "imag", "stft")
+    ),
+    row("STFTSpectrogram", (2, 60, 2), frame_length=16, padding="same", window="hamming", scaling="spectrum"),
+    row("STFTSpectrogram", (2, 60, 2), frame_length=16, expand_dims=True, periodic=True, scaling=None),
+    row("MelSpectrogram", (2, 900), fft_length=256, sequence_stride=100, num_mel_bins=20, power_to_db=False),
+]
+
 # the layers that the guide's models are made of
 SPINE = {
     "Dense", "Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
@@ -486,6 +523,7 @@ def grid() -> Iterator[Case]:
 TABLE = [
     *CORE, *EINSUM, *ATTENTION, *CONVOLUTIONS, *POOLING, *RESHAPING, *MERGING, *NORMALIZATION, *REGULARIZATION, *ACTIVATION,
     *grid(),
+    *PREPROCESSING,
 ]  # fmt: skip
 
 

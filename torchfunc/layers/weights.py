@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
@@ -18,6 +19,7 @@ from typing_extensions import Unpack
 from torchfunc import constraints, initializers, regularizers
 from torchfunc.errors import DTypeError, GraphError, ShapeError, TorchfuncError, explain
 from torchfunc.graph.symbolic import SYMBOLS, dtype_of
+from torchfunc.variables import in_words_of_keras
 
 
 @dataclass
@@ -82,7 +84,22 @@ def under_keras_name(attribute: str) -> Any:
             weight if weight is None or info is None or info.layout is None else weight.permute(info.layout)
         )
 
-    return property(read)
+    found = _UnderKerasName(read)
+    found.attribute = attribute
+    return found
+
+
+class _UnderKerasName(property):
+    """A property that knows which attribute it reads."""
+
+    attribute: str
+
+
+@cache
+def _keras_words(kind: Any) -> dict[str, str]:
+    """What Keras calls the weights of a class, by their attributes, where it has another word."""
+    held = {key: value for base in reversed(kind.__mro__) for key, value in vars(base).items()}
+    return {value.attribute: key for key, value in held.items() if isinstance(value, _UnderKerasName)}
 
 
 class Weights(nn.Module):
@@ -277,8 +294,12 @@ class Weights(nn.Module):
 
     @property
     def weights(self) -> list[Tensor]:
-        """Every weight, in Keras's order: the layer's own, trained before not trained, then its sublayers'."""
-        return [tensor for _, _, tensor in self._ordered_weights()]
+        """Every weight, in Keras's order: the layer's own, trained before not trained, then its sublayers'.
+
+        They are the parameters themselves, which have Keras's words too: `value`, `assign`, `name`, `path`.
+        """
+        homes = {module: name for name, module in self.named_modules()}
+        return [_in_words(homes.get(each[0]) or self.name, *each) for each in self._ordered_weights()]
 
     @property
     def trainable_weights(self) -> list[Tensor]:
@@ -356,7 +377,7 @@ class Weights(nn.Module):
 
     def count_params(self) -> int:
         """The number of numbers in its weights, each tensor once."""
-        return sum(each.numel() for each in self.weights)
+        return sum(each.numel() for *_, each in self._ordered_weights())
 
     def reset_parameters(self) -> None:
         """Draw the layer's own weights anew from their initializers, as the modules of torch.nn do.
@@ -449,6 +470,15 @@ class Weights(nn.Module):
         """Whether a weight is trained; one that a parametrization computes is what it is computed from."""
         parameter = self._parameters.get(name)
         return name not in self._buffers if parameter is None else parameter.requires_grad
+
+
+def _in_words(home: str, module: nn.Module, name: str, tensor: Tensor) -> Tensor:
+    """A weight of a module that is called `home`, with what Keras's variables have; a buffer of others as it is."""
+    if isinstance(tensor, nn.Parameter) or name in getattr(module, "_weight_infos", ()):
+        kind: Any = type(module)
+        word = _keras_words(kind).get(name, name)
+        in_words_of_keras(tensor, word, "/".join((*home.split("."), word)))
+    return tensor
 
 
 def _is_autocasting(x: Tensor) -> bool:

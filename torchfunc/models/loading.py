@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -19,6 +19,7 @@ from torchfunc.config import described, in_either_order, made, plain
 from torchfunc.errors import (
     ConfigError,
     NotATorchfuncFileError,
+    SavingError,
     WeightMismatchError,
     explain,
     shorten,
@@ -183,7 +184,7 @@ def place_what_is_empty(model: nn.Module) -> None:
     """Have the tensors on the CPU that hold no number and only say a dtype."""
     for module in model.modules():
         for name in module._non_persistent_buffers_set:
-            if (buffer := module._buffers[name]) is not None:
+            if (buffer := module._buffers[name]) is not None and buffer.is_meta:
                 module._buffers[name] = torch.empty_like(buffer, device="cpu")
 
 
@@ -368,18 +369,38 @@ def save_weights(model: nn.Module, filepath: archive.Place, *, overwrite: bool =
     archive.write(filepath, {}, _contiguous(model.state_dict()), overwrite=overwrite)
 
 
-def load_weights(model: nn.Module, filepath: archive.Place, *, skip_mismatch: bool = False) -> None:
+def load_weights(
+    model: nn.Module,
+    filepath: archive.Place,
+    *,
+    skip_mismatch: bool = False,
+    skipped: Collection[nn.Module] = (),
+) -> None:
     """Read the weights of any module from any safetensors file; see `Model.load_weights`."""
     if (other := format_of(filepath)) is not None:
+        if skipped:
+            why, fix = (
+                "only .safetensors files are read in part",
+                "load the whole file, and then the old weights anew",
+            )
+            got = f"objects_to_skip with {str(filepath)!r}"
+            raise SavingError(
+                explain("load_weights", got=got, expected="no objects_to_skip", why=why, fix=fix)
+            )
         other.load_weights(model, filepath, skip_mismatch)
         return
-    expected = {name: (tuple(each.shape), each.dtype) for name, each in model.state_dict().items()}
+    homes = tuple(f"{name}." for name, each in model.named_modules() if each in skipped)
+    expected = {
+        name: (tuple(each.shape), each.dtype)
+        for name, each in model.state_dict().items()
+        if not name.startswith(homes)
+    }
 
     def wanted(specs: Mapping[str, Any]) -> list[str]:
         stored = {
             name: (tuple(shape), dtype)
             for name, (shape, dtype) in specs.items()
-            if not name.startswith(OPTIMIZER)
+            if not name.startswith((OPTIMIZER, *homes))
         }
         if not expected and stored:
             raise WeightMismatchError(

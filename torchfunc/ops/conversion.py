@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from torchfunc.errors import DTypeError, ShapeError, explain
+from torchfunc.graph.symbolic import SymbolicTensor
 from torchfunc.tree import leaves
 
 # The words for what an op takes; what a file may give for each, `saving/allowed_calls.py` says.
@@ -87,8 +88,9 @@ def kind_of(value: Any) -> Any:
 
 def to_tensor(x: Any, dtype: torch.dtype | None = None) -> Tensor:
     """A value as a tensor: an array keeps its dtype, numbers of Python become int32, float32 or bool."""
-    if isinstance(x, Tensor):
-        return x if dtype is None or x.dtype is dtype else x.to(dtype)
+    if isinstance(x, (Tensor, SymbolicTensor)):  # a symbol comes here where an op is written as what it calls
+        found: Tensor = x if dtype is None or x.dtype is dtype else x.to(dtype)  # type: ignore[assignment]
+        return found
     if isinstance(x, _NUMBERS):
         return torch.tensor(x, dtype=dtype or _dtype_of_number(x))
     if isinstance(x, _SYMBOLIC_NUMBERS):

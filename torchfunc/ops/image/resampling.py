@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from torchfunc.errors import GraphError, ShapeError, UnknownNameError, explain
 from torchfunc.ops.conversion import Array, Shape, result_type, tensors, to_tensor
-from torchfunc.ops.image.coloring import blurred
+from torchfunc.ops.image.color_spaces import blurred
 from torchfunc.ops.layout import batch_of, each, inward, is_last, outward
 from torchfunc.ops.nn.sliding import same_sides
 from torchfunc.ops.op import op
