@@ -396,3 +396,24 @@ def test_a_monitor_tells_what_is_better() -> None:
     stopping = tf.callbacks.EarlyStopping(monitor="val_accuracy")
     assert stopping.monitor_op(2, 1) and not stopping.monitor_op(1, 2)
     assert tf.callbacks.LambdaCallback(mine=len).mine("abc") == 3
+
+
+class AddIfThere(layers.Layer):
+    def call(self, x: Any, y: Any = None) -> Any:
+        return x if y is None else x + y
+
+
+def test_an_optional_input_may_be_none(tmp_path: Path) -> None:
+    a, b = tf.Input((4,), name="a"), tf.Input((4,), name="b", optional=True)
+    model = tf.Model([a, b], layers.Rescaling(2.0)(AddIfThere()(a, b)))
+    x = torch.from_numpy(X)
+    with tf.custom_object_scope({"AddIfThere": AddIfThere}):
+        model.save(tmp_path / "m.safetensors")
+        loaded = tf.load_model(tmp_path / "m.safetensors")
+
+    for each in (model, loaded, tf.clone_model(model)):
+        torch.testing.assert_close(each([x, x]), 4 * x)
+        torch.testing.assert_close(each([x, None]), 2 * x)
+        torch.testing.assert_close(each({"a": x, "b": None}), 2 * x)
+        with pytest.raises(DataError, match="expected the inputs"):
+            each([None, x])

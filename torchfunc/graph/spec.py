@@ -23,11 +23,13 @@ class Spec:
         worlds: the shape in each world; one alone where nothing is unknown.
         shape: the one shape that they make, where an unknown dimension is None.
         by_values: whether it took a call on numbers to find it.
+        optional: whether None may stand for the tensor, which an Input says.
     """
 
     dtype: torch.dtype
     worlds: tuple[tuple[int, ...], ...]
     by_values: bool = field(default=False, compare=False)
+    optional: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if all(shape == self.worlds[0] for shape in self.worlds):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -422,6 +423,7 @@ def Input(
     name: str | None = None,
     *,
     batch_shape: Sequence[int | None] | None = None,
+    optional: bool = False,
 ) -> SymbolicTensor:
     """The place where data enters a graph.
 
@@ -431,6 +433,7 @@ def Input(
         dtype: a `torch.dtype` or its name; PyTorch's default, float32, if None.
         name: what the data are called: a parameter of the model's forward, a key in `fit({...})`.
         batch_shape: the whole shape, with the batch; instead of `shape` and `batch_size`.
+        optional: whether the model may be called with None for it, which its layers are given then.
 
     Raises:
         GraphError: a shape that is none.
@@ -439,6 +442,7 @@ def Input(
     if name is not None and (not isinstance(name, str) or not name):
         raise GraphError(explain("Input", got=f"name={name!r}", expected="a non-empty string"))
     spec = Spec.of(whole_shape(shape, batch_size, batch_shape), dtype_of(dtype))
+    spec = replace(spec, optional=True) if optional else spec
     return placeholder(spec, name or "input", given=name is not None)
 
 

@@ -241,7 +241,11 @@ class Model(MaskedCalls, Training):
             arrays = [leaf for leaf in leaves(first) if isinstance(leaf, (Tensor, np.ndarray)) and leaf.ndim]
             if arrays:
                 raise self._wrong_number(len(arrays))
-        missing = [name for name, value in zip(names, values, strict=False) if value is None]
+        missing = [
+            name
+            for row, (name, value) in enumerate(zip(names, values, strict=False))
+            if value is None and not graph.calls[row].specs.optional
+        ]
         if missing or len(values) != len(names):
             raise self._wrong_number(len(values) - len(missing))
         return self._fitted(

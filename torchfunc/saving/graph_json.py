@@ -124,7 +124,8 @@ def _tensor_config(tensor: Tensor) -> dict[str, Any]:
 
 def _call_config(call: Call, graph: Graph) -> dict[str, Any]:
     if call.kind == "input":
-        return {"name": call.name, "input": list(call.specs.shape), "dtype": plain(call.specs.dtype)}
+        written = {"name": call.name, "input": list(call.specs.shape), "dtype": plain(call.specs.dtype)}
+        return {**written, "optional": True} if call.specs.optional else written
     found: dict[str, Any] = {"name": call.name, call.kind: _target_name(call)}
     check_saved(call, found[call.kind])
     if call.args:
@@ -385,7 +386,8 @@ class _Reader:
         if name in self.rows:
             raise ConfigError(f"{place}: the name {shorten(name)} stands there twice.")
         kinds = [kind for kind in ("input", *_TARGETS) if kind in config]
-        if len(kinds) != 1 or set(config) - {"name", kinds[0], "args", "kwargs", "dtype", "returns"}:
+        more = {"optional"} if kinds == ["input"] else {"args", "kwargs", "returns"}
+        if len(kinds) != 1 or set(config) - {"name", kinds[0], "dtype"} - more:
             raise ConfigError(
                 f"{place}: expected one of input, {', '.join(_TARGETS)}, got the keys {shorten(sorted(config))}."
             )
@@ -403,11 +405,12 @@ class _Reader:
             and all(each is None or _is_count(each) for each in shape)
             and len(shape) <= _MOST_DIMENSIONS
         )
-        if not whole or set(config) != {"name", "input", "dtype"}:
+        optional = config.get("optional", True) is True and "optional" in config
+        if not whole or set(config) - ({"optional"} if optional else set()) != {"name", "input", "dtype"}:
             raise ConfigError(
                 f"{place}: expected a shape of numbers and nulls, and a dtype, got {shorten(config)}."
             )
-        spec = Spec.of(shape, _dtype(config["dtype"], place))
+        spec = replace(Spec.of(shape, _dtype(config["dtype"], place)), optional=optional)
         return Call(config["name"], "input", None, specs=spec), self._given(spec, config["name"])
 
     def _given(self, spec: Spec, name: str) -> Any:
