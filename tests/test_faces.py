@@ -37,6 +37,7 @@ JUSTIFIED = {
     "call": "the arguments of the function that is called",
     "export": "the options of torch.export or torch.onnx, which change with PyTorch",
     "check_input": "the shape of each argument of a call",
+    "native_form": "the symbols, as the layer's own `call` takes them",
     "symbolic_call": "the arguments of the user's own `call`",
     "compute_output_spec": "the arguments of the user's own `call`",
     "result_type": "any number of dtypes, as in Keras",

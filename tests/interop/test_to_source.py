@@ -17,6 +17,8 @@ from torch import Tensor, nn
 import torchfunc as tf
 from torchfunc import interop, layers
 from torchfunc.errors import GraphError
+from torchfunc.interop.rolling import rolled
+from torchfunc.interop.wrapping import wrapped
 from torchfunc.tree import leaves
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -141,3 +143,50 @@ def test_what_has_no_text_is_told_by_name() -> None:
     inputs = tf.Input((4,))
     with pytest.raises(GraphError, match="to_source: the module 'odd', a Odd: got no way to write it"):
         interop.to_source(tf.Model(inputs, Odd(3)(inputs)))
+
+
+def test_equal_blocks_are_written_once_and_called_in_a_loop(tmp_path: Path) -> None:
+    inputs = x = tf.Input((32,), name="features")
+    for _ in range(10):
+        y = layers.LayerNormalization()(layers.Dense(32)(x))
+        x = layers.add([x, layers.Dropout(0.1)(tf.ops.gelu(y))])
+    text = check_source(tf.Model(inputs, x, name="deep"), tmp_path / "deep.py")
+    assert text.count("F.gelu") == 1
+    assert len(text.splitlines()) < 50
+    assert text.endswith("""
+    def forward(self, features: Tensor) -> Tensor:
+        x = block(features, self.dense, self.layer_normalization, self.dropout)
+        for i in range(1, 10):
+            x = block(
+                x,
+                getattr(self, f"dense_{i}"),
+                getattr(self, f"layer_normalization_{i}"),
+                getattr(self, f"dropout_{i}"),
+            )
+        return x
+""")
+
+
+def test_blocks_of_two_convolutions_count_in_steps_of_two(tmp_path: Path) -> None:
+    inputs = x = tf.Input((8, 8, 4), name="img")
+    for _ in range(10):
+        y = layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+        x = layers.add([x, layers.Conv2D(4, 3, padding="same", activation="relu")(y)])
+    text = check_source(tf.Model(inputs, x), tmp_path / "blocks.py")
+    for line in ('getattr(self, f"conv2d_{2 * i + 2}"),', 'getattr(self, f"conv2d_{2 * i + 3}"),'):
+        assert text.count(line) == 1
+    assert text.count("torch.relu") == 2 and text.count("nn.Conv2d") < 4
+
+
+def test_lines_that_are_alike_by_chance_stay_as_they_are() -> None:
+    lines = ["    x = self.a_1(x)", "    x = self.a_2(x)", "    x = self.a_4(x)", "    x = torch.relu(x)"] * 2
+    assert rolled(lines) == lines
+    assert rolled([f"self.a_{number}(x)" for number in range(1, 8)]) == [
+        "for i in range(1, 8):",
+        '    getattr(self, f"a_{i}")(x)',
+    ]
+
+
+def test_long_lines_break_at_their_brackets() -> None:
+    assert list(wrapped("x = f(aaaa, bbbb)[0]", 15)) == ["x = f(", "    aaaa, bbbb", ")[0]"]
+    assert list(wrapped("x = f(aaaa, 'b,(b')", 12)) == ["x = f(", "    aaaa,", "    'b,(b',", ")"]

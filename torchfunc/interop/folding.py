@@ -60,20 +60,22 @@ def _best(graph: Graph, kinds: Mapping[str, str]) -> tuple[int, list[int]] | Non
     for length in reversed(range(3, min(_LONGEST, (len(rows) - first) // 2) + 1)):
         for starts in _alike(rows, words, first, length):
             if len(starts) * (length - 1) - length - 4 > best:
-                saving = _saving(graph, starts, length)
+                saving = _saving(graph, starts, length, best)
                 best, chosen = (saving, (length, starts)) if saving > best else (best, chosen)
     return chosen
 
 
-def _saving(graph: Graph, starts: list[int], length: int) -> int:
+def _saving(graph: Graph, starts: list[int], length: int, least: int) -> int:
     """How many lines fewer there are with a function for these stretches, whose calls may take several."""
-    taken, given = _taken(graph, starts[0], length), _given(graph, starts, length)
-    if len(given) != 1:
-        return 0
+    taken = _taken(graph, starts[0], length)
     letters = sum(len(f"self.{leaf}, ") if isinstance(leaf, str) else 12 for leaf in taken)
     height = 1 if letters < 60 else 3 if letters < 76 else len(taken) + 2
     tensors = sum(not isinstance(leaf, str) for leaf in taken)
-    return len(starts) * (length - height) - length - height - 3 - 3 * (tensors - 1)
+    written = len(starts)
+    if starts == list(range(starts[0], starts[-1] + 1, length)) and len(starts) > 4 and tensors == 1:
+        written = 3  # the first one, and a loop
+    saving = len(starts) * length - written * height - length - height - 3 - 3 * (tensors - 1)
+    return saving if saving > least and len(_given(graph, starts, length)) == 1 else 0
 
 
 @dataclass(frozen=True)

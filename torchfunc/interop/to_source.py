@@ -22,6 +22,7 @@ from torchfunc.graph.emit import Code, emit
 from torchfunc.graph.graph import Graph, Names, Ref
 from torchfunc.graph.text import quoted, state, written_constant
 from torchfunc.interop.folding import Stretch, folded
+from torchfunc.interop.rolling import rolled
 from torchfunc.interop.to_torch import PlainModule, to_torch
 from torchfunc.interop.wrapping import wrapped
 from torchfunc.tree import leaves
@@ -84,7 +85,11 @@ class _File:
         lines = [line for name, module in plain._modules.items() for line in self._made(name, module)]
         lines += self._state(plain)
         doc = _docstring(plain.graph)
-        init = ["def __init__(self) -> None:", "    super().__init__()", *(f"    {line}" for line in lines)]
+        init = [
+            "def __init__(self) -> None:",
+            "    super().__init__()",
+            *(f"    {line}" for line in rolled(lines)),
+        ]
         forward = self._forward(plain)
         blocks = [[doc], [*init], forward]
         text = "\n\n".join("\n".join(each) for each in blocks)
@@ -99,9 +104,6 @@ class _File:
     def _lines(self, code: Code) -> tuple[list[str], list[str]]:
         """The arguments of a forward, and its lines, with what they use imported or copied."""
         first, *lines = code.source.rstrip().split("\n")
-        before, _, made = lines[-2].strip().partition(" = ") if len(lines) > 1 else ("", "", "")
-        if made and lines[-1].strip() == f"return {before}":
-            lines[-2:] = [f"    return {made}"]
         text = re.sub(r"(?<=\d)e\+(?=\d)", "e", "\n".join(lines))  # 1e+38 as 1e38
         for name, value in code.globals.items():
             text = re.sub(rf"\b{name}\(", f"{self._named(name, value)}(", text)
@@ -111,7 +113,7 @@ class _File:
             if re.search(rf"\b{word}\.", text):
                 self.imports.add(line)
         names = [name.strip() for name in first[first.index("(") + 1 : -2].split(",")[1:]]
-        return names, text.split("\n")
+        return names, _with_short_end(rolled(text.split("\n")))
 
     def _named(self, name: str, value: Any) -> str:
         """The name in this file of something that a forward calls."""
@@ -227,6 +229,14 @@ class _File:
                 self.imports.add("from typing import Any")
             elif isinstance(used, (FunctionType, type)) and used is not Tensor:
                 self._copy(node.id, used)
+
+
+def _with_short_end(lines: list[str]) -> list[str]:
+    """`return f(x)` for `x = f(x)` and `return x`."""
+    before, _, made = lines[-2].partition(" = ") if len(lines) > 1 else ("", "", "")
+    if made and lines[-1] == f"    return {before.removeprefix('    ')}":
+        return [*lines[:-2], f"    return {made}"]
+    return lines
 
 
 def _order_of_imports(line: str) -> tuple[bool, bool, str]:
