@@ -29,6 +29,7 @@ import timeit
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -266,6 +267,30 @@ def no_grad(module: nn.Module, x: torch.Tensor) -> Callable[[], torch.Tensor]:
     return call
 
 
+def augmentation(device: str) -> dict[str, Entry]:
+    """Images resized, flipped, changed in contrast and rescaled, as in training, against functions of torch."""
+    found: dict[str, Entry] = {}
+    for title, shape, number in (("32 images", (32, 96, 96, 3), 5), ("2 small images", (2, 16, 16, 3), 100)):
+        images = torch.rand(shape, device=device) * 255
+        inputs = tf.Input(shape[1:])
+        x = layers.RandomFlip("horizontal")(layers.Resizing(64, 64)(inputs))
+        ours = tf.Model(inputs, layers.Rescaling(1 / 255)(layers.RandomContrast(0.2)(x))).to(device)
+        found[title] = {
+            "torchfunc": seconds(no_grad(ours, images), number, device),
+            "hand-written": seconds(no_grad(HandAugmentation(), images), number, device),
+        }
+    return found
+
+
+class HandAugmentation(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = F.interpolate(images.permute(0, 3, 1, 2), (64, 64), mode="bilinear").permute(0, 2, 3, 1)
+        each = (len(x), 1, 1, 1)
+        x = torch.where(torch.rand(each, device=x.device) <= 0.5, x.flip(2), x)
+        mean, contrast = x.mean((1, 2), keepdim=True), 0.8 + 0.4 * torch.rand(each, device=x.device)
+        return torch.lerp(mean, x, contrast).clamp(0, 255) * (1 / 255)
+
+
 def step(device: str) -> dict[str, Entry]:
     """Forward and backward of the emitted model against the hand-written nn.Module."""
     image = torch.rand(32, 32, 32, 3, device=device)
@@ -499,6 +524,90 @@ def importing(device: str) -> dict[str, Entry]:
     return {"an import": {"torchfunc": run("torchfunc"), "torch alone": run("torch")}}
 
 
+class HandSeparable(nn.Module):
+    """A depthwise and a pointwise convolution on (N, H, W, C), as a person would write them."""
+
+    def __init__(self, channels: int, filters: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding="same", groups=channels, bias=False)
+        self.pointwise = nn.Conv2d(channels, filters, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.pointwise(self.depthwise(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+
+
+class HandAttention(nn.Module):
+    """`nn.MultiheadAttention` on one sequence, without the weights of attention."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.attention(x, x, x, need_weights=False)[0]
+        return found
+
+
+class HandEinsum(nn.Module):
+    def __init__(self, width: int, heads: int, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(width, heads, size) * 0.1)
+        self.bias = nn.Parameter(torch.zeros(heads, size))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("abc,cde->abde", x, self.weight) + self.bias
+
+
+def layer(device: str) -> dict[str, Entry]:
+    """Forward and backward of one layer beside its twin of PyTorch, and beside Keras on torch where that is installed."""
+    sequence = torch.rand(16, 64, 128, device=device)
+    image = torch.rand(8, 32, 32, 32, device=device)
+    rows: dict[str, tuple[Callable[[Any], Any], nn.Module, torch.Tensor]] = {
+        "MultiHeadAttention, (16, 64, 128), 8 heads": (
+            lambda kit: (lambda made: lambda x: made(x, x))(kit.MultiHeadAttention(8, 16)),
+            HandAttention(128, 8),
+            sequence,
+        ),
+        "EinsumDense, (16, 64, 128) to (8, 16)": (
+            lambda kit: kit.EinsumDense("abc,cde->abde", output_shape=(None, 8, 16), bias_axes="de"),
+            HandEinsum(128, 8, 16),
+            sequence,
+        ),
+        "SeparableConv2D, (8, 32, 32, 32), 64 filters": (
+            lambda kit: kit.SeparableConv2D(64, 3, padding="same"),
+            HandSeparable(32, 64),
+            image,
+        ),
+    }
+    found: dict[str, Entry] = {}
+    for title, (make, hand, x) in rows.items():
+        hand = hand.to(device)
+        found[title] = {
+            "torchfunc": seconds(gradient(make(layers), x), 5, device),
+            "hand-written": seconds(gradient(hand, x), 5, device),
+        }
+        kit = keras_layers()
+        if kit is not None:
+            found[title]["Keras on torch"] = seconds(gradient(make(kit), x), 5, device)
+    return found
+
+
+def keras_layers() -> Any:
+    """Keras's layers on the torch backend, or None where it is not installed."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    try:
+        import keras
+    except ImportError:
+        return None
+    return keras.layers
+
+
+def gradient(call: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> Callable[[], None]:
+    """A call and its backward; gradients are added up, by everyone alike."""
+    call(x)
+    return lambda: call(x).sum().backward()
+
+
 def interception(device: str) -> dict[str, Entry]:
     """A call of nn.Identity on a tensor, after an Input: with the recording of module calls on and off."""
     tf.Input((1,))
@@ -548,12 +657,14 @@ def scale(device: str) -> dict[str, Entry]:
 
 MEASURES: dict[str, Callable[[str], dict[str, Entry]]] = {
     "forward": forward,
+    "augmentation": augmentation,
     "step": step,
     "fit": fit,
     "build": build,
     "save": save,
     "load": load,
     "large": large,
+    "layer": layer,
     "import": importing,
     "interception": interception,
     "scale": scale,

@@ -20,9 +20,15 @@ from torchfunc.errors import CompileError, GraphError, UnknownNameError
 NAMESPACES = (
     "torchfunc", *(f"torchfunc.{name}" for name in (
         "activations applications backend callbacks constraints datasets dtype_policies errors initializers interop layers "
-        "losses metrics mixed_precision models optimizers preprocessing regularizers saving schedules training "
-        "utils vis wrappers "
-        "datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist"
+        "losses metrics mixed_precision models ops ops.image ops.linalg ops.nn ops.numpy optimizers preprocessing random "
+        "regularizers saving schedules training tree utils utils.bounding_boxes vis wrappers "
+        "datasets.cifar10 datasets.cifar100 datasets.digits datasets.fashion_mnist datasets.mnist datasets.imdb "
+        "datasets.reuters datasets.california_housing datasets.boston_housing preprocessing.image preprocessing.sequence "
+        "applications.convnext applications.densenet applications.efficientnet applications.efficientnet_v2 "
+        "applications.imagenet_utils applications.inception_resnet_v2 applications.inception_v3 "
+        "applications.mobilenet applications.mobilenet_v2 applications.mobilenet_v3 applications.nasnet "
+        "applications.resnet applications.resnet50 applications.resnet_v2 applications.vgg16 applications.vgg19 "
+        "applications.xception"
     ).split()),
 )  # fmt: skip
 
@@ -32,6 +38,8 @@ JUSTIFIED = {
     "export": "the options of torch.export or torch.onnx, which change with PyTorch",
     "check_input": "the shape of each argument of a call",
     "symbolic_call": "the arguments of the user's own `call`",
+    "compute_output_spec": "the arguments of the user's own `call`",
+    "result_type": "any number of dtypes, as in Keras",
     "TorchModuleWrapper": "those of every layer, after a name by place as Keras has it",
     "Torch.forward": "the arguments of the module inside",
     "Metric.__call__": "the arguments of a subclass's `update_state`",
@@ -41,6 +49,16 @@ JUSTIFIED = {
     "_Estimator.set_params": "the arguments of the constructor, by scikit-learn's protocol",
     "SKLearnTransformer.fit_transform": "the arguments of `Model.fit`",
     "CallbackList.call": "the arguments of an event",
+    "einsum": "as many operands as the subscripts name",
+    "meshgrid": "as many vectors as the grid has axes",
+    "map_structure": "structures of one form, as many as the user's function takes",
+    "map_structure_up_to": "structures of one form, as many as the user's function takes",
+    "map_with_path": "trees of one form, as many as the function takes",
+    "rearrange": "the names of axes in the user's pattern",
+    "result_type": "as many dtypes as meet in a result",
+    "Layer.compute_output_spec": "the arguments of a call, which are the layer's",
+    "switch": "the operands of the user's functions",
+    "save_img": "the options of PIL.Image.Image.save, which are those of each format",
     "compile": "with the keywords of torch.compile it is `nn.Module.compile`",
 }
 
@@ -121,7 +139,8 @@ OPTIMIZERS = [
     kind
     for kind in public(optimizers).values()
     if isinstance(kind, type) and issubclass(kind, optimizers.Optimizer)
-    if kind is not optimizers.LossScaleOptimizer  # whose arguments are those of the one inside
+    # whose arguments are those of the ones inside
+    if kind not in (optimizers.LossScaleOptimizer, optimizers.MultiOptimizer)
 ]
 
 

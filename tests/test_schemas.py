@@ -40,9 +40,19 @@ OF_OURS: dict[str, Any] = {
     "cell": {"class_name": "GRUCell", "config": {"units": 3}},
     "equation": "ab,bc->ac", "output_shape": 2, "output_size": 2, "num_heads": 2, "key_dim": 3, "head_dim": 3,
     "num_query_heads": 4, "num_key_value_heads": 2,
-    "inner_optimizer": "adam", "side": "real",
+    "num_bins": 3, "max_tokens": None, "num_oov_indices": 1, "mask_token": None, "oov_token": "x",
+    "optimizer_map": {"default_optimizer": "adam", "optimizer_map": {"a/.*": "sgd"}},
+    "vocabulary_dtype": "string", "inner_optimizer": "adam", "side": "real",
     "cells": [{"class_name": "GRUCell", "config": {"units": 3}}],
+    "height": 4, "width": 4, "factor": 1, "height_factor": 0.5, "width_factor": 0.5, "max_number": 2,
+    "layers": [{"class_name": "RandomFlip", "config": {}}],
+    "factors": [1.0, 1.0, 1.0], "offsets": [0.0, 0.0, 0.0],
+    "init_values": 1e-6, "projection_dim": 4, "drop_path_rate": 0.1,
 }  # fmt: skip
+
+
+# what has a default in Keras without which it refuses to be made
+NEEDED: dict[str, dict[str, Any]] = {"CategoryEncoding": {"num_tokens": 4}, "Discretization": {"num_bins": 3}}
 
 
 def classes() -> Iterator[type]:
@@ -62,11 +72,12 @@ def plainest(kind: type) -> dict[str, Any]:
     if kind in native.optimizers().values():
         return {}
     stated = inspect.signature(kind).parameters.values()
-    return {
+    given = {
         each.name: OF_OURS[each.name]
         for each in stated
         if each.default is each.empty and each.name in OF_OURS
     }
+    return {**given, **NEEDED.get(kind.__name__, {})}
 
 
 def arguments(kind: type) -> list[str]:

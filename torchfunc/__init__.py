@@ -19,11 +19,14 @@ from torchfunc import losses as losses
 from torchfunc import metrics as metrics
 from torchfunc import mixed_precision as mixed_precision
 from torchfunc import models as models
+from torchfunc import ops as ops
 from torchfunc import optimizers as optimizers
 from torchfunc import preprocessing as preprocessing
+from torchfunc import random as random
 from torchfunc import regularizers as regularizers
 from torchfunc import saving as saving
 from torchfunc import schedules as schedules
+from torchfunc import tree as tree
 from torchfunc import utils as utils
 from torchfunc import wrappers as wrappers
 from torchfunc.absent import _told as _told
@@ -36,6 +39,7 @@ from torchfunc.graph.symbolic import KerasTensor as KerasTensor
 from torchfunc.graph.symbolic import SymbolicTensor as SymbolicTensor
 from torchfunc.graph.symbolic import call as call
 from torchfunc.initializers import Initializer as Initializer
+from torchfunc.keras_files.entrance import _keras as _keras
 from torchfunc.layers import Layer as Layer
 from torchfunc.losses import Loss as Loss
 from torchfunc.metrics import Metric as Metric
@@ -49,5 +53,6 @@ from torchfunc.registry import register as register
 from torchfunc.regularizers import Regularizer as Regularizer
 from torchfunc.saving import inspect as inspect
 from torchfunc.training.trainer import Trainer as Trainer
+from torchfunc.variables import Variable as Variable
 
 __version__ = "0.1.0"

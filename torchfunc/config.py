@@ -294,6 +294,10 @@ def described(value: Any, name: str, owner: str = "", *, marked: bool = False) -
             return {**found, "kind": type(each)._registry.kind} if several else found
         known = registry.activations.name_of(each) or custom_name_of(each)
         known = known or (functions.name_of(each) if marked else None)
+        if known is None and inspect.isfunction(each) and each.__name__ != "<lambda>":
+            known = written_name(
+                each, registry.activations, owner
+            )  # to be found in custom_objects, as in Keras
         if known is None:
             raise _no_data(each, name, owner)
         return {"class_name": "function", "config": known} if marked else known

@@ -9,6 +9,7 @@ Which arguments a file may give to each, `saving/allowed_calls.py` says.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -167,11 +168,30 @@ _SPACES = {
     "torch.special": torch.special,
 }
 
+_OURS: dict[str, Callable[..., Any]] = {}
+
+
+def register(function: Callable[..., Any]) -> None:
+    """List a function of this library by the folder of its file: one of `torchfunc/ops/nn/` as `ops.nn.<name>`.
+
+    Those of `torchfunc/ops/numpy/` are `ops.<name>`, as people write them.
+    """
+    home = function.__module__.removeprefix("torchfunc.").rpartition(".")[0].removesuffix(".numpy")
+    _SPACES.setdefault(home, sys.modules[f"torchfunc.{home}"])
+    _OURS[f"{home}.{function.__name__}"] = function
+    for each in (by_name, by_spelling, _spellings):
+        each.cache_clear()
+
+
+def spaces() -> dict[str, Any]:
+    """What the first word of each qualified name stands for in the text that emission writes."""
+    return {"operator": operator, **{home: space for home, space in _SPACES.items() if "." not in home}}
+
 
 @cache
 def by_name() -> dict[str, Callable[..., Any]]:
     """Every function that a file may mention, by its qualified name: `torch.cat`, `operator.add`."""
-    texts = zip(_SPACES.items(), (TORCH, FUNCTIONAL, LINALG, FFT, SPECIAL), strict=True)
+    texts = zip(_SPACES.items(), (TORCH, FUNCTIONAL, LINALG, FFT, SPECIAL), strict=False)
     found: dict[str, Callable[..., Any]] = {
         f"{prefix}.{name}": getattr(space, name)
         for (prefix, space), names in texts
@@ -181,6 +201,7 @@ def by_name() -> dict[str, Callable[..., Any]]:
     found.update(
         {f"operator.{name}": getattr(operator, name) for name in (*OPERATORS, *UNARY, "abs", "getitem")}
     )
+    found.update({name: function for name, function in _OURS.items() if name not in WITHHELD})
     return found
 
 

@@ -108,6 +108,15 @@ def _is_array(value: Any) -> bool:
 
 
 _ARRAY = Argument(_is_array, "a number or a list of such")
+# a token of a vocabulary may hold any character: it is data, and names nothing
+_TOKEN = Argument(
+    lambda value: (
+        value is None
+        or (type(value) is int and abs(value) < 2**63)
+        or (type(value) is str and len(value) <= 2**16)
+    ),
+    "a text or an integer",
+)
 _WINDOWS = _one_of((_INTEGER, _list_of(_one_of((_INTEGER, _list_of(_INTEGER))))))
 _NAMED_OBJECT = _one_of((_OBJECT, _NOTHING))
 _DTYPES = frozenset(
@@ -125,6 +134,9 @@ _OURS: dict[str, Argument] = {
     "target_shape": _one_of((_INTEGER, _list_of(_INTEGER))),
     "seed": _one_of((_SEED, _NOTHING)),
     "value": _ARRAY,
+    # never a path, which only the caller gives
+    "vocabulary": _one_of((_list_of(_TOKEN), _NOTHING)),
+    "idf_weights": _one_of((_list_of(_NUMBER), _NOTHING)),
     "dtype": _one_of((_DTYPE, _NOTHING)),
     "output_shape": _one_of((_INTEGER, _list_of(_one_of((_INTEGER, _NOTHING))), _NOTHING)),
 }

@@ -384,8 +384,16 @@ def test_saving_by_epochs_costs_a_batch_nothing(tmp_path: Path) -> None:
     ("make", "words"),
     [
         (
+            lambda: callbacks.ModelCheckpoint("m.weights.pt"),
+            "filepath='m.weights.pt'. .*Fix: ModelCheckpoint\\('m.weights.safetensors'",
+        ),
+        (
             lambda: callbacks.ModelCheckpoint("m.weights.h5"),
-            "filepath='m.weights.h5'. .*Fix: ModelCheckpoint\\('m.safetensors'",
+            "with save_weights_only=False. Fix: ModelCheckpoint\\('m.keras', save_weights_only=False",
+        ),
+        (
+            lambda: callbacks.ModelCheckpoint("m.keras", save_weights_only=True),
+            "Fix: ModelCheckpoint\\('m.weights.h5', save_weights_only=True",
         ),
         (lambda: callbacks.ModelCheckpoint("m", save_freq=0), "save_freq=0"),
         (lambda: callbacks.ModelCheckpoint("m").set_model(mlp()), "Sequential, which has no method `save`"),

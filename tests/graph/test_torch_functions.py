@@ -278,12 +278,17 @@ METHODS = functions.METHODS | {name[2:] for name in functions.WITHHELD if name.s
 
 
 def listed() -> dict[str, Callable[..., Any]]:
-    """Every listed function, and a caller for every listed method."""
+    """Every listed function of PyTorch, and a caller for every listed method. Of `ops`, tests/ops."""
     methods = {
         f"x.{name}": lambda value, *args, name=name, **kwargs: getattr(value, name)(*args, **kwargs)
         for name in sorted(METHODS)
     }
-    return {**functions.by_spelling(), **methods}
+    theirs = {
+        name: each
+        for name, each in functions.by_spelling().items()
+        if not name.startswith(("ops.", "random."))
+    }
+    return {**theirs, **methods}
 
 
 LISTED = listed()

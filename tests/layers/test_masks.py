@@ -223,6 +223,7 @@ ARGUMENTS: dict[str, Callable[[Any, Any], Any]] = {
     "SpectralNormalization": lambda L, kind: kind(L.Dense(1)),
     "RNN": lambda L, kind: kind(L.LSTMCell(1)),
     "StackedRNNCells": lambda L, kind: kind([L.LSTMCell(1)]),
+    "Pipeline": lambda L, kind: kind([L.Dense(1)]),
     "Lambda": lambda L, kind: kind(len),
     "Activation": lambda L, kind: kind("relu"),
     "EinsumDense": lambda L, kind: kind("ab,bc->ac", output_shape=3),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import torchfunc as tf
-from torchfunc import layers
+from torchfunc import layers, tree
 from torchfunc.errors import DataError
 from torchfunc.training import Trainer
 
@@ -140,12 +140,13 @@ class NoForward(tf.Model):
         self.own = torch.optim.SGD(self.critic.parameters(), 0.1)
         self.targets: list[Any] = []
 
-    def train_step(self, batch: Any) -> Any:
-        loss = (self.critic(batch.inputs[0]) ** 2).mean()
+    def train_step(self, data: Any) -> Any:
+        x, y = data if isinstance(data, (tuple, list)) else (data, [])
+        loss = (self.critic(x) ** 2).mean()
         self.own.zero_grad()
         loss.backward()
         self.own.step()
-        self.targets.append([tuple(each.shape) for each in batch.targets])
+        self.targets.append([tuple(each.shape) for each in tree.flatten(y)])
         return {"critic": loss}
 
 
@@ -168,8 +169,8 @@ class NothingToTrain(NoForward):
         for each in self.parameters():
             each.requires_grad_(False)
 
-    def train_step(self, batch: Any) -> Any:
-        return {"critic": self.critic(batch.inputs[0]).mean()}
+    def train_step(self, data: Any) -> Any:
+        return {"critic": self.critic(data[0] if isinstance(data, (tuple, list)) else data).mean()}
 
 
 @pytest.mark.parametrize("made", [NoForward, OtherForward, NothingToTrain])

@@ -298,8 +298,8 @@ def test_a_custom_train_step_is_used():
 
 def test_a_custom_train_step_needs_no_loss():
     class Alone(tf.Model):
-        def train_step(self, batch):
-            return {"size": batch.size}
+        def train_step(self, data):
+            return {"size": len(data)}
 
     inputs = tf.Input((4,), name="x")
     model = Alone(inputs, layers.Dense(3)(inputs))

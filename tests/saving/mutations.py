@@ -25,7 +25,7 @@ from torch import nn
 
 import torchfunc as tf
 from tests.hostile import SLACK, Parts, Raw, by_config, compact, faults, joined, outcomes, parts_of
-from torchfunc import functions, native, registry
+from torchfunc import functions, native, ops, registry
 from torchfunc.errors import TorchfuncError
 from torchfunc.layers import (
     LSTM,
@@ -133,6 +133,17 @@ def calls() -> Any:
     return tf.Model(x, values.to(torch.float64).mean(dim=-1, keepdim=True), name="calls")
 
 
+def keras_ops() -> Any:
+    x = tf.Input((4, 3), name="x")
+    y = ops.concatenate([ops.relu(x), ops.pad(x, ((0, 0), (0, 0), (1, 2)))], axis=-1)
+    y = ops.repeat(ops.transpose(y, (0, 2, 1)), 2, axis=1)
+    y = ops.add(ops.einsum("bij,bij->bi", y, y), ops.mean(ops.tile(y, (1, 1, 2)), axis=-1))
+    values, places = ops.top_k(ops.take(y, [0, 2, -1], axis=1), 2)
+    return tf.Model(
+        x, [ops.clip(values, 0.0, 1.0), ops.one_hot(places, 3), ops.split(y, 2, axis=1)[0]], name="ops"
+    )
+
+
 def attention() -> Any:
     x = tf.Input((3, 4), name="x")
     return tf.Model(x, nn.MultiheadAttention(4, 2, batch_first=True)(x, x, x)[0], name="attention")
@@ -162,7 +173,7 @@ def trained(model: Any) -> tuple[Any, Any] | None:
     return batch
 
 
-MAKERS = (mlp, cnn, lstm, ids, two_outputs, nest, chain, unbuilt, torchs, calls, attention, frozen)
+MAKERS = (mlp, cnn, lstm, ids, two_outputs, nest, chain, unbuilt, torchs, calls, keras_ops, attention, frozen)
 
 
 @cache

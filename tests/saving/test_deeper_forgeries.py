@@ -682,7 +682,7 @@ def many_of_one_thing() -> Iterator[Attack]:
         call(
             *[
                 {"function": "torch.relu", "args": [X if n == 0 else {"from": f"z{n - 1}"}]}
-                for n in range(20_000)
+                for n in range(12_000)  # each call takes some 2 kB, mostly of the code that is written for it
             ],
             refused=NONE,
         ),

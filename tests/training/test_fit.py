@@ -601,11 +601,15 @@ def test_a_function_under_a_name_of_ours_is_not_saved_as_ours(argument: str) -> 
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_nothing_to_train_is_an_error(frozen: bool) -> None:
+def test_where_nothing_can_be_trained_that_is_told_once_and_the_rest_is_measured(frozen: bool) -> None:
     module = mlp().requires_grad_(False) if frozen else nn.Flatten()
+    trainer = Trainer(module, loss="mse")
+    x, y = np.ones((4, 8)), np.ones((4, 3 if frozen else 8))
 
-    with pytest.raises(CompileError, match="no trainable parameters"):
-        Trainer(module, loss="mse").fit(np.ones((4, 8)), np.ones((4, 3 if frozen else 8)), verbose=0)
+    with pytest.warns(UserWarning, match="no trainable parameters .* Nothing is learned"):
+        history = trainer.fit(x, y, verbose=0).history
+    assert trainer.fit(x, y, verbose=0).history == history
+    assert history["loss"] == [pytest.approx(trainer.evaluate(x, y, verbose=0))]
 
 
 def test_a_loss_that_depends_on_no_parameter_is_an_error() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import re
 import sys
 import time
@@ -62,37 +61,171 @@ def test_verbose_2_is_a_short_line_and_0_is_silence(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == ""
 
 
-def test_on_a_terminal_the_bar_is_redrawn_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stdout", screen)
+def rows_of(text: str, width: int) -> list[str]:
+    """What a terminal of so many columns shows: it goes back at a carriage return, and wraps what is too long."""
+    rows, column = [[" "] * width], 0
+    for letter in text:
+        if letter == "\r":
+            column = 0
+        elif letter == "\n":
+            rows, column = [*rows, [" "] * width], 0
+        else:
+            size = progress.cells(letter)
+            if column + size > width:
+                rows, column = [*rows, [" "] * width], 0
+            rows[-1][column : column + size] = [letter, *[""] * (size - 1)]
+            column += size
+    return ["".join(row).rstrip() for row in rows]
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> Terminal:
+    """A terminal of so many columns on which every step is drawn."""
+    found = Terminal()
+    monkeypatch.setattr(sys, "stdout", found)
+    monkeypatch.setattr(sys, "stderr", found)
     monkeypatch.setattr(progress, "INTERVAL", -1.0)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", str(width))
+    return found
+
+
+def test_on_a_terminal_the_bar_is_redrawn_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, 200)
 
     fitted(1)
 
     states = screen.getvalue().split("\n")[1].split("\r")
-    assert re.match(r"1/3 \[=========>\.{20}\] - ETA: \d+s - loss: ", states[0])
-    assert re.match(r"2/3 \[===================>\.{10}\] - ETA: \d+s - loss: ", states[1])
-    assert "val_loss" not in states[-2] and "val_loss" in states[-1]
+    assert re.match(r"1/3 \[=========>\.{20}\] - ETA: \d+s \d+(us|ms)/step - loss: ", states[0])
+    assert re.match(r"2/3 \[===================>\.{10}\] - ETA: \d+s \d+(us|ms)/step - loss: ", states[1])
+    assert re.match(r"3/3 \[={30}\] - validation 0/1 - loss: ", states[3])
+    assert re.match(r"3/3 \[={30}\] - validation 1/1 - loss: ", states[4])
+    assert "val_loss" not in states[-3] and "val_loss" in states[-1]
     # what is longer is overwritten whole
-    assert all(len(new) >= len(old.rstrip()) for old, new in itertools.pairwise(states))
+    assert [row[:9] for row in rows_of(screen.getvalue(), 200)] == [
+        "Epoch 1/2",
+        "3/3 [====",
+        "Epoch 2/2",
+        "3/3 [====",
+        "",
+    ]
 
 
-def test_a_bar_is_cut_to_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stdout", screen)
-    monkeypatch.setenv("COLUMNS", "30")
-    bar = progress.Bar()
+@pytest.mark.parametrize("width", [20, 40, 80, 110])
+def test_no_line_wraps_at_any_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, width)
 
+    fitted(1)
+
+    # what is written over something never fills more than one line
+    drawn = [state for line in screen.getvalue().split("\n") for state in line.split("\r")[:-1]]
+    assert drawn and max(map(progress.cells, drawn)) < width
+    rows = [row for row in rows_of(screen.getvalue(), width) if row]
+    figures = " ".join(rows)
+    assert rows[0] == "Epoch 1/2" and figures.count("val_accuracy: ") == 2 and figures.count("ETA") == 0
+
+
+def test_wide_characters_take_two_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, 40)
+    assert [progress.cells(each) for each in ("loss", "\u7cbe\u5ea6", "e\u0301")] == [4, 4, 1]
+    bar = progress.LiveBar()
     bar.start(10)
-    bar.draw(5, lambda: {"loss": 0.5, "accuracy": 0.5})
+    for step in (3, 7):
+        bar.draw(step, lambda: {"\u7cbe\u5ea6" * 4: 0.5, "loss": 0.25})
+    drawn = screen.getvalue().split("\r")
+    bar.leave()
+    assert [progress.cells(each) for each in drawn] == [38, 39] and drawn[0].endswith("...")
 
-    assert len(screen.getvalue()) == 29
+
+def test_a_terminal_that_is_made_narrower_gets_shorter_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, 120)
+    bar = progress.LiveBar()
+    bar.start(10)
+    for width in (100, 50, 30):
+        monkeypatch.setenv("COLUMNS", str(width))
+        bar.draw(5, lambda: {"loss": 0.5, "accuracy": 0.5})
+        assert progress.cells(screen.getvalue().split("\r")[-1]) < width
+    bar.leave()
+
+
+def test_what_a_callback_prints_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, 150)
+
+    def tell(batch: int, logs: Any) -> None:
+        print(f"batch {batch}", end="" if batch == 2 else "\n")
+        if batch == 1:
+            print("warned", file=sys.stderr)
+
+    before = sys.stdout, sys.stderr
+    fitted(1, callbacks=LambdaCallback(on_train_batch_end=tell))
+
+    assert (sys.stdout, sys.stderr) == before
+    rows = [row for row in rows_of(screen.getvalue(), 150) if row]
+    assert [row[:8] for row in rows] == ["Epoch 1/", "batch 0", "batch 1", "warned", "batch 2", "3/3 [==="] * 1 + [
+        "Epoch 2/", "batch 0", "batch 1", "warned", "batch 2", "3/3 [===",
+    ]  # fmt: skip
+
+
+def test_a_long_pass_into_a_file_says_something_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "FIRST_LINES", (0.02, 0.04, 0.06))
+    bar = progress.Bar()
+    bar.start(100)
+    drawn = 0
+    for step in range(1, 101):
+        time.sleep(0.002)
+        if time.perf_counter() >= bar.due:
+            bar.draw(step, lambda: {"loss": 0.5})
+            drawn += 1
+    bar.finish(100, {"loss": 0.25})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == drawn + 1 and 3 <= drawn <= 6
+    assert re.fullmatch(r" *\d+/100 - ETA: \d+s \d+ms/step - loss: 0.5000", lines[0])
+    assert lines[-1].startswith("100/100 [=====")
+
+
+class Shown:
+    """Stands for IPython's display: what was shown, and how often it was renewed."""
+
+    def __init__(self) -> None:
+        self.elements: list[list[str]] = []
+
+    def __call__(self, text: str) -> Any:
+        self.elements.append([text])
+        return self.elements[-1].append
+
+
+def test_in_a_notebook_each_epoch_is_one_element_that_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, screen = Shown(), terminal(monkeypatch, 100)
+    monkeypatch.setattr(Terminal, "__module__", "ipykernel.iostream")
+    monkeypatch.setattr(progress, "_element_of_ipython", lambda: shown)
+
+    fitted(1)
+
+    assert screen.getvalue() == "Epoch 1/2\nEpoch 2/2\n" and len(shown.elements) == 2
+    first = shown.elements[0]
+    assert 'value="0.333"' in first[0] and "1/3 - ETA: " in first[0]
+    assert any("validation 1/1" in each for each in first)
+    assert 'value="1.000"' in first[-1] and "val_accuracy: " in first[-1]
+
+
+def test_the_text_of_an_element_is_escaped() -> None:
+    made = progress.element("<script>alert(1)</script> & loss", None)
+    assert "<script>" not in made and "&lt;script&gt;" in made and "value=" not in made
+
+
+def test_without_ipython_a_notebook_gets_the_bar_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, 100)
+    monkeypatch.setattr(Terminal, "__module__", "ipykernel.iostream")
+    monkeypatch.setattr(progress, "_element_of_ipython", lambda: None)
+
+    fitted(1)
+
+    assert "\r" in screen.getvalue() and "val_loss" in screen.getvalue()
 
 
 def test_the_device_is_read_at_most_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", Terminal())
-    bar, reads = progress.Bar(), []
+    bar, reads = progress.LiveBar(), []
     bar.start(None)
     begun = time.perf_counter()
 
@@ -122,17 +255,17 @@ def test_after_an_error_the_next_thing_is_printed_on_a_line_of_its_own(
 
 
 def test_an_unknown_number_of_batches_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stdout", screen)
-    bar = progress.Bar()
+    screen = terminal(monkeypatch, 100)
+    bar = progress.LiveBar()
 
     bar.start(None)
     bar.draw(12, lambda: {"loss": 0.25})
+    drawn = screen.getvalue()
     bar.finish(20, {"loss": 0.125})
 
-    drawn, final = screen.getvalue().rstrip("\n").split("\r")
     assert drawn.startswith("12/Unknown [....") and drawn.endswith("loss: 0.2500")
-    assert final.startswith("20/20 [====") and final.rstrip().endswith("loss: 0.1250")
+    (final,) = [row for row in rows_of(screen.getvalue(), 100) if row]
+    assert final.startswith("20/20 [====") and final.endswith("loss: 0.1250")
 
 
 def test_a_generator_of_unknown_length_ends_in_its_number_of_batches(

@@ -1,47 +1,93 @@
-"""Applications: torchvision's networks as graphs, whose every intermediate tensor can be taken out.
+"""Applications: networks for images as graphs, whose every intermediate tensor can be taken out.
 
-Each function builds torchvision's own network and traces it into a Model: the same weights, and the same
-outputs to the bit. Images are channels-last, as Keras has them; the graph begins with a view of them as
+Each is a function that builds a Model. Where torchvision has the network, its own is traced: the same
+weights, and the same outputs to the bit. Others are Keras's definition on our own layers. Images are
+channels-last, as Keras has them; the graph of a traced network begins with a view of them as
 channels-first, which is how all further tensors lie. The models come in inference mode, in which they
 are used first: `fit` trains them in training mode, and a loop of your own calls `model.train()` first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Unpack
 
-from torchfunc import activations, registry
-from torchfunc.errors import GraphError, SavingError, ShapeError, TorchfuncError, WeightMismatchError, explain
+from torchfunc.applications.definitions.blocks import Head
+from torchfunc.applications.origins import Definition, Source, Timm
+from torchfunc.applications.pixels import DEVIATION, FORMS, MEAN
+from torchfunc.errors import GraphError, SavingError, ShapeError, WeightMismatchError, explain
 from torchfunc.graph.symbolic import Input
-from torchfunc.interop import torchvision
-from torchfunc.interop.fx import apply, assembled
+from torchfunc.interop.fx import assembled
 from torchfunc.layers import image_data_format
-from torchfunc.layers.layer import Common, Layer
 from torchfunc.models.loading import load_weights
+from torchfunc.saving.formats import format_of
 
-# the mean and deviation of the red, green and blue of its images
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+@dataclass(frozen=True)
+class Asked:
+    """The arguments that all applications have."""
+
+    include_top: bool
+    weights: str | Path | None
+    input_tensor: Any
+    input_shape: Sequence[int | None] | None
+    pooling: str | None
+    classes: int
+    classifier_activation: Any
+    data_format: str | None
+    name: str | None
+    include_preprocessing: bool | None
+
+    @property
+    def is_pretrained(self) -> bool:
+        return self.weights == "imagenet"
+
+    @property
+    def is_first(self) -> bool:
+        return (self.data_format or image_data_format()) == "channels_first"
+
+    @property
+    def head(self) -> Head:
+        return Head(self.include_top, self.pooling, self.classes, self.classifier_activation)
 
 
 class Application:
-    """A network of torchvision's, as a function that builds a Model of it.
+    """A network, as a function that builds a Model of it.
 
     Args:
         name: what the function is called.
-        builder: what torchvision calls the network.
         paper: where it comes from.
+        source: the network.
+        pretrained: the network that weights="imagenet" stands for, where that is another one.
+        form: the form of images that `preprocess_input` of its family gives: "caffe", "tf", "torch" or "pixels".
+        size: how high and wide its images are by default.
+        fixed_size: whether images have one size also without the top.
     """
 
-    def __init__(self, name: str, builder: str, paper: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        paper: str,
+        source: Source,
+        pretrained: Source | None = None,
+        *,
+        form: str = "torch",
+        size: int = 224,
+        fixed_size: bool = False,
+    ) -> None:
         self.__name__ = self.__qualname__ = name
-        self.__doc__ = f"{name} for images, by torchvision ({paper}).\n\n{type(self).__call__.__doc__}"
-        self.builder = builder
+        self.__doc__ = f"{name} for images ({paper}).\n\n{Application.__call__.__doc__}"
+        self.source = source
+        self.pretrained = pretrained or (None if isinstance(source, Definition) else source)
+        self.form = form
+        self.size = size
+        self.fixed_size = fixed_size
 
     def __call__(
         self,
@@ -55,152 +101,184 @@ class Application:
         *,
         data_format: str | None = None,
         name: str | None = None,
+        include_preprocessing: bool | None = None,
     ) -> Any:
         """The first seven arguments are Keras's.
 
         Args:
             include_top: whether the model ends in its classifier; if not, in the last feature maps.
-            weights: None for random ones, "imagenet" for torchvision's best, which it downloads once, or a
-                `.safetensors` file with the names of torchvision's network or of this model. None by
+            weights: None for random ones, "imagenet" for trained ones, which torchvision or timm downloads
+                once, or a file: `.safetensors` with the names of torchvision's network or of this model, or
+                one of Keras's (`.weights.h5`, `.h5`, `.keras`) where the network is Keras's definition. None by
                 default, which is what torchvision does: nothing reaches for the network unasked, and a
                 program gives the same result with a connection and without.
             input_tensor: a symbolic tensor to build on, instead of a new Input.
-            input_shape: the shape of one image, (224, 224, 3) by default; None where sizes may differ.
+            input_shape: the shape of one image, with 3 channels, or 1 where the weights are not "imagenet"; None
+                where sizes may differ. By default (224, 224, 3), or the size that the network is made for;
+                without the top (None, None, 3).
             pooling: without the top, "avg" or "max" for one vector an image; None for the feature maps.
             classes: how many classes the top tells apart.
             classifier_activation: what the top's logits are put through, such as "softmax"; None, and so the
                 logits themselves, by default.
             data_format: "channels_last" or "channels_first"; by default the global setting.
-            name: what the model is called; by default what torchvision calls the network.
+            name: what the model is called; by default what the network is called at its source.
+            include_preprocessing: whether the model begins by putting images, as `preprocess_input` of its family
+                gives them, into the form that its network is trained on. By default with weights="imagenet",
+                and where Keras's definition says so.
 
         Returns:
             A Model in inference mode.
 
         Raises:
-            GraphError: arguments that do not fit each other; ShapeError for images without 3 channels.
+            GraphError: arguments that do not fit each other; ShapeError for images without 3 channels, or 1.
             SavingError: a weights file that does not fit, or of another kind.
-            MissingExtraError: torchvision is not installed.
+            MissingExtraError: torchvision or timm is not installed.
         """
-        _check_sizes(self.__name__, include_top, input_shape, classes)
-        _check(self.__name__, data_format, pooling, weights, classes if include_top else 1000)
-        is_first = (data_format or image_data_format()) == "channels_first"
-        network = _network(self.builder, weights, classes)
-        inputs = Input(_image_shape(input_shape, is_first)) if input_tensor is None else input_tensor
-        logits, paths = apply(network, (inputs if is_first else inputs.permute(0, 3, 1, 2),))
-        if include_top:
-            outputs = (
-                logits if classifier_activation is None else activations.get(classifier_activation)(logits)
-            )
+        asked = Asked(
+            include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, data_format,
+            name, include_preprocessing,
+        )  # fmt: skip
+        return self._made(asked)
+
+    def _made(self, asked: Asked, **options: Any) -> Any:
+        """A Model; `options` are the network's own, which trained weights leave as they are by default."""
+        _check_sizes(self.__name__, asked)
+        _check(self.__name__, asked)
+        self._check_options(asked, options)
+        source = self._trained() if asked.is_pretrained else self.source
+        if asked.input_tensor is None:
+            inputs = Input(self._image_shape(asked, isinstance(source, Timm)))
         else:
-            outputs = _pooled(_features(logits), pooling, is_first)
-        model = assembled(inputs, outputs, paths, name=name or self.builder)
-        if isinstance(weights, Path) or weights not in (None, "imagenet"):
-            _load(network, model, Path(weights))
+            inputs = asked.input_tensor
+        x = _moved(inputs, 1 if asked.is_first else -1, source.axis)
+        drawn = source.draw(self._scaled(x, source, asked), asked.head, asked.is_pretrained, options)
+        outputs = drawn.outputs
+        if not asked.include_top and asked.pooling is None:
+            outputs = _moved(outputs, source.axis, 1 if asked.is_first else -1)
+        model = assembled(inputs, outputs, drawn.paths, name=asked.name or source.name)
+        if isinstance(asked.weights, Path) or asked.weights not in (None, "imagenet"):
+            _load(drawn.module, model, Path(asked.weights))
         return model.eval()
 
+    def _check_options(self, asked: Asked, options: Mapping[str, Any]) -> None:
+        parameters = inspect.signature(type(self).__call__).parameters
+        for argument, value in options.items():
+            default = parameters[argument].default
+            if asked.is_pretrained and value != default and not argument.startswith("dropout"):
+                raise GraphError(
+                    explain(
+                        self.__name__,
+                        got=f"weights='imagenet' with {argument}={value!r}",
+                        expected=f"{argument}={default!r}",
+                        why="there are trained weights of that network alone",
+                        fix="weights=None",
+                    )
+                )
 
-def _check_sizes(name: str, include_top: Any, input_shape: Any, classes: Any) -> None:
+    def _trained(self) -> Source:
+        if self.pretrained is None:
+            raise GraphError(
+                explain(
+                    self.__name__,
+                    got="weights='imagenet'",
+                    expected="None or a .safetensors file",
+                    why="neither torchvision nor timm has weights of this network",
+                    fix="weights=None, or weights=path with the file of weights that Keras publishes",
+                )
+            )
+        return self.pretrained
+
+    def _image_shape(self, asked: Asked, fixed_size: bool) -> tuple[int | None, ...]:
+        size = self.size if asked.include_top or self.fixed_size or fixed_size else None
+        default = (3, size, size) if asked.is_first else (size, size, 3)
+        whole = default if asked.input_shape is None else tuple(asked.input_shape)
+        known = (3,) if asked.is_pretrained else (1, 3)
+        if len(whole) != 3 or whole[0 if asked.is_first else -1] not in known:
+            expected = "(3, height, width)" if asked.is_first else "(height, width, 3)"
+            raise ShapeError(explain("input_shape", got=f"{whole}", expected=expected))
+        return whole
+
+    def _scaled(self, x: Any, source: Source, asked: Asked) -> Any:
+        """Images in the form of the family put into the form of the network."""
+        wanted = asked.include_preprocessing
+        if wanted is None:
+            wanted = asked.is_pretrained or isinstance(source, Definition)
+        if not wanted or x.shape[source.axis] != 3:
+            return x
+        return source.scaled(x, FORMS[self.form])
+
+
+def _moved(x: Any, before: int, after: int) -> Any:
+    """Images, or maps, whose channels stand at another axis."""
+    if before == after:
+        return x
+    return x.permute(0, 3, 1, 2) if after == 1 else x.permute(0, 2, 3, 1)
+
+
+def _check_sizes(name: str, asked: Asked) -> None:
+    classes, shape, wanted = asked.classes, asked.input_shape, asked.include_preprocessing
     is_count = isinstance(classes, int) and not isinstance(classes, bool) and classes > 0
-    fitting = input_shape is None or isinstance(input_shape, (list, tuple))
     for argument, value, fits, expected in (
         # as in VGG19("imagenet"), which would be a model of random weights
         (
             "include_top",
-            include_top,
-            isinstance(include_top, bool),
+            asked.include_top,
+            isinstance(asked.include_top, bool),
             "True or False; weights go by their name",
         ),
         ("classes", classes, is_count, "a positive integer"),
-        ("input_shape", input_shape, fitting, "the shape of one image, such as (224, 224, 3)"),
+        (
+            "input_shape",
+            shape,
+            shape is None or isinstance(shape, (list, tuple)),
+            "the shape of one image, such as (224, 224, 3)",
+        ),
+        ("include_preprocessing", wanted, wanted in (None, True, False), "True, False or None"),
     ):
         if not fits:
             raise GraphError(explain(name, got=f"{argument}={value!r}", expected=expected))
 
 
-def _check(name: str, data_format: str | None, pooling: str | None, weights: Any, classes: int) -> None:
+def _check(name: str, asked: Asked) -> None:
     for argument, value, known in (
-        ("data_format", data_format, ("channels_last", "channels_first")),
-        ("pooling", pooling, ("avg", "max")),
+        ("data_format", asked.data_format, ("channels_last", "channels_first")),
+        ("pooling", asked.pooling, ("avg", "max")),
     ):
         if value is not None and value not in known:
             raise GraphError(
                 explain(name, got=f"{argument}={value!r}", expected=" or ".join(map(repr, known)))
             )
-    if weights == "imagenet" and classes != 1000:
+    if asked.is_pretrained and asked.include_top and asked.classes != 1000:
         raise GraphError(
             explain(
                 name,
-                got=f"weights='imagenet' with classes={classes}",
+                got=f"weights='imagenet' with classes={asked.classes}",
                 expected="classes=1000",
                 why="ImageNet has 1000 classes",
-                fix=f"include_top=False, and layers.Dense({classes}) on the model's output",
+                fix=f"include_top=False, and layers.Dense({asked.classes}) on the model's output",
             )
         )
-    if weights not in (None, "imagenet") and Path(weights).suffix != ".safetensors":
+    if asked.weights not in (None, "imagenet") and not _is_data(Path(asked.weights)):
         raise SavingError(
             explain(
                 name,
-                got=f"weights={str(weights)!r}",
-                expected="None, 'imagenet' or a .safetensors file",
+                got=f"weights={str(asked.weights)!r}",
+                expected="None, 'imagenet', a .safetensors file or one of Keras's (.h5, .keras)",
                 why="other files of weights hold pickled Python, which runs when it is read",
                 fix="safetensors.torch.save_file(network.state_dict(), 'weights.safetensors')",
             )
         )
 
 
-def _network(builder: str, weights: Any, classes: int) -> nn.Module:
-    """torchvision's network, with layers in it that a file can name."""
-    models = torchvision.load().models
-    if weights == "imagenet":
-        try:
-            network = models.get_model(builder, weights="DEFAULT")
-        except OSError as error:
-            raise TorchfuncError(
-                explain(
-                    f"{builder}(weights='imagenet')",
-                    got=f"no answer from torchvision's server ({error})",
-                    expected="a connection, for the first time",
-                    fix="weights=None for random ones, or a .safetensors file",
-                )
-            ) from error
-    else:
-        network = models.get_model(builder, weights=None, num_classes=classes)
-    for parent in network.modules():
-        for name, child in parent.named_children():
-            if type(child).__name__ == "StochasticDepth":
-                setattr(parent, name, StochasticDepth(child.p, child.mode))
-    made: nn.Module = network.eval()
-    return made
+def _is_data(path: Path) -> bool:
+    return path.suffix == ".safetensors" or format_of(path) is not None
 
 
-def _image_shape(shape: Sequence[int | None] | None, is_first: bool) -> tuple[int | None, ...]:
-    whole = tuple(shape) if shape is not None else (3, 224, 224) if is_first else (224, 224, 3)
-    if len(whole) != 3 or whole[0 if is_first else -1] != 3:
-        expected = "(3, height, width)" if is_first else "(height, width, 3)"
-        raise ShapeError(explain("input_shape", got=f"{whole}", expected=expected))
-    return whole
-
-
-def _features(logits: Any) -> Any:
-    """The last feature maps: what the pooling before the classifier is called on."""
-    node = logits.node
-    while not _is_pooling(node.target):
-        node = next(node.inputs()).node
-    return next(node.inputs())
-
-
-def _is_pooling(target: Any) -> bool:
-    return isinstance(target, nn.AdaptiveAvgPool2d) or target is nn.functional.adaptive_avg_pool2d
-
-
-def _pooled(features: Any, pooling: str | None, is_first: bool) -> Any:
-    if pooling is not None:
-        return features.mean((2, 3)) if pooling == "avg" else features.amax((2, 3))
-    return features if is_first else features.permute(0, 2, 3, 1)
-
-
-def _load(network: nn.Module, model: nn.Module, path: Path) -> None:
-    """Read a file of weights under torchvision's names, or else under those of the model."""
+def _load(network: nn.Module | None, model: nn.Module, path: Path) -> None:
+    """Read a file of weights under the names of the network traced, or else under those of the model."""
+    if network is None or format_of(path) is not None:
+        load_weights(model, path)
+        return
     try:
         load_weights(network, path)
     except WeightMismatchError as error:
@@ -210,31 +288,10 @@ def _load(network: nn.Module, model: nn.Module, path: Path) -> None:
             raise error from None
 
 
-@registry.layers.register("StochasticDepth")
-class StochasticDepth(Layer):
-    """Drop a whole branch at random in training, as torchvision does (Huang et al. 2016, arXiv:1603.09382).
-
-    Args:
-        p: the probability that a branch is set to zero.
-        mode: "row" to choose for each sample, "batch" to choose once for all.
-    """
-
-    def __init__(self, p: float, mode: str = "row", **common: Unpack[Common]) -> None:
-        super().__init__(**common)
-        self.p = p
-        self.mode = mode
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training or self.p == 0.0:
-            return inputs
-        kept = 1.0 - self.p
-        count = inputs.shape[0] if self.mode == "row" else 1
-        noise = inputs.new_empty((count, *(1 for _ in inputs.shape[1:]))).bernoulli_(kept)
-        return inputs * (noise.div_(kept) if kept > 0.0 else noise)
-
-
 def preprocess_input(images: Any, data_format: str | None = None) -> Any:
-    """Images with values 0 to 255 as the networks with weights="imagenet" expect them.
+    """Images with values 0 to 255 as torchvision's networks expect them, and the DenseNets here.
+
+    The other families have a `preprocess_input` of their own, such as `applications.vgg19.preprocess_input`.
 
     Args:
         images: an array or tensor of RGB images, one or a batch.
@@ -245,21 +302,7 @@ def preprocess_input(images: Any, data_format: str | None = None) -> Any:
     """
     is_first = (data_format or image_data_format()) == "channels_first"
     tensor = torch.as_tensor(images).float() / 255.0
-    mean, deviation = (tensor.new_tensor(each).reshape((3, 1, 1) if is_first else (3,)) for each in _IMAGENET)
+    shape = (3, 1, 1) if is_first else (3,)
+    mean, deviation = (tensor.new_tensor(each).reshape(shape) for each in (MEAN, DEVIATION))
     made = (tensor - mean) / deviation
     return made if isinstance(images, Tensor) else made.numpy()
-
-
-VGG16 = Application("VGG16", "vgg16", "Simonyan and Zisserman 2014, arXiv:1409.1556")
-VGG19 = Application("VGG19", "vgg19", "Simonyan and Zisserman 2014, arXiv:1409.1556")
-ResNet18 = Application("ResNet18", "resnet18", "He et al. 2015, arXiv:1512.03385")
-ResNet50 = Application("ResNet50", "resnet50", "He et al. 2015, arXiv:1512.03385")
-MobileNetV3Small = Application(
-    "MobileNetV3Small", "mobilenet_v3_small", "Howard et al. 2019, arXiv:1905.02244"
-)
-MobileNetV3Large = Application(
-    "MobileNetV3Large", "mobilenet_v3_large", "Howard et al. 2019, arXiv:1905.02244"
-)
-EfficientNetB0 = Application("EfficientNetB0", "efficientnet_b0", "Tan and Le 2019, arXiv:1905.11946")
-DenseNet121 = Application("DenseNet121", "densenet121", "Huang et al. 2016, arXiv:1608.06993")
-ConvNeXtTiny = Application("ConvNeXtTiny", "convnext_tiny", "Liu et al. 2022, arXiv:2201.03545")

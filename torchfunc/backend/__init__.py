@@ -4,6 +4,7 @@ from torchfunc.backend.asked import get_uid as get_uid
 from torchfunc.backend.asked import is_float_dtype as is_float_dtype
 from torchfunc.backend.asked import is_int_dtype as is_int_dtype
 from torchfunc.backend.asked import is_keras_tensor as is_keras_tensor
+from torchfunc.backend.asked import result_type as result_type
 from torchfunc.backend.asked import standardize_dtype as standardize_dtype
 from torchfunc.backend.session import clear_session as clear_session
 from torchfunc.settings import backend as backend

@@ -9,6 +9,7 @@ import torch
 
 from torchfunc.errors import DTypeError, explain, shorten
 from torchfunc.graph.symbolic import SymbolicTensor
+from torchfunc.ops.conversion import result_type as promoted
 from torchfunc.settings import floatx
 
 _counted: Counter[str] = Counter()
@@ -31,6 +32,20 @@ def standardize_dtype(dtype: Any) -> str:
     if name != "string" and not isinstance(getattr(torch, name, None), torch.dtype):
         raise DTypeError(explain("dtype", got=shorten(dtype), expected="a dtype, or the name of one"))
     return name
+
+
+def result_type(*dtypes: Any) -> str:
+    """The dtype of what is computed from these, by Keras's rules; what has 64 bits keeps them.
+
+    `int` and `float` are numbers of Python.
+
+    >>> result_type("int32", "float32"), result_type("int8", "uint8"), result_type("int32", float)
+    ('float32', 'int16', 'float32')
+    """
+    kinds = [
+        each if each in (bool, int, float) else getattr(torch, standardize_dtype(each)) for each in dtypes
+    ]
+    return standardize_dtype(promoted(*kinds))
 
 
 def is_float_dtype(dtype: Any) -> bool:

@@ -9,7 +9,7 @@ from torchfunc.callbacks.callback import Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback
 from torchfunc.errors import SavingError, TorchfuncError, UnknownNameError, explain, shorten
 
-_OTHER_FORMATS = {".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".pkl", ".onnx"}
+_OTHER_FORMATS = {".pt", ".pth", ".ckpt", ".pkl", ".onnx"}
 
 
 class ModelCheckpoint(MonitorCallback):
@@ -68,8 +68,15 @@ class ModelCheckpoint(MonitorCallback):
                     fix=f"monitor={self.monitor.removeprefix('val_')!r}, or save_freq='epoch'",
                 )
             )
-        if suffix.lower() in _OTHER_FORMATS:
+        # Keras tells a file of weights by its name
+        alone, is_alone = self.save_weights_only, self.filepath.lower().endswith(".weights.h5")
+        if suffix.lower() in (".keras", ".h5", ".hdf5") and alone is not is_alone:
+            got = f"filepath={self.filepath!r} with save_weights_only={alone}"
             stem = self.filepath.removesuffix(suffix).removesuffix(".weights")
+            fix = f"ModelCheckpoint({stem + ('.weights.h5' if alone else '.keras')!r}, save_weights_only={alone})"
+            raise SavingError(explain(who, got=got, fix=fix))
+        if suffix.lower() in _OTHER_FORMATS:
+            stem = self.filepath.removesuffix(suffix)
             raise SavingError(
                 explain(
                     who,

@@ -43,7 +43,8 @@ class LambdaCallback(Callback):
     ```
 
     Args:
-        functions: by the names of the events; called with what a method of that name would be.
+        functions: by the names of the events; called with what a method of that name would be. What is not called
+            "on_..." becomes a method of the callback that nothing calls.
 
     Raises:
         UnknownNameError: an event that does not exist.
@@ -53,7 +54,7 @@ class LambdaCallback(Callback):
 
     def __init__(self, **functions: Unpack[Events]) -> None:
         for event, function in functions.items():
-            if event not in Events.__annotations__:
+            if event.startswith("on_") and event not in Events.__annotations__:
                 raise UnknownNameError("callback event", event, Events.__annotations__)
             if function is not None:
                 setattr(self, event, function)

@@ -49,6 +49,10 @@ class MonitorCallback(Callback):
                 explain(type(self).__name__, got=f"mode={mode!r}", expected="'auto', 'min' or 'max'")
             )
 
+    def monitor_op(self, value: float, reference: float) -> bool:
+        """Whether one value is better than another."""
+        return value < reference if self._falls() else value > reference
+
     def _falls(self) -> bool:
         """Whether smaller is better."""
         if self.mode != "auto":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import keyword
 import linecache
-import operator
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,7 +34,9 @@ from torchfunc.graph.text import (
 from torchfunc.tree import leaves, leaves_with_path
 
 # names that the text uses for something else
-_RESERVED = "self m torch F operator training tracing Tensor slice float type getattr _ __debug__".split()
+_RESERVED = (
+    "self m torch F operator ops random training tracing Tensor slice float type getattr _ __debug__".split()
+)
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,7 @@ class Code:
         """The running form as a function; tracebacks quote its lines."""
         file = f"<torchfunc {name} {abs(hash(self.running)):x}>"
         namespace: dict[str, Any] = {
-            "torch": torch,
-            "F": torch.nn.functional,
-            "operator": operator,
+            **functions.spaces(),
             "Tensor": Tensor,
             "tracing": torch._C._get_tracing_state,
             **self.globals,

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from torchfunc import functions
-from torchfunc.tree import Path, at, leaves, leaves_with_path
+from torchfunc.tree import at, leaves, leaves_with_path
+from torchfunc.tree.branches import Path
 
 Kind = Literal["input", "module", "function", "method", "attribute", "size"]
 

@@ -96,6 +96,17 @@ def dtype_of(dtype: torch.dtype | str | None) -> torch.dtype:
     if dtype is None:
         return torch.get_default_dtype()
     found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if dtype == "string" or getattr(dtype, "kind", "") in ("U", "S", "O", "T"):
+        raise DTypeError(
+            explain(
+                "dtype",
+                got="text",
+                expected="a torch.dtype or its name",
+                why="a graph holds tensors, and text is none",
+                fix="call TextVectorization, StringLookup or Hashing on the text, in a Dataset or a collate_fn too, "
+                "and give the model an Input of what they return",
+            )
+        )
     if not isinstance(found, torch.dtype):
         way = "dtype='float32'"
         raise DTypeError(explain("dtype", got=repr(dtype), expected="a torch.dtype or its name", fix=way))

@@ -25,7 +25,8 @@ from torchfunc.graph.targets import name_of as name_of
 from torchfunc.graph.targets import size as size
 from torchfunc.graph.targets import snake_case as snake_case
 from torchfunc.graph.targets import stated_keywords, target_of
-from torchfunc.tree import Path, leaves, map_leaves, map_with_path
+from torchfunc.tree import leaves, map_leaves, map_with_path
+from torchfunc.tree.branches import Path
 
 _births = itertools.count()
 

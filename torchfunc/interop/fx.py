@@ -20,7 +20,8 @@ from torchfunc.graph.symbolic import SYMBOLS, Input, Method, SymbolicTensor, rec
 from torchfunc.interop.tracing import IsLeaf, is_own_leaf, traced
 from torchfunc.interop.walking import Walk, identifier
 from torchfunc.models.model import Model
-from torchfunc.tree import Path, leaves, like, map_leaves, map_with_path
+from torchfunc.tree import leaves, like, map_leaves, map_with_path
+from torchfunc.tree.branches import Path
 
 Leaf = type[nn.Module] | Iterable[type[nn.Module]] | IsLeaf | None
 

@@ -13,6 +13,37 @@ from torchfunc.layers.attention.heads import GroupQueryAttention as GroupQueryAt
 from torchfunc.layers.attention.heads import MultiHeadAttention as MultiHeadAttention
 from torchfunc.layers.attention.unprojected import AdditiveAttention as AdditiveAttention
 from torchfunc.layers.attention.unprojected import Attention as Attention
+from torchfunc.layers.augmentation.coloring import RandomBrightness as RandomBrightness
+from torchfunc.layers.augmentation.coloring import RandomColorDegeneration as RandomColorDegeneration
+from torchfunc.layers.augmentation.coloring import RandomContrast as RandomContrast
+from torchfunc.layers.augmentation.coloring import RandomGrayscale as RandomGrayscale
+from torchfunc.layers.augmentation.coloring import RandomHue as RandomHue
+from torchfunc.layers.augmentation.coloring import RandomInvert as RandomInvert
+from torchfunc.layers.augmentation.coloring import RandomPosterization as RandomPosterization
+from torchfunc.layers.augmentation.coloring import RandomSaturation as RandomSaturation
+from torchfunc.layers.augmentation.coloring import Solarization as Solarization
+from torchfunc.layers.augmentation.filtering import RandomErasing as RandomErasing
+from torchfunc.layers.augmentation.filtering import RandomGaussianBlur as RandomGaussianBlur
+from torchfunc.layers.augmentation.filtering import RandomSharpness as RandomSharpness
+from torchfunc.layers.augmentation.geometry import RandomElasticTransform as RandomElasticTransform
+from torchfunc.layers.augmentation.geometry import RandomFlip as RandomFlip
+from torchfunc.layers.augmentation.geometry import RandomPerspective as RandomPerspective
+from torchfunc.layers.augmentation.geometry import RandomRotation as RandomRotation
+from torchfunc.layers.augmentation.geometry import RandomShear as RandomShear
+from torchfunc.layers.augmentation.geometry import RandomTranslation as RandomTranslation
+from torchfunc.layers.augmentation.geometry import RandomZoom as RandomZoom
+from torchfunc.layers.augmentation.histograms import AutoContrast as AutoContrast
+from torchfunc.layers.augmentation.histograms import Equalization as Equalization
+from torchfunc.layers.augmentation.mixing import CutMix as CutMix
+from torchfunc.layers.augmentation.mixing import MixUp as MixUp
+from torchfunc.layers.augmentation.pipelines import MaxNumBoundingBoxes as MaxNumBoundingBoxes
+from torchfunc.layers.augmentation.pipelines import Pipeline as Pipeline
+from torchfunc.layers.augmentation.policies import AugMix as AugMix
+from torchfunc.layers.augmentation.policies import RandAugment as RandAugment
+from torchfunc.layers.augmentation.policies import RandomColorJitter as RandomColorJitter
+from torchfunc.layers.augmentation.sizing import CenterCrop as CenterCrop
+from torchfunc.layers.augmentation.sizing import RandomCrop as RandomCrop
+from torchfunc.layers.augmentation.sizing import Resizing as Resizing
 from torchfunc.layers.convolution.depthwise import DepthwiseConv1D as DepthwiseConv1D
 from torchfunc.layers.convolution.depthwise import DepthwiseConv2D as DepthwiseConv2D
 from torchfunc.layers.convolution.depthwise import SeparableConv1D as SeparableConv1D
@@ -33,6 +64,8 @@ from torchfunc.layers.core import ReversibleEmbedding as ReversibleEmbedding
 from torchfunc.layers.inputs.input_layer import InputLayer as InputLayer
 from torchfunc.layers.inputs.input_spec import InputSpec as InputSpec
 from torchfunc.layers.layer import Layer as Layer
+from torchfunc.layers.layer import deserialize as deserialize
+from torchfunc.layers.layer import serialize as serialize
 from torchfunc.layers.merging import Add as Add
 from torchfunc.layers.merging import Average as Average
 from torchfunc.layers.merging import Concatenate as Concatenate
@@ -73,6 +106,17 @@ from torchfunc.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
 from torchfunc.layers.pooling import MaxPooling1D as MaxPooling1D
 from torchfunc.layers.pooling import MaxPooling2D as MaxPooling2D
 from torchfunc.layers.pooling import MaxPooling3D as MaxPooling3D
+from torchfunc.layers.preprocessing.binning import Discretization as Discretization
+from torchfunc.layers.preprocessing.encoding import CategoryEncoding as CategoryEncoding
+from torchfunc.layers.preprocessing.hashing import HashedCrossing as HashedCrossing
+from torchfunc.layers.preprocessing.hashing import Hashing as Hashing
+from torchfunc.layers.preprocessing.lookup import IndexLookup as IndexLookup
+from torchfunc.layers.preprocessing.lookup import IntegerLookup as IntegerLookup
+from torchfunc.layers.preprocessing.lookup import StringLookup as StringLookup
+from torchfunc.layers.preprocessing.spectrograms import MelSpectrogram as MelSpectrogram
+from torchfunc.layers.preprocessing.spectrograms import STFTSpectrogram as STFTSpectrogram
+from torchfunc.layers.preprocessing.standardizing import Normalization as Normalization
+from torchfunc.layers.preprocessing.vectorization import TextVectorization as TextVectorization
 from torchfunc.layers.recurrent.cell import StackedRNNCells as StackedRNNCells
 from torchfunc.layers.recurrent.conv_lstm import ConvLSTM1D as ConvLSTM1D
 from torchfunc.layers.recurrent.conv_lstm import ConvLSTM2D as ConvLSTM2D
@@ -111,6 +155,9 @@ from torchfunc.layers.wrappers import TimeDistributed as TimeDistributed
 from torchfunc.layers.wrappers import Torch as Torch
 from torchfunc.layers.wrappers import TorchModuleWrapper as TorchModuleWrapper
 from torchfunc.layers.wrappers import Wrapper as Wrapper
+
+from torchfunc.layers.augmentation.histograms import ContrastLimitedAdaptiveHistogramEqualization as ContrastLimitedAdaptiveHistogramEqualization  # isort: skip  # fmt: skip  # noqa: E501
+from torchfunc.layers.augmentation.image_layer import BaseImagePreprocessingLayer as BaseImagePreprocessingLayer  # isort: skip  # fmt: skip
 
 AvgPool1D = AveragePooling1D
 AvgPool2D = AveragePooling2D

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from torchfunc import activations
-from torchfunc.errors import GraphError, ShapeError, explain, shorten
+from torchfunc.errors import GraphError, ShapeError, explain, nearest, shorten
 from torchfunc.layers.layer import Layer
 from torchfunc.settings import image_data_format as image_data_format
 from torchfunc.settings import set_image_data_format as set_image_data_format
@@ -24,8 +23,8 @@ def choice(owner: str, name: str, value: Any, known: Sequence[str]) -> str:
     found = value.lower() if isinstance(value, str) else value
     if found in known:
         return cast(str, found)
-    close = difflib.get_close_matches(str(value), known, n=1)
-    fix = f"{name}={close[0]!r}" if close else ""
+    close = nearest(str(value), known)
+    fix = f"{name}={close!r}" if close else ""
     raise GraphError(
         explain(owner, got=f"{name}={shorten(value)}", expected=" or ".join(map(repr, known)), fix=fix)
     )

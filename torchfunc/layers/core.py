@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Unpack
 
@@ -102,6 +102,12 @@ class Dense(Layer):
         # a result of more than two dimensions is a view, on which in-place work costs more than it saves
         return (_in_place(activation) if self._is_flat else activation)(outputs)
 
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        units, features = self.weight.shape
+        state = {"weight": self.weight, "bias": self.bias}
+        linear = into.module(self, nn.Linear, features, units, bias=self.bias is not None, state=state)
+        return into.activated(self.activation, linear(inputs))
+
 
 @registry.layers.register()
 class Activation(Layer):
@@ -126,6 +132,9 @@ class Activation(Layer):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.activated(inputs)
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        return into.activated(self.activation, inputs)
 
 
 _INDEX_TYPES = (torch.int64, torch.int32)
@@ -201,6 +210,12 @@ class Embedding(Layer):
             inputs = inputs.long()
         return F.embedding(inputs, self.weight)
 
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        table = into.module(
+            self, nn.Embedding, self.input_dim, self.output_dim, state={"weight": self.weight}
+        )
+        return table(inputs if inputs.dtype in _INDEX_TYPES else inputs.long())
+
 
 @registry.layers.register()
 class ReversibleEmbedding(Embedding):
@@ -249,6 +264,8 @@ class ReversibleEmbedding(Embedding):
         if not self.tie_weights:
             shape = (self.output_dim, self.input_dim)
             self.reverse_weight = self.add_weight(shape, self.embeddings_initializer, layout=(1, 0))
+
+    native_form = Layer.native_form
 
     def _hand_on_mask(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not (args[1] if len(args) > 1 else kwargs.get("reverse")):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from torchfunc.config import (
     bound_arguments,
     checked,
     described,
+    made,
     parameters,
     reading,
     revived,
@@ -33,6 +33,7 @@ from torchfunc.errors import (
     TorchfuncError,
     WeightMismatchError,
     explain,
+    nearest,
 )
 from torchfunc.graph import blame, interception, symbolic
 from torchfunc.graph.probing.building import building
@@ -43,6 +44,7 @@ from torchfunc.layers.tracking import follow, forget
 from torchfunc.layers.weights import WeightInfo, Weights
 from torchfunc.losses.loss import divide
 from torchfunc.tree import leaves, map_leaves
+from torchfunc.variables import in_words_of_keras
 
 Shape = tuple[int | None, ...]
 _PLAIN = frozenset({bool, int, float, str, type(None)})
@@ -135,6 +137,7 @@ class Layer(Weights):
             cls._keeps_lists = True
             cls.__setattr__ = _following(cls.__setattr__)  # type: ignore[method-assign]
             cls.__delattr__ = _forgetting(cls.__delattr__)  # type: ignore[method-assign]
+            cls.__getattr__ = _telling_weights(cls.__getattr__)  # type: ignore[method-assign]
         if "build" in cls.__dict__:
             cls.build = _once(cls.__dict__["build"])  # type: ignore[method-assign]
 
@@ -368,6 +371,17 @@ class Layer(Weights):
         self._hand_on_mask(outputs, args, kwargs)
         return outputs
 
+    def native_form(self, into: Any, *args: Any, **kwargs: Any) -> Any:
+        """The same call in modules of `torch.nn` and functions of `torch`, for `interop.to_torch`.
+
+        By default what `forward` calls, where that does not depend on values or on the mode.
+
+        Args:
+            into: makes the modules, under the name of the layer: `into.module(self, nn.Linear, 4, 2)(x)`.
+            args: the symbols, as `forward` takes them; keyword arguments too.
+        """
+        return into.recorded(self, *args, **kwargs)
+
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments as `forward` takes them: the first one by place, and `training` where it is known.
 
@@ -469,6 +483,19 @@ class Layer(Weights):
             given = map_shapes(lambda shape: symbolic.Input(batch_shape=shape), input_shape)
             outputs = self.symbolic_call(given)
         return map_leaves(lambda leaf: leaf.spec.shape if isinstance(leaf, SymbolicTensor) else leaf, outputs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """The output for symbolic inputs, as symbols of its shape and dtype that no model holds."""
+        given = map_leaves(
+            lambda leaf: (
+                symbolic.Input(batch_shape=leaf.shape, dtype=leaf.dtype)
+                if isinstance(leaf, SymbolicTensor)
+                else leaf
+            ),
+            args,
+        )
+        with torch.no_grad():
+            return self.symbolic_call(*given, **kwargs)
 
     # an InputSpec, or a list of one for each input, that a class of yours may set
     input_spec: Any = None
@@ -814,6 +841,21 @@ def _forgetting(delete_attribute: Callable[..., None]) -> Callable[..., None]:
     return __delattr__
 
 
+def _telling_weights(get_attribute: Callable[..., Any]) -> Callable[..., Any]:
+    """`__getattr__` of a class whose own weights have Keras's words: `self.total.assign_add(...)` in its `call`."""
+
+    @wraps(get_attribute)
+    def __getattr__(self: Layer, name: str) -> Any:
+        found = get_attribute(self, name)
+        if type(found) not in (Tensor, nn.Parameter) or torch.compiler.is_compiling():
+            return found
+        own, new = vars(self).get("_weight_infos", ()), vars(self).get("_new_weights", ())
+        made = name in own or any(each is found for each, _, _ in new)
+        return in_words_of_keras(found) if made else found
+
+    return __getattr__
+
+
 def _once(build: Callable[..., None]) -> Callable[..., None]:
     """`build` that makes nothing a second time, and after which the layer is built."""
 
@@ -884,11 +926,36 @@ def _is_of_tensors(value: Any) -> bool:
     return bool(found) and all(isinstance(leaf, (SymbolicTensor, Tensor)) for leaf in found)
 
 
+def serialize(layer: nn.Module) -> dict[str, Any]:
+    """A layer as `{"class_name": ..., "config": {...}}`, without its weights.
+
+    Raises:
+        SavingError: a class or an argument that no file can name.
+    """
+    written: dict[str, Any] = described(layer, getattr(layer, "name", type(layer).__name__))
+    return written
+
+
+def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+    """The layer that `serialize` wrote, with new weights.
+
+    Args:
+        config: what `serialize` gave.
+        custom_objects: classes and functions of yours by the names in it.
+
+    Raises:
+        ConfigError: a config that makes no layer.
+        UnknownNameError: a class or function that nobody knows.
+    """
+    with registry.custom_object_scope(custom_objects):
+        return made(config, "layers.deserialize")
+
+
 def _unknown_argument(kind: type[Layer], name: str) -> GraphError:
     """The error for a constructor argument that a layer does not have."""
     known = argument_names(kind)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(known)}."
+    close = nearest(name, known)
+    hint = f"Did you mean {close!r}?" if close else f"It takes: {', '.join(known)}."
     return GraphError(f"{kind.__name__} has no argument {name!r}. {hint}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -75,6 +76,13 @@ def _order(
     if order == tuple(range(rank)):
         return None, None
     return order, tuple(order.index(axis) for axis in range(rank))
+
+
+def _in_order(layer: Any, into: Any, inputs: Any, normalized: Any) -> Any:
+    """What a module of torch.nn makes of the input with its features where that wants them, in the user's order."""
+    if layer._inward is None:
+        return normalized(inputs)
+    return into.permuted(normalized(into.permuted(inputs, layer._inward)), layer._outward)
 
 
 @registry.layers.register()
@@ -187,6 +195,32 @@ class BatchNormalization(_Normalization):
             outputs = self._renormalized(x, kept) if self.renorm else self._over_mask(x, kept)
         return outputs if self._outward is None else outputs.permute(self._outward)
 
+    def native_form(self, into: Any, inputs: Any, mask: Any = None) -> Any:
+        if mask is not None or self.renorm:
+            why = "renorm=True" if mask is None else "a mask, which PyTorch's modules do not take"
+            raise into.refusal(self, why, "LayerNormalization, or a layer of your own in its place")
+        kind: Any = (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[inputs.ndim - 2]
+        kind = nn.SyncBatchNorm if self.synchronized else kind
+        state = {
+            "weight": self.weight, "bias": self.bias,
+            "running_mean": self.running_mean, "running_var": self.running_var,
+        }  # fmt: skip
+        size, affine = self.running_mean.shape[0], self.center or self.scale
+        options = {
+            "eps": self.epsilon,
+            "momentum": round(1 - self.momentum, 12),
+            "affine": affine,
+            "state": state,
+        }
+        normalized = into.module(self, kind, size, **options)
+        training = into.training if self._trainable else False
+        if training is not None:
+            held = into.held(self, kind, size, **options)
+            tensors = held.running_mean, held.running_var, held.weight, held.bias
+            settings = training, held.momentum if training else 0.0, self.epsilon
+            normalized = partial(_batch_norm, tensors=tensors, settings=settings)
+        return _in_order(self, into, inputs, normalized)
+
     def _over_batch(self, x: Tensor) -> Tensor:
         """Normalized over the batch; the kernel hands over the biased variance, as 1 / deviation.
 
@@ -252,6 +286,10 @@ class BatchNormalization(_Normalization):
         step = 1.0 - self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), step)
         self.running_var.lerp_(variance.to(self.running_var.dtype), step)
+
+
+def _batch_norm(x: Any, tensors: Any, settings: Any) -> Any:
+    return F.batch_norm(x, *tensors, *settings)
 
 
 def _moments(x: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
@@ -321,6 +359,13 @@ class LayerNormalization(_Normalization):
         else:
             self._gamma_and_beta(self._sizes)
 
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        if self.rms_scaling:
+            return into.recorded(self, inputs)
+        state = {"weight": self.weight, "bias": self.bias}
+        options = {"eps": self.epsilon, "elementwise_affine": self.center or self.scale, "state": state}
+        return _in_order(self, into, inputs, into.module(self, nn.LayerNorm, self._sizes, **options))
+
     def _by_deviation(self, inputs: Tensor) -> Tensor:
         x = inputs if self._inward is None else inputs.permute(self._inward)
         variance = x.var(tuple(range(-len(self._sizes), 0)), correction=0, keepdim=True)
@@ -370,6 +415,10 @@ class RMSNormalization(_Normalization):
             return F.rms_norm(inputs, self._sizes, self.weight, self.epsilon)
         outputs = F.rms_norm(inputs.permute(self._inward), self._sizes, self.weight, self.epsilon)
         return outputs.permute(self._outward)
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        norm = into.module(self, nn.RMSNorm, self._sizes, eps=self.epsilon, state={"weight": self.weight})
+        return _in_order(self, into, inputs, norm)
 
 
 @registry.layers.register()
@@ -448,6 +497,15 @@ class GroupNormalization(_Normalization):
         else:
             outputs = torch.group_norm(x, self._groups, self.weight, self.bias, self.epsilon)
         return outputs if self._outward is None else outputs.permute(self._outward)
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        weight, affine = self.weight, self.center or self.scale
+        if weight is None and self.bias is not None:  # PyTorch's backward fails with a shift and no factor
+            weight = nn.Parameter(torch.ones_like(self.bias), requires_grad=False)
+        state, options = {"weight": weight, "bias": self.bias}, {"eps": self.epsilon, "affine": affine}
+        features = inputs.shape[self.axis]
+        norm = into.module(self, nn.GroupNorm, self._groups, features, state=state, **options)
+        return _in_order(self, into, inputs, norm)
 
 
 class _Plain(Layer):

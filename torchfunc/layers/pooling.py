@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Unpack
 
@@ -88,9 +88,33 @@ class _Pooling(Spatial):
         outputs = self.pool(x, padding, True)
         return outputs if self._slices is None else outputs[self._slices]
 
+    native_kinds: ClassVar[tuple[Any, ...]]
+    native_options: ClassVar[dict[str, Any]] = {}
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        kind = self.native_kinds[self.rank - 1]
+
+        def pooled(x: Any) -> Any:
+            options: dict[str, Any] = {"padding": 0}
+            if self.padding == "same":
+                options = {"padding": self._native_padding(into, x.shape[2:]), "ceil_mode": True}
+            pool = into.module(self, kind, self.pool_size, self.strides, **options, **self.native_options)
+            return pool(x) if self.padding == "valid" or self._slices is None else pool(x)[self._slices]
+
+        return self.natively(into, inputs, pooled)
+
+    def _native_padding(self, into: Any, lengths: Any) -> tuple[int, ...]:
+        sizes = zip(lengths, self.pool_size, self.strides, strict=True)
+        unknown = any(not isinstance(n, int) and stride > 1 for n, _, stride in sizes)
+        if unknown:
+            raise into.refusal(self, 'padding="same" and strides on an unknown length', 'padding="valid"')
+        sizes = zip(lengths, self.pool_size, self.strides, strict=True)
+        return tuple(s // 2 if stride == 1 else same_total(n, s, stride) // 2 for n, s, stride in sizes)
+
 
 class _Max(_Pooling):
     kernel: ClassVar[Callable[..., Tensor]]
+    native_kinds = nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d
 
     def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
         return self.kernel(x, self.pool_size, self.strides, padding, ceil_mode=ceil_mode)
@@ -98,6 +122,8 @@ class _Max(_Pooling):
 
 class _Average(_Pooling):
     kernel: ClassVar[Callable[..., Tensor]]
+    native_kinds = nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d
+    native_options: ClassVar[dict[str, Any]] = {"count_include_pad": False}
 
     def pool(self, x: Tensor, padding: Any, ceil_mode: bool) -> Tensor:
         return self.kernel(x, self.pool_size, self.strides, padding, ceil_mode, count_include_pad=False)
@@ -178,8 +204,22 @@ class _GlobalPooling(Spatial):
             return self.in_space(shape, (1,) * self.rank)
         return shape[0], shape[self._channels]
 
+    def native_form(self, into: Any, inputs: Any, mask: Any = None) -> Any:
+        if mask is not None or self._inward is None or not into.is_permuted(inputs):
+            return into.recorded(self, inputs, **({} if mask is None else {"mask": mask}))
+        x = into.permuted(inputs, self._inward)
+        axes = tuple(range(2, self.rank + 2))
+        if not self.keepdims:
+            return self.over(x, axes)
+        outputs = self.over(x, axes, keepdim=True)
+        return outputs if self._outward is None else into.permuted(outputs, self._outward)
+
+    over: ClassVar[Callable[..., Any]] = staticmethod(torch.mean)
+
 
 class _GlobalMax(_GlobalPooling):
+    over = staticmethod(torch.amax)
+
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.amax(inputs, self._space, self.keepdims)
 
@@ -280,6 +320,13 @@ class _AdaptivePooling(Spatial):
         x = x if self._inward is None else x.permute(self._inward)
         outputs = self.kernel(x, self.output_size)
         return outputs if self._outward is None else outputs.permute(self._outward)
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        kind = getattr(
+            nn, type(self).__name__.replace("AveragePooling", "AvgPool").replace("Pooling", "Pool")[:-1] + "d"
+        )
+        size = self.output_size[0] if self.rank == 1 else self.output_size
+        return self.natively(into, inputs, into.module(self, kind, size))
 
 
 @registry.layers.register()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Unpack
 
@@ -128,9 +129,24 @@ class Dropout(_Noise):
             return F.dropout(inputs, self.rate)
         return self.apply_pattern(inputs, _kept(inputs, shape, self._keep, generator))
 
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        return _dropped(self, into, nn.Dropout, inputs)
+
     def apply_pattern(self, inputs: Tensor, kept: Tensor) -> Tensor:
         """The input where `kept` is 1, so scaled that its expectation stays."""
         return inputs * (kept.div_(self._keep) if self._keep else kept)
+
+
+def _dropped(layer: Any, into: Any, kind: Any, inputs: Any) -> Any:
+    """Dropout by a module of torch.nn; a pattern of its own shape is what it makes of ones."""
+    if into.training is False or layer.rate == 0:
+        return inputs
+    if into.training:
+        return into.elementwise(partial(F.dropout, p=layer.rate), inputs)
+    drop = into.module(layer, kind, layer.rate)
+    if layer.noise_shape is None:
+        return into.elementwise(drop, inputs)
+    return inputs * drop(inputs.new_ones(layer.pattern_shape(inputs)))
 
 
 def _kept(
@@ -162,6 +178,12 @@ class _SpatialDropout(Dropout, Spatial):
 
     def pattern_shape(self, inputs: Tensor) -> Sequence[int]:
         return self.in_space(inputs.shape, (1,) * self.rank)
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        kind = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)[self.rank - 1]
+        if into.training is not None or self.rate == 0:
+            return _dropped(self, into, kind, inputs)
+        return self.natively(into, inputs, into.module(self, kind, self.rate))
 
 
 @registry.layers.register()
@@ -207,10 +229,49 @@ class AlphaDropout(Dropout):
         shape = super().pattern_shape(inputs)
         return inputs.shape if shape is None else shape
 
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        if self.noise_shape is not None:
+            raise into.refusal(self, f"noise_shape={self.noise_shape}", "AlphaDropout without noise_shape")
+        if into.training:
+            return into.elementwise(partial(F.alpha_dropout, p=self.rate, training=True), inputs)
+        return _dropped(self, into, nn.AlphaDropout, inputs)
+
     def apply_pattern(self, inputs: Tensor, kept: Tensor) -> Tensor:
         limit = -1.6732632423543772 * 1.0507009873554805
         scale = (self._keep * (1 + self.rate * limit**2)) ** -0.5 if self._keep else 0.0
         return scale * (inputs * kept + limit * (1 - kept)) - scale * limit * self.rate
+
+
+class AddedNoise(nn.Module):
+    """Adds normal noise of mean 0 in training."""
+
+    def __init__(self, stddev: float) -> None:
+        super().__init__()
+        self.stddev = stddev
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.stddev * torch.randn_like(x) if self.training else x
+
+
+class MultipliedNoise(nn.Module):
+    """Multiplies by normal noise of mean 1 in training."""
+
+    def __init__(self, stddev: float) -> None:
+        super().__init__()
+        self.stddev = stddev
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (1 + self.stddev * torch.randn_like(x)) if self.training else x
+
+
+def _noisy(layer: Any, into: Any, kind: Any, stddev: float, inputs: Any) -> Any:
+    """Noise by a module that looks at its mode, or as it is in the mode in which the call stays."""
+    if into.training is False or not stddev:
+        return inputs
+    if into.training:
+        noise = stddev * torch.randn_like(inputs)
+        return inputs + noise if kind is AddedNoise else inputs * (1 + noise)
+    return into.elementwise(into.module(layer, kind, stddev), inputs)
 
 
 @registry.layers.register()
@@ -236,6 +297,9 @@ class GaussianNoise(_Noise):
             return inputs
         generator = self._generators.on(inputs.device)
         return inputs + torch.empty_like(inputs).normal_(0.0, self.stddev, generator=generator)
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        return _noisy(self, into, AddedNoise, self.stddev, inputs)
 
 
 @registry.layers.register()
@@ -269,6 +333,9 @@ class GaussianDropout(_Noise):
             return inputs
         generator = self._generators.on(inputs.device)
         return inputs * torch.empty_like(inputs).normal_(1.0, self._stddev, generator=generator)
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        return _noisy(self, into, MultipliedNoise, self._stddev, inputs)
 
 
 @registry.layers.register()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Unpack
 
@@ -216,6 +216,10 @@ class _Cropping(Spatial):
     def forward(self, inputs: Tensor) -> Tensor:
         return inputs[self._slices]
 
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        front = (slice(None),) * 2
+        return self.natively(into, inputs, lambda x: x[(*front, *self._slices[self._space[0] :])])
+
 
 class _ZeroPadding(Spatial):
     """Adds zeros at the sides of space.
@@ -242,6 +246,9 @@ class _ZeroPadding(Spatial):
     def forward(self, inputs: Tensor) -> Tensor:
         return F.pad(inputs, self._written)
 
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        return self.natively(into, inputs, lambda x: F.pad(x, self._written[-2 * self.rank :]))
+
 
 class _UpSampling(Spatial):
     """A larger image: each value is repeated.
@@ -266,6 +273,14 @@ class _UpSampling(Spatial):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self._repeated(inputs)
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        if not inputs.dtype.is_floating_point:
+            return into.recorded(self, inputs)
+        mode = getattr(self, "interpolation", "nearest")
+        size = tuple(map(float, self.size))
+        options = {} if mode == "nearest" else {"align_corners": False}
+        return self.natively(into, inputs, into.module(self, nn.Upsample, None, size, mode, **options))
 
     def _repeated(self, inputs: Tensor) -> Tensor:
         """Each value repeated along space: one copy, the result itself, in the user's order of dimensions."""

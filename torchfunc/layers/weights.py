@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
@@ -18,6 +19,7 @@ from typing_extensions import Unpack
 from torchfunc import constraints, initializers, regularizers
 from torchfunc.errors import DTypeError, GraphError, ShapeError, TorchfuncError, explain
 from torchfunc.graph.symbolic import SYMBOLS, dtype_of
+from torchfunc.variables import in_words_of_keras
 
 
 @dataclass(slots=True)
@@ -102,7 +104,22 @@ def under_keras_name(attribute: str) -> Any:
             weight if weight is None or info is None or info.layout is None else weight.permute(info.layout)
         )
 
-    return property(read)
+    found = _UnderKerasName(read)
+    found.attribute = attribute
+    return found
+
+
+class _UnderKerasName(property):
+    """A property that knows which attribute it reads."""
+
+    attribute: str
+
+
+@cache
+def _keras_words(kind: Any) -> dict[str, str]:
+    """What Keras calls the weights of a class, by their attributes, where it has another word."""
+    held = {key: value for base in reversed(kind.__mro__) for key, value in vars(base).items()}
+    return {value.attribute: key for key, value in held.items() if isinstance(value, _UnderKerasName)}
 
 
 class Weights(nn.Module):
@@ -296,8 +313,12 @@ class Weights(nn.Module):
 
     @property
     def weights(self) -> list[Tensor]:
-        """Every weight, in Keras's order: the layer's own, trained before not trained, then its sublayers'."""
-        return [tensor for _, _, tensor in self._ordered_weights()]
+        """Every weight, in Keras's order: the layer's own, trained before not trained, then its sublayers'.
+
+        They are the parameters themselves, which have Keras's words too: `value`, `assign`, `name`, `path`.
+        """
+        homes = {module: name for name, module in self.named_modules()}
+        return [_in_words(homes.get(each[0]) or self.name, *each) for each in self._ordered_weights()]
 
     @property
     def trainable_weights(self) -> list[Tensor]:
@@ -317,7 +338,7 @@ class Weights(nn.Module):
         for module in _owners(self):
             if isinstance(module, Weights):
                 module._name_new_weights()
-            for name, tensor in (*module._parameters.items(), *_weight_buffers(module)):
+            for name, tensor in (*module._parameters.items(), *weight_buffers(module)):
                 if tensor is not None and id(tensor) not in seen:
                     seen.add(id(tensor))
                     yield module, name, tensor
@@ -329,7 +350,7 @@ class Weights(nn.Module):
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """The weights as NumPy arrays, in Keras's order and layouts; bfloat16, which NumPy lacks, as float32."""
         return [
-            _as_array(_in_keras_layout(module, name, tensor))
+            _as_array(in_keras_layout(module, name, tensor))
             for module, name, tensor in self._ordered_weights()
         ]
 
@@ -351,7 +372,7 @@ class Weights(nn.Module):
             )
         values = [_as_tensor(f"{self.name!r}.set_weights", each) for each in weights]
         for (module, name, tensor), value in zip(places, values, strict=True):
-            expected = tuple(_in_keras_layout(module, name, tensor).shape)
+            expected = tuple(in_keras_layout(module, name, tensor).shape)
             if expected != tuple(value.shape):
                 raise TorchfuncError(
                     explain(
@@ -362,7 +383,7 @@ class Weights(nn.Module):
                 )
         with torch.no_grad():
             for (module, name, tensor), value in zip(places, values, strict=True):
-                _write(module, name, tensor, value)
+                write_in_keras_layout(module, name, tensor, value)
 
     def keras_view(self, name: str, tensor: Tensor) -> Tensor:
         """A view of the weight `name` in Keras's layout: what is written to it is written to the weight."""
@@ -375,7 +396,7 @@ class Weights(nn.Module):
 
     def count_params(self) -> int:
         """The number of numbers in its weights, each tensor once."""
-        return sum(each.numel() for each in self.weights)
+        return sum(each.numel() for *_, each in self._ordered_weights())
 
     def reset_parameters(self) -> None:
         """Draw the layer's own weights anew from their initializers, as the modules of torch.nn do.
@@ -396,7 +417,7 @@ class Weights(nn.Module):
                 )
             with torch.no_grad():
                 shape = self.keras_view(name, weight).shape
-                _write(
+                write_in_keras_layout(
                     self, name, weight, info.initializer(tuple(shape), dtype=weight.dtype).to(weight.device)
                 )
 
@@ -470,6 +491,15 @@ class Weights(nn.Module):
         return name not in self._buffers if parameter is None else parameter.requires_grad
 
 
+def _in_words(home: str, module: nn.Module, name: str, tensor: Tensor) -> Tensor:
+    """A weight of a module that is called `home`, with what Keras's variables have; a buffer of others as it is."""
+    if isinstance(tensor, nn.Parameter) or name in getattr(module, "_weight_infos", ()):
+        kind: Any = type(module)
+        word = _keras_words(kind).get(name, name)
+        in_words_of_keras(tensor, word, "/".join((*home.split("."), word)))
+    return tensor
+
+
 def _is_autocasting(x: Tensor) -> bool:
     return torch.is_autocast_enabled(x.device.type)
 
@@ -516,7 +546,7 @@ def _owners(module: nn.Module) -> Iterator[nn.Module]:
         yield from _owners(child)
 
 
-def _weight_buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
+def weight_buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
     """The buffers of a module that count as weights: those that its state_dict holds and Keras has too."""
     skipped = {*module._non_persistent_buffers_set, "num_batches_tracked"}
     return [
@@ -540,7 +570,7 @@ def _as_tensor(owner: str, value: Any) -> Tensor:
     return torch.as_tensor(array)
 
 
-def _in_keras_layout(module: nn.Module, name: str, tensor: Tensor) -> Tensor:
+def in_keras_layout(module: nn.Module, name: str, tensor: Tensor) -> Tensor:
     """A weight in Keras's layout: a view of it, except where blocks change places."""
     if not isinstance(module, Weights):
         return tensor
@@ -548,7 +578,7 @@ def _in_keras_layout(module: nn.Module, name: str, tensor: Tensor) -> Tensor:
     return view if blocks is None else _in_blocks(view, blocks)
 
 
-def _write(module: nn.Module, name: str, tensor: Tensor, value: Tensor) -> None:
+def write_in_keras_layout(module: nn.Module, name: str, tensor: Tensor, value: Tensor) -> None:
     """Set a weight to what Keras has as `value`."""
     blocks = module._blocks(name) if isinstance(module, Weights) else None
     view = module.keras_view(name, tensor) if isinstance(module, Weights) else tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from torchfunc.layers.arguments import choice, image_data_format, one_shape
@@ -44,6 +44,12 @@ class Spatial(Layer):
         self._outward = (0, *(each + 1 for each in space), 1) if last else None
         self._space = space if last else tuple(each + 1 for each in space)
         self._channels = self.rank + 1 if last else 1
+
+    def natively(self, into: Any, inputs: Any, call: Callable[[Any], Any]) -> Any:
+        """What `call` makes of the input with its channels first, in the user's order again."""
+        if self._inward is None or self._outward is None:
+            return call(inputs)
+        return into.permuted(call(into.permuted(inputs, self._inward)), self._outward)
 
     def in_space(
         self, shape: Sequence[int], lengths: Sequence[int], channels: int | None = None

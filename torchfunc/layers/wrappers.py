@@ -18,7 +18,7 @@ from torchfunc.errors import GraphError, explain
 from torchfunc.initializers import TruncatedNormal
 from torchfunc.layers.arguments import choice, count
 from torchfunc.layers.layer import Common, Layer
-from torchfunc.layers.recurrent.rnn import RNN, CellLayer
+from torchfunc.layers.recurrent.rnn import RNN, CellLayer, native_module
 from torchfunc.layers.recurrent.scan import run_kernel
 from torchfunc.tree import leaves
 
@@ -55,6 +55,9 @@ class Torch(Layer):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)
+
+    def native_form(self, into: Any, *args: Any, **kwargs: Any) -> Any:
+        return into.called(self.module, *args, **kwargs)
 
 
 @registry.layers.register()
@@ -362,6 +365,35 @@ class Bidirectional(Layer):
         else:
             output, other, states = self._in_two_calls(sequences, first, mask, training)
         merged = self._merged(output, other)
+        if not self.return_state:
+            return merged
+        return (*merged, *states) if isinstance(merged, tuple) else (merged, *states)
+
+    def native_form(self, into: Any, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
+        pair = self.forward_layer, self.backward_layer
+        cells = [getattr(each, "cell", None) for each in pair]
+        drops = any(getattr(each, "dropout", 0) for each in cells)
+        kernel = (
+            None if mask is not None or drops or initial_state is not None else self._shared_kernel(False)
+        )
+        if kernel is not None and not self.return_state:
+            state = {**cells[0].native_state(), **cells[1].native_state("l0_reverse")}  # type: ignore[union-attr]
+            outputs, last = native_module(self, into, kernel, state, bidirectional=True)(sequences)
+            if self.return_sequences:
+                return self._merged(*outputs.chunk(2, -1)) if self.merge_mode != "concat" else outputs
+            last = last[0] if isinstance(last, tuple) else last
+            return self._merged(last[0], last[1])
+        half = 0 if initial_state is None else len(initial_state) // 2
+        first = (None, None) if not half else (initial_state[:half], initial_state[half:])
+        found, states = [], []
+        for layer, state in zip(pair, first, strict=True):
+            output = into.layer(layer, layer.name, sequences, initial_state=state, mask=mask)
+            if self.return_state:
+                output, *last = output
+                states += last
+            found.append(output)
+        other = found[1].flip(1) if self.return_sequences else found[1]
+        merged = self._merged(found[0], other)
         if not self.return_state:
             return merged
         return (*merged, *states) if isinstance(merged, tuple) else (merged, *states)

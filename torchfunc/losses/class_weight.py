@@ -15,7 +15,6 @@ from torchfunc.losses.crossentropy import (
     SparseCategoricalCrossentropy,
 )
 from torchfunc.losses.loss import TorchLoss, fit_weights
-from torchfunc.losses.torch_losses import setting
 
 
 def weights_of_classes(
@@ -29,24 +28,16 @@ def weights_of_classes(
 
     Args:
         target: labels, or one-hot where the loss takes that.
-        weights: by class.
+        weights: by class; of one that it leaves out 1.
         loss: what the target is for; it says where the classes are.
         shape: of the output, if it is known.
         dtype: of the result.
 
     Raises:
-        DataError: a target that holds no labels, or a label without a weight that the loss does not ignore.
+        DataError: a target that holds no labels.
     """
-    ignored = _ignored(loss)
     present, places = torch.unique(_labels(target, loss, shape), return_inverse=True)
-    classes = present.tolist()
-    missing = next((each for each in classes if each not in weights and each != ignored), None)
-    if missing is not None:
-        fix = f"class_weight={{..., {missing}: 1.0}}"
-        raise DataError(
-            explain("class_weight", got=f"no weight for the class {missing}, which is in y", fix=fix)
-        )
-    table = torch.tensor([float(weights.get(each, 1.0)) for each in classes], dtype=dtype)
+    table = torch.tensor([float(weights.get(each, 1.0)) for each in present.tolist()], dtype=dtype)
     return table.to(target.device)[places]
 
 
@@ -86,14 +77,6 @@ def _axis_of_classes(target: Tensor, loss: Any, shape: Sequence[int | None] | No
             )
         )
     return -1
-
-
-def _ignored(loss: Any) -> int | None:
-    """The label that the loss leaves out, if there is one."""
-    if isinstance(loss, TorchLoss):
-        ignored: int | None = setting(loss.function, "ignore_index", -100)
-        return ignored
-    return getattr(loss, "ignore_class", None)
 
 
 def product_of_weights(of_class: Tensor, given: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,8 +10,8 @@ from torch import nn
 
 from torchfunc import registry
 from torchfunc.config import described, in_either_order, made
-from torchfunc.errors import GraphError, explain
-from torchfunc.graph.graph import Graph
+from torchfunc.errors import GraphError, SavingError, explain
+from torchfunc.graph.graph import Call, Graph
 from torchfunc.graph.probing.bounds import unbounded
 from torchfunc.graph.run import inputs_like, picked, recorded, results
 from torchfunc.graph.symbolic import SymbolicTensor
@@ -24,6 +25,8 @@ def clone_model(
     model: Model,
     input_tensors: Any = None,
     clone_function: Callable[[Any], Any] | None = None,
+    call_function: Callable[..., Any] | None = None,
+    recursive: bool = False,
     *,
     custom_objects: Mapping[str, Any] | None = None,
 ) -> Any:
@@ -33,6 +36,8 @@ def clone_model(
         model: any model; with the next two arguments, one that is a graph.
         input_tensors: symbolic tensors on which the clone is built instead of new Inputs.
         clone_function: what makes the new layer of each old one; a layer with the same config by default.
+        call_function: what calls each new layer, as `call_function(layer, *args, **kwargs)`.
+        recursive: whether these two are for the layers of models inside it too, and not for those models.
         custom_objects: functions that the layers' configs name.
 
     Raises:
@@ -50,11 +55,30 @@ def clone_model(
         )
     classes = {type(module).__name__: type(module) for module in model.modules() if isinstance(module, Layer)}
     known = {name: kind for name, kind in classes.items() if name not in set(registry.layers)}
+    known |= _functions_of(model)
     with registry.custom_object_scope({**known, **(custom_objects or {})}), unbounded():
-        if input_tensors is None and clone_function is None:
+        if input_tensors is None and clone_function is None and call_function is None:
             clone = in_either_order(lambda: type(model).from_config(model.get_config()))
             return _like(model, clone)
-        return _called_anew(model, input_tensors, clone_function or _same_config)
+        new = clone_function or _same_config
+        if recursive:
+            new = _recursive(new, call_function)
+        return _called_anew(model, input_tensors, new, call_function)
+
+
+def _functions_of(model: Model) -> dict[str, Any]:
+    """The functions that the layers of a model were given, by their names.
+
+    Raises:
+        SavingError: two of one name.
+    """
+    found: dict[str, Any] = {}
+    given = [leaf for each in model.modules() for leaf in leaves(getattr(each, "_config_arguments", {}))]
+    for function in filter(inspect.isfunction, given):
+        if found.setdefault(function.__name__, function) is not function:
+            got, fix = f"two functions of the name {function.__name__!r}", "rename one of them"
+            raise SavingError(explain("clone_model", got=got, fix=fix))
+    return found
 
 
 def _like(model: Model, clone: Any) -> Any:
@@ -70,15 +94,32 @@ def _same_config(module: nn.Module) -> nn.Module:
     return made(described(module, type(module).__name__), "clone_model")
 
 
-def _called_anew(model: Model, inputs: Any, new: Callable[[Any], Any]) -> Model:
+def _recursive(new: Callable[[Any], Any], call: Callable[..., Any] | None) -> Callable[[Any], Any]:
+    """What makes a new layer, where of a model in the model its layers are made anew."""
+
+    def made_anew(module: Any) -> Any:
+        inside = isinstance(module, Model) and module.graph is not None
+        return _called_anew(module, None, made_anew, call) if inside else new(module)
+
+    return made_anew
+
+
+def _called_anew(
+    model: Model, inputs: Any, new: Callable[[Any], Any], call_function: Callable[..., Any] | None = None
+) -> Model:
     """A model of the same calls, on what `new` makes of each module."""
+
+    def make(call: Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        own = call_function is not None and call.kind == "module"
+        return call_function(target, *args, **kwargs) if own else recorded(call, target, args, kwargs)  # type: ignore[misc]
+
     graph = model._require_graph("calls")
     modules = {name: new(model._modules[name]) for name in graph.module_names}
     state = {name: tensor.detach().clone() for name, tensor in model._own_state().items()}
     for name, each in model.named_parameters(recurse=False):
         state[name] = nn.Parameter(state[name], requires_grad=each.requires_grad)
     given = inputs_like(graph) if inputs is None else _in_place_of(graph, inputs)
-    rows = results(graph, given, modules, state, recorded)
+    rows = results(graph, given, modules, state, make)
     both = picked(graph.inputs, rows), picked(graph.outputs, rows)
     return Model(*both, name=model.given_name, trainable=model._trainable)
 

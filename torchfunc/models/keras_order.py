@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from torchfunc.graph.graph import Graph
-from torchfunc.tree import leaves
+from typing import Any
+
+from torchfunc.graph.graph import Graph, Ref
 
 
 def modules_in_keras_order(graph: Graph) -> list[str]:
@@ -30,8 +31,8 @@ def _searched(graph: Graph) -> tuple[list[str | int], list[int]]:
     """The layers as a depth-first search from the outputs meets them, and the rows as it leaves them."""
     found: dict[str | int, None] = {}
     finished: dict[int, None] = {}
-    for output in leaves(graph.outputs):
-        path = [(output.row, iter(graph.parents(output.row)))]
+    for output in flat(graph.outputs):
+        path = [(output.row, iter(_parents(graph, output.row)))]
         found.setdefault(_layer_of(graph, output.row))
         while path:
             row, parents = path[-1]
@@ -41,7 +42,7 @@ def _searched(graph: Graph) -> tuple[list[str | int], list[int]]:
                 path.pop()
             else:
                 found.setdefault(_layer_of(graph, parent))
-                path.append((parent, iter(graph.parents(parent))))
+                path.append((parent, iter(_parents(graph, parent))))
     return list(found), list(finished)
 
 
@@ -53,6 +54,20 @@ def _distances(graph: Graph, finished: list[int]) -> dict[str | int, int]:
         layer = _layer_of(graph, row)
         far = max(rows.get(row, 0), layers.get(layer, 0))
         rows[row] = layers[layer] = far
-        for parent in graph.parents(row):
+        for parent in _parents(graph, row):
             rows[parent.row] = max(far + 1, rows.get(parent.row, 0))
     return layers
+
+
+def _parents(graph: Graph, row: int) -> list[Ref]:
+    call = graph.calls[row]
+    return [leaf for leaf in (*flat(call.args), *flat(call.kwargs)) if isinstance(leaf, Ref)]
+
+
+def flat(tree: Any) -> list[Any]:
+    """The leaves of a structure in Keras's order: those of a dict by its sorted keys."""
+    if isinstance(tree, dict):
+        return [each for key in sorted(tree) for each in flat(tree[key])]
+    if isinstance(tree, (list, tuple)):
+        return [each for branch in tree for each in flat(branch)]
+    return flat((tree.start, tree.stop, tree.step)) if isinstance(tree, slice) else [tree]

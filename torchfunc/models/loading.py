@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -19,6 +19,7 @@ from torchfunc.config import described, in_either_order, made, plain
 from torchfunc.errors import (
     ConfigError,
     NotATorchfuncFileError,
+    SavingError,
     WeightMismatchError,
     explain,
     shorten,
@@ -29,6 +30,7 @@ from torchfunc.layers.layer import Layer
 from torchfunc.layers.weights import without_initializing
 from torchfunc.models.resuming import restore_training, split
 from torchfunc.saving import archive
+from torchfunc.saving.formats import format_of
 from torchfunc.saving.graph_json import bounded_by, build_inner, built_config, in_a_file
 from torchfunc.saving.objects import reads_models
 from torchfunc.schemas import budget
@@ -40,6 +42,9 @@ KEYS = {"model": None, "build": None, "built": None, "frozen": None, "compile": 
 
 def save_model(model: Any, filepath: archive.Place, *, overwrite: bool = True) -> None:
     """Write a whole model; see `Model.save`."""
+    if (other := format_of(filepath)) is not None:
+        other.save_model(model, filepath, overwrite)
+        return
     with in_a_file():
         config: dict[str, Any] = {"model": described(model, model.name), "build": _build_config(model)}
     if config["build"] is not None:
@@ -84,6 +89,8 @@ def load_model(
         UnknownNameError: a class or function that nobody knows.
         WeightMismatchError: tensors that are not the ones that the model needs.
     """
+    if (other := format_of(filepath)) is not None:
+        return other.load_model(filepath, custom_objects, compile, device)
     made = _FromFile(filepath)
     with registry.custom_object_scope(custom_objects), in_a_file(), _drawing_elsewhere():
         found = archive.read(filepath, check=made.check)
@@ -139,14 +146,14 @@ class _FromFile:
     def filled(self, tensors: Mapping[str, Tensor]) -> Any:
         """The model with these tensors."""
         weights = {name: each for name, each in tensors.items() if not name.startswith(OPTIMIZER)}
-        if _runs_code_of_yours(self.model):
+        if runs_code_of_yours(self.model):
             with bounded_by(self.config), budget(len(tensors)):
                 self.model = importing_if_need_be(lambda: _made(self.config))
             take_dtypes(self.model, weights)
             fill(self.model, weights)
         else:
             fill(self.model, weights, assign=True)
-            _place_what_is_empty(self.model)
+            place_what_is_empty(self.model)
         _tie(self.model, weights)
         return self.model
 
@@ -159,7 +166,7 @@ def _weight_of(model: nn.Module, name: str) -> Any:
     return None if owner is None else {**owner._parameters, **owner._buffers}.get(last)
 
 
-def _runs_code_of_yours(model: nn.Module) -> bool:
+def runs_code_of_yours(model: nn.Module) -> bool:
     """Whether a class is neither of torchfunc nor of PyTorch, or a module keeps numbers that no file has."""
     for module in model.modules():
         if not type(module).__module__.startswith(("torchfunc.", "torch.")):
@@ -173,11 +180,11 @@ def _runs_code_of_yours(model: nn.Module) -> bool:
     return False
 
 
-def _place_what_is_empty(model: nn.Module) -> None:
+def place_what_is_empty(model: nn.Module) -> None:
     """Have the tensors on the CPU that hold no number and only say a dtype."""
     for module in model.modules():
         for name in module._non_persistent_buffers_set:
-            if (buffer := module._buffers[name]) is not None:
+            if (buffer := module._buffers[name]) is not None and buffer.is_meta:
                 module._buffers[name] = torch.empty_like(buffer, device="cpu")
 
 
@@ -356,18 +363,44 @@ def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def save_weights(model: nn.Module, filepath: archive.Place, *, overwrite: bool = True) -> None:
     """Write the weights of any module alone; see `Model.save_weights`."""
+    if (other := format_of(filepath)) is not None:
+        other.save_weights(model, filepath, overwrite)
+        return
     archive.write(filepath, {}, _contiguous(model.state_dict()), overwrite=overwrite)
 
 
-def load_weights(model: nn.Module, filepath: archive.Place, *, skip_mismatch: bool = False) -> None:
+def load_weights(
+    model: nn.Module,
+    filepath: archive.Place,
+    *,
+    skip_mismatch: bool = False,
+    skipped: Collection[nn.Module] = (),
+) -> None:
     """Read the weights of any module from any safetensors file; see `Model.load_weights`."""
-    expected = {name: (tuple(each.shape), each.dtype) for name, each in model.state_dict().items()}
+    if (other := format_of(filepath)) is not None:
+        if skipped:
+            why, fix = (
+                "only .safetensors files are read in part",
+                "load the whole file, and then the old weights anew",
+            )
+            got = f"objects_to_skip with {str(filepath)!r}"
+            raise SavingError(
+                explain("load_weights", got=got, expected="no objects_to_skip", why=why, fix=fix)
+            )
+        other.load_weights(model, filepath, skip_mismatch)
+        return
+    homes = tuple(f"{name}." for name, each in model.named_modules() if each in skipped)
+    expected = {
+        name: (tuple(each.shape), each.dtype)
+        for name, each in model.state_dict().items()
+        if not name.startswith(homes)
+    }
 
     def wanted(specs: Mapping[str, Any]) -> list[str]:
         stored = {
             name: (tuple(shape), dtype)
             for name, (shape, dtype) in specs.items()
-            if not name.startswith(OPTIMIZER)
+            if not name.startswith((OPTIMIZER, *homes))
         }
         if not expected and stored:
             raise WeightMismatchError(

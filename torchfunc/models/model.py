@@ -5,8 +5,9 @@ from __future__ import annotations
 import copyreg
 import json
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +17,14 @@ from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.config import checked, described, in_either_order, reading, writes_once
-from torchfunc.errors import DataError, GraphError, TorchfuncError, UnknownNameError, explain
+from torchfunc.errors import (
+    DataError,
+    GraphError,
+    SavingError,
+    TorchfuncError,
+    UnknownNameError,
+    explain,
+)
 from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, between
 from torchfunc.graph.emit import Code, emit
@@ -532,41 +540,72 @@ class Model(MaskedCalls, Training):
             ensure_ascii=ensure_ascii,
         )
 
-    def save(self, filepath: Place, overwrite: bool = True) -> None:
+    def save(
+        self,
+        filepath: Place,
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        *,
+        include_optimizer: bool = True,
+        save_format: str | None = None,
+    ) -> None:
         """Write the model to one `.safetensors` file, or to a directory with `config.json` and weights.
 
         The file holds the architecture, the weights, the compile configuration and the state of the
         optimizer, all as data. The write is atomic: a file that stood there stays whole until the new
         one does. An open binary file, such as `io.BytesIO`, is written to where it stands, as by torch.save.
 
+        Args:
+            filepath: its suffix says how it is written.
+            overwrite: whether a file that stands there may be replaced.
+            zipped: True for one file, False for a folder; the path says the same.
+            include_optimizer: whether the file says how the model was compiled and where its training stood.
+            save_format: Keras's older word for the suffix, which has to agree.
+
         Raises:
-            SavingError: something cannot be written as data, or the path is of another format.
+            SavingError: something cannot be written as data, the path is of another format, or it says another
+                thing than `zipped` or `save_format`.
             WriteError: the file could not be written.
         """
-        loading.save_model(self, filepath, overwrite=overwrite)
+        _check_suffix(filepath, zipped, save_format)
+        trainer = self.__dict__.get("trainer")
+        try:
+            if not include_optimizer:
+                self.__dict__["trainer"] = None
+            loading.save_model(self, filepath, overwrite=overwrite)
+        finally:
+            self.__dict__["trainer"] = trainer
 
     def save_weights(self, filepath: Place, overwrite: bool = True) -> None:
         """Write the weights alone, under the names of `state_dict`, to where `save` writes a model."""
         loading.save_weights(self, filepath, overwrite=overwrite)
 
-    def load_weights(self, filepath: Place, skip_mismatch: bool = False) -> None:
+    def load_weights(
+        self,
+        filepath: Place,
+        skip_mismatch: bool = False,
+        *,
+        objects_to_skip: Collection[nn.Module] | None = None,
+    ) -> None:
         """Read weights from any `.safetensors` file with the names and shapes of `state_dict`.
 
         Args:
             filepath: a file that `save_weights`, `save` or another tool wrote, also an open binary one, which is
                 read from where it stands.
             skip_mismatch: whether layers whose weights differ in name or shape stay as they are, with a warning.
+            objects_to_skip: layers that stay as they are, whatever the file has for them.
 
         Raises:
             WeightMismatchError: names or shapes differ; nothing is changed then.
         """
-        loading.load_weights(self, filepath, skip_mismatch=skip_mismatch)
+        loading.load_weights(self, filepath, skip_mismatch=skip_mismatch, skipped=objects_to_skip or ())
 
     def __reduce__(self) -> Any:
-        graph = self.graph
+        graph, state = self.graph, self.__dict__.copy()
+        state.pop("_compiled_call_impl", None)  # as PyTorch does it: what is compiled cannot be written
         if graph is None:
-            return copyreg.__newobj__, (type(self),), self.__dict__.copy()  # type: ignore[attr-defined]
-        return _revived, (self.config_class, graph, self._takes_masks), self.__dict__.copy()
+            return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
+        return _revived, (self.config_class, graph, self._takes_masks), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -582,6 +621,22 @@ class Model(MaskedCalls, Training):
 # what a model without a graph has not, and so does not list
 OF_A_GRAPH = set("code input output inputs outputs input_names output_names input_shape output_shape".split())
 Model.__jit_ignored_attributes__ = [name for name in dir(Model) if isinstance(getattr(Model, name), property)]
+
+
+_SUFFIXES = {"keras": (".keras",), "h5": (".h5", ".hdf5"), "tf": ("",)}
+
+
+def _check_suffix(filepath: Place, zipped: bool | None, save_format: str | None) -> None:
+    """Refuse words for a format that the path does not have."""
+    suffix = PurePath(filepath).suffix if isinstance(filepath, (str, PurePath)) else ".safetensors"
+    if zipped is not None and zipped != bool(suffix):
+        fix = "a path with a suffix, or zipped=False" if zipped else "a path without a suffix"
+        raise SavingError(explain("save", got=f"zipped={zipped} and the path {str(filepath)!r}", fix=fix))
+    if save_format is not None and suffix not in _SUFFIXES.get(save_format, ()):
+        fix = "leave save_format out: the suffix of the path says how it is written"
+        raise SavingError(
+            explain("save", got=f"save_format={save_format!r} and the suffix {suffix!r}", fix=fix)
+        )
 
 
 def _look_at_replaced(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -38,6 +39,12 @@ def restore_training(model: Any, compiled: Any, state: Any, tensors: Mapping[str
         WeightMismatchError: tensors that do not fit the parameters.
     """
     arguments = checked_arguments(compiled, "$.compile")
+    if model._overrides("compile"):
+        warnings.warn(
+            f"{type(model).__name__} was not compiled, for its `compile` is its own. Fix: model.compile(...) after loading.",
+            stacklevel=4,
+        )
+        return
     # by name and with an optimizer, so that it is Keras's compile, and never that of nn.Module
     placed(lambda: model.compile(**arguments), "$.compile")
     if state is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
@@ -19,6 +20,7 @@ from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import Input, SymbolicTensor
 from torchfunc.layers.inputs.input_layer import InputLayer as GivenInput
 from torchfunc.layers.layer import Common, Layer
+from torchfunc.layers.preprocessing.adapting import is_text
 from torchfunc.models.model import Model, keeping_trained
 from torchfunc.models.operations import InputLayer
 from torchfunc.saving import graph_json as saved
@@ -31,6 +33,8 @@ class Sequential(Model):
     ```python
     model = Sequential([Input((784,)), layers.Dense(64, activation="relu"), layers.Dense(10)])
     ```
+
+    A layer of text, such as TextVectorization, may come first: it is called on the text, before the graph of the others.
 
     Args:
         layers: an Input (optional) and layers, or any nn.Modules.
@@ -58,6 +62,7 @@ class Sequential(Model):
         self._entry: tuple[tuple[int | None, ...], Any, str | None] | None = None
         self._chain: list[nn.Module] = []
         self._names: list[str] = []
+        self._after_text = False  # whether what is known of the input is what a layer of text returns
         if layers is not None and not isinstance(layers, Iterable):
             raise GraphError(
                 explain(
@@ -129,9 +134,11 @@ class Sequential(Model):
             inputs = Input(batch_shape=shape, dtype=dtype, name=name)
             outputs: Any = inputs
             with _named(dict(zip(dict.fromkeys(self._chain), self._names, strict=False))):
-                for layer in self._chain:
+                for layer in self._chain[self._after_text :]:
                     outputs = symbolic_call(layer, (outputs,), {})
                 drawn = between(inputs, outputs, reserved=MODULE_ATTRIBUTES)
+                if self._after_text:
+                    self._modules[symbolic.name_of(self._chain[0])] = self._chain[0]
             self._assemble(drawn)
             return
         names = Names()
@@ -159,6 +166,23 @@ class Sequential(Model):
         masks = {} if mask is None else {"mask": mask}
         return self.forward(inputs, training=training, **masks)
 
+    @property
+    def _reads_text(self) -> bool:
+        """Whether the first layer takes text, and so stands before the graph."""
+        takes_text = bool(self._chain) and getattr(self._chain[0], "takes_text", False)
+        return takes_text and (self._entry is None or self._after_text)
+
+    def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        if self._reads_text and args and is_text(args[0]):
+            numbers = self._chain[0](args[0])
+            if self._entry is None:
+                # of a text by itself, for the longest of a batch says nothing of other batches
+                shape = self._chain[0].compute_output_shape((None, *np.shape(args[0])[1:]))  # type: ignore[operator]
+                self._entry, self._after_text = (tuple(shape), numbers.dtype, None), True
+                self._draw()
+            args = (numbers, *args[1:])
+        return super().with_tensors(args, kwargs)
+
     def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.graph is None and self._entry is None and args and hasattr(args[0], "dtype"):
             shape = args[0].spec.shape if isinstance(args[0], SymbolicTensor) else tuple(args[0].shape)
@@ -169,7 +193,8 @@ class Sequential(Model):
     @property
     def layers(self) -> list[Any]:
         """The layers, without the Input."""
-        return [each for each in super().layers if not isinstance(each, InputLayer)]
+        first = self._chain[:1] if self._after_text else []
+        return [*first, *(each for each in super().layers if not isinstance(each, InputLayer))]
 
     @writes_once
     def get_config(self) -> dict[str, Any]:
@@ -182,6 +207,8 @@ class Sequential(Model):
                 "dtype": plain(symbolic.dtype_of(dtype)),
                 "name": name,
             }
+        if self._after_text:
+            config["after_text"] = True
         names = {id(module): name for name, module in self._modules.items()}
         config["layers"] = [described(layer, names[id(layer)]) for layer in self._chain]
         chain = list(dict.fromkeys(self._chain))
@@ -216,19 +243,22 @@ class Sequential(Model):
             names = dict(zip(each_once, given, strict=False))
             common = {"name": config.get("name"), "trainable": config.get("trainable", True)}
             with keeping_trained(chain), _named(names):
+                model = base(**common)
+                model._after_text = _is_after_text(config, chain)
+                for each in (*inputs, *chain):
+                    model._append(each)
                 if "table" in config and inputs and chain:
-                    model = base(**common)
-                    for each in (*inputs, *chain):
-                        model._append(each)
                     model._take_table(config["table"])
                 else:
-                    model = base([*inputs, *chain], **common)
+                    model._draw()
             model._names = list(names.values())
             return model
 
     def _take_table(self, config: Any) -> None:
         """Have the graph of a chain that was drawn before it was written down."""
-        chain = list(dict.fromkeys(self._chain))
+        if self._after_text:
+            self._modules[symbolic.name_of(self._chain[0])] = self._chain[0]
+        chain = list(dict.fromkeys(self._chain[self._after_text :]))
         names = list(dict.fromkeys(each["module"] for each in config["calls"] if "module" in each))
         if len(names) != len(chain):
             raise ConfigError(f"$.table: expected calls of {len(chain)} layers, got {len(names)} of them.")
@@ -242,7 +272,9 @@ def _check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: another key, or another kind of value.
     """
-    saved.expect_object(config, "$", {"layers"}, {"name", "trainable", "input", "names", "table"})
+    saved.expect_object(
+        config, "$", {"layers"}, {"name", "trainable", "input", "names", "table", "after_text"}
+    )
     name, names, entry = config.get("name"), config.get("names", []), config.get("input")
     if name is not None and not (isinstance(name, str) and is_name(name)):
         raise ConfigError(explain("$.name", got=shorten(name), expected="a name, or null"))
@@ -259,6 +291,20 @@ def _check_config(config: Mapping[str, Any]) -> None:
             raise ConfigError(f"$.table.calls: expected a list of objects, got {shorten(calls)}.")
         if not all(isinstance(each.get("module", ""), str) for each in calls):
             raise ConfigError("$.table.calls: expected names of modules.")
+
+
+def _is_after_text(config: Mapping[str, Any], chain: list[Any]) -> bool:
+    """Whether the input in a config is what a layer of text returns.
+
+    Raises:
+        ConfigError: it says so, and there is no such layer or no input.
+    """
+    after_text = config.get("after_text", False)
+    takes_text = bool(chain) and getattr(chain[0], "takes_text", False)
+    if after_text not in (True, False) or (after_text and not (takes_text and config.get("input"))):
+        got, expected = shorten(after_text), "true behind a layer of text alone"
+        raise ConfigError(explain("$.after_text", got=got, expected=expected))
+    return bool(after_text)
 
 
 @contextmanager

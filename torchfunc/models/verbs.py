@@ -5,24 +5,28 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 
-from torchfunc.errors import CompileError, explain
+from torchfunc.errors import CompileError, TorchfuncError, explain
 from torchfunc.graph.graph import Graph
 from torchfunc.graph.symbolic import Input
 from torchfunc.layers.layer import Layer
 from torchfunc.models.graph_ports import ports_of
+from torchfunc.models.own_steps import compiled_metrics
+from torchfunc.models.resuming import restore_training
 from torchfunc.training.ports import Ports
-from torchfunc.training.step import is_waiting
+from torchfunc.training.step import NO_LOSS, is_waiting, metrics_in
 from torchfunc.training.trainer import Trainer
 from torchfunc.tree import is_branch, leaves, map_leaves
 from torchfunc.turns import turn
 
 P = ParamSpec("P")
+_ACTS = {"train": "train_step", "measure": "test_step", "predict": "predict_step"}
 R = TypeVar("R")
 
 _TORCH = inspect.signature(torch.compile).parameters.keys() - {"model"}  # they differ between versions
@@ -45,9 +49,14 @@ def as_in(
 
     def verb(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with turn(self, method.__name__):
-            # where the user has a step of that kind, the forward need not take the data at all
-            if not self._overrides(_STEPS[method.__name__]) or any(map(is_waiting, self.modules())):
-                self._build_from(args[0] if args else kwargs.get("x"))
+            x = args[0] if args else kwargs.get("x")
+            if not self._overrides(_STEPS[method.__name__]):
+                self._build_from(x)
+            elif any(map(is_waiting, self.modules())):
+                with suppress(
+                    TorchfuncError, RuntimeError, TypeError
+                ):  # its forward need not take the data at all
+                    self._build_from(x)
             trainer, ports = self._trainer(compiled), self._ports()
             if ports is not None:
                 trainer.take_ports(ports)
@@ -67,7 +76,8 @@ class Training(Layer):
 
     graph: Graph | None = None
     trainer: Trainer | None = None
-    stop_training = False
+    stop_training = stop_evaluating = stop_predicting = False
+    run_eagerly = jit_compile = False
 
     def compile(
         self,
@@ -86,7 +96,8 @@ class Training(Layer):
     ) -> None:
         """Say how the model is trained.
 
-        Called with keywords of `torch.compile` alone, or with nothing, it is `nn.Module.compile`.
+        Called with keywords of `torch.compile` alone, or with nothing, it is `nn.Module.compile`; with nothing
+        Keras's all the same where the class has a step or a `compile` of its own.
 
         Args:
             optimizer: a Keras name ("rmsprop" by default), an optimizer of torchfunc or of `torch.optim`.
@@ -108,7 +119,8 @@ class Training(Layer):
         """
         ours = (optimizer, loss, loss_weights, metrics, weighted_metrics, jit_compile, device)
         not_needed = (run_eagerly, steps_per_execution, auto_scale_loss)
-        if torch_options.keys() <= _TORCH and all(each is None for each in (*ours, *not_needed)):
+        alone = torch_options.keys() <= _TORCH and all(each is None for each in (*ours, *not_needed))
+        if alone and (torch_options or not self._trains_itself()):
             super().compile(**torch_options)
             return
         _check_options(torch_options, jit_compile)
@@ -135,15 +147,23 @@ class Training(Layer):
             )
         if jit_compile is True and not run_eagerly:
             super().compile(**torch_options)
+        self.__dict__.pop("_optimizer", None)
         self.__dict__["trainer"] = trainer
+        self.run_eagerly, self.jit_compile = bool(run_eagerly), jit_compile is True and not run_eagerly
 
     def _own_steps(self) -> SimpleNamespace:
         """The steps that a subclass has overridden, under the Trainer's names for them."""
-        own = {"train": "train_step", "measure": "test_step", "predict": "predict_step"}
-        own |= {name: name for name in ("compute_loss", "compute_metrics")}
+        acts = {act: name for act, name in _ACTS.items() if self._overrides(name)}
+        own = acts | {name: name for name in ("compute_loss", "compute_metrics") if self._overrides(name)}
+        if self._overrides("reset_metrics") or self._overrides("metrics"):
+            own["reset"] = "reset_metrics"
         return SimpleNamespace(
-            **{act: getattr(self, name) for act, name in own.items() if self._overrides(name)}
+            takes_data=frozenset(acts), **{act: getattr(self, name) for act, name in own.items()}
         )
+
+    def _trains_itself(self) -> bool:
+        """Whether a subclass says in Python how it is compiled or trained."""
+        return any(map(self._overrides, ("compile", "compute_loss", *_ACTS.values())))
 
     def _overrides(self, name: str) -> bool:
         """Whether a subclass has a method of its own in the place of one of these."""
@@ -165,31 +185,64 @@ class Training(Layer):
             y_pred: what the model returned for the inputs.
             sample_weight: the weights of the samples, or None.
             training: whether it is learned from.
+
+        Raises:
+            CompileError: there is no loss.
         """
-        return self._trainer().step.compute_loss(x, y, y_pred, sample_weight, training)
+        loss = self._trainer(compiled=False).step.compute_loss(x, y, y_pred, sample_weight, training)
+        if loss is None:
+            raise CompileError(NO_LOSS)
+        return loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """The logs after a batch, which this takes into the metrics of `compile`. Override it to have others."""
-        return self._trainer().step.compute_metrics(x, y, y_pred, sample_weight)
+        return self._trainer(compiled=False).step.compute_metrics(x, y, y_pred, sample_weight)
 
-    def train_step(self, batch: Any) -> Any:
+    def train_step(self, data: Any) -> dict[str, Any]:
         """Learn from one batch. Override it to train in another way.
 
         Args:
-            batch: what the Trainer made of the data: `batch.inputs`, `batch.targets`, `batch.weights`.
+            data: x, (x, y) or (x, y, sample_weight), as tensors on the device, nested as they came.
 
         Returns:
-            The logs, as tensors or numbers by name; None to have those of `compile`.
+            The logs, as tensors or numbers by name.
         """
-        return self._trainer().step.train(batch)
+        return self._logs_of(self._trainer(compiled=False).step.train(data))
 
-    def test_step(self, batch: Any) -> Any:
-        """Measure one batch; returns what `train_step` does."""
-        return self._trainer().step.measure(batch)
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Measure one batch; takes and returns what `train_step` does."""
+        return self._logs_of(self._trainer(compiled=False).step.measure(data))
 
-    def predict_step(self, batch: Any) -> Any:
-        """What the model returns for one batch."""
-        return self._trainer().step.predict(batch)
+    def predict_step(self, data: Any) -> Any:
+        """What the model returns for one batch, of which x is taken."""
+        return self._trainer(compiled=False).step.predict(data)
+
+    def _logs_of(self, logs: Any) -> dict[str, Any]:
+        """What a step says, or all figures so far."""
+        return self._trainer(compiled=False).step.figures() if logs is None else dict(logs)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The loss, the metrics of `compile` and the loss of each output, then those that the model and its layers keep.
+
+        Each has `name`, `update_state`, `result` and `reset_state`. `fit` sets those back at each epoch. Override it
+        to say yourself which these are.
+        """
+        compiled = [] if self.trainer is None else compiled_metrics(self.trainer.step)
+        return [*compiled, *metrics_in(self)]
+
+    def reset_metrics(self) -> None:
+        """Set all `metrics` back."""
+        for each in self.metrics:
+            each.reset_state() if hasattr(each, "reset_state") else each.reset()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The results of all `metrics` by name."""
+        found: dict[str, Any] = {}
+        for each in self.metrics:
+            result = each.result() if hasattr(each, "result") else each.compute()
+            found |= result if isinstance(result, dict) else {each.name: result}
+        return found
 
     def _ports(self) -> Ports | None:
         """What the Trainer has to know of the graph, if there is one, with inputs in the dtype of all weights."""
@@ -213,7 +266,7 @@ class Training(Layer):
                 f"The model {self.name!r} was not compiled. "
                 "Fix: model.compile(optimizer='adam', loss='mse') before training it."
             )
-        return self.trainer or Trainer(self, ports=self._ports())
+        return self.trainer or Trainer(self, ports=self._ports(), step=self._own_steps())
 
     fit = as_in(Trainer.fit)
     evaluate = as_in(Trainer.evaluate)
@@ -242,14 +295,63 @@ class Training(Layer):
         self.built = True
 
     @property
+    def compiled(self) -> bool:
+        """Whether `compile` said how the model is trained."""
+        return self.trainer is not None
+
+    @property
     def optimizer(self) -> Any:
-        """The optimizer of `compile`, or None."""
-        return None if self.trainer is None else self.trainer.optimizer
+        """The optimizer of `compile`, or None; another may be set."""
+        return self.__dict__.get("_optimizer") if self.trainer is None else self.trainer.optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Any) -> None:
+        if self.trainer is None:
+            self.__dict__["_optimizer"] = optimizer
+        else:
+            self.trainer.optimizer = optimizer
 
     @property
     def loss(self) -> Any:
-        """The loss of `compile`, or None."""
-        return None if self.trainer is None else self.trainer.loss
+        """The loss of `compile`, or one that was set; the latter is not trained towards."""
+        compiled = None if self.trainer is None else self.trainer.loss
+        return self.__dict__.get("loss") if compiled is None else compiled
+
+    @loss.setter
+    def loss(self, loss: Any) -> None:
+        self.__dict__["loss"] = loss
+
+    @property
+    def history(self) -> Any:
+        """What the last `fit` returned, or None."""
+        return self.__dict__.get("history", None if self.trainer is None else self.trainer.history)
+
+    @history.setter
+    def history(self, history: Any) -> None:
+        self.__dict__["history"] = history
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """The arguments of `compile` as plain data; nothing before it.
+
+        Raises:
+            SavingError: a function or an object among them that no file can name.
+        """
+        return {} if self.trainer is None else self.trainer.get_config()
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compile as `get_compile_config` said; where the class has a `compile` of its own, that is for you to call.
+
+        Raises:
+            ConfigError: another argument, or one that `get_compile_config` does not write so.
+            UnknownNameError: a loss, a metric or an optimizer that nobody knows.
+        """
+        if config:
+            restore_training(self, dict(config), None, {})
+
+    @property
+    def metrics_variables(self) -> list[Any]:
+        """What all `metrics` sum up."""
+        return [each for metric in self.metrics for each in getattr(metric, "variables", ())]
 
     @property
     def metrics_names(self) -> list[str]:

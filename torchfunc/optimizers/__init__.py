@@ -12,6 +12,8 @@ from torchfunc.optimizers.moments import AdamW as AdamW
 from torchfunc.optimizers.moments import Lamb as Lamb
 from torchfunc.optimizers.moments import Nadam as Nadam
 from torchfunc.optimizers.moments import ScheduleFreeAdamW as ScheduleFreeAdamW
+from torchfunc.optimizers.multiple import MultiOptimizer as MultiOptimizer
+from torchfunc.optimizers.multiple import OptimizerMap as OptimizerMap
 from torchfunc.optimizers.named_optimizers import deserialize as deserialize
 from torchfunc.optimizers.named_optimizers import get as get
 from torchfunc.optimizers.named_optimizers import serialize as serialize

@@ -21,6 +21,7 @@ from torch.nn.parameter import UninitializedParameter
 from torchfunc import native
 from torchfunc.errors import ConfigError, TorchfuncError, WeightMismatchError, explain, shorten
 from torchfunc.fields import COUNTS, item, listed, number, record, refused, shape_of, told, whole
+from torchfunc.optimizers.multiple import MultiOptimizer, Steppers
 from torchfunc.optimizers.optimizer import Optimizer
 from torchfunc.optimizers.stepper import Stepper
 from torchfunc.optimizers.torch_optimizer import TorchOptimizer
@@ -182,6 +183,33 @@ class _Kept:
         return self._found[key]
 
 
+class _Owners:
+    """What is known of the owner of each group: of one optimizer, or of several that have their own groups."""
+
+    def __init__(self, optimizer: Any, module: nn.Module) -> None:
+        self.kept: list[_Kept] | None = None
+        if isinstance(optimizer, Steppers):
+            names = {id(parameter): name for name, parameter in module.named_parameters()}
+            groups = [(group, each) for each in optimizer.steppers for group in each.param_groups]
+            self.kept = [_Kept(Owner.of(each)) for _, each in groups]
+            self.held = [{names.get(id(p), "") for p in group["params"]} for group, _ in groups]
+        else:
+            self.one = _Kept(Owner.of(optimizer))
+
+    def of(self, index: int, group: Mapping[str, Any], place: str) -> _Kept:
+        """The one of a group.
+
+        Raises:
+            ConfigError: there are several optimizers, and none of them has these parameters.
+        """
+        if self.kept is None:
+            return self.one
+        if index >= len(self.kept) or self.held[index] != set(group["params"]):
+            got, expected = shorten(group["params"], 60), "the parameters of each of the optimizers"
+            raise ConfigError(explain(f"{place}.params", got=got, expected=expected))
+        return self.kept[index]
+
+
 def check_memory(state: Any, place: str, optimizer: Any, module: nn.Module) -> None:
     """Refuse a memory that does not fit an optimizer and the parameters of a module.
 
@@ -192,11 +220,10 @@ def check_memory(state: Any, place: str, optimizer: Any, module: nn.Module) -> N
     record(state, place, ("slots", "groups"), ("whole",))
     if not isinstance(state.get("whole", True), bool):
         raise refused(f"{place}.whole", state["whole"], "a truth value")
-    owner, parameters = Owner.of(optimizer), dict(module.named_parameters())
-    group_of = _check_groups(state["groups"], f"{place}.groups", owner, parameters)
+    owners, parameters = _Owners(optimizer, module), dict(module.named_parameters())
+    group_of = _check_groups(state["groups"], f"{place}.groups", owners, parameters)
     if not isinstance(state["slots"], Mapping):
         raise refused(f"{place}.slots", state["slots"], "an object with the names of parameters")
-    kept = _Kept(owner)
     for name, slot in state["slots"].items():
         where = item(f"{place}.slots", name)
         if name not in group_of:
@@ -205,28 +232,34 @@ def check_memory(state: Any, place: str, optimizer: Any, module: nn.Module) -> N
             raise refused(where, slot, "an object with what is kept of the parameter")
         if slot:
             waits = isinstance(parameters.get(name), UninitializedParameter)
-            _check_slot(slot, where, kept, group_of[name], None if waits else parameters.get(name))
+            group, kept = group_of[name]
+            _check_slot(slot, where, kept, group, None if waits else parameters.get(name))
 
 
 def _check_groups(
-    groups: Any, place: str, owner: Owner, parameters: Mapping[str, Tensor]
-) -> dict[str, Mapping[str, Any]]:
-    """The group of each name in them."""
-    found: dict[str, Mapping[str, Any]] = {}
+    groups: Any, place: str, owners: _Owners, parameters: Mapping[str, Tensor]
+) -> dict[str, tuple[Mapping[str, Any], _Kept]]:
+    """The group of each name in them, and what its owner keeps."""
+    found: dict[str, tuple[Mapping[str, Any], _Kept]] = {}
     # an optimizer may hold others than the module's, such as the weights of a loss, under their numbers
     for index, group in enumerate(listed(groups, place, len(parameters) + 1000, "groups of parameters")):
         where = f"{place}[{index}]"
         if not isinstance(group, Mapping) or "params" not in group:
             raise refused(where, group, "an object with 'params'")
-        for name in listed(group["params"], f"{where}.params", len(parameters) + 1000, "names"):
+        names = listed(group["params"], f"{where}.params", len(parameters) + 1000, "names")
+        own: list[str] = []
+        for name in names:
             known = isinstance(name, str) and (
                 name in parameters or (name.isdecimal() and name.isascii() and len(name) < 10)
             )
             if not known or name in found:
                 expected = "the names of parameters, each in one group"
                 raise ConfigError(explain(f"{where}.params", got=shorten(name, 60), expected=expected))
-            found[name] = group
-        _check_settings(group, where, owner)
+            own.append(name)
+            found[name] = None  # type: ignore[assignment]
+        kept = owners.of(index, group, where)
+        found |= dict.fromkeys(own, (group, kept))
+        _check_settings(group, where, kept.owner)
     if not found and parameters:
         raise ConfigError(explain(place, got="no parameters", expected="at least one group that has some"))
     return found
@@ -347,6 +380,10 @@ def check_arguments(optimizer: Any, place: str) -> None:
         ConfigError: an argument of another kind or out of range.
     """
     owner = Owner.of(optimizer)
+    if isinstance(optimizer, MultiOptimizer):
+        for each in optimizer.optimizers:
+            check_arguments(each, place)
+        return
     if owner.rule is not None:
         rule = owner.rule
         defaults = {key: each.default for key, each in inspect.signature(type(rule)).parameters.items()}
@@ -418,12 +455,15 @@ def _is_plain(value: Any) -> bool:
 
 def fitting(state: Mapping[str, Any], optimizer: Any, module: nn.Module) -> dict[str, Any]:
     """A memory without what is of parameters that were replaced since by others of another shape."""
-    kept, parameters = _Kept(Owner.of(optimizer)), dict(module.named_parameters())
-    group_of = {name: group for group in state["groups"] for name in group["params"]}
+    owners, parameters = _Owners(optimizer, module), dict(module.named_parameters())
+    group_of = {
+        name: (index, group) for index, group in enumerate(state["groups"]) for name in group["params"]
+    }
     slots = {}
     for name, slot in state["slots"].items():
+        index, group = group_of[name]
         try:
-            _check_slot(slot, "", kept, group_of[name], parameters.get(name))
+            _check_slot(slot, "", owners.of(index, group, ""), group, parameters.get(name))
         except (WeightMismatchError, ConfigError):
             continue
         slots[name] = slot

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
@@ -15,7 +14,7 @@ from typing_extensions import Never
 
 from torchfunc import registry, schedules, signatures
 from torchfunc.config import Configurable, Self, argument_names, checked
-from torchfunc.errors import CompileError, TorchfuncError, explain, shorten
+from torchfunc.errors import CompileError, TorchfuncError, explain, nearest, shorten
 from torchfunc.optimizers.stepper import Stepper, Update
 
 LearningRate = float | Callable[[int], float]
@@ -201,6 +200,8 @@ class Optimizer(Configurable):
             self.build(params)
         stepper = self.torch_optimizer
         assert stepper is not None
+        held = {id(p) for group in stepper.param_groups for p in group["params"]}
+        stepper.param_groups[0]["params"] += [p for p in params or () if id(p) not in held]
         known = [p for group in stepper.param_groups for p in group["params"]]
         before = [p.grad for p in known]
         for parameter in known:
@@ -228,9 +229,60 @@ class Optimizer(Configurable):
     @property
     def variables(self) -> list[Tensor]:
         """The number of steps, the learning rate, and all that is remembered of the parameters."""
-        held = [torch.tensor(self.iterations), torch.tensor(float(self.learning_rate))]
-        states = () if self.torch_optimizer is None else self.torch_optimizer.state.values()
-        return [*held, *(each for state in states for each in state.values())]
+        held = [torch.tensor(self._calls), torch.tensor(float(self.learning_rate))]
+        return [*held, *(state[name] for state, name in self._remembered())]
+
+    def _remembered(self) -> list[tuple[dict[str, Tensor], str]]:
+        """Where each tensor that is remembered of a parameter stands; those of a first step are made."""
+        stepper = self.torch_optimizer
+        if stepper is None:
+            return []
+        stepper.prepare()
+        states = [stepper.state[p] for group in stepper.param_groups for p in group["params"]]
+        return [(state, name) for state in states for name in state]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Take what `variables` held: the number of steps, the learning rate, and a tensor for each that is remembered.
+
+        Raises:
+            TorchfuncError: another number of them, or another shape; nothing is changed then.
+        """
+        places, given = self._remembered(), [torch.as_tensor(each) for each in weights]
+        if self.torch_optimizer is None:
+            fix = "build(params) or a first step before it"
+            raise TorchfuncError(
+                explain(f"{self.name!r}.set_weights", got="an optimizer without parameters", fix=fix)
+            )
+        expected = [(), (), *(tuple(state[name].shape) for state, name in places)]
+        found = [tuple(each.shape) for each in given]
+        if found != expected:
+            raise TorchfuncError(
+                explain(
+                    f"{self.name!r}.set_weights",
+                    got=f"the shapes {shorten(found)}",
+                    expected=shorten(expected),
+                )
+            )
+        for group in self.torch_optimizer.param_groups:
+            group["iterations"] = int(given[0])
+        if self.schedule is None:
+            self.learning_rate = float(given[1])
+        for (state, name), value in zip(places, given[2:], strict=True):
+            state[name].copy_(value)
+
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        """Put each of `variables` into a dict, as arrays by their numbers."""
+        store.update({str(index): each.detach().cpu().numpy() for index, each in enumerate(self.variables)})
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """`set_weights` of what `save_own_variables` gave."""
+        self.set_weights([store[str(index)] for index in range(len(store))])
+
+    @staticmethod
+    def assign(variable: Tensor, value: Any) -> None:
+        """Give a parameter other values."""
+        with torch.no_grad():
+            variable.copy_(torch.as_tensor(value))
 
     def finalize_variable_values(self) -> None:
         """Put the averages that `use_ema` keeps in the place of the parameters."""
@@ -305,8 +357,8 @@ class Optimizer(Configurable):
         """Raise an error that names the argument that was meant by the first unknown one."""
         for name in unknown:
             known = [TORCH_NAMES[name]] if name in TORCH_NAMES else argument_names(type(self))
-            meant = known if len(known) == 1 else difflib.get_close_matches(name, known, n=1)
-            fix = f"write {meant[0]}" if meant else "it takes " + ", ".join(known)
+            meant = known[0] if len(known) == 1 else nearest(name, known)
+            fix = f"write {meant}" if meant else "it takes " + ", ".join(known)
             raise CompileError(explain(type(self).__name__, got=f"unknown argument {name!r}", fix=fix))
 
     def _error(self, got: str, expected: str) -> CompileError:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer as TorchOptimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from torchfunc.errors import CompileError, explain
 
@@ -50,7 +51,8 @@ class Update:
         first = self.params[0]
         return (
             self.ordered
-            and type(first) in (nn.Parameter, Tensor)
+            and (type(first) is Tensor or isinstance(first, nn.Parameter))
+            and not is_traceable_wrapper_subclass(first)
             and first.device.type in ("cpu", "cuda")
             and first.is_floating_point()
         )
@@ -232,6 +234,12 @@ class Stepper(TorchOptimizer):
         step = group["iterations"] // (self.rule.gradient_accumulation_steps or 1) + 1
         return Update(group, float(group["lr"]), step, params, grads, slots, whole, ordered, self.names)
 
+    def prepare(self) -> None:
+        """Have what a first step would make: what is remembered of each parameter."""
+        for group in self.param_groups:
+            if group["params"]:
+                self._slots(group["params"], self.rule.slots(group))
+
     def _slots(self, params: list[Tensor], fills: dict[str, float | None]) -> Slots:
         """What is remembered of each parameter; where nothing is yet, a tensor filled as the rule says."""
         states = [self.state[p] for p in params]
@@ -334,6 +342,17 @@ class Stepper(TorchOptimizer):
                 for parameter in group["params"]:
                     if "average" in self.state[parameter]:
                         parameter.copy_(self.state[parameter]["average"])
+
+    def swap_averages(self) -> None:
+        """Let parameters and their averages change places."""
+        with torch.no_grad():
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    average = self.state[parameter].get("average")
+                    if average is not None:
+                        held = parameter.clone()
+                        parameter.copy_(average)
+                        average.copy_(held)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "rule": self.rule, "names": self.names}

@@ -67,6 +67,16 @@ _FUNCTIONS = {
 }
 _PREFIXES = {"torch.linalg": "linalg_", "torch.fft": "fft_", "torch.special": "special_"}
 _RENAMED = {"F.logsigmoid": "log_sigmoid"}
+# what the annotations of `torchfunc/ops/` say
+_WORDS_OF_OPS = {
+    "Array": "Array",
+    "Arrays": "Array",
+    "Array | None": "Array",
+    "Axis": "ints",
+    "Shape": "ints",
+    "DType": "DType",
+    "int": "int",
+}
 
 
 @dataclass(frozen=True)
@@ -168,7 +178,9 @@ def problem(kind: str, name: Any, args: tuple[Any, ...], kwargs: Mapping[str, An
 
 
 def _takes_tensor(signature: Signature) -> bool:
-    return any(each.kind in ("Tensor", "Tensors", "any") and each.default is ... for each in signature)
+    return any(
+        each.kind in ("Tensor", "Tensors", "Array", "any") and each.default is ... for each in signature
+    )
 
 
 def signatures(kind: str, name: str) -> tuple[Signature, ...]:
@@ -248,7 +260,7 @@ def _of_python(function: Callable[..., Any]) -> Signature:
             _kind_in_python(each.name, each.annotation),
             ... if each.default is each.empty else each.default,
             forms.get(each.kind, "place"),
-            "None" in str(each.annotation) or each.annotation is each.empty,
+            "None" in str(each.annotation) or each.annotation in (each.empty, "Axis", "DType"),
         )
         for each in parameters.values()
     )
@@ -257,6 +269,8 @@ def _of_python(function: Callable[..., Any]) -> Signature:
 def _kind_in_python(name: str, annotation: Any) -> str:
     """What an annotation says; `BroadcastingList2[int]` is None when it runs, and some lists are called `int`."""
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    if text in _WORDS_OF_OPS:
+        return _WORDS_OF_OPS[text]
     if name == "dtype":
         return "ScalarType"
     if "Callable" in text or "Options" in text:
@@ -365,6 +379,15 @@ def _is_plain(parameter: Parameter, value: Any) -> bool:
     )
 
 
+def _is_array(parameter: Parameter, value: Any) -> bool:
+    return all(_is_number(parameter, leaf) for leaf in _leaves(value))
+
+
+def _is_dtype(parameter: Parameter, value: Any) -> bool:
+    found = getattr(torch, value, None) if isinstance(value, str) and value.isidentifier() else value
+    return isinstance(found, torch.dtype)
+
+
 def _is_device(parameter: Parameter, value: Any) -> bool:
     return isinstance(value, (str, torch.device)) and str(value) in DEVICES
 
@@ -379,6 +402,8 @@ _KINDS: dict[str, tuple[str, Callable[[Parameter, Any], bool]]] = {
     "numbers": ("numbers", lambda parameter, value: _is_list(_is_number, parameter, value)),
     "bool": ("True or False", lambda parameter, value: value in (0, 1) if not _is_ref(value) else True),
     "str": ("a short string", _is_string),
+    "Array": ("tensors and numbers", _is_array),
+    "DType": ("a dtype", _is_dtype),
     "ScalarType": ("a dtype", lambda parameter, value: isinstance(value, torch.dtype)),
     "MemoryFormat": ("a memory format", lambda parameter, value: isinstance(value, torch.memory_format)),
     "Device": (f"one of {', '.join(DEVICES)}", _is_device),

@@ -94,9 +94,13 @@ class Arrays:
         self.limit: int | None = None
 
     @property
+    def passes(self) -> int:
+        """How many batches a pass over all samples has."""
+        return math.ceil(self.whole.size / self.batch_size)
+
+    @property
     def steps(self) -> int:
-        batches = math.ceil(self.whole.size / self.batch_size)
-        return batches if self.limit is None else min(self.limit, batches)
+        return self.passes if self.limit is None else self.limit
 
     def sample(self) -> Batch:
         return self.part(0, min(self.batch_size, self.whole.size, 2)).ready()
@@ -106,9 +110,13 @@ class Arrays:
         return self._taken(lambda tensor: tensor[start:stop], stop - start, of)
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
-        batches = self._in_order(skip) if self.seed is None else self._shuffled(self.seed + number, skip)
-        for _, batch in zip(range(skip, self.steps), batches, strict=False):
-            yield batch
+        at, end = number * self.steps + skip, (number + 1) * self.steps
+        while at < end:  # an epoch of fewer batches than there are begins where the one before it stopped
+            passed, skip = divmod(at, self.passes)
+            batches = self._in_order(skip) if self.seed is None else self._shuffled(self.seed + passed, skip)
+            for batch in itertools.islice(batches, end - at):
+                at += 1
+                yield batch
 
     def _shuffled(self, seed: int, skip: int) -> Iterator[Batch]:
         """Batches in an order that depends on the seed alone."""
@@ -293,7 +301,7 @@ def stream_source(x: Any, batch_size: int | None, *, shuffle: bool, device: torc
     """What yields batches, if `x` is no array: itself, or a DataLoader over a Dataset; None for arrays.
 
     Raises:
-        DataError: neither, or a batch size for what yields batches already.
+        DataError: neither.
     """
     if isinstance(x, TensorDataset) or x is None or is_array(x) or isinstance(x, (list, tuple, dict)):
         return None
@@ -309,14 +317,6 @@ def stream_source(x: Any, batch_size: int | None, *, shuffle: bool, device: torc
     if not (hasattr(x, "__iter__") or hasattr(x, "__getitem__") or callable(x)):
         expected = "arrays, a Dataset, a DataLoader, a generator or another iterable of batches"
         raise DataError(explain("x", got=f"a {type(x).__name__}", expected=expected))
-    if batch_size is not None:
-        raise DataError(
-            explain(
-                "batch_size",
-                got=f"{batch_size} with a {type(x).__name__}",
-                why="its batches have sizes already",
-            )
-        )
     return x
 
 

@@ -102,17 +102,17 @@ def count_of(named: dict[str, Tensor]) -> int:
 
 
 def fitted_input(tensor: Tensor, shape: Shape, name: str) -> Tensor:
-    """An input in the shape that the model takes; one number a sample may come as (n,) or as (n, 1).
+    """An input in the shape that the model takes, of which a last axis of 1 may be left out or be too much.
 
     Raises:
         DataError: another rank, or another size of an axis that is known.
     """
     if _fits(tensor.shape, shape):
         return tensor
-    if tensor.ndim == 1 and len(shape) == 2 and shape[1] in (1, None):
-        return tensor.unsqueeze(1)
-    if tensor.ndim == 2 and len(shape) == 1 and tensor.shape[1] == 1:
-        return tensor.squeeze(1)
+    if _fits([*tensor.shape, 1], shape) and (shape[-1] == 1 or tensor.ndim == 1):
+        return tensor.unsqueeze(-1)
+    if tensor.ndim > 1 and tensor.shape[-1] == 1 and _fits(tensor.shape[:-1], shape):
+        return tensor.squeeze(-1)
     raise DataError(
         explain(
             f"input {name!r}",
@@ -135,8 +135,6 @@ def _with_unknown_batch(shape: Shape) -> str:
 
 def _way_to(got: Sequence[int], expected: Shape) -> str:
     """The call that gives an array the expected shape, if there is one."""
-    if len(got) == len(expected) - 1 and expected[-1] == 1 and _fits([*got, 1], expected):
-        return "x[..., None]"
     if len(got) == len(expected) - 1 and _fits([1, *got], expected):
         return "x[None] for a single sample"
     sizes = [size for size in expected[1:] if size is not None]

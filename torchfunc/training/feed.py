@@ -10,21 +10,37 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
+from torchfunc.arrays_in import is_numbers
 from torchfunc.errors import DataError, explain
 from torchfunc.losses.class_weight import product_of_weights, weights_of_classes
 from torchfunc.training import checks
 from torchfunc.training.batches import Arrays, Batch, Data, Stream, moved, stream_source, unpacked
-from torchfunc.training.convert import as_given, cast, check_castable, is_number, waits, wanted_dtype
+from torchfunc.training.convert import (
+    as_given,
+    cast,
+    check_castable,
+    is_array,
+    is_number,
+    waits,
+    wanted_dtype,
+)
 from torchfunc.training.objective import Head, Objective
-from torchfunc.training.ports import Form, Port, as_items, taken
-from torchfunc.training.step import Step
-from torchfunc.tree import leaves
+from torchfunc.training.ports import Form, Place, Port, as_items, taken
+from torchfunc.training.step import Step, packed
+from torchfunc.tree import leaves, like
 
 
 class Feed:
-    """Makes batches for one step: for the module that it calls, and the losses that it takes."""
+    """Makes batches for one step: for the module that it calls, and the losses that it takes.
 
-    def __init__(self, step: Step) -> None:
+    Args:
+        step: whose batches they are.
+        act: what is done with them: "train", "measure" or "predict". Where the user has an act that takes data as
+            they come, they are handed on so.
+    """
+
+    def __init__(self, step: Step, act: str = "") -> None:
+        self.as_they_come = step.takes_data(act)
         self.step, self.module, self.inputs = step, step.module, step.ports.inputs
         self.device = step.device
         self.floating = next(
@@ -68,6 +84,8 @@ class Feed:
                 raise DataError(
                     explain(name, got=f"values beside a {type(x).__name__}", why="it yields them with x")
                 )
+        if self.as_they_come and class_weight is None:
+            return Stream(source, self._moved_as_it_came, steps, seed=seed if source is not x else None)
         if inputs_only:
             return Stream(source, lambda item: self.batch(unpacked(item)[0]), steps)
         own = seed if source is not x else None
@@ -86,15 +104,19 @@ class Feed:
 
     def arrays(self, whole: Batch, batch_size: int | None, steps: int | None, seed: int | None) -> Arrays:
         """Batches of tensors; with a seed in another order each epoch."""
-        fixed = None if self.inputs is None else self.inputs.batch_size
-        size = batch_size or fixed or 32
-        checks.check_fixed_batch(self.inputs or (), whole.size, size)
+        inputs = () if self.as_they_come or self.inputs is None else self.inputs
+        size = batch_size or (inputs and inputs.batch_size) or 32
+        checks.check_fixed_batch(inputs, whole.size, size)
         data = Arrays(whole, size, seed=seed, device=None if self._holds(whole) else self.device)
         return limited(data, steps, "steps")
 
     def whole(self, x: Any, y: Any, sample_weight: Any) -> Batch:
         """Arrays as one batch of all samples, on the device if they fit there."""
-        batch = self._fitted_batch(x, y, sample_weight, look=True)
+        if self.as_they_come:
+            batch = self._as_it_came(packed(x, y, sample_weight))
+            checks.count_of({f"array {index}": each for index, each in enumerate(batch.inputs)})
+        else:
+            batch = self._fitted_batch(x, y, sample_weight, look=True)
         try:
             return moved(batch, self.device)
         except torch.OutOfMemoryError:
@@ -108,7 +130,10 @@ class Feed:
         class_weight: Mapping[Any, float] | None = None,
     ) -> Batch:
         """One batch on the device."""
-        batch = moved(self._fitted_batch(x, y, sample_weight, look=False), self.device)
+        if self.as_they_come:
+            batch = self._moved_as_it_came(packed(x, y, sample_weight))
+        else:
+            batch = moved(self._fitted_batch(x, y, sample_weight, look=False), self.device)
         return batch if class_weight is None else self._weighed(batch, class_weight)
 
     def _weighed(self, batch: Batch, class_weight: Mapping[Any, float]) -> Batch:
@@ -117,6 +142,8 @@ class Feed:
         Raises:
             DataError: several outputs, no target, a target that holds no labels, or a class without a weight.
         """
+        if batch.form.nesting is not None:
+            return self._weighed_as_it_came(batch, class_weight)
         heads = self.step.known(batch, shapes=False).heads
         target = batch.targets[0] if batch.targets else None
         if len(heads) != 1 or target is None:
@@ -128,6 +155,38 @@ class Feed:
         head, given = heads[0], batch.weights[0] if batch.weights else None
         weights = weights_of_classes(target, class_weight, head.loss, head.shape, self.floating)
         return batch._replace(weights=[weights if given is None else product_of_weights(weights, given)])
+
+    def _weighed_as_it_came(self, batch: Batch, class_weight: Mapping[Any, float]) -> Batch:
+        x, y, given = unpacked(batch.form.data(batch.inputs))
+        if not isinstance(y, Tensor):
+            got = "no targets" if y is None else f"a {type(y).__name__} of targets"
+            raise DataError(explain("class_weight", got=got, expected="one array of targets"))
+        _check_class_weight(class_weight)
+        weights = weights_of_classes(y, class_weight, None, None, self.floating)
+        return self._as_it_came((x, y, weights if given is None else product_of_weights(weights, given)))
+
+    def _as_it_came(self, data: Any) -> Batch:
+        """Data of any nesting, with their arrays as tensors in the dtypes that a module takes; texts and None stay."""
+        tensors: list[Tensor] = []
+
+        def placed(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: placed(each) for key, each in value.items()}
+            if isinstance(value, (list, tuple)) and not is_numbers(value):
+                return like(value, [placed(each) for each in value])
+            if value is None or isinstance(value, str):
+                return value
+            tensor = as_given(value, "the data")
+            tensors.append(tensor.to(wanted_dtype(tensor, None, self.floating)))
+            return Place(len(tensors) - 1)
+
+        form = Form(nesting=placed(data))
+        if not tensors:
+            raise DataError(explain("x", got=f"a {type(data).__name__} without arrays", expected="an array"))
+        return Batch(tensors, [], None, len(tensors[0]) if tensors[0].ndim else 1, form)
+
+    def _moved_as_it_came(self, data: Any) -> Batch:
+        return moved(self._as_it_came(data), self.device)
 
     def _holds(self, whole: Batch) -> bool:
         """Whether tensors are where the module is."""
@@ -214,7 +273,9 @@ class Feed:
         self, y: Any, objective: Objective, look: bool
     ) -> tuple[list[Tensor | None], list[torch.dtype | None]]:
         slots: Any = objective.outputs
-        values = slots.arrange(as_items(y, len(slots)), "y", DataError, partial=True)
+        values = _for_losses(y, objective)
+        if values is None:
+            values = slots.arrange(as_items(y, len(slots)), "y", DataError, partial=True)
         found: list[Tensor | None] = []
         waiting: list[torch.dtype | None] = []
         for value, head in zip(values, objective.heads, strict=True):
@@ -250,6 +311,16 @@ class Feed:
             None if each is None else cast(as_given(each, "sample_weight"), "sample_weight", self.floating)
             for each in given
         ]
+
+
+def _for_losses(y: Any, objective: Objective) -> list[Any] | None:
+    """Targets by place for the outputs that have a loss, where there are as many, and not one for each output."""
+    losing, outputs = objective.losing, len(objective.heads)
+    few = [y] if is_array(y) else list(leaves(y)) if isinstance(y, (list, tuple)) else []
+    if not 0 < len(losing) < outputs or len(few) != len(losing) or not all(map(is_array, few)):
+        return None
+    placed = dict(zip((head.index for head in losing), few, strict=True))
+    return [placed.get(index) for index in range(outputs)]
 
 
 def _check_class_weight(weights: Any) -> None:

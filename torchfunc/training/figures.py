@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -62,16 +62,25 @@ class RunningMean:
 
 
 def read(running: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures as Python numbers; those on the device come over together."""
+    """Figures as Python numbers; those on the device come over together, and those by name in one stand alone."""
+    running = dict(_alone(running))
     tensors = {name: each.detach() for name, each in running.items() if isinstance(each, Tensor)}
     if not tensors:
-        return dict(running)
+        return running
     flat = [each.reshape(-1).to(_wide(each)) for each in tensors.values()]
     numbers = iter(torch.cat(flat).tolist())
     taken = {name: [next(numbers) for _ in range(each.numel())] for name, each in tensors.items()}
     return {
         name: _as_shaped(taken[name], value) if name in taken else value for name, value in running.items()
     }
+
+
+def _alone(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, each in figures.items():
+        if isinstance(each, Mapping):
+            yield from _alone(each)
+        else:
+            yield name, each.value if hasattr(each, "assign") else each  # a variable of a metric
 
 
 def _as_shaped(numbers: list[float], tensor: Tensor) -> Any:

@@ -16,6 +16,8 @@ from torchfunc.training.batches import Batch, Data
 from torchfunc.training.progress import Display
 from torchfunc.training.step import Act, Logs, Step
 
+_STOPS = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -52,8 +54,8 @@ def over_epochs(
         done, logs = over_batches(step, step.act("train"), batches, "train", events, display, skip)
         step.epoch, step.done = epoch + 1, 0
         if validation is not None and plan.validates_after(epoch):
-            display.pause(done, logs)
-            _, measured = measure(step, validation.epoch(0), events)
+            display.pause(done, logs, validation.steps)
+            _, measured = measure(step, validation.epoch(0), events, display)
             logs |= {f"val_{name}": value for name, value in measured.items()}
         display.finish(done, logs)
         events.call("on_epoch_end", epoch, logs)
@@ -91,6 +93,9 @@ def over_batches(
     Some of them may be `done` already, in a training that goes on within an epoch.
     """
     events, display = events or CallbackList(), display or Display()
+    stops = _STOPS[mode]
+    if mode != "train":
+        setattr(step.module, stops, False)
     begin, end = events.methods(f"on_{mode}_batch_begin"), events.methods(f"on_{mode}_batch_end")
     predicts, result = mode == "predict", None
     group = step.steps_per_execution
@@ -113,7 +118,7 @@ def over_batches(
             _tell(end, done, result, step, predicts)
         if time.perf_counter() >= display.due:
             display.draw(done, dict if predicts else partial(step.logs, result))
-        if mode == "train" and step.module.stop_training and done == told:
+        if done == told and getattr(step.module, stops):
             break
     if first and done == first:
         step.resume_sums(None)

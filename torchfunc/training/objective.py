@@ -1,12 +1,13 @@
 """Objective: losses, their weights and metrics, matched to a module's outputs by name.
 
-Nothing here reads the device until `results` is asked for.
+Nothing here reads the device.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from torch import Tensor, nn
 
 from torchfunc import losses, metrics
 from torchfunc.errors import CompileError, DataError, explain, shorten
+from torchfunc.graph import blame
 from torchfunc.losses.loss import masked_weights
 from torchfunc.metrics.metric import expanded, figures
 from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
-from torchfunc.training.figures import RunningMean, read
+from torchfunc.training.figures import RunningMean
 from torchfunc.training.logits import Logits, logits_of, warn_of_misfit
 from torchfunc.training.ports import Port, Slots
 
@@ -180,10 +182,6 @@ class Objective:
         for head, port in zip(self.heads, self.outputs or (), strict=True):
             head.shape = port.shape
 
-    def results(self) -> dict[str, Any]:
-        """The loss and the metrics over all batches since the last reset, in one read of the device."""
-        return read(self.running())
-
     def running(self) -> dict[str, Any]:
         """Every figure by its name in the logs: the loss, the loss of each output, the metrics."""
         running: dict[str, Any] = {"loss": self.total.result()} if self.total.count else {}
@@ -191,12 +189,17 @@ class Objective:
             running |= {
                 f"{head.name}_loss": head.running.result() for head in self.losing if head.running.count
             }
+        return running | self.measured()
+
+    def measured(self) -> dict[str, Any]:
+        """What the metrics have, by the names in the logs."""
+        measured: dict[str, Any] = {}
         for name, each in self.measures.items():
             if each.metric:
                 found = figures(name, each.metric)
                 self._figures[name] = list(found)
-                running |= found
-        return running
+                measured |= found
+        return measured
 
     @property
     def names(self) -> list[str]:
@@ -220,7 +223,6 @@ class Objective:
             batch: the first one.
 
         Raises:
-            CompileError: an output that cannot be the probabilities that its loss takes it for.
             DataError: an output with a loss has no target.
         """
         for head in self.heads:
@@ -312,7 +314,7 @@ class Head:
                 each.metric = metrics.resolve(each.identifier, shape, tuple(target.shape), self.loss)
 
     def _check_probabilities(self, output: Tensor) -> None:
-        """Refuse what cannot be probabilities where the loss takes them for such: it would be clipped, unlearnable.
+        """Warn of what cannot be probabilities where the loss takes them for such: it is clipped, and not learned from.
 
         What is no probability in a linear output shows in the first batch.
         """
@@ -321,15 +323,15 @@ class Head:
         binary = isinstance(self.loss, _BINARY)
         if low < -_ROUNDING or (binary and high > 1 + _ROUNDING):
             activation = "sigmoid" if binary else "softmax"
-            raise CompileError(
-                explain(
-                    f"output {self.name!r}",
-                    got=f"numbers from {low:.3g} to {high:.3g}",
-                    expected=f"probabilities, by the loss {self.loss.name!r}",
-                    fix=f"activation={activation!r} in its layer, or "
-                    f"loss=losses.{type(self.loss).__name__}(from_logits=True)",
-                )
+            told = explain(
+                f"output {self.name!r}",
+                got=f"numbers from {low:.3g} to {high:.3g}",
+                expected=f"probabilities, by the loss {self.loss.name!r}",
+                why="what is beyond them is clipped, as in Keras, and not learned from",
+                fix=f"activation={activation!r} in its layer, or "
+                f"loss=losses.{type(self.loss).__name__}(from_logits=True)",
             )
+            warnings.warn(told, stacklevel=blame.level())
 
     def _target(self, batch: Batch) -> Tensor:
         target = batch.targets[self.index] if batch.targets else None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from torchfunc.errors import DataError, TorchfuncError, UnknownNameError, explain
 from torchfunc.training.convert import is_array
-from torchfunc.tree import is_branch, leaves, leaves_with_path
+from torchfunc.tree import is_branch, leaves, leaves_with_path, map_leaves
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,28 @@ def _in_form_of(nesting: Any, value: Any) -> list[Any] | None:
     return [leaf for part in parts for leaf in part or ()]
 
 
+class Place(int):
+    """The number of the tensor that stands at a place of nested data."""
+
+
 @dataclass(frozen=True)
 class Form:
-    """How the inputs of a batch are passed: one by one, by keywords, or as the list or dict that they came in."""
+    """How the inputs of a batch are passed: one by one, by keywords, or as the list or dict that they came in.
+
+    Attributes:
+        names: of the inputs.
+        style: how the module takes them.
+        nesting: of data that are handed on as they came, whatever a module takes: the data, a `Place` in them for
+            each tensor.
+    """
 
     names: tuple[str, ...] = ()
     style: Literal["positional", "keywords", "list", "dict"] = "positional"
+    nesting: Any = None
+
+    def data(self, tensors: Sequence[Tensor]) -> Any:
+        """Data nested as they came."""
+        return map_leaves(lambda each: tensors[each] if isinstance(each, Place) else each, self.nesting)
 
     def call(self, module: nn.Module, inputs: list[Tensor], **keywords: Any) -> Any:
         """What the module returns for these inputs."""

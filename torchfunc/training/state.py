@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from torchfunc import optimizers
 from torchfunc.errors import CompileError, ConfigError, DataError, TorchfuncError, explain
 from torchfunc.fields import item, listed, number, record, refused, whole
+from torchfunc.graph import blame
 from torchfunc.optimizers.memory import check_memory, fitting, load_optimizer_state, optimizer_state, short
 from torchfunc.optimizers.stepper import Stepper
 from torchfunc.tree import leaves, map_leaves
@@ -37,6 +39,7 @@ class Optimization:
         self.parameters: list[nn.Parameter] = []
         self._trainable: list[nn.Parameter] = []
         self._saved: Mapping[str, Any] | None = None
+        self._warned = False
         self._given = identifier if isinstance(identifier, torch.optim.Optimizer) else None
         known = {id(each) for each in module.parameters()}
         self._known = [each for each in held_by(self._by_hand()) if id(each) in known]
@@ -51,11 +54,9 @@ class Optimization:
         """Have an optimizer for the parameters that are trainable now; what is known of them is kept.
 
         Raises:
-            CompileError: there are none, or a given optimizer holds none of them.
+            CompileError: a given optimizer holds none of them.
         """
         trainable = [each for each in self.module.parameters() if each.requires_grad]
-        if not trainable:
-            raise self._nothing_to_train()
         if self.built is not None and list(map(id, trainable)) == list(map(id, self._trainable)):
             return
         state = self._saved if self.built is None else self.state()
@@ -91,7 +92,7 @@ class Optimization:
         by_hand = self._by_hand()
         if by_hand is None:
             try:
-                made: torch.optim.Optimizer = self.optimizer.build(trainable)
+                made: torch.optim.Optimizer = self.optimizer.build(self._as_asked_for(trainable))
             except (TypeError, ValueError, RuntimeError) as error:
                 if isinstance(error, TorchfuncError):
                     raise
@@ -114,18 +115,30 @@ class Optimization:
             )
         return by_hand
 
-    def _nothing_to_train(self) -> CompileError:
-        frozen = sum(1 for _ in self.module.parameters())
-        return CompileError(
-            explain(
-                type(self.module).__name__,
-                got=f"no trainable parameters ({frozen} frozen)",
-                expected="at least one",
-                fix="layer.trainable = True, or parameter.requires_grad_()"
-                if frozen
-                else "add a layer that has weights",
-            )
+    def nothing(self) -> None:
+        """Have nothing to change; that is told once, for as in Keras a module without weights is measured."""
+        self.parameters, self._trainable = [], []
+        if self._warned:
+            return
+        self._warned, frozen = True, sum(1 for _ in self.module.parameters())
+        told = explain(
+            type(self.module).__name__,
+            got=f"no trainable parameters ({frozen} frozen)",
+            expected="at least one",
+            why="nothing is learned, and fit measures alone",
+            fix="layer.trainable = True, or parameter.requires_grad_()"
+            if frozen
+            else "add a layer that has weights",
         )
+        warnings.warn(told, stacklevel=blame.level())
+
+    def _as_asked_for(self, trainable: list[nn.Parameter]) -> list[Any]:
+        """Parameters, with their names where the optimizer goes by these."""
+        if not isinstance(self.optimizer, optimizers.MultiOptimizer):
+            return list(trainable)
+        getattr(self.module, "weights", None)  # which has them know their paths
+        names = {id(each): name for name, each in self.module.named_parameters()}
+        return [(names[id(each)], each) for each in trainable]
 
     def state(self) -> Mapping[str, Any] | None:
         """What the optimizer remembers, by the names of the parameters; None before it is built."""
@@ -143,8 +156,16 @@ class Optimization:
             ConfigError: what is no state of an optimizer, or not of this one.
             WeightMismatchError: tensors that do not fit the parameters.
         """
-        if state is not None:
+        if state is None:
+            return
+        built = self.built
+        if isinstance(self.optimizer, optimizers.MultiOptimizer):
+            self.ready()  # only then it is known whose each parameter is
+        try:
             check_memory(state, place, self.built or self._by_hand() or self.optimizer, self.module)
+        except TorchfuncError:
+            self.built, self._trainable = built, self._trainable if built else []
+            raise
 
     def load(self, state: Mapping[str, Any] | None) -> None:
         """Take what `state` gave, now or when the parameters are known."""

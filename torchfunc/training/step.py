@@ -15,6 +15,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from torchfunc.errors import CompileError, DataError, TorchfuncError, explain
 from torchfunc.graph import blame
+from torchfunc.metrics.metric import Metric, figures
 from torchfunc.training.batches import Batch, Data
 from torchfunc.training.convert import is_array
 from torchfunc.training.figures import read
@@ -22,6 +23,7 @@ from torchfunc.training.finite import Watch, culprit
 from torchfunc.training.objective import NO_MASKS, Objective
 from torchfunc.training.ports import Ports, ports_of_outputs
 from torchfunc.training.state import Optimization, restore_sums
+from torchfunc.tree import leaves
 
 NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
 
@@ -39,7 +41,8 @@ class Step:
         optimizer: a Keras name or object, an optimizer of `torch.optim`, its class or a partial of it.
         device: where to train: CUDA where there is one, or where the module already is.
         own: an object whose `train`, `measure` or `predict` takes the place of ours, or whose `compute_loss` or
-            `compute_metrics`, which are called with Keras's keywords.
+            `compute_metrics`, which are called with Keras's keywords. The acts that its `takes_data` names are given
+            the data of a batch as Keras gives them, x, (x, y) or (x, y, sample_weight), nested as they came.
 
     Attributes:
         count: the number of batches that were learned from.
@@ -71,32 +74,63 @@ class Step:
         self.masks: Mapping[int, Tensor] = NO_MASKS
         self._said: Mapping[str, Any] | None = None  # the last logs of who computes them himself
         self._named_by_targets = False
+        self.held: Sequence[Metric] = ()
         self.watch = Watch(module, self.device)
         self.begun: list[Tensor] = []
         self.steps: int | None = None
         self.sums: Mapping[str, Any] | None = None
         self.quiet, self.steps_per_execution = False, 1
         self.count = self.epoch = self.done = 0
+        self.fitted: Callable[[Any], Batch] | None = None  # makes a batch that fits of data
         if ports.outputs is not None:
             objective.take(ports.outputs, module)
 
     def act(self, name: str) -> Act:
         """What is done with a batch to "train", "measure" or "predict": our own, or what the user has by that name."""
-        act: Act = getattr(self.own, name, None) or getattr(self, name)
-        return act
+        own: Act | None = getattr(self.own, name, None)
+        if own is None or not self.takes_data(name):
+            return own or getattr(self, name)
+        return lambda batch: self._with_data(own, batch)
 
-    def train(self, batch: Batch) -> Mapping[str, Any] | None:
-        """Learn from one batch.
+    def takes_data(self, name: str) -> bool:
+        """Whether the user has an act of this name that takes data as they come."""
+        return name in getattr(self.own, "takes_data", ())
+
+    def _with_data(self, act: Act, batch: Batch) -> Any:
+        """What an act of the user's makes of the data of a batch; what it changed is constrained, as in Keras."""
+        if batch.form.nesting is not None:
+            result = act(batch.form.data(batch.inputs))
+        else:
+            words = self._in_words_of_keras(batch)
+            result = act(packed(words["x"], words["y"], words["sample_weight"]))
+        if self.extras.constraints and self.module.training:
+            self.extras.constrain()
+        return result
+
+    def _fitting(self, given: Any) -> Batch:
+        """A batch that fits the module: itself, or made of data as Keras's steps are given them."""
+        if isinstance(given, Batch):
+            if given.form.nesting is None:
+                return given
+            given = given.form.data(given.inputs)
+        assert self.fitted is not None
+        return self.fitted(given)
+
+    def train(self, batch: Any) -> Mapping[str, Any] | None:
+        """Learn from one batch, or from data such as (x, y).
 
         Returns:
             The logs, as tensors or numbers; None to have those of the objective.
         """
+        batch = self._fitting(batch)
         watch, parameters = self.watch, self.optimization.parameters
         watch.begin_step()
         loss, returned = self._passed(batch, learning=True)
         counts = watch.is_number(loss)
         logs = self._counted(loss, returned, batch) if counts or self.quiet else self._before()
         del returned  # outputs may be large, and backward needs room
+        if not parameters:  # of a module without weights, which was warned of
+            return logs
         for parameter in parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
@@ -174,14 +208,15 @@ class Step:
                 "a loss or a gradient in this batch or one before", "at the begin of the epoch"
             )
 
-    def measure(self, batch: Batch) -> Mapping[str, Any] | None:
-        """Measure one batch; returns what `train` does."""
+    def measure(self, batch: Any) -> Mapping[str, Any] | None:
+        """Measure one batch, or data such as (x, y); returns what `train` does."""
+        batch = self._fitting(batch)
         loss, returned = self._passed(batch, learning=False)
         return self._counted(loss, returned, batch)
 
-    def predict(self, batch: Batch) -> Any:
-        """What the module returns for one batch."""
-        return self.outputs_of(batch)
+    def predict(self, batch: Any) -> Any:
+        """What the module returns for one batch, or for data such as x."""
+        return self.outputs_of(self._fitting(batch))
 
     def outputs_of(self, batch: Batch) -> Any:
         """What the module returns for the inputs of a batch: the one place where it is called."""
@@ -204,7 +239,9 @@ class Step:
         else:
             returned = self._flat(returned)
             loss = objective.sum(returned, batch, self.extras.losses(), self.masks)
-        _check_learnable(loss, learning)
+        _check_learnable(loss, learning=learning and bool(self.optimization.parameters))
+        if learning and loss is None:
+            raise CompileError(NO_LOSS)
         return loss, returned
 
     def _counted(self, loss: Tensor | None, returned: Any, batch: Batch) -> Mapping[str, Any] | None:
@@ -241,16 +278,32 @@ class Step:
     def compute_metrics(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """Take outputs into the metrics of the objective: its figures so far, on the device."""
-        outputs, batch = self._as_batch(y, y_pred, sample_weight)
-        self.objective.measure(outputs, batch, self.masks)
-        return self.objective.running()
+        """Take outputs into the metrics of the objective: all figures so far, on the device."""
+        self.take_metrics(y, y_pred, sample_weight)
+        return self.figures()
 
-    def _in_words_of_keras(self, batch: Batch, returned: Any) -> dict[str, Any]:
+    def take_metrics(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Take outputs into the metrics of the objective."""
+        if y is not None or self.objective.measures:
+            outputs, batch = self._as_batch(y, y_pred, sample_weight)
+            self.objective.measure(outputs, batch, self.masks)
+
+    def figures(self) -> dict[str, Any]:
+        """Every figure so far by its name in the logs, on the device: those of the objective, and of the metrics that
+        the module or a layer in it keeps and updates itself."""
+        found = self.objective.running()
+        for metric in self.held:
+            if metric.state:
+                found |= {
+                    name: each for name, each in figures(metric.name, metric).items() if name not in found
+                }
+        return found
+
+    def _in_words_of_keras(self, batch: Batch, returned: Any = None) -> dict[str, Any]:
         """A batch as Keras passes it: alone what is alone, by name what the module takes or returns by name."""
-        keys = None
-        if isinstance(returned, dict) and self.objective.outputs is not None:
-            slots = self.objective.outputs
+        keys, slots = None, self.objective.outputs
+        returned = slots.nesting if returned is None and slots is not None else returned
+        if isinstance(returned, dict) and slots is not None:
             named = {slots.keys.get(key, key): key for key in returned}
             keys = [named.get(name, name) for name in slots.names]
         weights = batch.weights if any(each is not None for each in batch.weights or ()) else None
@@ -289,13 +342,10 @@ class Step:
         """Forget all batches; where the user's own steps measure, so do the metrics that the module holds."""
         self.objective.reset()
         self._said = None
-        if any(hasattr(self.own, name) for name in ("train", "measure", "compute_loss", "compute_metrics")):
-            for each in self.module.modules():
-                for metric in (each, *vars(each).values()):
-                    if hasattr(metric, "update_state") and hasattr(metric, "reset_state"):
-                        metric.reset_state()
-                    elif all(hasattr(metric, name) for name in ("update", "compute", "reset")):
-                        metric.reset()
+        for metric in metrics_in(self.module):
+            metric.reset_state() if hasattr(metric, "reset_state") else metric.reset()
+        if hasattr(self.own, "reset"):
+            self.own.reset()
 
     def resume_sums(self, batch: Batch | None) -> None:
         """Have the figures of an epoch go on from where they were, before the first batch that is left, if one is."""
@@ -307,7 +357,7 @@ class Step:
 
     def logs(self, result: Mapping[str, Any] | None) -> Logs:
         """What a step returned, or the objective's sums, as numbers: the one place that reads the device."""
-        logs = self.objective.results() if result is None else read(result)
+        logs = read(self.figures() if result is None else result)
         self._look()
         return logs
 
@@ -386,11 +436,12 @@ class Step:
         own = hasattr(self.own, name)
         if own and any(map(is_waiting, self.module.modules())):
             with suppress(TorchfuncError, RuntimeError, TypeError):  # that step may know what to do with it
-                self.tried(data.sample())
+                self.tried(self._fitting(data.sample()))
         elif not own and (is_unbuilt(self.module) or self.objective.outputs is None):
-            self.tried(data.sample())
+            self.tried(self._fitting(data.sample()))
         placed(self.module, self.device)
         self.extras = Extras(self.module)
+        self.held = [each for each in metrics_in(self.module) if isinstance(each, Metric)]
         self.masked, self.masks = masked_outputs(self.module), NO_MASKS
         self.objective.to(self.device)
 
@@ -408,15 +459,43 @@ class Step:
             raise CompileError(NO_LOSS)
 
     def ready(self) -> None:
-        """Have an optimizer for what is trainable now; a step of the user's own may do with none."""
-        if not hasattr(self.own, "train") or any(each.requires_grad for each in self.module.parameters()):
+        """Have an optimizer for what is trainable now; where nothing is, that is told, and what there is measured."""
+        if any(each.requires_grad for each in self.module.parameters()):
             self.optimization.ready()
+        elif not hasattr(self.own, "train"):
+            self.optimization.nothing()
 
     @contextmanager
     def session(self) -> Iterator[None]:
         """Within it the module is trained or measured; whatever happens, it is afterwards as before."""
         with modes_kept(self.module), self.objective.asking(self.module):
             yield
+
+
+def metrics_in(module: nn.Module) -> Iterator[Any]:
+    """The metrics that a module and those in it keep as attributes, alone or in lists, each once."""
+    seen: set[int] = set()
+    for each in module.modules():
+        held = [value for name, value in vars(each).items() if name not in _NO_METRICS]
+        for metric in (each, *leaves(held)):
+            ours = hasattr(type(metric), "update_state") and hasattr(type(metric), "reset_state")
+            others = all(hasattr(type(metric), name) for name in ("update", "compute", "reset"))
+            if (ours or others) and id(metric) not in seen:
+                seen.add(id(metric))
+                yield metric
+
+
+# what every module keeps for itself, or holds the objective
+_NO_METRICS = frozenset(vars(nn.Module())) | {"trainer"}
+
+
+def packed(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """Data as Keras gives them to a step: x, (x, y) or (x, y, sample_weight); a lone list of inputs in a tuple."""
+    if sample_weight is not None:
+        return x, y, sample_weight
+    if y is not None:
+        return x, y
+    return (x,) if isinstance(x, (list, tuple)) else x
 
 
 def _alone(items: Sequence[Any], keys: Sequence[str] | None) -> Any:
@@ -432,16 +511,14 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
     return any(each.name == name or each.kind is each.VAR_KEYWORD for each in parameters)
 
 
-def _check_learnable(loss: Tensor | None, learning: bool) -> None:
+def _check_learnable(loss: Tensor | None, *, learning: bool) -> None:
     """Refuse a loss that no parameter can be changed by.
 
     Raises:
         CompileError: it was to be learned from.
     """
-    if not learning or (loss is not None and loss.requires_grad):
+    if not learning or loss is None or loss.requires_grad:
         return
-    if loss is None:
-        raise CompileError(NO_LOSS)
     raise CompileError(
         "The loss does not depend on any parameter in training, so nothing can be learned. Fix: look for "
         "`detach`, `torch.no_grad` or a conversion to NumPy in the forward or in the loss."

@@ -15,7 +15,8 @@ from torchfunc.callbacks import CallbackList, History, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.errors import CompileError, explain
 from torchfunc.graph import blame
-from torchfunc.training.batches import Arrays, Data, Stream, drawn_seed
+from torchfunc.training import progress
+from torchfunc.training.batches import Arrays, Batch, Data, Stream, drawn_seed, unpacked
 from torchfunc.training.checks import validation_epochs, whole_number
 from torchfunc.training.convert import Collected
 from torchfunc.training.feed import Feed, checked_batch_size, divided
@@ -23,9 +24,10 @@ from torchfunc.training.finite import Watch
 from torchfunc.training.loop import Plan, measure, over_batches, over_epochs
 from torchfunc.training.objective import Objective
 from torchfunc.training.ports import Ports
-from torchfunc.training.progress import Display, display_of
+from torchfunc.training.progress import Display
 from torchfunc.training.state import (
     Epoch,
+    Optimization,
     check_state,
     is_seeded,
     random_state,
@@ -59,13 +61,15 @@ class Trainer:
             dict's own keys, or `output_0`, `output_1`, ...
         device: where to train: CUDA where there is one, or where the module already is.
         step: an object whose `train(batch)`, `measure(batch)` or `predict(batch)` takes the place of ours;
-            the first two return the logs, or None to have those of the objective. Or one whose
+            the first two return the logs, or None to have those of the objective. Those that its `takes_data`
+            names are given x, (x, y) or (x, y, sample_weight) instead, as Keras gives them. Or one whose
             `compute_loss(x, y, y_pred, sample_weight, training)` returns the loss, or whose
             `compute_metrics(x, y, y_pred, sample_weight)` the logs.
         steps_per_execution: how many batches callbacks are told of at a time.
 
     Attributes:
         step: the `Step` that batches go through.
+        history: what the last `fit` returned.
 
     Raises:
         UnknownNameError: a loss, metric or optimizer of that name does not exist.
@@ -99,6 +103,8 @@ class Trainer:
             own=step,
         )
         self.step.steps_per_execution = whole_number("steps_per_execution", steps_per_execution, least=1)
+        self.step.fitted = self._fitted
+        self.history: History | None = None
         self._seed: int | None = None
         self._random_state: Mapping[str, Tensor] | None = None
 
@@ -129,17 +135,18 @@ class Trainer:
                 batches (x, y) or (x, y, sample_weight): a Dataset, a DataLoader, a generator, any iterable,
                 or a function that returns one.
             y: targets: one, a list, or a dict by output name.
-            batch_size: samples in a step, 32 by default; the last batch may be smaller.
+            batch_size: samples in a step, 32 by default; the last batch may be smaller. What yields batches has
+                sizes of its own.
             epochs: the number of the last epoch, counted from `initial_epoch`.
             verbose: 0 silent, 1 or "auto" a bar, 2 a line an epoch.
             callbacks: one or a list.
             validation_split: the fraction of arrays, from their end, that is kept for validation.
             validation_data: (x, y), (x, y, sample_weight), or what yields batches.
             shuffle: whether arrays are taken in a new order each epoch; `torch.manual_seed` settles it.
-            class_weight: a weight for each class of a single output.
+            class_weight: a weight for each class of a single output; of one that it leaves out 1.
             sample_weight: a weight for each sample; a list or dict for several outputs.
             initial_epoch: where a training that was interrupted goes on.
-            steps_per_epoch: how many batches make an epoch, if not all.
+            steps_per_epoch: how many batches make an epoch, if not all; the next epoch goes on after them.
             validation_steps: how many batches of validation data are used.
             validation_batch_size: `batch_size` by default.
             validation_freq: validate every so many epochs, or after these (counted from 1).
@@ -154,7 +161,7 @@ class Trainer:
             A History, whose `history` holds a list of values for each name in the logs.
 
         Raises:
-            CompileError: no loss, or no parameters to train.
+            CompileError: no loss.
             DataError: data that do not fit the module, its losses, or each other.
         """
         plan = Plan(
@@ -165,7 +172,7 @@ class Trainer:
         validation_batch_size = checked_batch_size(validation_batch_size, "validation_batch_size")
         if validation_steps is not None:
             validation_steps = whole_number("validation_steps", validation_steps, least=1)
-        display, feed = display_of(verbose), self._begin()
+        display, feed = progress.display(verbose), self._begin("train")
         goes_on = self._goes_on(initial_epoch)
         train = feed.data(
             x, y, sample_weight,
@@ -175,12 +182,14 @@ class Trainer:
         validation: Data | None = None
         if validation_data is not None:
             size = validation_batch_size or batch_size
-            validation = feed.validation(validation_data, batch_size=size, steps=validation_steps)
+            validation = Feed(self.step, "measure").validation(
+                validation_data, batch_size=size, steps=validation_steps
+            )
         elif validation_split:
             train, validation = divided(train, validation_split, validation_batch_size, validation_steps)
         self._position(train, goes_on)
         self.step.prepare(train)
-        history = History()
+        history = self.history = History()
         params = {
             "epochs": plan.epochs,
             "steps": train.steps,
@@ -226,7 +235,7 @@ class Trainer:
         Raises:
             DataError: data that do not fit the module, its losses, or each other.
         """
-        feed, display = self._begin(), display_of(verbose)
+        feed, display = self._begin("measure"), progress.display(verbose)
         data = feed.data(x, y, sample_weight, batch_size=batch_size, steps=steps)
         self.step.build(data)
         events = self._events(callbacks, {"steps": data.steps, "verbose": verbose})
@@ -257,7 +266,7 @@ class Trainer:
         Raises:
             DataError: data that do not fit the module.
         """
-        feed, display, collected = self._begin(), display_of(verbose), Collected()
+        feed, display, collected = self._begin("predict"), progress.display(verbose), Collected()
         data = feed.data(x, batch_size=batch_size, steps=steps, inputs_only=True)
         events = self._events(callbacks, {"steps": data.steps, "verbose": verbose})
         predict = self.step.act("predict")
@@ -287,7 +296,7 @@ class Trainer:
         return_dict: bool = False,
     ) -> Any:
         """One step on one batch: its loss, or a list of the loss and the metrics of this batch alone."""
-        batch = self._begin().batch(x, y, sample_weight, class_weight)
+        batch = self._begin("train").batch(x, y, sample_weight, class_weight)
         self.step.prepare(Arrays(batch, batch.size))
         step, fits = self.step, (self.step.watch, self.step.done)
         step.watch = Watch(self.module, step.device, alone=True)
@@ -304,7 +313,7 @@ class Trainer:
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """The loss, or a list of the loss and the metrics, of one batch in inference mode."""
-        batch = self._begin().batch(x, y, sample_weight)
+        batch = self._begin("measure").batch(x, y, sample_weight)
         self.step.build(Arrays(batch, batch.size))
         with self._session():
             _, logs = measure(self.step, [batch], CallbackList())
@@ -313,16 +322,20 @@ class Trainer:
     @in_turn
     def predict_on_batch(self, x: Any) -> Any:
         """What the module returns for one batch in inference mode, as NumPy arrays."""
-        batch, collected = self._begin().batch(x), Collected()
+        batch, collected = self._begin("predict").batch(x), Collected()
         with self._session(), torch.no_grad():
             self.module.eval()
             collected.add(self.step.act("predict")(batch))
         return collected.joined()
 
-    def _begin(self) -> Feed:
-        """What makes batches for the module, on its device and as it is now."""
+    def _begin(self, act: str) -> Feed:
+        """What makes batches for an act of the step, on the device of the module and for it as it is now."""
         self.step.begin()
-        return Feed(self.step)
+        return Feed(self.step, act)
+
+    def _fitted(self, data: Any) -> Batch:
+        """A batch that fits the module, made of data such as (x, y)."""
+        return Feed(self.step).batch(*unpacked(data))
 
     @contextmanager
     def _session(self, display: Display | None = None) -> Iterator[None]:
@@ -401,6 +414,10 @@ class Trainer:
     def optimizer(self) -> Any:
         """The optimizer that was given; it has `learning_rate`, `get_config` and `torch_optimizer`."""
         return self.step.optimization.optimizer
+
+    @optimizer.setter
+    def optimizer(self, identifier: Any) -> None:
+        self.step.optimization = Optimization(self.module, identifier)
 
     @property
     def learning_rate(self) -> float:

@@ -1,4 +1,4 @@
-"""Utilities: pictures of models, one-hot labels, unit vectors, seeds."""
+"""Utilities: files fetched and read, data sets, pictures of models, one-hot labels, unit vectors, seeds."""
 
 from torchfunc.backend.asked import is_keras_tensor as is_keras_tensor
 from torchfunc.backend.asked import standardize_dtype as standardize_dtype
@@ -14,16 +14,27 @@ from torchfunc.saving.objects import serialize_keras_object as serialize_keras_o
 from torchfunc.settings import disable_interactive_logging as disable_interactive_logging
 from torchfunc.settings import enable_interactive_logging as enable_interactive_logging
 from torchfunc.settings import is_interactive_logging_enabled as is_interactive_logging_enabled
+from torchfunc.utils import bounding_boxes as bounding_boxes
 from torchfunc.utils.arrays import normalize as normalize
 from torchfunc.utils.arrays import to_categorical as to_categorical
 from torchfunc.utils.data_sets import PyDataset as PyDataset
 from torchfunc.utils.data_sets import Sequence as Sequence
 from torchfunc.utils.data_sets import split_dataset as split_dataset
+from torchfunc.utils.feature_space import FeatureSpace as FeatureSpace
+from torchfunc.utils.files.downloads import get_file as get_file
+from torchfunc.utils.files.image_arrays import array_to_img as array_to_img
+from torchfunc.utils.files.image_arrays import img_to_array as img_to_array
+from torchfunc.utils.files.image_arrays import load_img as load_img
+from torchfunc.utils.files.image_arrays import save_img as save_img
+from torchfunc.utils.files.loaders import audio_dataset_from_directory as audio_dataset_from_directory
+from torchfunc.utils.files.loaders import image_dataset_from_directory as image_dataset_from_directory
+from torchfunc.utils.files.loaders import text_dataset_from_directory as text_dataset_from_directory
 from torchfunc.utils.padding import pad_sequences as pad_sequences
 from torchfunc.utils.pictures import model_to_dot as model_to_dot
 from torchfunc.utils.pictures import plot_model as plot_model
 from torchfunc.utils.seeds import set_random_seed as set_random_seed
 from torchfunc.utils.sources import get_source_inputs as get_source_inputs
+from torchfunc.utils.timeseries import timeseries_dataset_from_array as timeseries_dataset_from_array
 from torchfunc.utils.told import Progbar as Progbar
 from torchfunc.utils.told import ask_to_proceed_with_overwrite as ask_to_proceed_with_overwrite
 from torchfunc.utils.told import pack_x_y_sample_weight as pack_x_y_sample_weight

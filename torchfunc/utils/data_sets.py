@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from torchfunc.errors import DataError, explain
 
@@ -16,11 +20,19 @@ from torchfunc.errors import DataError, explain
 class PyDataset:
     """Batches by their number, for `fit`: a subclass defines `__len__` and `__getitem__(index)`, which gives a batch.
 
+    A subclass may define `num_batches` instead of `__len__`; None says that there is no last batch.
+
     Args:
-        workers: Taken as in Keras; batches are made in the process that trains. A `DataLoader` has workers.
-        use_multiprocessing: Taken as in Keras.
-        max_queue_size: Taken as in Keras.
+        workers: how many threads make batches, ahead of the training, if more than 1.
+        use_multiprocessing: whether processes make them instead, from 1 on; what they give must be picklable.
+        max_queue_size: how many batches are made ahead at most.
     """
+
+    workers, use_multiprocessing, max_queue_size = (
+        1,
+        False,
+        10,
+    )  # of a subclass that does not call this constructor
 
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
         self.workers, self.use_multiprocessing = workers, use_multiprocessing
@@ -31,24 +43,51 @@ class PyDataset:
         raise NotImplementedError(f"{type(self).__name__} must define __getitem__(index).")
 
     def __len__(self) -> int:
-        return self.num_batches
+        return self.num_batches  # type: ignore[return-value]  # Python says what a length must be
 
     @property
-    def num_batches(self) -> int:
+    def num_batches(self) -> int | None:
         """How many batches an epoch has."""
-        raise NotImplementedError(f"{type(self).__name__} must define __len__().")
+        if type(self).__len__ is PyDataset.__len__:
+            raise NotImplementedError(f"{type(self).__name__} must define __len__().")
+        return len(self)
 
     def __iter__(self) -> Iterator[Any]:
         self.on_epoch_begin()
-        for index in range(len(self)):
-            yield self[index]
+        yield from self._batches()
         self.on_epoch_end()
+
+    def _batches(self) -> Iterator[Any]:
+        count = self.num_batches
+        if self.use_multiprocessing and self.workers and count is not None:
+            ahead, source = math.ceil(self.max_queue_size / self.workers), cast("Dataset[Any]", self)
+            return iter(DataLoader(source, None, num_workers=self.workers, prefetch_factor=max(ahead, 1)))
+        indices = itertools.count() if count is None else range(count)
+        if self.workers > 1:
+            return _ahead(self.__getitem__, indices, self.workers, self.max_queue_size)
+        return map(self.__getitem__, indices)
 
     def on_epoch_begin(self) -> None:
         """Called before the first batch of an epoch."""
 
     def on_epoch_end(self) -> None:
         """Called after the last batch of an epoch."""
+
+
+def _ahead(make: Callable[[int], Any], indices: Iterable[int], workers: int, most: int) -> Iterator[Any]:
+    """What threads make, in order, at most so many of them before they are asked for."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Any]] = deque()
+        try:
+            for index in indices:
+                waiting.append(pool.submit(make, index))
+                if len(waiting) >= max(most, 1):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for each in waiting:
+                each.cancel()
 
 
 Sequence = PyDataset  # its older name

@@ -15,7 +15,8 @@ from torch.nn.parameter import is_lazy
 from torchfunc import functions
 from torchfunc.graph.graph import Call, Graph, Ref, StateRef, mask_rows
 from torchfunc.graph.spec import Spec
-from torchfunc.tree import Path, at, leaves, leaves_with_path
+from torchfunc.tree import at, leaves, leaves_with_path
+from torchfunc.tree.branches import Path
 
 Kind = Literal["input", "layer", "model", "function", "weight", "uncalled"]
 Modules = Mapping[str, "nn.Module | None"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Unpack
 
@@ -199,6 +199,23 @@ class EinsumDense(Layer):
         if bias is not None and self._adds_bias:
             outputs = outputs + bias
         return outputs if self.activation is _linear else self.activated(outputs)
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        if not self._is_linear:
+            return into.recorded(self, inputs)
+        units, features = (
+            math.prod(self._new_sizes),
+            math.prod(self.weight.shape) // math.prod(self._new_sizes),
+        )
+        bias = None if self._adds_bias else self.bias
+        state = {"weight": self.weight, "bias": bias}
+        linear = into.module(self, nn.Linear, features, units, bias=bias is not None, state=state)
+        outputs = linear(inputs if self._number_summed == 1 else inputs.flatten(-self._number_summed))
+        if len(self._new_sizes) > 1:
+            outputs = outputs.unflatten(-1, self._new_sizes)
+        if self._adds_bias:
+            outputs = outputs + into.tensor(self.bias, "bias")
+        return into.activated(self.activation, outputs)
 
 
 _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")

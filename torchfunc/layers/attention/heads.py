@@ -17,6 +17,7 @@ from torchfunc.config import described, writes_once
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import count, fraction, one_shape
 from torchfunc.layers.attention.einsum import EinsumDense
+from torchfunc.layers.attention.unprojected import dropped, recorded_with_scores
 from torchfunc.layers.layer import CommonButActivity, Layer
 from torchfunc.layers.regularization import Dropout
 
@@ -38,6 +39,8 @@ class _Heads(Layer):
     sliding_window: int | None
     flash_attention: bool | None
     seed: int | None
+    # whether scores are made, so that a module can drop some of them
+    _writes_scores: bool = False
 
     def _keep(
         self,
@@ -188,7 +191,7 @@ class _Heads(Layer):
             mask = _both(mask, None if each is None else each.unsqueeze(-2))
         mask = None if mask is None else self._spread(mask, *lengths)
         drops = bool(self.dropout) and (self.training if training is None else training)
-        if return_attention_scores or (drops and self.seed is not None):
+        if return_attention_scores or self._writes_scores or (drops and self.seed is not None):
             outputs, scores = self._by_scores(q, k, v, mask, use_causal_mask, drops)
         else:
             outputs, scores = self._in_one_call(q, k, v, mask, use_causal_mask, drops), None
@@ -228,9 +231,7 @@ class _Heads(Layer):
             causal = False
         if mask is not None and not self.dropout:
             # as in Keras, a query that may look nowhere looks everywhere alike; with dropout it sees zeros
-            mask = torch.zeros((), dtype=query.dtype, device=query.device).masked_fill(
-                ~mask, 0.7 * torch.finfo(query.dtype).min
-            )
+            mask = query.new_zeros(()).masked_fill(~mask, 0.7 * torch.finfo(query.dtype).min)
         with self._kernels():
             return F.scaled_dot_product_attention(
                 query,
@@ -262,13 +263,16 @@ class _Heads(Layer):
         scores = activations.softmax(scores)
         if mask is not None:
             scores = scores.masked_fill(~mask, 0.0)
-        return (self._dropout_layer(scores, training=True) if drops else scores) @ value, scores
+        return dropped(self, scores, drops) @ value, scores
+
+    def native_form(self, into: Any, *args: Any, **kwargs: Any) -> Any:
+        return recorded_with_scores(self, into, args, kwargs)
 
     def _by_place(self, query: Tensor, key: Tensor, causal: bool) -> Tensor | None:
         """The mask that follows from where a query and a key stand: (queries, keys)."""
         if not causal and self.sliding_window is None:
             return None
-        mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)
+        mask = query.new_ones((query.shape[-2], key.shape[-2]), dtype=torch.bool)
         if self.sliding_window is not None:
             mask = mask.triu(1 - self.sliding_window)
         return mask.tril(0 if causal else self.sliding_window - 1)  # type: ignore[operator]

@@ -24,6 +24,8 @@ class _Scored(Layer):
     dropout: float
     use_scale: bool
     scale: Tensor | None
+    # whether scores are made, so that a module can drop some of them
+    _writes_scores: bool = False
 
     def _keep(self, dropout: float, seed: int | None) -> None:
         self.dropout = fraction(type(self).__name__, "dropout", dropout)
@@ -68,14 +70,12 @@ class _Scored(Layer):
         query_mask, value_mask = (None, None) if mask is None else mask[:2]
         kept = None if value_mask is None else value_mask.bool().unsqueeze(-2)
         if use_causal_mask:
-            causal = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
+            causal = query.new_ones((query.shape[-2], key.shape[-2]), dtype=torch.bool).tril()
             kept = causal if kept is None else kept & causal
         bias = (
             None
             if kept is None
-            else torch.zeros((), dtype=query.dtype, device=query.device).masked_fill(
-                ~kept, -65504.0 if query.dtype is torch.float16 else -1e9
-            )
+            else query.new_zeros(()).masked_fill(~kept, -65504.0 if query.dtype is torch.float16 else -1e9)
         )
         drops = bool(self.dropout) and (self.training if training is None else training)
         outputs, scores = self._attended(query, key, value, bias, drops, return_attention_scores)
@@ -88,7 +88,26 @@ class _Scored(Layer):
     ) -> tuple[Tensor, Tensor | None]:
         scores = self.scores_of(query, key)
         scores = torch.softmax(scores if bias is None else scores + bias, -1)
-        return (self._dropout_layer(scores, training=True) if drops else scores) @ value, scores
+        return dropped(self, scores, drops) @ value, scores
+
+    def native_form(self, into: Any, *args: Any, **kwargs: Any) -> Any:
+        return recorded_with_scores(self, into, args, kwargs)
+
+
+def dropped(layer: Any, scores: Tensor, drops: bool) -> Tensor:
+    """The scores of an attention, some of which are dropped in training."""
+    if layer.dropout and layer._writes_scores:
+        return layer._dropout_layer(scores)  # type: ignore[no-any-return]
+    return layer._dropout_layer(scores, training=True) if drops else scores
+
+
+def recorded_with_scores(layer: Any, into: Any, args: Any, kwargs: Any) -> Any:
+    """What an attention calls; where it drops scores, it makes them, so that a module of torch.nn can drop them."""
+    layer._writes_scores = bool(layer.dropout)
+    try:
+        return into.recorded(layer, *args, **kwargs)
+    finally:
+        del layer._writes_scores
 
 
 @registry.layers.register()
@@ -144,7 +163,8 @@ class Attention(_Scored):
     def _attended(
         self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, drops: bool, with_scores: bool
     ) -> tuple[Tensor, Tensor | None]:
-        if with_scores or self.concat_score_weight is not None or (drops and self.seed is not None):
+        seeded = drops and self.seed is not None
+        if with_scores or self._writes_scores or self.concat_score_weight is not None or seeded:
             return super()._attended(query, key, value, bias, drops, with_scores)
         query = query if self.scale is None else query * self.scale
         # one head, for the fused kernels take four dimensions

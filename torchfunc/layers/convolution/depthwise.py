@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Unpack
 
@@ -12,6 +12,8 @@ from torchfunc import activations, registry
 from torchfunc.layers.arguments import count, known
 from torchfunc.layers.convolution.kernel import Convolution, Sizes, conv1d
 from torchfunc.layers.layer import CommonButActivity
+
+_KINDS = {1: nn.Conv1d, 2: nn.Conv2d}
 
 
 class _Depthwise(Convolution):
@@ -97,6 +99,12 @@ class _DepthwiseConv(_Depthwise):
             self.convolve(x, self.weight, self.bias, self.strides, padding, self.dilation_rate, x.shape[1])
         )
 
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        channels = self.built_channels()
+        state = {"weight": self.weight, "bias": self.bias}
+        sizes = channels, self.weight.shape[0]
+        return self.native_convolution(into, inputs, _KINDS[self.rank], *sizes, groups=channels, state=state)
+
 
 @registry.layers.register()
 class DepthwiseConv1D(_DepthwiseConv):
@@ -179,6 +187,23 @@ class _SeparableConv(_Depthwise):
         return self.finished(
             self.convolve(x, self.pointwise_weight, self.bias, self._ones, self._zeros, self._ones, 1)
         )
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        kind, channels, between = _KINDS[self.rank], self.built_channels(), self.pointwise_weight.shape[1]
+        geometry = {"stride": self.strides, "dilation": self.dilation_rate, "groups": channels}
+
+        def convolved(x: Any) -> Any:
+            x, padding = self.native_padding(x)
+            state: dict[str, Any] = {"weight": self.depthwise_weight}
+            first = channels, between, self.kernel_size
+            options = {**geometry, "padding": padding, "bias": False}
+            x = into.module(self, kind, *first, word="depthwise", state=state, **options)(x)
+            state, bias = {"weight": self.pointwise_weight, "bias": self.bias}, self.bias is not None
+            return into.module(
+                self, kind, between, self.filters, 1, bias=bias, word="pointwise", state=state
+            )(x)
+
+        return into.activated(self.activation, self.natively(into, inputs, convolved))
 
 
 @registry.layers.register()

@@ -79,6 +79,34 @@ class Convolution(Spatial):
             inputs = F.pad(inputs, sides)
         return (inputs if self._inward is None else inputs.permute(self._inward)), amounts
 
+    def native_padding(self, x: Any) -> tuple[Any, Any]:
+        """As `padded`, for channels that come first: the input, and what a module of torch.nn adds itself."""
+        if self.padding == "causal":
+            return F.pad(x, [self._windows[0] - 1, 0]), 0
+        if self.padding == "valid":
+            return x, 0
+        totals = [window - 1 for window in self._windows]
+        if max(self.strides) > 1:
+            totals = [_total(*each) for each in zip(x.shape[2:], self._windows, self.strides, strict=True)]
+        if all(isinstance(total, int) and total % 2 == 0 for total in totals):
+            return x, tuple(total // 2 for total in totals)
+        return F.pad(x, [each for total in reversed(totals) for each in (total // 2, total - total // 2)]), 0
+
+    def native_convolution(
+        self, into: Any, inputs: Any, kind: Any, *sizes: Any, groups: int, state: Any
+    ) -> Any:
+        """The convolution as a module of torch.nn, which takes the channels first, and the activation after it."""
+
+        def convolved(x: Any) -> Any:
+            x, padding = self.native_padding(x)
+            options = {
+                "stride": self.strides, "padding": padding, "dilation": self.dilation_rate, "groups": groups,
+                "bias": state["bias"] is not None,
+            }  # fmt: skip
+            return into.module(self, kind, *sizes, self.kernel_size, state=state, **options)(x)
+
+        return into.activated(self.activation, self.natively(into, inputs, convolved))
+
     # the 1-dimensional kernels and a slice return a view, on which in-place work costs more than it saves
     _fresh: bool = True
 
@@ -130,6 +158,15 @@ class Convolution(Spatial):
 
     def output_channels(self) -> int:
         return self.filters
+
+
+def _total(length: Any, window: int, stride: int) -> Any:
+    """As `same_total`, of a length that may be unknown until the model runs."""
+    if isinstance(length, int):
+        return same_total(length, window, stride)
+    return torch.sym_max(  # type: ignore[no-untyped-call]
+        ((length + stride - 1) // stride - 1) * stride + window - length, 0
+    )
 
 
 def conv1d(

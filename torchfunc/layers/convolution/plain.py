@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Unpack
 
@@ -104,6 +104,12 @@ class _Conv(Convolution):
         return self.finished(
             self.convolve(x, weight, self.bias, self.strides, padding, self.dilation_rate, self.groups)
         )
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[self.rank - 1]
+        sizes = self.built_channels(), self.filters
+        state = {"weight": self.weight, "bias": self.bias}
+        return self.native_convolution(into, inputs, kind, *sizes, groups=self.groups, state=state)
 
 
 @registry.layers.register()
@@ -253,6 +259,19 @@ class _ConvTranspose(Convolution):
             x, weight, self.bias, self.strides, self._amounts, self._added, 1, self.dilation_rate
         )
         return self.finished(outputs if self._slices is None else outputs[self._slices])
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        kind = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[self.rank - 1]
+        state = {"weight": self.weight, "bias": self.bias}
+        geometry = self.kernel_size, self.strides, self._amounts, self._added
+        options = {"bias": self.bias is not None, "dilation": self.dilation_rate}
+        sizes = self.weight.shape[:2]
+        convolve = into.module(self, kind, *sizes, *geometry, **options, state=state)
+
+        def convolved(x: Any) -> Any:
+            return convolve(x) if self._slices is None else convolve(x)[self._slices]
+
+        return into.activated(self.activation, self.natively(into, inputs, convolved))
 
 
 def _crops(window: int, stride: int, extra: int | None, padding: str) -> tuple[int, int]:

@@ -154,6 +154,20 @@ class RecurrentCell(Layer):
             return [self.weight_ih, self.weight_hh]
         return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
 
+    def native_state(self, suffix: str = "l0") -> dict[str, Tensor | None]:
+        """The weights by the names that `nn.LSTM` and its like give them; `bias_hh`, which Keras has not, is zero."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        weights = (
+            self.kernel_weights()
+            if self.bias is None
+            else [*self.kernel_weights()[:2], *self.native_biases()]
+        )
+        return {f"{name}_{suffix}": weight for name, weight in zip(names, weights, strict=False)}
+
+    def native_biases(self) -> list[Tensor]:
+        """The biases of the kernel that are weights of the cell."""
+        return [] if self.bias is None else [self.bias]
+
     def project(self, sequences: Tensor, training: bool) -> Tensor:
         """The part of every step that needs the inputs alone: (batch, time, gates * units)."""
         weight, bias = self.weight_ih, self.input_bias()

@@ -117,6 +117,9 @@ class GRUCell(RecurrentCell):
     def kernel_weights(self) -> list[Tensor]:
         return [self.weight_ih, self.weight_hh, *(() if self.bias is None else self.bias.unbind(0))]
 
+    def native_biases(self) -> list[Tensor]:
+        return [] if self.bias is None else list(self.bias.unbind(0))
+
     def input_bias(self) -> Tensor | None:
         return self.bias[0] if self.bias is not None and self.reset_after else self.bias
 

@@ -8,16 +8,18 @@ from operator import attrgetter
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.errors import GraphError, ShapeError, explain
+from torchfunc.graph.symbolic import call
 from torchfunc.layers.arguments import one_shape
 from torchfunc.layers.layer import Common, CommonButActivity, Layer
 from torchfunc.layers.recurrent.cell import RecurrentCell, StackedRNNCells, build_cell, cell_from
 from torchfunc.layers.recurrent.gates import GRUCell, LSTMCell, SimpleRNNCell
-from torchfunc.layers.recurrent.scan import initial_states, run
+from torchfunc.layers.recurrent.scan import initial_states, run, spread_again, valid_in_front
 from torchfunc.tree import leaves, map_leaves
 
 
@@ -139,6 +141,37 @@ class RNN(Layer):
             self._remember(states)
         return (output, *_as_named(self.cell, states)) if self.return_state else output
 
+    def native_form(self, into: Any, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
+        cell = self.cell
+        drops = into.training is not False and getattr(cell, "recurrent_dropout", False)
+        name = cell.kernel(False) if isinstance(cell, RecurrentCell) and not drops else None
+        if name is None or self.stateful or (mask is not None and self.return_state):
+            why = "it is stateful" if self.stateful else "PyTorch has no module for its cell and settings"
+            raise into.refusal(
+                self, why, "the default activations, no recurrent_dropout, and states given at each call"
+            )
+        make = native_module(self, into, name, cell.native_state())
+        x = sequences.flip(1) if self.go_backwards else sequences
+        if cell.dropout and into.training is not False:
+            ones = x.new_ones((x.shape[0], 1, x.shape[2]))
+            drop = into.module(self, nn.Dropout, cell.dropout, word="dropout")
+            x = x * (F.dropout(ones, cell.dropout) if into.training else drop(ones))
+        if mask is not None:
+            mask = mask.flip(1) if self.go_backwards else mask
+            return self._native_masked(make, x, initial_state, mask)
+        states = () if initial_state is None else (native_states(initial_state),)
+        outputs, last = make(x, *states)
+        output = outputs if self.return_sequences else outputs[:, -1]
+        last = last if isinstance(last, tuple) else (last,)
+        return (output, *(each[0] for each in last)) if self.return_state else output
+
+    def _native_masked(self, make: Any, x: Any, initial_state: Any, mask: Any) -> Any:
+        """As `scan._run_masked`: the valid steps in front, and each step with the output of the last valid one."""
+        states = () if initial_state is None else (native_states(initial_state),)
+        outputs, _ = make(call(valid_in_front, x, mask), *states)
+        outputs = call(spread_again, outputs, mask, self.zero_output_for_mask)
+        return outputs if self.return_sequences else outputs[:, -1]
+
     def _at_door(self, sequences: Tensor) -> Tensor:
         """The sequences in the dtype of the cell's weights."""
         cell = self.cell
@@ -213,6 +246,26 @@ class RNN(Layer):
                     kept.copy_(torch.zeros_like(kept) if states is None else torch.as_tensor(states[index]))
 
     reset_states = reset_state
+
+
+def native_module(
+    layer: Any, into: Any, kernel: str, state: dict[str, Any], *, bidirectional: bool = False
+) -> Any:
+    """The module of torch.nn for a kernel: `nn.LSTM`, `nn.GRU` or `nn.RNN`."""
+    kind = {"lstm": nn.LSTM, "gru": nn.GRU}.get(kernel, nn.RNN)
+    options: dict[str, Any] = {"bias": len(state) > 2 * (1 + bidirectional), "batch_first": True}
+    if bidirectional:
+        options["bidirectional"] = True
+    if kernel == "rnn_relu":
+        options["nonlinearity"] = "relu"
+    units, features = state["weight_hh_l0"].shape[1], state["weight_ih_l0"].shape[1]
+    return into.module(layer, kind, features, units, state=state, **options)
+
+
+def native_states(given: Any) -> Any:
+    """States before the first step as these modules take them: each with a dimension for the layer before the others."""
+    states = tuple(each.unsqueeze(0) for each in leaves(given))
+    return states if len(states) > 1 else states[0]
 
 
 def _as_named(cell: Any, states: Sequence[Any]) -> list[Any]:

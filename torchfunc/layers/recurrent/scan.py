@@ -174,6 +174,24 @@ def _run_masked(
     return _rows(outputs, starts + (valid - 1).clamp(min=0)).masked_fill(nothing[..., None], 0), last
 
 
+def valid_in_front(x: Tensor, mask: Tensor) -> Tensor:
+    """The steps of each sample where `mask` is True in front, and zeros behind."""
+    valid = mask.cumsum(1)
+    steps = torch.arange(mask.shape[1], device=mask.device).expand_as(valid)
+    places = torch.where(mask.bool(), valid - 1, valid[:, -1:] + steps - valid)
+    order = torch.zeros_like(places).scatter(1, places, steps)
+    packed = x.gather(1, order[..., None].expand(-1, -1, x.shape[2]))
+    return packed.masked_fill((steps >= valid[:, -1:])[..., None], 0)
+
+
+def spread_again(outputs: Tensor, mask: Tensor, zeros: bool = False) -> Tensor:
+    """What was computed in front, where its steps were; elsewhere the one before."""
+    valid = mask.cumsum(1)
+    index = (valid - 1).clamp(min=0)[..., None].expand(-1, -1, outputs.shape[2])
+    nothing = ~mask.bool() if zeros else valid == 0
+    return outputs.gather(1, index).masked_fill(nothing[..., None], 0)
+
+
 def _valid_first(mask: Tensor, valid: Tensor) -> Tensor:
     """The steps of each sample in their order, the valid ones first: a stable sort, which ONNX has not."""
     steps = torch.arange(mask.shape[1], device=mask.device).expand_as(valid)

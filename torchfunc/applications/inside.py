@@ -1,0 +1,79 @@
+"""The layers that only applications have: images put into another form, and branches dropped at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from typing_extensions import Unpack
+
+from torchfunc import registry
+from torchfunc.layers.arguments import image_data_format
+from torchfunc.layers.layer import Common, Layer
+
+
+@registry.layers.register("ChannelScaling")
+class ChannelScaling(Layer):
+    """Each channel of images times a factor, plus an offset.
+
+    The numbers are part of the weights, so that a file of weights says which form of images it was made for.
+
+    Shapes: (batch, height, width, channels), or (batch, channels, height, width), to the same.
+
+    Args:
+        factors: one for each channel of the result.
+        offsets: likewise.
+        reverse: whether the channels are put into the opposite order first, as from BGR to RGB.
+        data_format: "channels_last" or "channels_first"; by default the global setting.
+        common: those of every Layer.
+    """
+
+    def __init__(
+        self,
+        factors: Sequence[float],
+        offsets: Sequence[float],
+        reverse: bool = False,
+        data_format: str | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(**common)
+        self.factors = tuple(factors)
+        self.offsets = tuple(offsets)
+        self.reverse = reverse
+        self.data_format = data_format or image_data_format()
+        self.register_buffer("weight", torch.tensor(self.factors))
+        self.register_buffer("bias", torch.tensor(self.offsets))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        is_first = self.data_format == "channels_first"
+        if self.reverse:
+            inputs = inputs.flip(1 if is_first else -1)
+        weight, bias = (
+            each[:, None, None] if is_first else each
+            for each in (self.get_buffer("weight"), self.get_buffer("bias"))
+        )
+        return inputs * weight + bias
+
+
+@registry.layers.register("StochasticDepth")
+class StochasticDepth(Layer):
+    """Drop a whole branch at random in training, as torchvision does (Huang et al. 2016, arXiv:1603.09382).
+
+    Args:
+        p: the probability that a branch is set to zero.
+        mode: "row" to choose for each sample, "batch" to choose once for all.
+    """
+
+    def __init__(self, p: float, mode: str = "row", **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.p = p
+        self.mode = mode
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training or self.p == 0.0:
+            return inputs
+        kept = 1.0 - self.p
+        count = inputs.shape[0] if self.mode == "row" else 1
+        noise = inputs.new_empty((count, *(1 for _ in inputs.shape[1:]))).bernoulli_(kept)
+        return inputs * (noise.div_(kept) if kept > 0.0 else noise)

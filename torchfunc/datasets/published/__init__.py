@@ -1,0 +1,1 @@
+"""What Keras publishes: files of arrays and words, found, downloaded and read."""

@@ -1,0 +1,1 @@
+"""Images made ready and made different: sizes, geometry, colours, mixtures, and the boxes and masks that go with them."""

@@ -1,0 +1,1 @@
+"""Files of data: fetched, unpacked, read, and listed by their folders."""
