@@ -70,18 +70,22 @@ def checked(read: Callable[P, R]) -> Callable[P, R]:
     return from_config
 
 
-@contextmanager
-def _refusing(where: str, arguments: Any) -> Iterator[None]:
+class _refusing:
     """Within it, what a constructor raises about a file's arguments, of whatever class, is an error of ours."""
-    if not isinstance(arguments, Mapping):
-        raise ConfigError(explain(where, got=shorten(arguments), expected="a dict of arguments"))
-    try:
-        yield
-    except TorchfuncError:
-        raise
-    except Exception as error:
-        why = str(error) if str(error).isprintable() and len(str(error)) < 300 else shorten(str(error))
-        raise ConfigError(explain(where, got=shorten(dict(arguments)), why=why)) from error
+
+    def __init__(self, where: str, arguments: Any) -> None:
+        self._where, self._arguments = where, arguments
+
+    def __enter__(self) -> None:
+        if not isinstance(self._arguments, Mapping):
+            got = shorten(self._arguments)
+            raise ConfigError(explain(self._where, got=got, expected="a dict of arguments"))
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, TorchfuncError):
+            text = str(error)
+            why = text if text.isprintable() and len(text) < 300 else shorten(text)
+            raise ConfigError(explain(self._where, got=shorten(dict(self._arguments)), why=why)) from error
 
 
 def _has_schema(kind: Any) -> bool:

@@ -12,10 +12,10 @@ import re
 import types
 from collections import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
@@ -201,29 +201,37 @@ def budget(tensors: int | None = None) -> Iterator[None]:
         _budget.reset(token)
 
 
-@contextmanager
-def one_deeper(place: str) -> Iterator[None]:
-    """Within it, one object of a config is made.
+class one_deeper:
+    """Within it, one object of a config is made; a class, for there are as many of these as a file has objects.
 
     Raises:
         LimitError: it stands in too many others.
     """
-    held = _budget.get()
-    if held is None:
-        with budget(), one_deeper(place):
-            yield
-        return
-    if held.depth >= _DEPTH:
-        way = "nest models and layers less deeply"
-        raise LimitError(
-            explain(place, got=f"objects in more than {_DEPTH} others", expected="fewer", fix=way)
-        )
-    held.depth += 1
-    held.repeats += held.each
-    try:
-        yield
-    finally:
-        held.depth -= 1
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._first: AbstractContextManager[None] | None = None
+
+    def __enter__(self) -> None:
+        held = _budget.get()
+        if held is None:
+            self._first = budget()
+            self._first.__enter__()
+            held = _budget.get()
+            assert held is not None
+        if held.depth >= _DEPTH:
+            way = "nest models and layers less deeply"
+            raise LimitError(
+                explain(self._place, got=f"objects in more than {_DEPTH} others", expected="fewer", fix=way)
+            )
+        held.depth += 1
+        held.repeats += held.each
+        self._held = held
+
+    def __exit__(self, *error: Any) -> None:
+        self._held.depth -= 1
+        if self._first is not None:
+            self._first.__exit__(None, None, None)
 
 
 def is_reading() -> bool:
@@ -262,6 +270,10 @@ def check(kind: type, arguments: Mapping[str, Any], place: str, where: str) -> N
     """
     schema, of_torch = _schema(kind), native.name_of(kind) is not None
     for name, value in arguments.items():
+        if (type(value) in _SHORT or (type(value) is str and len(value) <= 64)) and _is_taken(
+            kind, name, value
+        ):
+            continue
         argument = schema.get(name)
         if argument is None:
             if not of_torch and _takes_any(kind):
@@ -274,6 +286,16 @@ def check(kind: type, arguments: Mapping[str, Any], place: str, where: str) -> N
             raise ConfigError(explain(f"{place}.config.{name}", got=shorten(value), expected=expected))
         if name in _COSTS and isinstance(value, int):
             _spend(_COSTS[name], value, f"{place}.config.{name}")
+
+
+_SHORT = (type(None), bool, int)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _is_taken(kind: type, name: str, value: Any) -> bool:
+    """Whether an argument is a value that asks for nothing but to be of its kind, which most of a file repeat."""
+    argument = _schema(kind).get(name)
+    return argument is not None and name not in _LEAST and name not in _COSTS and _fits(argument, value)
 
 
 def _integers(value: Any) -> Iterator[int]:

@@ -191,13 +191,13 @@ class Layer(Weights):
     def _watch_first_call(self) -> None:
         """Have the first call on real tensors build the layer."""
         if self._hook_key is None:
-            self._hook_key = self.register_forward_pre_hook(_build_first, with_kwargs=True).id
+            self.__dict__["_hook_key"] = self.register_forward_pre_hook(_build_first, with_kwargs=True).id
 
     def _watch_no_more(self) -> None:
         if self._hook_key is not None:
             self._forward_pre_hooks.pop(self._hook_key, None)
             self._forward_pre_hooks_with_kwargs.pop(self._hook_key, None)
-            self._hook_key = None
+            self.__dict__["_hook_key"] = None
 
     def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """The arguments of a call as `forward` takes them: arrays as tensors, and no `training` that it does not know.
@@ -270,7 +270,7 @@ class Layer(Weights):
         """Build once, for the shapes of these arguments."""
         self._watch_no_more()
         if not self.built:
-            self.built_for = map_leaves(_spec_of, args[0] if len(args) == 1 else args)
+            self.__dict__["built_for"] = map_leaves(_spec_of, args[0] if len(args) == 1 else args)
             self._build_on(*_shapes_for(type(self), args, kwargs))
 
     def _build_on(self, *shapes: Any) -> None:
@@ -285,7 +285,7 @@ class Layer(Weights):
     def _settle(self) -> None:
         """What follows when `build` has made the weights."""
         self._name_new_weights()
-        self.built = True
+        self.__dict__["built"] = True
         self._watch_no_more()
         if self.activity_regularizer is not None:
             self.register_forward_hook(_regularize_activity)
@@ -340,9 +340,9 @@ class Layer(Weights):
         Raises:
             WeightMismatchError: other names or shapes than the layer has.
         """
-        waiting, self._waiting_state = self._waiting_state, {}
-        if not waiting:
+        if not self._waiting_state:
             return
+        waiting, self._waiting_state = self._waiting_state, {}
         try:
             self.load_state_dict(waiting)
         except RuntimeError as error:
@@ -744,17 +744,21 @@ def _input_of(node: Any) -> Any:
 class _Weakly:
     """Things in the order in which they came, as long as somebody else keeps them: neither copied nor pickled."""
 
+    __slots__ = ("_references",)
+
     def __init__(self) -> None:
-        self._references: list[weakref.ref[Any]] = []
+        self._references: Sequence[weakref.ref[Any]] = ()  # one list less for the collector, in most layers
 
     def add(self, thing: Any) -> None:
-        count = len(self._references)
-        if count & (count - 1) == 0:  # now and then, so that many calls of one layer cost no more each
-            self._references = [each for each in self._references if each() is not None]
-        self._references.append(weakref.ref(thing))
+        kept, count = self._references, len(self._references)
+        if (
+            not isinstance(kept, list) or count & (count - 1) == 0
+        ):  # now and then, so that many cost no more each
+            kept = self._references = [each for each in kept if each() is not None]
+        kept.append(weakref.ref(thing))
 
     def clear(self) -> None:
-        self._references = []
+        self._references = ()
 
     def __iter__(self) -> Iterator[Any]:
         return (thing for each in self._references if (thing := each()) is not None)
@@ -866,13 +870,12 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
         elif not self.built:
             # all in here, so that it stays when the layer is built while one around it is only tried
             with building(self):
-                self._is_building = True
-                self._built_on = (*shapes, *named.values())
+                self.__dict__.update(_is_building=True, _built_on=(*shapes, *named.values()))
                 try:
                     build(self, *shapes, **named)
                     self._settle()
                 finally:
-                    self._is_building = False
+                    self.__dict__["_is_building"] = False
 
     return once
 

@@ -22,7 +22,7 @@ from torchfunc.graph.symbolic import SYMBOLS, dtype_of
 from torchfunc.variables import in_words_of_keras
 
 
-@dataclass
+@dataclass(slots=True)
 class WeightInfo:
     """What a layer knows of one of its weights besides its numbers.
 
@@ -46,6 +46,26 @@ def _in_blocks(weight: Tensor, order: tuple[int, ...]) -> Tensor:
     """The equal blocks of the last dimension in another order."""
     blocks = weight.chunk(len(order), -1)
     return torch.cat([blocks[index] for index in order], -1)
+
+
+def _drawn(
+    make: Any,
+    sizes: tuple[int, ...],
+    kind: torch.dtype,
+    layout: tuple[int, ...] | None,
+    blocks: tuple[int, ...] | None,
+    memory_format: torch.memory_format,
+) -> Tensor:
+    """The first numbers of a weight, as PyTorch keeps them."""
+    with torch.no_grad():
+        value: Tensor = make(sizes, dtype=kind)
+        if blocks is not None:
+            value = _in_blocks(value, tuple(np.argsort(blocks)))
+        if layout is not None:
+            value = value.permute(tuple(np.argsort(layout))).contiguous()
+        if memory_format is not torch.contiguous_format:
+            value = value.contiguous(memory_format=memory_format)
+    return value
 
 
 _skip_initializers: ContextVar[bool] = ContextVar("skip_initializers", default=False)
@@ -184,15 +204,13 @@ class Weights(nn.Module):
             )
         make: Any = initializers.get(chosen)
         info = WeightInfo(layout, regularizers.get(regularizer), constraints.get(constraint), blocks, make)
-        with torch.no_grad():
-            skips = _skip_initializers.get()
-            value = torch.empty(sizes, dtype=kind) if skips else make(sizes, dtype=kind)
-            if blocks is not None and not skips:
-                value = _in_blocks(value, tuple(np.argsort(blocks)))
-            if layout is not None:
-                value = value.permute(tuple(np.argsort(layout))).contiguous()
-            if memory_format is not torch.contiguous_format:
-                value = value.contiguous(memory_format=memory_format)
+        if _skip_initializers.get():
+            placed = (
+                sizes if layout is None else tuple(sizes[layout.index(axis)] for axis in range(len(sizes)))
+            )
+            value = torch.empty(placed, dtype=kind, memory_format=memory_format)
+        else:
+            value = _drawn(make, sizes, kind, layout, blocks, memory_format)
         weight = nn.Parameter(value, requires_grad=self._trainable) if trainable else nn.Buffer(value)
         self._new_weights.append((weight, name, info))
         return weight
@@ -254,9 +272,10 @@ class Weights(nn.Module):
 
     def _describe_weight(self, word: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
         """Keep how a weight begins, what it adds to the loss and what constrains it: `kernel_initializer`, ..."""
-        setattr(self, f"{word}_initializer", initializers.get(initializer))
-        setattr(self, f"{word}_regularizer", regularizers.get(regularizer))
-        setattr(self, f"{word}_constraint", constraints.get(constraint))
+        # straight into __dict__, as in Layer.__init__: none of them is a module
+        self.__dict__[f"{word}_initializer"] = initializers.get(initializer)
+        self.__dict__[f"{word}_regularizer"] = regularizers.get(regularizer)
+        self.__dict__[f"{word}_constraint"] = constraints.get(constraint)
 
     def _make_weight(self, word: str, shape: Sequence[int | None], **layout: Unpack[Layout]) -> Tensor:
         """`add_weight` for a weight that `_describe_weight` described."""

@@ -126,15 +126,11 @@ class _FromFile:
         self.config = config
         with torch.device("meta"), bounded_by(config), budget(len(specs)):
             self.model = importing_if_need_be(lambda: _made(config))
-        expected = {
-            name: (tuple(each.shape), each.dtype)
-            for name, each in self.model.state_dict(keep_vars=True).items()
-            if not is_lazy(each)
-        }
+        state = self.model.state_dict(keep_vars=True)
+        lazy = {name for name, each in state.items() if is_lazy(each)}
+        expected = {name: (tuple(each.shape), each.dtype) for name, each in state.items() if name not in lazy}
         stored = {
-            name: (tuple(shape), dtype)
-            for name, (shape, dtype) in specs.items()
-            if not name.startswith(OPTIMIZER) and not is_lazy(_weight_of(self.model, name))
+            name: spec for name, spec in specs.items() if not name.startswith(OPTIMIZER) and name not in lazy
         }
         # floats come in the dtype in which the model was saved, as after `model.double()`
         for name, (shape, dtype) in expected.items():
@@ -171,10 +167,9 @@ def runs_code_of_yours(model: nn.Module) -> bool:
     for module in model.modules():
         if not type(module).__module__.startswith(("torchfunc.", "torch.")):
             return True
-        kept = (
-            *vars(module).values(),
-            *(module._buffers[each] for each in module._non_persistent_buffers_set),
-        )
+        kept = [module._buffers[each] for each in module._non_persistent_buffers_set]
+        if any(issubclass(kind, Tensor) for kind in set(map(type, vars(module).values()))):
+            kept += vars(module).values()
         if any(isinstance(each, Tensor) and each.is_meta and each.numel() for each in kept):
             return True
     return False
@@ -449,12 +444,13 @@ def fill(
     waiting: list[tuple[nn.Module, Mapping[str, Tensor]]] = [(module, tensors)]
     while waiting:
         owner, given = waiting.pop()
-        if getattr(owner, "_live", None) is None and not _is_plain_container(owner):
+        own: dict[str, Any] = {**owner._parameters, **owner._buffers}
+        deals_out = getattr(owner, "_live", None) is not None or _is_plain_container(owner)
+        if not deals_out and not (_is_plain_layer(owner) and given.keys() <= own.keys()):
             if assign:
                 given = {name: _laid_out_as(_weight_of(owner, name), each) for name, each in given.items()}
             owner.load_state_dict(given, strict=strict, assign=assign)
             continue
-        own: dict[str, Any] = {**owner._parameters, **owner._buffers}
         held: dict[str, dict[str, Tensor]] = {}
         for name, tensor in given.items():
             child, _, rest = name.partition(".")
@@ -474,8 +470,25 @@ def fill(
 
 
 def _is_plain_container(module: nn.Module) -> bool:
-    hooks = (module._load_state_dict_pre_hooks, module._load_state_dict_post_hooks)
-    return type(module) in native.CONTAINERS and not any(hooks)
+    return type(module) in native.CONTAINERS and not _has_loading_hooks(module)
+
+
+def _is_plain_layer(module: nn.Module) -> bool:
+    """Whether a layer has its weights by now, and no say in how they are loaded."""
+    kind = type(module)
+    return (
+        isinstance(module, Layer)
+        and (module.built or not module._has_build())
+        and not module._keeps_lists
+        and kind.load_state_dict is nn.Module.load_state_dict
+        and kind._load_from_state_dict is Layer._load_from_state_dict
+        and kind.set_extra_state is nn.Module.set_extra_state
+        and not _has_loading_hooks(module)
+    )
+
+
+def _has_loading_hooks(module: nn.Module) -> bool:
+    return bool(module._load_state_dict_pre_hooks or module._load_state_dict_post_hooks)
 
 
 def _laid_out_as(weight: Tensor | None, tensor: Tensor) -> Tensor:

@@ -62,13 +62,17 @@ def is_in_a_file() -> bool:
 @contextmanager
 def bounded_by(config: Any) -> Iterator[None]:
     """Within it, what is tried is bounded in proportion to a config."""
+    with bounded(lambda: _objects_in(config)):
+        yield
+
+
+def _objects_in(config: Any) -> int:
     count, waiting = 0, [config]
     while waiting:
         each = waiting.pop()
         count += isinstance(each, dict)
         waiting += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
-    with bounded(count):
-        yield
+    return count
 
 
 def to_json(

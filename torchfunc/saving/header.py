@@ -205,6 +205,8 @@ def memory_of_json(raw: bytes, what: str, limits: Limits) -> int:
 
 def _check_surrogates(raw: bytes) -> None:
     """Refuse half of a pair: Python takes it for a character, and cannot write it."""
+    if b"\\u" not in raw:
+        return
     for match in _SURROGATE.finditer(raw.replace(rb"\\", b"__")):
         if not match["low"]:
             raise ValueError(f"{match[0].decode()} is half of a pair: surrogates not allowed alone")
@@ -212,6 +214,8 @@ def _check_surrogates(raw: bytes) -> None:
 
 def _width(raw: bytes) -> int:
     """How many bytes Python may take for a character of this text."""
+    if raw.isascii() and b"\\u" not in raw:
+        return 1
     if re.search(rb"[\xf0-\xff]|\\u[dD]", raw):
         return 4
     return 2 if re.search(rb"[\xc4-\xff]|\\u", raw) else 1
@@ -219,7 +223,7 @@ def _width(raw: bytes) -> int:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
-    if len(result) < len(pairs):
+    if len(result) != len(pairs):
         (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"the key {shorten(key)} stands twice in one object")
     return result

@@ -27,7 +27,7 @@ from torchfunc.errors import (
     UnsupportedVersionError,
     shorten,
 )
-from torchfunc.saving.checksums import as_bytes, beginning, joined
+from torchfunc.saving.checksums import beginning, joined
 from torchfunc.saving.header import Entry, Limits, Room, is_name, parse_header, parse_json
 
 FORMAT, VERSION = "torchfunc", 1
@@ -126,11 +126,11 @@ class Source:
         wanted = set(stored.values())
         table = {name: entry for name, entry in self.table.items() if name in wanted}
         try:
-            tensors = allocated(table)
+            tensors, memory = allocated(table)
         except MemoryError:
             needed = sum(entry.end - entry.begin for entry in table.values())
             raise LimitError(f"{self.where} needs {needed:,} bytes, more than there is memory.") from None
-        self._read(tensors)
+        self._read(tensors, memory)
         return {name: tensors[each] for name, each in stored.items()}
 
     def agrees_with(self, copy: Path) -> bool:
@@ -199,10 +199,10 @@ class Source:
     def _names(self, names: Iterable[str] | None) -> list[str]:
         return list(self.specs() if names is None else names)
 
-    def _read(self, tensors: Mapping[str, Tensor]) -> None:
-        """Fill tensors, and compare them with their checksums."""
+    def _read(self, tensors: Mapping[str, Tensor], memory: Mapping[str, memoryview]) -> None:
+        """Fill the memory of tensors, and compare them with their checksums."""
         found: dict[str, int] = {}
-        for piece, total in self._sums(tensors):
+        for piece, total in self._sums(memory):
             length = piece.end - piece.start
             found[piece.name] = joined(found[piece.name], total, length) if piece.start else total
         for name, tensor in tensors.items():
@@ -213,27 +213,26 @@ class Source:
             if self.is_archive and found[name] != self._checksums["tensors"][name]:
                 raise CorruptFileError(f"{self.where}: tensor {shorten(name)} is damaged. {AGAIN}")
 
-    def _sums(self, tensors: Mapping[str, Tensor]) -> Iterator[tuple[_Piece, int]]:
+    def _sums(self, memory: Mapping[str, memoryview]) -> Iterator[tuple[_Piece, int]]:
         """Read all tensors piece by piece, by several threads where that is worth it."""
 
         def read(piece: _Piece) -> int:
-            return self._read_piece(piece, tensors[piece.name])
+            return self._read_piece(piece, memory[piece.name])
 
-        size = sum(each.nbytes for each in tensors.values())
+        size = sum(map(len, memory.values()))
         threads = min(_processors(), -(-size // _SPAN)) if self._bytes.threads else 1
         if threads <= 1:
-            yield from ((piece, read(piece)) for piece in _pieces(tensors))
+            yield from ((piece, read(piece)) for piece in _pieces(memory))
             return
         with ThreadPoolExecutor(threads) as pool:
-            spans = [list(span) for _, span in groupby(_pieces(tensors), lambda piece: piece.span)]
+            spans = [list(span) for _, span in groupby(_pieces(memory), lambda piece: piece.span)]
             for span, sums in zip(spans, pool.map(lambda span: [*map(read, span)], spans), strict=True):
                 yield from zip(span, sums, strict=True)
 
-    def _read_piece(self, piece: _Piece, tensor: Tensor) -> int:
+    def _read_piece(self, piece: _Piece, view: memoryview) -> int:
         """Sum each part of a piece right after it was read."""
         entry = self.table[piece.name]
         total = 0 if piece.start else beginning(piece.name, entry.dtype, entry.shape)
-        view = as_bytes(tensor) if piece.end else memoryview(b"")
         for start in range(piece.start, piece.end, _CHUNK):
             chunk = view[start : min(start + _CHUNK, piece.end)]
             self._fill(chunk, self._data_begin + entry.begin + start)
@@ -257,12 +256,12 @@ class _Piece(NamedTuple):
     span: int
 
 
-def _pieces(tensors: Mapping[str, Tensor]) -> Iterator[_Piece]:
+def _pieces(memory: Mapping[str, memoryview]) -> Iterator[_Piece]:
     """All bytes of all tensors, cut so that a span of pieces has about as many as any other."""
     count = 0
-    for name, tensor in tensors.items():
-        for start in range(0, max(tensor.nbytes, 1), _SPAN):
-            end = min(start + _SPAN, tensor.nbytes)
+    for name, view in memory.items():
+        for start in range(0, max(len(view), 1), _SPAN):
+            end = min(start + _SPAN, len(view))
             yield _Piece(name, start, end, count // _SPAN)
             count += end - start
 
@@ -343,38 +342,49 @@ def named(place: Path | BinaryIO) -> str:
     return shorten(str(place), 1000) if isinstance(place, Path) else f"'<{type(place).__name__}>'"
 
 
-def allocated(table: Mapping[str, Entry]) -> dict[str, Tensor]:
-    """Tensors of the shapes and dtypes of a table, of which nothing is set.
+Memory = dict[str, memoryview]
+_EMPTY = memoryview(b"")
+
+
+def allocated(table: Mapping[str, Entry]) -> tuple[dict[str, Tensor], Memory]:
+    """Tensors of the shapes and dtypes of a table, of which nothing is set, and the memory of each.
 
     Small ones share a piece of memory, and NumPy asks for large pages for it: with those of 4 kB, most of the
     time that reading takes would be spent in the first touch of each. A piece is free once its tensors are.
     """
     tensors: dict[str, Tensor] = {}
+    memory: Memory = {}
     group: dict[str, int] = {}
     end = 0
     for name, entry in table.items():
         group[name] = end
         end += -(-(entry.end - entry.begin) // _ALIGNED) * _ALIGNED
         if end >= _MEMORY:
-            tensors |= _in_one_piece(table, group, end)
+            _in_one_piece(table, group, end, tensors, memory)
             group, end = {}, 0
-    return tensors | _in_one_piece(table, group, end)
+    _in_one_piece(table, group, end, tensors, memory)
+    return tensors, memory
 
 
-def _in_one_piece(table: Mapping[str, Entry], places: Mapping[str, int], size: int) -> dict[str, Tensor]:
+def _in_one_piece(
+    table: Mapping[str, Entry],
+    places: Mapping[str, int],
+    size: int,
+    tensors: dict[str, Tensor],
+    memory: Memory,
+) -> None:
     page = _PAGE if size >= 2 * _PAGE else _ALIGNED
-    memory = np.empty(-(-size // page) * page + page, np.uint8)
-    first = -memory.ctypes.data % page
-    tensors = {}
+    piece = np.empty(-(-size // page) * page + page, np.uint8)
+    first = -piece.ctypes.data % page
     for name, place in places.items():
         entry = table[name]
-        count = math.prod(entry.shape)
+        begin, count = first + place, math.prod(entry.shape)
+        memory[name] = piece.data[begin : begin + entry.end - entry.begin] if count else _EMPTY
         if count:
-            flat = torch.frombuffer(memory, dtype=entry.dtype, count=count, offset=first + place)
-            tensors[name] = flat.reshape(entry.shape)
+            flat = torch.frombuffer(piece, dtype=entry.dtype, count=count, offset=begin)
+            tensors[name] = flat if len(entry.shape) == 1 else flat.view(entry.shape)
         else:
             tensors[name] = torch.empty(entry.shape, dtype=entry.dtype)
-    return tensors
 
 
 def _processors() -> int:

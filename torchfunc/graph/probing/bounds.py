@@ -75,12 +75,12 @@ def current() -> Bounds | None:
 
 
 @contextmanager
-def bounded(rows: int) -> Iterator[None]:
+def bounded(count_rows: Callable[[], int]) -> Iterator[None]:
     """Within it, what is tried is bounded, in proportion to the rows of the tables; inside other bounds these hold."""
     if _bounds.get() is not None:
         yield
         return
-    token, refuser = _bounds.set(Bounds(CALLS + CALLS_PER_ROW * rows)), _Refuser()
+    token, refuser = _bounds.set(Bounds(CALLS + CALLS_PER_ROW * count_rows())), _Refuser()
     sys.meta_path.insert(0, refuser)
     try:
         yield
