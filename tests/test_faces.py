@@ -56,7 +56,6 @@ JUSTIFIED = {
     "map_structure_up_to": "structures of one form, as many as the user's function takes",
     "map_with_path": "trees of one form, as many as the function takes",
     "rearrange": "the names of axes in the user's pattern",
-    "native_form": "the arguments of a call of the layer",
     "Convolution.native_convolution": "what else the module of PyTorch is made with",
     "switch": "the operands of the user's functions",
     "save_img": "the options of PIL.Image.Image.save, which are those of each format",
