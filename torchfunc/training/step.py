@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 import torch
@@ -482,16 +483,24 @@ def metrics_in(module: nn.Module) -> Iterator[Any]:
             if type(value) not in _PLAIN and name not in _NO_METRICS
         ]
         for metric in (each, *leaves(held)):
-            ours = hasattr(type(metric), "update_state") and hasattr(type(metric), "reset_state")
-            others = all(hasattr(type(metric), name) for name in ("update", "compute", "reset"))
-            if (ours or others) and id(metric) not in seen:
+            if _is_metric(type(metric)) and id(metric) not in seen:
                 seen.add(id(metric))
                 yield metric
 
 
+@cache
+def _is_metric(kind: Any) -> bool:
+    """Whether a class is that of a metric, ours or torchmetrics'."""
+    ours, others = ("update_state", "reset_state"), ("update", "compute", "reset")
+    return any(all(hasattr(kind, name) for name in names) for names in (ours, others))
+
+
 _PLAIN = frozenset((bool, int, float, str, type(None), Tensor, nn.Parameter))
-# what every module keeps for itself, or holds the objective
-_NO_METRICS = frozenset(vars(nn.Module())) | {"trainer"}
+# what every module and layer keeps for itself, or holds the objective
+_NO_METRICS = frozenset(vars(nn.Module())) | frozenset(
+    "trainer _config_arguments _weight_infos _new_weights _waiting_state _built_on built_for _told _losses _nodes "
+    "_models _live".split()
+)
 
 
 def packed(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
