@@ -7,7 +7,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from typing import Any
 
 import torch
@@ -488,11 +487,11 @@ def metrics_in(module: nn.Module) -> Iterator[Any]:
                 yield metric
 
 
-@cache
 def _is_metric(kind: Any) -> bool:
     """Whether a class is that of a metric, ours or torchmetrics'."""
-    ours, others = ("update_state", "reset_state"), ("update", "compute", "reset")
-    return any(all(hasattr(kind, name) for name in names) for names in (ours, others))
+    if hasattr(kind, "reset_state"):
+        return hasattr(kind, "update_state")
+    return hasattr(kind, "compute") and hasattr(kind, "update") and hasattr(kind, "reset")
 
 
 _PLAIN = frozenset((bool, int, float, str, type(None), Tensor, nn.Parameter))
