@@ -392,6 +392,11 @@ def test_a_loss_may_be_set_as_an_attribute() -> None:
     assert model.loss == "mse"
 
 
+def test_a_layer_tells_its_policy() -> None:
+    assert layers.Dense(2).dtype_policy.name == "float32"
+    assert layers.Dense(2, dtype="float64").dtype_policy.compute_dtype == "float64"
+
+
 def test_a_monitor_tells_what_is_better() -> None:
     stopping = tf.callbacks.EarlyStopping(monitor="val_accuracy")
     assert stopping.monitor_op(2, 1) and not stopping.monitor_op(1, 2)

@@ -26,6 +26,7 @@ from torchfunc.config import (
     revived,
     writes_once,
 )
+from torchfunc.dtype_policies import DTypePolicy
 from torchfunc.errors import (
     GraphError,
     SavingError,
@@ -483,6 +484,11 @@ class Layer(Weights):
             given = map_shapes(lambda shape: symbolic.Input(batch_shape=shape), input_shape)
             outputs = self.symbolic_call(given)
         return map_leaves(lambda leaf: leaf.spec.shape if isinstance(leaf, SymbolicTensor) else leaf, outputs)
+
+    @property
+    def dtype_policy(self) -> DTypePolicy:
+        """The policy that the dtype of the layer means."""
+        return DTypePolicy(None if self.dtype is None else str(self.dtype).removeprefix("torch."))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """The output for symbolic inputs, as symbols of its shape and dtype that no model holds."""

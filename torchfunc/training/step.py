@@ -74,7 +74,7 @@ class Step:
         self.masks: Mapping[int, Tensor] = NO_MASKS
         self._said: Mapping[str, Any] | None = None  # the last logs of who computes them himself
         self._named_by_targets = False
-        self.held: Sequence[Metric] = ()
+        self.held: Sequence[Any] = ()
         self.watch = Watch(module, self.device)
         self.begun: list[Tensor] = []
         self.steps: int | None = None
@@ -293,7 +293,7 @@ class Step:
         the module or a layer in it keeps and updates itself."""
         found = self.objective.running()
         for metric in self.held:
-            if metric.state:
+            if isinstance(metric, Metric) and metric.state:
                 found |= {
                     name: each for name, each in figures(metric.name, metric).items() if name not in found
                 }
@@ -342,7 +342,7 @@ class Step:
         """Forget all batches; where the user's own steps measure, so do the metrics that the module holds."""
         self.objective.reset()
         self._said = None
-        for metric in metrics_in(self.module):
+        for metric in self.held:
             metric.reset_state() if hasattr(metric, "reset_state") else metric.reset()
         if hasattr(self.own, "reset"):
             self.own.reset()
@@ -441,7 +441,7 @@ class Step:
             self.tried(self._fitting(data.sample()))
         placed(self.module, self.device)
         self.extras = Extras(self.module)
-        self.held = [each for each in metrics_in(self.module) if isinstance(each, Metric)]
+        self.held = list(metrics_in(self.module))
         self.masked, self.masks = masked_outputs(self.module), NO_MASKS
         self.objective.to(self.device)
 
@@ -476,17 +476,30 @@ def metrics_in(module: nn.Module) -> Iterator[Any]:
     """The metrics that a module and those in it keep as attributes, alone or in lists, each once."""
     seen: set[int] = set()
     for each in module.modules():
-        held = [value for name, value in vars(each).items() if name not in _NO_METRICS]
+        held = [
+            value
+            for name, value in vars(each).items()
+            if type(value) not in _PLAIN and name not in _NO_METRICS
+        ]
         for metric in (each, *leaves(held)):
-            ours = hasattr(type(metric), "update_state") and hasattr(type(metric), "reset_state")
-            others = all(hasattr(type(metric), name) for name in ("update", "compute", "reset"))
-            if (ours or others) and id(metric) not in seen:
+            if _is_metric(type(metric)) and id(metric) not in seen:
                 seen.add(id(metric))
                 yield metric
 
 
-# what every module keeps for itself, or holds the objective
-_NO_METRICS = frozenset(vars(nn.Module())) | {"trainer"}
+def _is_metric(kind: Any) -> bool:
+    """Whether a class is that of a metric, ours or torchmetrics'."""
+    if hasattr(kind, "reset_state"):
+        return hasattr(kind, "update_state")
+    return hasattr(kind, "compute") and hasattr(kind, "update") and hasattr(kind, "reset")
+
+
+_PLAIN = frozenset((bool, int, float, str, type(None), Tensor, nn.Parameter))
+# what every module and layer keeps for itself, or holds the objective
+_NO_METRICS = frozenset(vars(nn.Module())) | frozenset(
+    "trainer _config_arguments _weight_infos _new_weights _waiting_state _built_on built_for _told _losses _nodes "
+    "_models _live".split()
+)
 
 
 def packed(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
