@@ -251,6 +251,8 @@ KINDS = [
     for name in dir(layers)
     if inspect.isclass(getattr(layers, name)) and hasattr(keras.layers, name)
     if name not in ("Layer", "InputLayer", "InputSpec")
+    # Keras makes these with TensorFlow alone
+    if name not in ("HashedCrossing", "Hashing", "IntegerLookup", "StringLookup", "TextVectorization")
 ]
 
 
