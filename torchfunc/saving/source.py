@@ -382,7 +382,7 @@ def _in_one_piece(
         memory[name] = piece.data[begin : begin + entry.end - entry.begin] if count else _EMPTY
         if count:
             flat = torch.frombuffer(piece, dtype=entry.dtype, count=count, offset=begin)
-            tensors[name] = flat if len(entry.shape) == 1 else flat.view(entry.shape)
+            tensors[name] = flat.resize_(entry.shape)  # no view, which would keep the flat one beside it
         else:
             tensors[name] = torch.empty(entry.shape, dtype=entry.dtype)
 
