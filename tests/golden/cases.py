@@ -1033,3 +1033,26 @@ def native_modules_more() -> Case:
         "TransformerDecoder": (lambda x: nn.TransformerDecoder(decoder, 1)(x, x), sequence),
     }
     return table("native_more", rows)
+
+
+@case
+def version_2_cnn() -> Case:
+    x = tf.Input((6, 6, 2), name="x")
+    y = layers.Conv2D(4, 3, padding="same", use_bias=False)(x)
+    y = layers.BatchNormalization()(y)
+    y = layers.MaxPooling2D(2)(layers.ReLU()(y))
+    y = layers.GlobalAveragePooling2D()(layers.SeparableConv2D(4, 3, activation="relu")(y))
+    model = spread(tf.Model(x, layers.Dense(3)(y), name="cnn"))
+    model.compile("adam", "mse", metrics=["mae"])
+    return Case(model, floats(4, 6, 6, 2), floats(4, 3))
+
+
+# what the files of version 2 say beside: what each call returns, and what each layer was built for
+CASES |= {
+    f"version_2_{name}": CASES[name]
+    for name in """
+        core live_sizes functions_and_methods nested_models shared_layers masks wrappers nested_structures
+        native_modules_more sequential sequential_built_by_data subclassed_in_a_model frozen trained_by_fit
+        compiled_several_outputs
+    """.split()
+}

@@ -43,7 +43,7 @@ def test_a_whole_model_is_told_and_none_is_made(
     monkeypatch.setattr(torch, "empty", lambda *_, **__: pytest.fail("a tensor was allocated"))
     monkeypatch.setattr(torch, "frombuffer", lambda *_, **__: pytest.fail("a tensor was allocated"))
     found = tf.inspect(where)
-    assert (found.kind, found.version, found.model) == ("model", 1, ("two", "Model"))
+    assert (found.kind, found.version, found.model) == ("model", 2, ("two", "Model"))
     assert found.layers == {
         "first": "Dense",
         "block": "Sequential",
@@ -66,7 +66,7 @@ def test_a_whole_model_is_told_and_none_is_made(
     assert found.parameters == model.count_params()
     assert (found.compiled, found.trained, found.aliases) == (True, True, {})
     text = str(found)
-    assert "a whole model, format version 1, " in text and "model: 'Model' named 'two'" in text
+    assert "a whole model, format version 2, " in text and "model: 'Model' named 'two'" in text
     assert "'first.weight' (4, 8) float32 128 bytes" in text
     assert "'image' (None, 8) float32" in text
 

@@ -105,6 +105,34 @@ def test_a_training_that_stopped_at_a_batch_goes_on_to_the_bit(source: str, at: 
         assert history[name] == pytest.approx(values[epoch:], rel=1e-9)
 
 
+@pytest.mark.parametrize("at", [3, STEPS + 1])
+def test_a_file_that_was_loaded_and_saved_again_says_the_same_of_the_epoch(at: int, tmp_path: Path) -> None:
+    whole = made()
+    expected = fit(whole, "arrays")
+    stopped("arrays", at, tmp_path / "m.safetensors")
+    once = tf.load_model(tmp_path / "m.safetensors")
+    once.evaluate(X, Y, verbose=0)  # which has sums of its own
+    torch.rand(3)
+    once.save(tmp_path / "again.safetensors")
+
+    again = tf.load_model(tmp_path / "again.safetensors")
+    epoch = again.trainer.epoch
+    history = fit(again, "arrays", initial_epoch=epoch)
+
+    assert same_weights(whole, again)
+    for name, values in expected.items():
+        assert history[name] == pytest.approx(values[epoch:], rel=1e-9)
+
+
+def test_sums_of_an_epoch_that_nobody_goes_on_with_are_not_saved(tmp_path: Path) -> None:
+    stopped("arrays", 3, tmp_path / "m.safetensors")
+    again = tf.load_model(tmp_path / "m.safetensors")
+    with pytest.raises(KeyboardInterrupt):
+        fit(again, "arrays", callbacks=[Stop(5, tmp_path / "again.safetensors")])
+    sums = tf.load_model(tmp_path / "again.safetensors").trainer.state_dict()["within"]["sums"]
+    assert sums["loss"][1] == 5 * SIZE
+
+
 @pytest.mark.parametrize("at", [3, STEPS, STEPS + 1, 2 * STEPS - 1])
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_same_process_can_go_on_too(source: str, at: int, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class Layer(Weights):
     _built_on: Sequence[Any]
     _trainable: bool
     _weight_infos: dict[str, WeightInfo]
-    _new_weights: list[tuple[Tensor, str | None, WeightInfo]]
+    _new_weights: Sequence[tuple[Tensor, str | None, WeightInfo]]
     _losses: list[Tensor]
     _hook_key: int | None
     _is_building: bool
@@ -174,10 +174,10 @@ class Layer(Weights):
             _built_on=(),
             _trainable=trainable,
             _weight_infos={},
-            _new_weights=[],
+            _new_weights=(),
             _losses=[],
             _inside=0,
-            _told=[],
+            _told=(),
             _hook_key=None,
             _is_building=False,
             _waiting_state={},

@@ -130,10 +130,10 @@ class Weights(nn.Module):
     built: bool
     _trainable: bool
     _weight_infos: dict[str, WeightInfo]
-    _new_weights: list[tuple[Tensor, str | None, WeightInfo]]
+    _new_weights: Sequence[tuple[Tensor, str | None, WeightInfo]]
     _losses: list[Tensor]
     _inside: int
-    _told: list[Weights]
+    _told: Sequence[Weights]
     activity_regularizer: Any
     # whether a call adds losses of its own; a class of yours shows it when its `add_loss` is first called
     _adds_losses: ClassVar[bool] = False
@@ -212,7 +212,7 @@ class Weights(nn.Module):
         else:
             value = _drawn(make, sizes, kind, layout, blocks, memory_format)
         weight = nn.Parameter(value, requires_grad=self._trainable) if trainable else nn.Buffer(value)
-        self._new_weights.append((weight, name, info))
+        self.__dict__["_new_weights"] = (*self._new_weights, (weight, name, info))
         return weight
 
     def _kind(self) -> torch.dtype:
@@ -296,7 +296,7 @@ class Weights(nn.Module):
                 attribute = name if name and name not in held else f"{name or 'weight'}_{len(held)}"
                 setattr(self, attribute, weight)
             self._weight_infos[attribute] = info
-        self._new_weights.clear()
+        self.__dict__["_new_weights"] = ()
 
     @property
     def trainable(self) -> bool:
@@ -468,7 +468,7 @@ class Weights(nn.Module):
             name: info if _has_a_name(info.initializer) else replace(info, initializer=None)
             for name, info in self._weight_infos.items()
         }
-        return {**self.__dict__, "_losses": [], "_inside": 0, "_told": [], "_weight_infos": infos}
+        return {**self.__dict__, "_losses": [], "_inside": 0, "_told": (), "_weight_infos": infos}
 
     @property
     def losses(self) -> list[Tensor]:
@@ -519,7 +519,7 @@ def _end_call(module: Weights, *_: Any) -> None:
     """The hook after a call, whether it failed or not; dynamo need not look at what has no name here."""
     for each in module._told:
         each._inside -= 1
-    module._told = []
+    module._told = ()
 
 
 def _tell_callers() -> None:

@@ -91,7 +91,7 @@ def load_model(
     """
     if (other := format_of(filepath)) is not None:
         return other.load_model(filepath, custom_objects, compile, device)
-    made = _FromFile(filepath)
+    made = _FromFile(filepath, with_training=compile)
     with registry.custom_object_scope(custom_objects), in_a_file(), _drawing_elsewhere():
         found = archive.read(filepath, check=made.check)
         model = made.filled(found.tensors)
@@ -110,13 +110,18 @@ class _FromFile:
     knows what it does without data, is made once more with data, when it is known that these fit.
     """
 
-    def __init__(self, filepath: Any) -> None:
+    def __init__(self, filepath: Any, *, with_training: bool) -> None:
         self.filepath = filepath
+        self.with_training = with_training
         self.config: dict[str, Any] = {}
         self.model: Any = None
 
-    def check(self, config: dict[str, Any], specs: Mapping[str, Any]) -> None:
-        """Compare the tensors that the config needs with those in the header, before any is allocated."""
+    def check(self, config: dict[str, Any], specs: Mapping[str, Any]) -> list[str] | None:
+        """Compare the tensors that the config needs with those in the header, before any is allocated.
+
+        Returns:
+            The names of those to read; None for all.
+        """
         if not config:
             raise NotATorchfuncFileError(
                 f"'{self.filepath}' holds weights and no model. Fix: build the model, then model.load_weights(path)."
@@ -138,6 +143,7 @@ class _FromFile:
                 expected[name] = (shape, stored[name][1])
         _compare(expected, stored)
         _freeze(self.model, config.get("frozen"))
+        return None if self.with_training else [name for name in specs if not name.startswith(OPTIMIZER)]
 
     def filled(self, tensors: Mapping[str, Tensor]) -> Any:
         """The model with these tensors."""

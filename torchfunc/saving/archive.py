@@ -94,7 +94,9 @@ def write(
         raise SavingError(f"The config: expected a dict, got {type(config).__name__}.")
     _check_plain(config, "$")
     stored, aliases = _unshared(tensors)
-    document = {"format": FORMAT, "version": VERSION, "config": config, "aliases": aliases}
+    # weights alone are as they were in the first version, and older ones of torchfunc read them
+    version = VERSION if config else 1
+    document = {"format": FORMAT, "version": version, "config": config, "aliases": aliases}
     data = _to_bytes(document, stored, limits or Limits())
     if path is None:
         _write_to_stream(place, data)

@@ -345,17 +345,23 @@ def build_inner(modules: Mapping[str, nn.Module | None], config: Any, place: str
             layer._build_as([_shape(each, f"{where}.shapes") for each in shapes], entry.get("casts") is True)
 
 
-@contextmanager
-def _refusals(place: str) -> Iterator[None]:
+class _refusals:
     """Within it, what a layer cannot be built for is an error of ours."""
-    try:
-        yield
-    except TorchfuncError:
-        raise
-    except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
-        raise ConfigError(
-            f"{place}: the layer cannot be built for what stands there: {shorten(str(error))}."
-        ) from error
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, _NOT_BUILT) and not isinstance(error, TorchfuncError):
+            raise ConfigError(
+                f"{self._place}: the layer cannot be built for what stands there: {shorten(str(error))}."
+            ) from error
+
+
+_NOT_BUILT = (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError)
 
 
 def _shape(value: Any, place: str) -> Any:

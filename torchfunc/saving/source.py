@@ -30,7 +30,8 @@ from torchfunc.errors import (
 from torchfunc.saving.checksums import beginning, joined
 from torchfunc.saving.header import Entry, Limits, Room, is_name, parse_header, parse_json
 
-FORMAT, VERSION = "torchfunc", 1
+# 2 came with what each call returns and what each layer was built for; a file of 1 says no shapes
+FORMAT, VERSION = "torchfunc", 2
 DOCUMENT, CHECKSUMS = "torchfunc", "torchfunc_crc32"
 AGAIN = "Fix: copy or download it again, or load an earlier checkpoint."
 OURS = "Fix: load what model.save('model.safetensors') wrote."
@@ -382,7 +383,7 @@ def _in_one_piece(
         memory[name] = piece.data[begin : begin + entry.end - entry.begin] if count else _EMPTY
         if count:
             flat = torch.frombuffer(piece, dtype=entry.dtype, count=count, offset=begin)
-            tensors[name] = flat if len(entry.shape) == 1 else flat.view(entry.shape)
+            tensors[name] = flat.resize_(entry.shape)  # no view, which would keep the flat one beside it
         else:
             tensors[name] = torch.empty(entry.shape, dtype=entry.dtype)
 
@@ -423,7 +424,7 @@ def _incomplete(where: str, size: int, expected: int) -> CorruptFileError:
 def _checked_document(document: Any, source: Source) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise NotATorchfuncFileError(f"{source.where} holds another format under the name '{DOCUMENT}'.")
-    version = document.get("version")
+    version: Any = document.get("version")
     if type(version) is int and version > VERSION:
         raise UnsupportedVersionError(
             f"{source.where} has format version {version}; this torchfunc reads up to {VERSION}. "
@@ -433,7 +434,7 @@ def _checked_document(document: Any, source: Source) -> dict[str, Any]:
         if type(document.get(field)) is not kind:
             got = shorten(document[field]) if field in document else "nothing"
             raise ConfigError(f"{source.where}: $.{field}: expected {_JSON_KINDS[kind]}, got {got}.")
-    if version != VERSION:
+    if not 1 <= version <= VERSION:
         raise ConfigError(f"{source.where}: $.version: expected 1 to {VERSION}, got {version}.")
     unknown = sorted(set(document) - set(_FIELDS))
     if unknown:

@@ -388,6 +388,8 @@ class Trainer:
             step.done = 0
         if not goes_on:
             step.done = 0
+        if not step.done:
+            step.sums = None
         step.steps = train.steps
         if isinstance(train, Stream):
             train.begun[:] = step.begun
@@ -453,17 +455,21 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """What a training needs besides weights to go on as if it had not stopped: plain data and tensors."""
+        waiting = (
+            self.step.sums,
+            self._random_state,
+        )  # which came from a file, for a `fit` that is still to come
         within = {
             "done": self.step.done,
             "steps": self.step.steps,
             "begun": list(self.step.begun),
-            "sums": sums_of(self.step.objective),
+            "sums": sums_of(self.step.objective) if waiting[0] is None else waiting[0],
         }
         return {
             "epoch": int(self.epoch),
             "step": self.step.count,
             "seed": self._seed,
-            "random_state": random_state(),
+            "random_state": random_state() if waiting[1] is None else waiting[1],
             "optimizer": self.step.optimization.state(),
             **({"within": within} if self.step.done else {}),
         }

@@ -24,8 +24,12 @@ def building(layer: nn.Module) -> Iterator[None]:
     Raises:
         ShapeError: the memory does not hold them.
     """
+    unchanged = Unchanged.current()
     try:
-        with _at_rest(layer):
+        if unchanged is None or unchanged.is_at_rest:
+            yield
+            return
+        with _at_rest(layer, unchanged):
             yield
     except RuntimeError as error:
         if "allocate" not in str(error):
@@ -34,11 +38,7 @@ def building(layer: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _at_rest(layer: nn.Module) -> Iterator[None]:
-    unchanged = Unchanged.current()
-    if unchanged is None or unchanged.is_at_rest:
-        yield
-        return
+def _at_rest(layer: nn.Module, unchanged: Unchanged) -> Iterator[None]:
     with OnMeta.paused(), unchanged.at_rest():
         try:
             yield
