@@ -88,6 +88,16 @@ def test_every_model_of_the_examples_can_leave(
     models = {name: each for name, each in names.items() if isinstance(each, tf.Model)}
     assert models
     for name, model in models.items():
+        if not hasattr(
+            model, "code"
+        ):  # a class with a step of its own around other models, which are here too
+            continue
+        if (
+            model.name == "encoder" and example == "vae"
+        ):  # it draws with a generator of its own, which no text holds
+            with pytest.raises(GraphError, match="got SeedGenerator in the forward"):
+                interop.to_source(model)
+            continue
         check_source(model, tmp_path / f"{name}_in_torch.py")
 
 

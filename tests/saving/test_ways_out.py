@@ -117,16 +117,11 @@ def test_a_registered_function_is_found_by_its_name() -> None:
 WAYS: list[tuple[Callable[[], Any], str]] = [
     (lambda: model(layers.Dense(2, activation=lambda x: x)), "named function under @torchfunc.register"),
     (lambda: model(Act(lambda x: x)), "named function under @torchfunc.register"),
-    (lambda: model(Act(relabelled)), r"decorate it with @torchfunc.register\(\)"),
     (lambda: model(Kept(object())), "write get_config and from_config for Kept"),
     (lambda: model(loss=nn.MSELoss()), "take a function of torch.nn.functional"),
     (lambda: model(loss=nn.MSELoss), "got a class of PyTorch.*take a function of torch.nn.functional"),
     (lambda: model(metrics=[lambda a, b: a - b]), "named function under @torchfunc.register"),
 ]  # fmt: skip
-
-
-def relabelled(x: Tensor) -> Tensor:
-    return x
 
 
 @pytest.mark.parametrize(("make", "words"), WAYS)

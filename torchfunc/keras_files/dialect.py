@@ -45,7 +45,9 @@ _OURS_ALONE: dict[str, tuple[Any, ...]] = {
 # what ours say for each dimension of space, and Keras's, which has one, without the list around it
 _OF_ONE_DIMENSION = {("Cropping1D", "cropping"), ("ZeroPadding1D", "padding"), ("UpSampling1D", "size")}
 # what every layer of Keras takes, but for these
-_NOT_TAKEN = dict.fromkeys(("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"), ("trainable",))
+_NOT_TAKEN = dict.fromkeys(
+    ("Discretization", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"), ("trainable",)
+)
 # in which registry the object in an argument is found, by how the argument's name ends
 _OBJECTS: dict[str, Registry] = {
     "initializer": registry.initializers, "regularizer": registry.regularizers, "constraint": registry.constraints,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchfunc.graph.graph import Graph, Ref
+from torchfunc.tree import leaves
 
 
 def modules_in_keras_order(graph: Graph) -> list[str]:
@@ -31,7 +32,7 @@ def _searched(graph: Graph) -> tuple[list[str | int], list[int]]:
     """The layers as a depth-first search from the outputs meets them, and the rows as it leaves them."""
     found: dict[str | int, None] = {}
     finished: dict[int, None] = {}
-    for output in flat(graph.outputs):
+    for output in _outputs(graph.outputs):
         path = [(output.row, iter(_parents(graph, output.row)))]
         found.setdefault(_layer_of(graph, output.row))
         while path:
@@ -62,6 +63,13 @@ def _distances(graph: Graph, finished: list[int]) -> dict[str | int, int]:
 def _parents(graph: Graph, row: int) -> list[Ref]:
     call = graph.calls[row]
     return [leaf for leaf in (*flat(call.args), *flat(call.kwargs)) if isinstance(leaf, Ref)]
+
+
+def _outputs(tree: Any) -> list[Any]:
+    """The outputs as Keras meets them: as `flat`, but a dict in a dict keeps the order of its keys."""
+    if isinstance(tree, dict):
+        return [each for key in sorted(tree) for each in leaves(tree[key])]
+    return flat(tree)
 
 
 def flat(tree: Any) -> list[Any]:

@@ -69,11 +69,11 @@ def encoded(
         places = places.reshape((*shape[:-1], 1))
     elif numbers.ndim > 1:
         places = places.movedim(1, -1)
-    found = torch.zeros(shape, dtype=dtype, device=numbers.device)
+    found = numbers.new_zeros(shape, dtype=dtype)
     if mode != "count":
         return found.scatter(-1, places, 1)[..., 1:]
     if weights is None:
-        weights = torch.ones(1, dtype=dtype, device=numbers.device).expand_as(places)
+        weights = numbers.new_ones(1, dtype=dtype).expand_as(places)
     elif numbers.ndim > 1:
         weights = weights.movedim(1, -1)
     return found.scatter_add(-1, places, weights.to(dtype))[..., 1:]
