@@ -24,7 +24,7 @@ from torch import Tensor
 
 from torchfunc.errors import ConfigError, LimitError, NotATorchfuncFileError, SavingError, shorten
 from torchfunc.saving.atomic import Pieces, made_folder, replace_files
-from torchfunc.saving.checksums import as_bytes, checksum
+from torchfunc.saving.checksums import as_bytes, checksums
 from torchfunc.saving.header import DTYPES, MAX_RANK, Limits, Room, is_name, parse_header, parse_json
 from torchfunc.saving.source import CHECKSUMS, DOCUMENT, FORMAT, VERSION, Source, Specs, named
 
@@ -260,13 +260,9 @@ def _plain_tensor(name: str, tensor: Tensor) -> Tensor:
 def _to_bytes(document: dict[str, Any], tensors: dict[str, Tensor], limits: Limits) -> Pieces:
     """The pieces of the file; those of tensors are their own memory."""
     text = _compact(document)
-    checksums = {
-        "document": zlib.crc32(text.encode()),
-        "tensors": {name: checksum(name, tensors[name]) for name in sorted(tensors)},
-    }
-    header: dict[str, Any] = {
-        "__metadata__": {"format": "pt", DOCUMENT: text, CHECKSUMS: _compact(checksums)}
-    }
+    memory = {name: as_bytes(tensors[name]) for name in sorted(tensors)}
+    digests = {"document": zlib.crc32(text.encode()), "tensors": checksums(tensors, memory)}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", DOCUMENT: text, CHECKSUMS: _compact(digests)}}
     # As safetensors lays them out: the widest dtypes first, so that each tensor begins aligned.
     names = sorted(tensors, key=lambda name: (_ORDER[tensors[name].dtype], name))
     end = 0
@@ -277,7 +273,7 @@ def _to_bytes(document: dict[str, Any], tensors: dict[str, Tensor], limits: Limi
     raw = _compact(header).encode()
     raw += b" " * (-len(raw) % 8)  # The data begin aligned.
     _check_readable(raw, text, 8 + len(raw) + end, limits)
-    return [len(raw).to_bytes(8, "little"), raw, *(as_bytes(tensors[name]) for name in names)]
+    return [len(raw).to_bytes(8, "little"), raw, *(memory[name] for name in names)]
 
 
 def _check_readable(header: bytes, document: str, size: int, limits: Limits) -> None:
