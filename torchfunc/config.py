@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -146,6 +146,11 @@ def argument_names(kind: type) -> list[str]:
 
     A class says in `_common_arguments` what all of its kind take, whatever their parents do.
     """
+    return list(_argument_names(kind))
+
+
+@cache
+def _argument_names(kind: type) -> Sequence[str]:
     names: list[str] = []
     for base in kind.__mro__:
         if "__init__" not in vars(base):

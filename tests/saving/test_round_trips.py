@@ -419,3 +419,15 @@ def test_functions_and_losses_of_ours_are_saved_as_metrics_and_losses(tmp_path: 
         other = tf.load_model(tmp_path / "m.safetensors")
         data = torch.ones(4, 4), torch.ones(4, 2)
         assert other.evaluate(*data, verbose=0) == model.evaluate(*data, verbose=0)
+
+
+def test_a_model_from_a_config_is_a_new_one_whose_weights_follow_the_seed() -> None:
+    x = tf.Input((4,))
+    config = tf.Model(x, torch.nn.Linear(3, 2)(layers.Dense(3)(x))).get_config()
+
+    def weights(seed: int) -> torch.Tensor:
+        tf.utils.set_random_seed(seed)
+        return torch.cat([each.detach().flatten() for each in tf.Model.from_config(config).parameters()])
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))

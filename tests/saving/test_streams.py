@@ -59,7 +59,7 @@ def test_what_does_not_fit_is_refused_before_any_tensor_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model(5).save(tmp_path / "m.safetensors")
-    monkeypatch.setattr(archive.Source, "_sums", lambda *_: pytest.fail("a tensor was read"))
+    monkeypatch.setattr(archive.Source, "_read", lambda *_: pytest.fail("a tensor was read"))
     with pytest.raises(
         WeightMismatchError, match=r"'d.weight' is \(5, 3\) float32 instead of \(2, 3\) float32"
     ):

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import torchfunc as tf
+from tests.hostile import forge
 from torchfunc import layers
 from torchfunc.errors import (
+    ConfigError,
     LimitError,
     NotATorchfuncFileError,
     SavingError,
@@ -213,3 +215,35 @@ def test_too_many_are_told_the_way_by_weights(tmp_path: Path) -> None:
     first.save_weights(tmp_path / "w.safetensors")
     other.load_weights(tmp_path / "w.safetensors")
     assert torch.equal(other(torch.ones(2, 4)), first(torch.ones(2, 4)))
+
+
+class Strided(layers.Layer):
+    def call(self, x: Tensor) -> Tensor:
+        return x.as_strided((2, 2), (1, 1))
+
+
+@pytest.mark.parametrize("kind", ["function", "method"])
+def test_an_older_file_that_names_what_none_may_name_any_more_says_what_to_do(
+    kind: str, tmp_path: Path
+) -> None:
+    x = tf.Input((3,), name="x")
+    model, path, data = tf.Model(x, layers.Dense(3)(x)), tmp_path / "old.safetensors", torch.rand(2, 3)
+    config = {"model": {"class_name": "Model", "config": model.get_config()}}
+    name = "torch.as_strided" if kind == "function" else "as_strided"
+    call = {"name": "strided", kind: name, "args": [{"from": "dense"}, [2, 2], [1, 1]]}
+    config["model"]["config"]["calls"].append(call)
+    config["model"]["config"]["outputs"] = {"from": "strided"}
+    path.write_bytes(forge(config, model.state_dict(), version=1))
+    expected = model(data).detach().as_strided((2, 2), (1, 1))
+
+    with pytest.raises(
+        ConfigError, match=r"It reaches memory around the tensor .*Fix: .*load_weights"
+    ) as told:
+        tf.load_model(path)
+    assert ("custom_objects={'torch.as_strided': ...}" in str(told.value)) == (kind == "function")
+    if kind == "function":
+        loaded = tf.load_model(path, custom_objects={"torch.as_strided": torch.as_strided})
+        assert torch.equal(loaded(data), expected)
+    again = tf.Model(x, Strided()(layers.Dense(3)(x)))
+    again.load_weights(path)
+    assert torch.equal(again(data), expected)

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from torchfunc.errors import ConfigError, LimitError, NotATorchfuncFileError, SavingError, shorten
 from torchfunc.saving.atomic import Pieces, made_folder, replace_files
-from torchfunc.saving.checksums import as_bytes, checksum
-from torchfunc.saving.header import DTYPES, MAX_RANK, Limits, Room, is_name, parse_header, parse_json
+from torchfunc.saving.checksums import as_bytes, checksums
+from torchfunc.saving.header import DTYPES, MAX_RANK, Limits, Room, is_name, memory_of_json, parse_header
 from torchfunc.saving.source import CHECKSUMS, DOCUMENT, FORMAT, VERSION, Source, Specs, named
 
 SUFFIX = ".safetensors"
@@ -191,27 +191,48 @@ def _check_overwrite(target: Path, overwrite: bool) -> None:
         raise SavingError(f"'{target}' exists already. Fix: another path, or overwrite=True.")
 
 
-def _check_plain(value: Any, place: str, depth: int = 0) -> None:
-    """Only what comes back from JSON as it was: anything else is refused here, not found out when loading."""
+def _check_plain(value: Any, place: Any, depth: int = 0) -> None:
+    """Only what comes back from JSON as it was: anything else is refused here, not found out when loading.
+
+    A place is the one around it, and what stands behind that: it is written out for an error alone.
+    """
+    kind = type(value)
+    if value is None or kind is bool or (kind is str and value.isascii()):
+        return
     if depth > _MAX_DEPTH:
-        raise SavingError(f"{place[:120]}... is nested too deeply to be saved.")
+        raise SavingError(f"{_written(place)[:120]}... is nested too deeply to be saved.")
     if isinstance(value, dict):
         for key, item in value.items():
             if type(key) is not str or not _is_text(key):
-                raise SavingError(f"{place}: expected keys that are text, got {shorten(key)}.")
-            _check_plain(item, f"{place}.{key}", depth + 1)
+                raise SavingError(f"{_written(place)}: expected keys that are text, got {shorten(key)}.")
+            _check_plain(item, (place, key), depth + 1)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            _check_plain(item, f"{place}[{index}]", depth + 1)
-    elif type(value) not in (str, int, float, bool, type(None)):
-        raise SavingError(f"{place}: expected plain JSON, got {shorten(value)} ({type(value).__name__}).")
+            _check_plain(item, (place, index), depth + 1)
+    elif kind is int:
+        if not -(2**63) <= value < 2**64:
+            raise SavingError(f"{_written(place)}: expected a number of 64 bits, got {shorten(value)}.")
+    elif kind not in (str, float):
+        raise SavingError(f"{_written(place)}: expected plain JSON, got {shorten(value)} ({kind.__name__}).")
     elif isinstance(value, str) and not _is_text(value):
-        raise SavingError(f"{place}: expected text, got {shorten(value)}, which has half of a character.")
+        raise SavingError(
+            f"{_written(place)}: expected text, got {shorten(value)}, which has half of a character."
+        )
     elif isinstance(value, float) and not math.isfinite(value):
-        raise SavingError(f"{place}: expected a finite number, got {value}.")
+        raise SavingError(f"{_written(place)}: expected a finite number, got {value}.")
+
+
+def _written(place: Any) -> str:
+    parts = []
+    while isinstance(place, tuple):
+        place, last = place
+        parts.append(f".{last}" if isinstance(last, str) else f"[{last}]")
+    return "".join([place, *reversed(parts)])
 
 
 def _is_text(value: str) -> bool:
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -260,13 +281,9 @@ def _plain_tensor(name: str, tensor: Tensor) -> Tensor:
 def _to_bytes(document: dict[str, Any], tensors: dict[str, Tensor], limits: Limits) -> Pieces:
     """The pieces of the file; those of tensors are their own memory."""
     text = _compact(document)
-    checksums = {
-        "document": zlib.crc32(text.encode()),
-        "tensors": {name: checksum(name, tensors[name]) for name in sorted(tensors)},
-    }
-    header: dict[str, Any] = {
-        "__metadata__": {"format": "pt", DOCUMENT: text, CHECKSUMS: _compact(checksums)}
-    }
+    memory = {name: as_bytes(tensors[name]) for name in sorted(tensors)}
+    digests = {"document": zlib.crc32(text.encode()), "tensors": checksums(tensors, memory)}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", DOCUMENT: text, CHECKSUMS: _compact(digests)}}
     # As safetensors lays them out: the widest dtypes first, so that each tensor begins aligned.
     names = sorted(tensors, key=lambda name: (_ORDER[tensors[name].dtype], name))
     end = 0
@@ -275,9 +292,10 @@ def _to_bytes(document: dict[str, Any], tensors: dict[str, Tensor], limits: Limi
         dtype, shape = _CODES[tensors[name].dtype], list(tensors[name].shape)
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
     raw = _compact(header).encode()
+    del header  # as many objects as there are tensors, thrice
     raw += b" " * (-len(raw) % 8)  # The data begin aligned.
     _check_readable(raw, text, 8 + len(raw) + end, limits)
-    return [len(raw).to_bytes(8, "little"), raw, *(as_bytes(tensors[name]) for name in names)]
+    return [len(raw).to_bytes(8, "little"), raw, *(memory[name] for name in names)]
 
 
 def _check_readable(header: bytes, document: str, size: int, limits: Limits) -> None:
@@ -285,9 +303,10 @@ def _check_readable(header: bytes, document: str, size: int, limits: Limits) -> 
     room = Room.for_header(size, len(header), limits)
     table, metadata = parse_header(header, "This archive", limits, room)
     room = Room.for_the_rest(size, len(header), table, limits)
-    parse_json(metadata[CHECKSUMS].encode(), "The list of checksums", limits, room=room)
     try:
-        parse_json(document.encode(), "The config", limits, room=room)
+        # what `json` wrote of plain data can be parsed; what is counted is how much of it there is
+        for what, text in (("The list of checksums", metadata[CHECKSUMS]), ("The config", document)):
+            room.take(memory_of_json(text.encode(), what, limits), what)
     except LimitError as error:
         raise LimitError(
             f"{error} Fix: a smaller model, or keep the weights alone with save_weights."

@@ -598,14 +598,33 @@ def _function_target(reader: _Reader, name: Any, place: str) -> Any:
         return known[name]
     custom = registry.custom_object(name) if isinstance(name, str) else None
     if custom is None:
+        _check_not_withheld(name, name, place)
         raise UnknownNameError("function", name, known)
     return custom
+
+
+def _check_not_withheld(name: Any, key: str, place: str) -> None:
+    """Refuse a function that older versions wrote into files, with what to do about it.
+
+    Raises:
+        ConfigError: it is one of those.
+    """
+    why = functions.WITHHELD.get(key) if isinstance(name, str) else None
+    if why is None:
+        return
+    fix = "make the model in code, with that call inside a Layer, and model.load_weights(path)"
+    if key == name:
+        fix = f"if you trust the file, load_model(path, custom_objects={{{name!r}: ...}}) with that function; or {fix}"
+    raise ConfigError(
+        explain(place, got=f"the call of {key}", expected="one that a file may name", why=why, fix=fix)
+    )
 
 
 def _listed(kind: str, names: frozenset[str]) -> Callable[[_Reader, Any, str], Any]:
     def target(reader: _Reader, name: Any, place: str) -> Any:
         name = _instead(name, "x." if kind == "method" else "")
         if not isinstance(name, str) or name not in names:
+            _check_not_withheld(name, f"x.{name}", place)
             raise UnknownNameError(f"{kind} of a tensor", name, names)
         return name
 

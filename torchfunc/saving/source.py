@@ -7,12 +7,10 @@ import math
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -27,7 +25,7 @@ from torchfunc.errors import (
     UnsupportedVersionError,
     shorten,
 )
-from torchfunc.saving.checksums import beginning, joined
+from torchfunc.saving.checksums import Piece, beginning, sums
 from torchfunc.saving.header import Entry, Limits, Room, is_name, parse_header, parse_json
 
 # 2 came with what each call returns and what each layer was built for; a file of 1 says no shapes
@@ -51,7 +49,6 @@ _KINDS = {
 }
 
 _CHUNK = 1 << 18  # is summed right after it was read, while the processor's cache holds it
-_SPAN = 8 << 20  # is read by one thread
 _MEMORY = 32 << 20  # is allocated at once
 _ALIGNED, _PAGE = 64, 2 << 20  # where a tensor may begin, and a large page
 
@@ -202,10 +199,7 @@ class Source:
 
     def _read(self, tensors: Mapping[str, Tensor], memory: Mapping[str, memoryview]) -> None:
         """Fill the memory of tensors, and compare them with their checksums."""
-        found: dict[str, int] = {}
-        for piece, total in self._sums(memory):
-            length = piece.end - piece.start
-            found[piece.name] = joined(found[piece.name], total, length) if piece.start else total
+        found = sums(memory, lambda piece: self._read_piece(piece, memory[piece.name]), self._bytes.threads)
         for name, tensor in tensors.items():
             if tensor.dtype is torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
                 raise CorruptFileError(
@@ -214,23 +208,7 @@ class Source:
             if self.is_archive and found[name] != self._checksums["tensors"][name]:
                 raise CorruptFileError(f"{self.where}: tensor {shorten(name)} is damaged. {AGAIN}")
 
-    def _sums(self, memory: Mapping[str, memoryview]) -> Iterator[tuple[_Piece, int]]:
-        """Read all tensors piece by piece, by several threads where that is worth it."""
-
-        def read(piece: _Piece) -> int:
-            return self._read_piece(piece, memory[piece.name])
-
-        size = sum(map(len, memory.values()))
-        threads = min(_processors(), -(-size // _SPAN)) if self._bytes.threads else 1
-        if threads <= 1:
-            yield from ((piece, read(piece)) for piece in _pieces(memory))
-            return
-        with ThreadPoolExecutor(threads) as pool:
-            spans = [list(span) for _, span in groupby(_pieces(memory), lambda piece: piece.span)]
-            for span, sums in zip(spans, pool.map(lambda span: [*map(read, span)], spans), strict=True):
-                yield from zip(span, sums, strict=True)
-
-    def _read_piece(self, piece: _Piece, view: memoryview) -> int:
+    def _read_piece(self, piece: Piece, view: memoryview) -> int:
         """Sum each part of a piece right after it was read."""
         entry = self.table[piece.name]
         total = 0 if piece.start else beginning(piece.name, entry.dtype, entry.shape)
@@ -246,25 +224,6 @@ class Source:
             if not count:
                 raise CorruptFileError(f"{self.where} became shorter while it was read.")
             view, place = view[count:], place + count
-
-
-class _Piece(NamedTuple):
-    """Bytes of a tensor, and the number of the span that they belong to."""
-
-    name: str
-    start: int
-    end: int
-    span: int
-
-
-def _pieces(memory: Mapping[str, memoryview]) -> Iterator[_Piece]:
-    """All bytes of all tensors, cut so that a span of pieces has about as many as any other."""
-    count = 0
-    for name, view in memory.items():
-        for start in range(0, max(len(view), 1), _SPAN):
-            end = min(start + _SPAN, len(view))
-            yield _Piece(name, start, end, count // _SPAN)
-            count += end - start
 
 
 class _Bytes(Protocol):
@@ -386,12 +345,6 @@ def _in_one_piece(
             tensors[name] = flat.resize_(entry.shape)  # no view, which would keep the flat one beside it
         else:
             tensors[name] = torch.empty(entry.shape, dtype=entry.dtype)
-
-
-def _processors() -> int:
-    """How many threads may work at once; beyond four, memory is the limit."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(count, 4)
 
 
 def open_regular(path: Path) -> io.FileIO:
