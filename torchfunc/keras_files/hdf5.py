@@ -74,12 +74,12 @@ class Hdf5:
 
     def __init__(self, file: BinaryIO, size: int, where: str, limits: Limits) -> None:
         self.where, self.size, self.limits = where, size, limits
-        self._h5py = h5py()
         file.seek(0)
         if file.read(len(MAGIC)) != MAGIC:
             raise NotATorchfuncFileError(
                 f"{where} is no HDF5 file: it does not begin as one. Fix: load what Keras saved under this name."
             )
+        self._h5py = h5py()
         self.entries: dict[str, Entry] = {}
         self.groups: set[str] = {""}
         with self._damage():
