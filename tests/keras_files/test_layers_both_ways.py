@@ -12,6 +12,7 @@ import pytest
 
 import torchfunc as tf
 from tests.keras_files.pairs import difference, give_weights, predicted
+from tests.layers.augmentation.rows import ROWS as IMAGES
 from tests.layers.check import Case
 from tests.layers.recurrent.test_recurrent import CONVOLUTIONS, ROWS
 from tests.layers.test_layers import TABLE
@@ -75,6 +76,29 @@ def test_a_layer_goes_through_a_file_both_ways(case: Case, tmp_path: Path) -> No
 def test_a_recurrent_layer_goes_through_a_file_both_ways(row: str, tmp_path: Path) -> None:
     make, shape = {**ROWS, **CONVOLUTIONS}[row]
     check_both_ways(make(keras.layers), arrays_for([shape]), tmp_path)
+
+
+# which of them draw nothing, so that their outputs can be compared
+DRAWN_NOT = ("Resizing", "CenterCrop", "AutoContrast", "Solarization")
+# one number, of which Keras writes the range from its negative; what is below 0 is cut off, or gets a random sign
+FROM_ZERO = {"RandomSaturation": "factor", "RandomColorDegeneration": "factor", "RandomShear": "x_factor"}
+
+
+# Equalization is no node of a graph of Keras: it gives back the very input
+@pytest.mark.parametrize("kind", [each for each in IMAGES if each != "Equalization"])
+def test_a_layer_for_images_keeps_its_arguments_both_ways(kind: str, tmp_path: Path) -> None:
+    theirs = keras.Sequential([keras.Input((8, 8, 3)), getattr(keras.layers, kind)(**IMAGES[kind])])
+    theirs.save(tmp_path / "m.keras")
+    ours = tf.load_model(tmp_path / "m.keras")
+    ours.save(tmp_path / "back.keras")
+    back = keras.models.load_model(tmp_path / "back.keras")
+    expected = told(theirs)
+    if kind in FROM_ZERO:
+        expected[FROM_ZERO[kind]] = [0, IMAGES[kind][FROM_ZERO[kind]]]
+    assert told(back) == expected
+    if kind in DRAWN_NOT:
+        images = np.random.default_rng(1).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
+        assert difference(predicted(theirs, images), predicted(ours, images)) < 1e-3
 
 
 WRAPPED: dict[str, Any] = {

@@ -54,6 +54,16 @@ def write_weights(group: Any, weights: Weights, version: str) -> None:
             layer[f"{name}/{each}:0"] = value
 
 
+def keras_file(config: Any, weights: bytes, version: str = "2.15.0") -> bytes:
+    return zip_of(
+        {
+            "config.json": json.dumps(config).encode(),
+            "metadata.json": json.dumps({"keras_version": version}).encode(),
+            "model.weights.h5": weights,
+        }
+    )
+
+
 def layer(kind: str, name: str, *nodes: Any, **config: Any) -> dict[str, Any]:
     found = {"class_name": kind, "config": {"name": name, **config}}
     return {**found, "name": name, "inbound_nodes": list(nodes)} if nodes else found
@@ -275,6 +285,103 @@ def test_functions_of_tensorflow_are_the_ops_that_they_are(tmp_path: Path) -> No
     close(predicted(found, x), np.maximum(3 * x, 0))
 
 
+# a function of TensorFlow, its keywords, and what NumPy makes of the same; tf_keras 2.21 wrote these keywords
+FUNCTIONS: dict[str, tuple[dict[str, Any], Any]] = {
+    "math.reduce_mean": ({"axis": 1, "keepdims": True}, lambda x: x.mean(1, keepdims=True)),
+    "math.reduce_max": ({"axis": [1, 2], "keepdims": False}, lambda x: x.max((1, 2))),
+    "reshape": ({"shape": [-1, 2, 6]}, lambda x: x.reshape(-1, 2, 6)),
+    "compat.v1.transpose": (
+        {"perm": [0, 2, 1], "name": "transpose", "conjugate": False},
+        lambda x: x.transpose(0, 2, 1),
+    ),
+    "expand_dims": ({"axis": -1}, lambda x: x[..., None]),
+    "clip_by_value": ({"clip_value_min": -0.5, "clip_value_max": 0.5}, lambda x: x.clip(-0.5, 0.5)),
+    "math.cumsum": ({"axis": 1, "exclusive": False, "reverse": False, "name": None}, lambda x: x.cumsum(1)),
+    "tile": ({"multiples": [1, 2, 1]}, lambda x: np.tile(x, (1, 2, 1))),
+    "nn.leaky_relu": ({"alpha": 0.1}, lambda x: np.where(x > 0, x, 0.1 * x)),
+    "cast": ({"dtype": "int32"}, lambda x: x.astype("int32")),
+    "math.greater": ({"y": 0.1}, lambda x: x > 0.1),
+}
+
+
+def call_of(name: str, kind: str = "TFOpLambda", /, **keywords: Any) -> dict[str, Any]:
+    entry = {"class_name": kind, "config": {"name": "f", "function": name}, "name": "f"}
+    layers = [input_layer("x", 4, 3), {**entry, "inbound_nodes": [node("x", **keywords)]}]
+    return {**functional(layers, ["x", 0, 0], ["f", 0, 0]), "class_name": "Functional"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_keywords_of_functions_of_tensorflow_are_those_of_ops(name: str, tmp_path: Path) -> None:
+    keywords, expected = FUNCTIONS[name]
+    x = drawn(2, 4, 3)
+    found = predicted(
+        tf.load_model(older(tmp_path / "m.h5", call_of(name, **keywords), {"x": {}}, version="2.8.0")), x
+    )
+    assert found.shape == expected(x).shape
+    close(found.astype("float32"), expected(x).astype("float32"))
+
+
+def test_slices_of_tensorflow_and_lists_of_tensors_are_read(tmp_path: Path) -> None:
+    x = drawn(2, 4, 3)
+    whole, some = {"start": None, "stop": None, "step": None}, {"start": 1, "stop": None, "step": 2}
+    sliced = call_of("__operators__.getitem", "SlicingOpLambda", slice_spec=[whole, some, 0])
+    model = tf.load_model(older(tmp_path / "s.h5", sliced, {"x": {}}, version="2.8.0"))
+    assert np.array_equal(predicted(model, x), x[:, 1::2, 0])
+    joined = call_of("concat")
+    joined["config"]["layers"][1]["inbound_nodes"] = [[node("x", axis=-1), node("x", axis=-1)]]
+    model = tf.load_model(older(tmp_path / "c.h5", joined, {"x": {}}, version="2.8.0"))
+    assert np.array_equal(predicted(model, x), np.concatenate([x, x], -1))
+
+
+BAD_CALLS = {
+    "a keyword that the op has not": call_of("math.cumsum", axis=1, reverse=True),
+    "a tensor for a number": call_of("reshape", shape=[["x", 0, 0], 3]),
+    "a node that is none": call_of("nn.relu") | {},
+    "an index that is none": call_of("__operators__.getitem", "SlicingOpLambda", slice_spec=["x", 1.5]),
+}
+BAD_CALLS["a node that is none"]["config"]["layers"][1]["inbound_nodes"] = [["x", 0]]
+
+
+@pytest.mark.parametrize("what", BAD_CALLS)
+def test_a_call_of_a_function_that_says_something_else_is_refused(what: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"inbound_nodes\[0\]"):
+        tf.load_model(older(tmp_path / "m.h5", BAD_CALLS[what], {"x": {}}, version="2.8.0"))
+
+
+def test_what_configs_of_2_15_say_beside_arguments_is_left_out(tmp_path: Path) -> None:
+    kernel = {
+        "kernel_initializer": initializer("GlorotUniform"),
+        "kernel_regularizer": None,
+        "kernel_constraint": None,
+    }
+    shapes = {"query_shape": [None, 4, 3], "key_shape": [None, 4, 3], "value_shape": [None, 4, 3]}
+    layers = [
+        input_layer("x", 4, 3),
+        layer("MultiHeadAttention", "a", [node("x", value=["x", 0, 0])], num_heads=2, key_dim=2,
+              attention_axes=[1], softmax_robust_masking=False, **shapes),
+        layer("SeparableConv1D", "c", [node("a")], filters=2, kernel_size=[2], groups=1, **kernel),
+    ]  # fmt: skip
+    config = functional(layers, ["x", 0, 0], ["c", 0, 0]) | {"class_name": "Functional", "module": "keras"}
+    # the layers in attention had private names then
+    with h5py.File(tmp_path / "w", "w") as file:
+        for each in ("query", "key", "value"):
+            file[f"layers/multi_head_attention/_{each}_dense/vars/0"] = drawn(3, 2, 2)
+            file[f"layers/multi_head_attention/_{each}_dense/vars/1"] = drawn(2, 2)
+        file["layers/multi_head_attention/_output_dense/vars/0"] = drawn(2, 2, 3)
+        file["layers/multi_head_attention/_output_dense/vars/1"] = drawn(3)
+        for number, shape in enumerate(((2, 3, 1), (1, 3, 2), (2,))):
+            file[f"layers/separable_conv1d/vars/{number}"] = drawn(*shape)
+        kernels = {
+            each: file[f"layers/multi_head_attention/_{each}_dense/vars/0"][()]
+            for each in ("query", "output")
+        }
+    path = tmp_path / "m.keras"
+    path.write_bytes(keras_file(config, (tmp_path / "w").read_bytes()))
+    model = tf.load_model(path)
+    found = model.get_weights()
+    assert np.array_equal(found[0], kernels["query"]) and np.array_equal(found[6], kernels["output"])
+
+
 ONE = {"class_name": "Sequential", "config": {"name": "s", "layers": [
     layer("Dense", "dense", batch_input_shape=[None, 3], units=2, **DENSE),
     layer("Dense", "last", units=1, **DENSE),
@@ -349,8 +456,34 @@ def test_other_optimizers_of_then_go_on_too(tmp_path: Path) -> None:
             np.allclose(a, b) for a, b in zip(remembered(model, "scaled_velocity"), scaled, strict=True)
         )
     nadam = {"lr": 0.002, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "schedule_decay": 0.004}
-    model = trained(tmp_path / "nadam.h5", "Nadam", nadam, [STEPS, np.array(0.3, "float32"), *m, *v], "2.3.1")
+    slots = [STEPS, np.array(0.3, "float32"), *m, *v]
+    with pytest.warns(UserWarning, match="Nadam of Keras 2"):
+        model = trained(tmp_path / "nadam.h5", "Nadam", nadam, slots, "2.3.1")
     assert all(np.array_equal(a, b) for a, b in zip(remembered(model, "velocity"), v, strict=True))
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.002)  # its decay is the momentum's
+
+
+def test_what_nadam_multiplied_up_is_computed_where_no_file_says_it(tmp_path: Path) -> None:
+    newer = {"learning_rate": 0.01, "is_legacy_optimizer": False}
+    between = [each for pair in zip(drawn_slots(), drawn_slots(), strict=True) for each in pair]
+    model = trained(tmp_path / "m.h5", "Nadam", newer, [STEPS, *between], "2.15.0")
+    product = np.prod([0.9 * (1 - 0.5 * 0.96**step) for step in range(1, 8)])
+    assert model.trainer.step.optimization.state()["groups"][0]["momentum_product"] == pytest.approx(product)
+
+
+def test_a_schedule_without_a_name_is_read(tmp_path: Path) -> None:
+    arguments = {
+        "initial_learning_rate": 0.1,
+        "decay_steps": 7,
+        "decay_rate": 0.5,
+        "staircase": False,
+        "name": None,
+    }
+    rate = {"class_name": "ExponentialDecay", "config": arguments}
+    model = trained(
+        tmp_path / "m.h5", "SGD", {**SGD, "learning_rate": rate}, [STEPS, *drawn_slots()], "2.15.0"
+    )
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
 
 
 def test_a_rate_that_decayed_by_itself_is_a_schedule(tmp_path: Path) -> None:
@@ -413,18 +546,24 @@ def test_a_keras_file_of_2_15_is_read(tmp_path: Path) -> None:
         "compile_config": training,
     }
     path = tmp_path / "m.keras"
-    path.write_bytes(
-        zip_of(
-            {
-                "config.json": json.dumps(config).encode(),
-                "metadata.json": b'{"keras_version": "2.13.1"}',
-                "model.weights.h5": (tmp_path / "w").read_bytes(),
-            }
-        )
-    )
+    path.write_bytes(keras_file(config, (tmp_path / "w").read_bytes(), "2.13.1"))
     model = tf.load_model(path)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), values.values(), strict=True))
     assert model.optimizer.iterations == 3
+
+
+def test_a_keras_file_of_2_15_that_kept_nothing_of_an_older_optimizer_says_so(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w", "w") as file:
+        for name, rows, columns in (("dense", 3, 2), ("dense_1", 2, 1)):
+            file[f"layers/{name}/vars/0"], file[f"layers/{name}/vars/1"] = (
+                drawn(rows, columns),
+                drawn(columns),
+            )
+    optimizer = {"module": "keras.optimizers.legacy", "class_name": "Adam", "config": ADAM}
+    config = {**ONE, "module": "keras", "compile_config": {"optimizer": optimizer, "loss": "mse"}}
+    (tmp_path / "m.keras").write_bytes(keras_file(config, (tmp_path / "w").read_bytes()))
+    with pytest.warns(UserWarning, match="its training begins anew"):
+        assert tf.load_model(tmp_path / "m.keras").optimizer.iterations == 0
 
 
 REFUSED = {

@@ -32,12 +32,21 @@ _SAME: dict[str, tuple[Any, ...]] = {
     "lora_alpha": (None,), "quantization_config": (None,), "noise_shape": (None,), "score_mode": ("dot",),
     "rms_scaling": (False,), "input_axes": (None,), "output_axes": (None,), "jit_compile": (False, True, None, "auto"),
     "is_legacy_optimizer": (False,), "batch_input_shape": (None,), "dtype": (None,),
+    "oov_method": ("floormod",),
 }  # fmt: skip
 # of which classes it is said, where another has the name for something that it does take
 _SAME_OF = {
     "noise_shape": ("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
     "score_mode": ("AdditiveAttention",),
+    "oov_method": ("StringLookup",),
 }
+# where Keras writes one number as the range from its negative, and says that it is the range from 0
+_FROM_ZERO = {
+    ("RandomSaturation", "factor"), ("RandomColorDegeneration", "factor"),
+    ("RandomShear", "x_factor"), ("RandomShear", "y_factor"),
+}  # fmt: skip
+# what Keras says of a vocabulary that stands beside it anyway
+_KNOWN_ANYWAY = {"vocabulary_size": ("StringLookup", "IntegerLookup", "TextVectorization")}
 # what ours say and Keras does not take, and as what it may be left out when a file is written
 _OURS_ALONE: dict[str, tuple[Any, ...]] = {
     "input_axes": (None,), "output_axes": (None,), "rms_scaling": (False,), "kind": (), "input_shape": (None,),
@@ -46,7 +55,7 @@ _OURS_ALONE: dict[str, tuple[Any, ...]] = {
 _OF_ONE_DIMENSION = {("Cropping1D", "cropping"), ("ZeroPadding1D", "padding"), ("UpSampling1D", "size")}
 # what every layer of Keras takes, but for these
 _NOT_TAKEN = dict.fromkeys(
-    ("Discretization", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"), ("trainable",)
+    "SpatialDropout1D SpatialDropout2D SpatialDropout3D Discretization Pipeline".split(), ("trainable",)
 )
 # in which registry the object in an argument is found, by how the argument's name ends
 _OBJECTS: dict[str, Registry] = {
@@ -136,10 +145,21 @@ def arguments(name: str, config: Any, place: str) -> dict[str, Any]:
     for key, value in config.items():
         if key == "dtype":
             value = dtype(value, f"{place}.dtype")
+        if name in _KNOWN_ANYWAY.get(key, ()):
+            continue
         if value in _SAME.get(key, ()) and (key not in _SAME_OF or name in _SAME_OF[key]):
             continue
+        if (name, key) in _FROM_ZERO and isinstance(value, list) and len(value) == 2:
+            value = _from_zero(value)
         found[key] = plain(value, f"{place}.{key}")
     return found
+
+
+def _from_zero(pair: list[Any]) -> list[Any]:
+    """A range without what is below 0, where it reaches as far below as above."""
+    low, high = pair
+    numbers = isinstance(low, (int, float)) and isinstance(high, (int, float))
+    return [0, high] if numbers and low == -high else pair
 
 
 def plain(value: Any, place: str) -> Any:

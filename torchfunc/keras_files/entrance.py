@@ -8,6 +8,7 @@ numbers read, each of which goes to its weight at once.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,7 @@ from torchfunc.schemas import budget
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 WAY_OUT = "Fix: model.save('model.keras') in Keras 3, or load_model of what model.save('model.safetensors') wrote here"
 # what Keras keeps beside weights, and nothing here is made of
-_BESIDE = ("seed_generator/", "metrics/", "optimizer/", "_metrics/", "compile_metrics/")
+_BESIDE = ("seed_generator/", "metrics/", "optimizer/", "_metrics/", "compile_metrics/", "vars/idf_weights/")
 # how a path began in files of 2.12 and 2.13
 _PREFIX = "_layer_checkpoint_dependencies/"
 
@@ -70,7 +71,7 @@ class Opened(NamedTuple):
     weights: Hdf5
     training: Any
     in_layers: bool
-    asset: Callable[[str], bytes | None] | None = None
+    asset: Callable[[str], bytes | None] = lambda name: None
 
 
 class Keras:
@@ -247,8 +248,12 @@ def _built(file: Opened) -> tuple[Reader, Any]:
 
 
 def _made(file: Opened) -> tuple[Reader, Any]:
+    def numbers(path: str) -> torch.Tensor | None:
+        with torch.device("cpu"):
+            return file.weights.tensor(path) if path in file.weights.entries else None
+
     def make() -> tuple[Reader, Any]:
-        reader = Reader(file.keras[0], file.asset)
+        reader = Reader(file.keras[0], file.asset, numbers)
         return reader, reader.model(file.config)
 
     with without_initializing(), bounded_by(file.config), budget(len(file.weights.entries)):
@@ -349,6 +354,10 @@ def _problem(weight: Weight, place: str | None, file: Hdf5, was: older.FromCudnn
     return None
 
 
+def _without_underscores(path: str) -> str:
+    return path.replace("/_", "/")
+
+
 def _by_places(file: Opened, model: Any, order: Order | None) -> list[tuple[Weight, str | None]]:
     """The weights by their places, as Keras 3 has them."""
     entries = file.weights.entries
@@ -357,7 +366,17 @@ def _by_places(file: Opened, model: Any, order: Order | None) -> list[tuple[Weig
     def place(path: str) -> str:
         return path.replace("layers/", prefix, 1) if prefix and path.startswith("layers/") else path
 
-    pairs: list[tuple[Weight, str | None]] = [(each, place(each.path)) for each in weights_of(model, order)]
+    # some layers of Keras called what is inside of them privately once: `_query_dense`
+    open_names = Counter(map(_without_underscores, entries))
+    private = {_without_underscores(each): each for each in entries if "/_" in each}
+
+    def found(path: str) -> str:
+        other = _without_underscores(path)
+        return private.get(other, path) if path not in entries and open_names[other] == 1 else path
+
+    pairs: list[tuple[Weight, str | None]] = [
+        (each, found(place(each.path))) for each in weights_of(model, order)
+    ]
     claimed = {where for _, where in pairs}
     left = [
         each for each in entries if each not in claimed and not any(word in f"{each}/" for word in _BESIDE)
@@ -410,6 +429,10 @@ def _resume(file: Opened, model: Any) -> None:
         return
     weights = slots.trained(model)
     if not weights:
+        return
+    if not places and file.keras < (3,) and not file.in_layers:
+        # the .keras files of that time kept the state of its new optimizers, and not of those called legacy
+        slots.warn_of_unknown(type(rule).__name__)
         return
     expected = _expected(file, rule, weights, [file.weights.entries[each].shape for each in places])
     if expected is None and len(places) <= 2:  # no step was taken

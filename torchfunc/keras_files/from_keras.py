@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
+from math import prod
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
 from torchfunc.errors import (
     ConfigError,
+    GraphError,
     LimitError,
     TorchfuncError,
     UnknownNameError,
@@ -35,6 +39,7 @@ from torchfunc.tree import leaves, map_leaves
 
 T = TypeVar("T")
 _MOST_NODES = 1_000_000
+MOST_TEXTS = 4096
 _MODELS = ("Functional", "Model", "Sequential")
 
 
@@ -79,14 +84,20 @@ class Reader:
     Args:
         keras: the first number of the version that wrote the file.
         asset: what the file holds under `assets/` for a layer, by its path and the name of the asset; None for nothing.
+        numbers: likewise what it holds of a layer's variables under a path.
 
     Attributes:
         order: by `id` of each model that was made, its layers in the order of the file, with the names of their classes.
         were: by `id` of a recurrent cell, the older class whose weights the file has for it.
     """
 
-    def __init__(self, keras: int = 3, asset: Callable[[str], bytes | None] | None = None) -> None:
-        self.keras, self.asset = keras, asset
+    def __init__(
+        self,
+        keras: int = 3,
+        asset: Callable[[str], bytes | None] = lambda path: None,
+        numbers: Callable[[str], torch.Tensor | None] = lambda path: None,
+    ) -> None:
+        self.keras, self.asset, self.numbers = keras, asset, numbers
         self.order: dict[int, list[tuple[str, Any]]] = {}
         self.were: dict[int, str] = {}
         self._kept: list[Any] = []
@@ -137,11 +148,14 @@ class Reader:
         arguments = self._arguments(dialect.named(entry), config, where, path)
         if name == "Lambda" and dialect.is_object(config.get("function")):
             arguments["function"] = dialect.function_name(config["function"], f"{where}.function")
-        found = refusing(place, lambda: dialect.made(kind, arguments, place))
+        learns_words = hasattr(kind, "set_vocabulary")
+        # what it makes of a vocabulary is in no file, so that its memory must not be empty
+        with torch.device("cpu") if learns_words else nullcontext():
+            found = refusing(place, lambda: dialect.made(kind, arguments, place))
+            if learns_words and config.get("vocabulary") is None:
+                self._take_vocabulary(found, path, place)
         if not isinstance(found, nn.Module):
             raise ConfigError(f"{place}: expected a layer, got {type(found).__name__}.")
-        if self.asset is not None and hasattr(found, "set_vocabulary") and config.get("vocabulary") is None:
-            self._take_vocabulary(found, self.asset(f"{path}vocabulary.txt"), place)
         if isinstance(found, Model):
             self._build(found, entry.get("build_config"), place)
         if isinstance(entry.get("was"), str) and isinstance(found, RNN):
@@ -163,9 +177,15 @@ class Reader:
             found["name"] = own_name(found["name"])
         return found
 
-    def _take_vocabulary(self, layer: Any, text: bytes | None, place: str) -> None:
+    def _take_vocabulary(self, layer: Any, path: str, place: str) -> None:
         """Give a layer the vocabulary that it learned from data, which stands in a file of its own, a word a line."""
+        text = self.asset(f"{path}vocabulary.txt")
         if text is None:
+            warnings.warn(
+                f"The file holds no vocabulary for the layer {layer.name!r}, as no .h5 does that Keras writes. "
+                "Fix: adapt the layer or set_vocabulary(...) before you use the model, or save it in Keras as .keras.",
+                stacklevel=2,
+            )
             return
         try:
             words: list[Any] = text.decode().splitlines()
@@ -175,7 +195,8 @@ class Reader:
             words.pop()
         if getattr(layer, "vocabulary_dtype", "string") != "string":
             words = refusing(place, lambda: [int(each) for each in words])
-        refusing(place, lambda: layer.set_vocabulary(words))
+        weights = self.numbers(f"{path}vars/idf_weights")
+        refusing(place, lambda: layer.set_vocabulary(words, *([] if weights is None else [weights])))
 
     def _build(self, model: Any, config: Any, place: str) -> None:
         """Build a model whose forward is somebody's own, for the shapes that Keras wrote down."""
@@ -192,16 +213,19 @@ class Reader:
         chain: list[Any] = []
         named: list[tuple[str, Any]] = []
         names = Numbers()
+        text: Any = None
         for index, entry in enumerate(entries):
             where = f"{place}.layers[{index}]"
             if dialect.is_object(entry) and entry["class_name"] == "InputLayer":
-                chain.append(self._input(entry, where))
+                text = _shape_of_text(entry, f"{where}.config")
+                if text is None or chain:
+                    chain.append(self._input(entry, where))
                 continue
             layer = self.layer(entry, where, names.path_of(path, entry))
             named.append((own_class_name(entry), layer))
             chain.append(layer)
         shape = build.get("input_shape") if isinstance(build, Mapping) else config.get("build_input_shape")
-        if shape is not None and named and not isinstance(chain[0], SymbolicTensor):
+        if shape is not None and named and text is None and not isinstance(chain[0], SymbolicTensor):
             known = isinstance(named[0][1], Model) and named[0][1].graph is not None
             shape = _shape(shape, f"{place}.build_input_shape")
             if not known and isinstance(shape, tuple):
@@ -210,7 +234,14 @@ class Reader:
 
         def make() -> Any:
             with keeping_trained([each for _, each in named]):
-                return Sequential(chain, **common)
+                model = Sequential(chain, **common)
+                if text is not None and not model.reads_text:
+                    raise GraphError("its input is text, which only a layer of text takes as the first one.")
+                if text is not None:
+                    with torch.device("cpu"):
+                        numbers = model.layers[0](np.full(text, ""))
+                    model.draw_after_text(text, numbers.dtype)
+                return model
 
         return self._known(refusing(place, make), named)
 
@@ -597,6 +628,23 @@ def _shape(value: Any, place: str) -> Any:
     if not all(each is None or (type(each) is int and 0 <= each < 2**40) for each in value):
         raise ConfigError(explain(place, got=shorten(value), expected="sizes from 0, or null"))
     return tuple(value)
+
+
+def _shape_of_text(entry: Mapping[str, Any], place: str) -> tuple[int, ...] | None:
+    """The shape of one text, or row of texts, that an input stands for; None if it stands for numbers.
+
+    Raises:
+        ConfigError: a shape that is none, or of more than MOST_TEXTS.
+    """
+    config = entry["config"] if isinstance(entry["config"], Mapping) else {}
+    if config.get("dtype") != "string":
+        return None
+    shape = _shape(config.get("batch_shape"), f"{place}.batch_shape")
+    if not isinstance(shape, tuple) or not shape or prod(each or 1 for each in shape[1:]) > MOST_TEXTS:
+        raise ConfigError(
+            explain(f"{place}.batch_shape", got=shorten(shape), expected=f"at most {MOST_TEXTS} texts a row")
+        )
+    return (1, *(each or 1 for each in shape[1:]))
 
 
 def _picked(past: Past, results: Mapping[Key, list[Any]]) -> Any:

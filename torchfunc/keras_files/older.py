@@ -8,6 +8,7 @@ Configs of that time are turned into such as Keras 3 would write, so that there 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from torchfunc import registry
 from torchfunc.errors import ConfigError, explain, shorten
-from torchfunc.keras_files import dialect
+from torchfunc.keras_files import dialect, tf_functions
 from torchfunc.keras_files.places import Weight
 from torchfunc.keras_files.slots import Variable, variables_of
 from torchfunc.optimizers import Optimizer
@@ -35,27 +36,30 @@ _RENAMED: dict[str, dict[str, str]] = {
 }
 # arguments that say nothing any more, whatever they are
 _GONE = frozenset(
-    ("implementation", "input_length", "input_dtype", "fused", "batch_input_shape", "_vectorize_mapper")
+    (
+        "implementation",
+        "input_length",
+        "input_dtype",
+        "fused",
+        "batch_input_shape",
+        "_vectorize_mapper",
+        "rng_type",
+    )
 )
+_KERNEL = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
+_GONE_OF = {
+    "MultiHeadAttention": ("query_shape", "key_shape", "value_shape"),
+    "SeparableConv1D": _KERNEL, "SeparableConv2D": _KERNEL,
+}  # fmt: skip
 # arguments that say nothing as long as they are one of these
 _GONE_AS: dict[str, tuple[Any, ...]] = {
     "time_major": (False,), "sparse": (False, None), "ragged": (False, None), "virtual_batch_size": (None,),
     "renorm": (False,), "renorm_clipping": (None, {}), "renorm_momentum": (0.99,), "adjustment": (None,),
-    "experimental_autocast": (True,),
+    "experimental_autocast": (True,), "groups": (1,), "softmax_robust_masking": (False,),
 }  # fmt: skip
 _LOSSES = {
     "cosine_proximity": "cosine_similarity", "cosine": "cosine_similarity", "logcosh": "log_cosh",
     "kullback_leibler_divergence": "kl_divergence", "kld": "kl_divergence", "KLD": "kl_divergence",
-}  # fmt: skip
-# functions of TensorFlow that stand in graphs as layers, and the ops that they are
-_FUNCTIONS = {
-    **{f"{home}.{name}": op for home in ("math", "__operators__") for name, op in {
-        "add": "Add", "subtract": "Subtract", "sub": "Subtract", "multiply": "Multiply", "mul": "Multiply",
-        "truediv": "TrueDivide", "divide": "TrueDivide", "pow": "Power", "maximum": "Maximum", "minimum": "Minimum",
-        "negative": "Negative", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "square": "Square", "abs": "Absolute",
-        "sigmoid": "Sigmoid", "tanh": "Tanh",
-    }.items()},
-    "nn.relu": "Relu", "nn.sigmoid": "Sigmoid", "nn.tanh": "Tanh",
 }  # fmt: skip
 
 
@@ -79,8 +83,8 @@ def model_config(entry: Any, place: str = "$") -> Any:
         return {key: model_config(each, f"{place}.{key}") for key, each in entry.items()}
     name, config = entry["class_name"], entry["config"]
     name = name.rpartition(".")[2] if name.startswith("experimental.") else name
-    if name in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
-        return _function(entry, place)
+    if name in tf_functions.LAYERS:
+        return tf_functions.as_op(entry, place)
     if isinstance(config, list) and name == "Sequential":  # before 2.2.3
         config = {"layers": config}
     if not isinstance(config, Mapping):
@@ -102,7 +106,7 @@ def _config(name: str, config: Mapping[str, Any], place: str) -> dict[str, Any]:
             found[key] = value
         elif key in renamed:
             found[renamed[key]] = value
-        elif key in _GONE or (key in _GONE_AS and value in _GONE_AS[key]):
+        elif key in _GONE or key in _GONE_OF.get(name, ()) or (key in _GONE_AS and value in _GONE_AS[key]):
             continue
         elif key == "time_major":
             fix = "in Keras 2, transpose before the layer, and save the model with time_major=False"
@@ -126,9 +130,11 @@ def _listed(entry: Any, place: str) -> Any:
     """A layer of a model, whose calls stay as they are."""
     if not isinstance(entry, Mapping):
         return entry
+    if entry.get("class_name") in tf_functions.LAYERS and dialect.is_object(entry):
+        return model_config(entry, place)
     nodes = {"inbound_nodes": entry["inbound_nodes"]} if "inbound_nodes" in entry else {}
     found = model_config({key: each for key, each in entry.items() if key != "inbound_nodes"}, place)
-    return _with_called(found, entry, place) if "called" in found else {**found, **nodes}
+    return {**found, **nodes}
 
 
 def _value(name: str, key: str, value: Any, place: str) -> Any:
@@ -160,45 +166,6 @@ def _begin(found: dict[str, Any], config: Mapping[str, Any]) -> None:
             found["layers"] = [entry, *found["layers"]]
             return
         first = first["config"].get("layer")
-
-
-def _function(entry: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """A function of TensorFlow that a graph calls as a layer, as the op of Keras that it is."""
-    config = entry["config"] if isinstance(entry["config"], Mapping) else {}
-    name = config.get("function")
-    slicing = entry["class_name"] == "SlicingOpLambda"
-    op = "GetItem" if slicing else _FUNCTIONS.get(name) if isinstance(name, str) else None
-    if op is None or slicing:
-        raise ConfigError(
-            explain(
-                place,
-                got=f"the function tf.{shorten(name)} as a layer",
-                expected=f"a layer of Keras, or one of {', '.join(sorted(set(_FUNCTIONS.values())))}",
-                fix="write it as a layer in Keras 2, and save the model again",
-            )
-        )
-    return {"module": "keras.src.ops.numpy", "class_name": op, "config": {}, "called": True}
-
-
-def _with_called(found: dict[str, Any], entry: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """An op with its calls: the second argument of TensorFlow's function is called `y`."""
-    del found["called"]
-    nodes = []
-    for index, node in enumerate(entry.get("inbound_nodes") or []):
-        first = node[0] if isinstance(node, list) and node and isinstance(node[0], list) else node
-        if not isinstance(first, list) or len(first) != 4 or not isinstance(first[3], Mapping):
-            where = f"{place}.inbound_nodes[{index}]"
-            raise ConfigError(explain(where, got=shorten(node), expected="[layer, call, tensor, keywords]"))
-        others = [_history(each) for key, each in first[3].items() if key == "y"]
-        nodes.append({"args": [_history(first[:3]), *others], "kwargs": {}})
-    return {**found, "name": entry.get("name"), "inbound_nodes": nodes}
-
-
-def _history(value: Any) -> Any:
-    is_tensor = isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
-    if is_tensor and value[0] == "_CONSTANT_VALUE":
-        return value[2]
-    return {"class_name": "__keras_tensor__", "config": {"keras_history": value}} if is_tensor else value
 
 
 def training_config(config: Any) -> dict[str, Any]:
@@ -256,10 +223,22 @@ def _optimizer(entry: Mapping[str, Any], place: str) -> dict[str, Any]:
     if not isinstance(config, Mapping):
         raise ConfigError(explain(f"{place}.config", got=shorten(config), expected="an object"))
     found = {_OPTIMIZERS.get(key, key): value for key, value in config.items() if key not in _OF_THEN}
+    rate: Any = found.get("learning_rate")
+    if dialect.is_object(rate) and isinstance(rate["config"], Mapping):
+        arguments = {
+            key: value for key, value in rate["config"].items() if key != "name" or value is not None
+        }
+        found["learning_rate"] = {**rate, "config": arguments}
     if found.get("epsilon", 0) is None:
         del found["epsilon"]
     decay, rate = config.get("decay"), found.get("learning_rate")
-    if isinstance(decay, (int, float)) and decay > 0 and isinstance(rate, (int, float)):
+    if entry["class_name"] == "Nadam" and (decay or "schedule_decay" in config):
+        warnings.warn(
+            "Nadam of Keras 2 built up its momentum more slowly than Keras 3 and torchfunc do: training goes on from what "
+            "the optimizer remembers, and not by equal steps.",
+            stacklevel=2,
+        )
+    elif isinstance(decay, (int, float)) and decay > 0 and isinstance(rate, (int, float)):
         arguments = {"initial_learning_rate": rate, "decay_steps": 1, "decay_rate": decay}
         found["learning_rate"] = {"class_name": "InverseTimeDecay", "config": arguments}
     name = entry["class_name"].rpartition(">")[2]
@@ -289,10 +268,12 @@ def optimizer_layouts(
     is_new = isinstance(config, Mapping) and config.get("is_legacy_optimizer", keras < (2, 11)) is False
     for in_blocks in (False, True) if is_new else (True, False):
         for fillers in (0, count):
-            yield variables_of(rule, weights, rate=False, in_blocks=in_blocks, fillers=fillers)
-            if not is_new:  # 2.2 kept neither the number of steps of some, nor of Nadam the product
-                listed = variables_of(rule, weights, rate=False, in_blocks=in_blocks, fillers=fillers)
-                yield [each for each in listed if each.name != "momentum_product"]
+            listed = variables_of(rule, weights, rate=False, in_blocks=in_blocks, fillers=fillers)
+            yield listed
+            yield [
+                each for each in listed if each.name != "momentum_product"
+            ]  # which only some versions keep
+            if not is_new:  # nor did 2.2 keep the number of steps of some
                 yield [each for each in listed if each.weight is not None or not each.name]
 
 

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torchfunc import registry
 from torchfunc.layers.attention.heads import GroupQueryAttention
 from torchfunc.layers.layer import Layer
+from torchfunc.layers.preprocessing.lookup import IndexLookup
+from torchfunc.layers.preprocessing.vectorization import TextVectorization
 from torchfunc.layers.tracking import follow
 from torchfunc.layers.weights import Weights, in_keras_layout, weight_buffers, write_in_keras_layout
 from torchfunc.layers.wrappers import SpectralNormalization
@@ -78,6 +80,24 @@ def weights_of(model: nn.Module, order: Order | None = None, path: str = "") -> 
             default in that of Keras.
         path: where the model stands.
     """
+    for where, module in _walk(model, order, path):
+        if isinstance(module, Weights):
+            module._name_new_weights()
+        for index, (owner, name, tensor) in enumerate(own_weights(module)):
+            yield Weight(f"{where}vars/{index}", owner, name, tensor)
+
+
+def weights_of_words(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """How much each word of a vocabulary counts, which Keras writes beside the weights, and where."""
+    for where, module in _walk(model):
+        if isinstance(module, IndexLookup) and module.idf_weights is not None:
+            yield f"{where}vars/idf_weights", module.idf_weights
+            if isinstance(module, TextVectorization):
+                yield f"{where}_lookup_layer/vars/idf_weights", module.idf_weights
+
+
+def _walk(model: nn.Module, order: Order | None = None, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every module once, after the path at which it stands in a file of Keras 3."""
     seen: set[int] = set()
     # an explicit stack: models may be nested deeply
     waiting: list[tuple[str, Any]] = [(path, model)]
@@ -86,10 +106,7 @@ def weights_of(model: nn.Module, order: Order | None = None, path: str = "") -> 
         if module is None or id(module) in seen:
             continue
         seen.add(id(module))
-        if isinstance(module, Weights):
-            module._name_new_weights()
-        for index, (owner, name, tensor) in enumerate(own_weights(module)):
-            yield Weight(f"{where}vars/{index}", owner, name, tensor)
+        yield where, module
         waiting += reversed([(f"{where}{name}/", child) for name, child in inner(module, order)])
 
 
@@ -132,8 +149,10 @@ def layers_of(model: Any) -> list[tuple[str, Any]]:
     """The layers of a model with the names of their classes, in Keras's order."""
     if model._live is None:
         return [(class_name(each), each) for each in model._modules.values() if isinstance(each, Layer)]
-    names = modules_in_keras_order(model._live.graph)
-    return [(class_name(model._modules[name]), model._modules[name]) for name in names]
+    found = [model._modules[name] for name in modules_in_keras_order(model._live.graph)]
+    if isinstance(model, Sequential) and model.reads_text:  # then its first layer stands before the graph
+        found.insert(0, model.layers[0])
+    return [(class_name(each), each) for each in found]
 
 
 def class_name(module: Any) -> str:

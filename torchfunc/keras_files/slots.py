@@ -204,11 +204,25 @@ def load(
                 group["lr"] = float(value)
             elif variable.name:
                 group[variable.name] = float(value)
+    if kind == "Nadam" and all(each.name != _PRODUCT for each in expected):
+        for group in groups:
+            group[_PRODUCT] = _product(group)
     if kind == "Muon":
         empty = {"velocity": torch.zeros(0)}
         slots = {name: {**empty, **slot} for name, slot in slots.items()}
     optimization.check({**state, "slots": slots, "groups": groups}, "$.optimizer")
     optimization.load({**state, "slots": slots, "groups": groups})
+
+
+def _product(group: Group) -> float:
+    """What Nadam has multiplied up after its steps, in files that do not say it."""
+    found = 1.0
+    # after some hundred factors of about beta_1 it is 0
+    for step in range(1, min(int(group.get("iterations", 0)), 100_000) + 1):
+        found *= group["beta_1"] * (1 - 0.5 * 0.96**step)
+        if not found:
+            break
+    return found
 
 
 def warn_of_unknown(kind: str) -> None:

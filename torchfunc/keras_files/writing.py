@@ -10,7 +10,7 @@ from typing import Any
 from torchfunc.errors import SavingError, explain
 from torchfunc.keras_files import compiling, slots
 from torchfunc.keras_files.hdf5 import Writing, hdf5_of
-from torchfunc.keras_files.places import Weight, by_layers, layers_of, weights_of
+from torchfunc.keras_files.places import Weight, by_layers, layers_of, weights_of, weights_of_words
 from torchfunc.keras_files.to_keras import model_config
 from torchfunc.keras_files.zipped import zip_of
 
@@ -47,6 +47,8 @@ def weights_file(model: Any) -> memoryview:
         file.group("vars")
         for weight in weights:
             file.tensor(weight.path, weight.to_keras())
+        for path, tensor in weights_of_words(model):
+            file.tensor(path, tensor)
         if _remembers(model):
             for number, (_, value) in enumerate(slots.written(model)):
                 file.tensor(f"optimizer/vars/{number}", value)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
@@ -167,19 +168,23 @@ class Sequential(Model):
         return self.forward(inputs, training=training, **masks)
 
     @property
-    def _reads_text(self) -> bool:
+    def reads_text(self) -> bool:
         """Whether the first layer takes text, and so stands before the graph."""
         takes_text = bool(self._chain) and getattr(self._chain[0], "takes_text", False)
         return takes_text and (self._entry is None or self._after_text)
 
+    def draw_after_text(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        """Draw the graph of what follows the layer of text, for texts of this shape, of which it makes this dtype."""
+        # of a text by itself, for the longest of a batch says nothing of other batches
+        found = self._chain[0].compute_output_shape((None, *shape[1:]))  # type: ignore[operator]
+        self._entry, self._after_text = (tuple(found), dtype, None), True
+        self._draw()
+
     def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        if self._reads_text and args and is_text(args[0]):
+        if self.reads_text and args and is_text(args[0]):
             numbers = self._chain[0](args[0])
             if self._entry is None:
-                # of a text by itself, for the longest of a batch says nothing of other batches
-                shape = self._chain[0].compute_output_shape((None, *np.shape(args[0])[1:]))  # type: ignore[operator]
-                self._entry, self._after_text = (tuple(shape), numbers.dtype, None), True
-                self._draw()
+                self.draw_after_text(np.shape(args[0]), numbers.dtype)
             args = (numbers, *args[1:])
         return super().with_tensors(args, kwargs)
 
