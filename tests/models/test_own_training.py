@@ -173,7 +173,15 @@ class NothingToTrain(NoForward):
         return {"critic": self.critic(data[0] if isinstance(data, (tuple, list)) else data).mean()}
 
 
-@pytest.mark.parametrize("made", [NoForward, OtherForward, NothingToTrain])
+class OfABatch(NoForward):
+    """Its step calls its argument `batch`, and so is given one."""
+
+    def train_step(self, batch: Any) -> Any:  # type: ignore[override]
+        super().train_step((batch.inputs[0], batch.targets))
+        return {"critic": self.critic(batch.inputs[0]).mean()}
+
+
+@pytest.mark.parametrize("made", [NoForward, OtherForward, NothingToTrain, OfABatch])
 @pytest.mark.parametrize("options", [{}, {"loss": "mse"}, {"loss": "mse", "metrics": ["mae"]}])
 @pytest.mark.parametrize("source", ["array", "array and labels", "labels by name", "batches"])
 def test_a_model_with_a_step_of_its_own_is_never_tried(made: Any, options: Any, source: str) -> None:

@@ -484,6 +484,12 @@ def test_a_target_of_one_number_may_come_with_or_without_its_axis() -> None:
             {"class_weight": [1, 2, 3]},
             "class_weight: expected a dict with a number for each class, got a list",
         ),
+        (
+            {"class_weight": {7: 2.0}},
+            "class_weight: expected the classes 0 to 2, got 7, and no weight for the class 0",
+        ),
+        ({"class_weight": {"cat": 2.0}}, "class_weight: .* got 'cat', and no weight for the class 0"),
+        ({"class_weight": {0: 1, 1: 1, 2: 1, 3: 1}}, "class_weight: expected the classes 0 to 2, got 3"),
         ({"class_weight": {0: 1, 1: 1, 2: "a"}}, "class_weight: .* got 'a' for the class 2"),
         ({"validation_split": "a"}, "validation_split: expected a fraction between 0 and 1, got 'a'"),
         ({"validation_split": 1.5}, "validation_split: expected a fraction between 0 and 1, got 1.5"),

@@ -132,7 +132,8 @@ def test_wide_characters_take_two_cells(monkeypatch: pytest.MonkeyPatch) -> None
         bar.draw(step, lambda: {"\u7cbe\u5ea6" * 4: 0.5, "loss": 0.25})
     drawn = screen.getvalue().split("\r")
     bar.leave()
-    assert [progress.cells(each) for each in drawn] == [38, 39] and drawn[0].endswith("...")
+    # a wide character fits whole or not at all, so one cell may stay free
+    assert all(38 <= progress.cells(each) <= 39 and each.rstrip().endswith("...") for each in drawn)
 
 
 def test_a_terminal_that_is_made_narrower_gets_shorter_lines(monkeypatch: pytest.MonkeyPatch) -> None:

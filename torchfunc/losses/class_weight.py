@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -34,11 +35,41 @@ def weights_of_classes(
         dtype: of the result.
 
     Raises:
-        DataError: a target that holds no labels.
+        DataError: a target that holds no labels, or a weight for what is no class of the output.
     """
+    _check_classes(weights, loss, shape)
     present, places = torch.unique(_labels(target, loss, shape), return_inverse=True)
     table = torch.tensor([float(weights.get(each, 1.0)) for each in present.tolist()], dtype=dtype)
     return table.to(target.device)[places]
+
+
+def _check_classes(weights: Mapping[Any, float], loss: Any, shape: Sequence[int | None] | None) -> None:
+    """Refuse a weight that could weigh nothing.
+
+    Raises:
+        DataError: a key that is no whole number, or none of the classes that the output tells apart.
+    """
+    known = loss.signature if isinstance(loss, TorchLoss) else None
+    if isinstance(
+        loss, (SparseCategoricalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy)
+    ):
+        axis: int | None = int(loss.axis)
+    else:
+        axis = 1 if known is not None and known.targets == "classes" else None
+    count = shape[axis] if shape is not None and axis is not None and len(shape) > 1 else None
+    classes = None if count is None else range(count)
+    strange = next((key for key in weights if not _is_class(key, classes)), None)
+    if strange is None:
+        return
+    expected = "whole numbers" if classes is None else f"the classes 0 to {classes[-1]}"
+    left_out = next((each for each in classes or range(1) if each not in weights), None)
+    got = f"{strange!r}" + ("" if left_out is None else f", and no weight for the class {left_out}")
+    raise DataError(explain("class_weight", got=got, expected=expected, fix="class_weight={0: 1.0, 1: 2.0}"))
+
+
+def _is_class(key: Any, classes: range | None) -> bool:
+    # what a loss ignores may be negative
+    return isinstance(key, Real) and float(key).is_integer() and (classes is None or key < len(classes))
 
 
 def _labels(target: Tensor, loss: Any, shape: Sequence[int | None] | None) -> Tensor:

@@ -158,9 +158,14 @@ class Training(Layer):
         own = acts | {name: name for name in ("compute_loss", "compute_metrics") if self._overrides(name)}
         if self._overrides("reset_metrics") or self._overrides("metrics"):
             own["reset"] = "reset_metrics"
+        # Keras hands data on as they came; a method that calls its argument `batch` is given a Batch
+        takes_data = frozenset(act for act, name in acts.items() if not self._takes_batch(name))
         return SimpleNamespace(
-            takes_data=frozenset(acts), **{act: getattr(self, name) for act, name in own.items()}
+            takes_data=takes_data, **{act: getattr(self, name) for act, name in own.items()}
         )
+
+    def _takes_batch(self, name: str) -> bool:
+        return next(iter(inspect.signature(getattr(self, name)).parameters), "") == "batch"
 
     def _trains_itself(self) -> bool:
         """Whether a subclass says in Python how it is compiled or trained."""
@@ -203,7 +208,9 @@ class Training(Layer):
         """Learn from one batch. Override it to train in another way.
 
         Args:
-            data: x, (x, y) or (x, y, sample_weight), as tensors on the device, nested as they came.
+            data: x, (x, y) or (x, y, sample_weight), as tensors on the device, nested as they came. Where the
+                argument of your method is called `batch`, it is the batch of a Step instead: its `inputs`, `targets`
+                and `weights` are lists of tensors.
 
         Returns:
             The logs, as tensors or numbers by name.
