@@ -42,6 +42,7 @@ Case = TypeVar("Case")
 PACKAGE = str(Path(tf.__file__).parent)
 SLACK = 64 << 20  # what a load may take beyond twice the file
 MAX_MESSAGE = 4096
+PATIENCE = 30  # how much longer than its work a case may wait, for a processor or for ever
 
 # --- Files -----------------------------------------------------------------------------------------------------
 
@@ -211,7 +212,7 @@ class Outcome:
 
 
 def outcome(action: Callable[[], Any], *, memory: int = 2 << 30, seconds: float = 20) -> Outcome:
-    """What an action does in a child of its own, which may take so much more memory and time."""
+    """What an action does in a child of its own, which may take so much more memory and work so many seconds."""
     ((_, found),) = outcomes([None], lambda _: action(), memory=memory, seconds=seconds)
     return found
 
@@ -293,17 +294,29 @@ class _Child:
         os.close(begin)
 
     def line(self, seconds: float) -> bytes:
-        """The next line; nothing where the child died or hangs."""
-        end = time.monotonic() + seconds
+        """The next line; nothing where the child died, worked for so many seconds, or did nothing for far longer.
+
+        What is counted is the processor's time, for on a busy machine the clock says little of the work.
+        """
+        end, worked = time.monotonic() + PATIENCE * seconds, self._worked() + seconds
         while b"\n" not in self._read:
-            ready, _, _ = select.select([self._end], [], [], max(0.0, end - time.monotonic()))
-            piece = os.read(self._end, 1 << 16) if ready else b""
+            ready, _, _ = select.select([self._end], [], [], min(seconds, 0.5))
+            if not ready:
+                self.hangs = self._worked() > worked or time.monotonic() > end
+                if self.hangs:
+                    return b""
+                continue
+            piece = os.read(self._end, 1 << 16)
             if not piece:
-                self.hangs = not ready
                 return b""
             self._read += piece
         line, _, self._read = self._read.partition(b"\n")
         return line
+
+    def _worked(self) -> float:
+        """How long a processor has worked for it, in seconds."""
+        after_name = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
     def ended(self, *, killed: bool) -> str:
         """Wait for its end, and say what that was."""
