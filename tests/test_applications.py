@@ -328,8 +328,8 @@ def test_preprocessing_is_torchvisions() -> None:
     pixels = np.random.randint(0, 256, (2, 8, 8, 3)).astype("uint8")
     first = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     expected = normalize(first.float() / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    ours = applications.preprocess_input(pixels)
+    ours = applications.densenet.preprocess_input(pixels)
     assert isinstance(ours, np.ndarray)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, expected.permute(0, 2, 3, 1).numpy(), rtol=0, atol=1e-6)
-    torch.testing.assert_close(applications.preprocess_input(first, "channels_first"), expected)
+    torch.testing.assert_close(applications.densenet.preprocess_input(first, "channels_first"), expected)

@@ -22,6 +22,9 @@ LINES = (Path(__file__).parent / "golden" / "public_names.txt").read_text(encodi
 
 # What was given up on purpose, with what took its place.
 REPLACED = {
+    "applications.preprocess_input": "that of the module of the family, for each takes images in a form of its own",
+    "Sequential.draw_after_text": "nothing: a text that is given draws the graph",
+    "Sequential.reads_text": "nothing",
     "Trainer.train_step": "Step.train, of which `Trainer(module, step=...)` takes another",
     "Trainer.test_step": "Step.measure",
     "Trainer.predict_step": "Step.predict",

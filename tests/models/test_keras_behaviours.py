@@ -46,8 +46,7 @@ def test_a_last_axis_of_one_may_be_missing_or_be_too_much(taken: Any, given: Any
 def several(library: Any, nesting: Any) -> Any:
     inputs = library.Input((4,))
     names = iter("abc")
-    # by Keras's order of keys, for both
-    outputs = keras.tree.map_structure(lambda _: library.layers.Dense(1, name=next(names))(inputs), nesting)
+    outputs = library.tree.map_structure(lambda _: library.layers.Dense(1, name=next(names))(inputs), nesting)
     return library.Model(inputs, outputs)
 
 

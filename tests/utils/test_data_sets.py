@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 import time
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 import torchfunc as tf
 from torchfunc import layers, utils
 from torchfunc.errors import DataError
+from torchfunc.training.progress import cells
 
 
 class Batches(utils.PyDataset):
@@ -173,3 +175,16 @@ def test_a_bar_averages_what_it_is_told_to(capsys: pytest.CaptureFixture[str]) -
         DataError, match="Progbar: expected one of both, got stateful_metrics and stateless_metrics"
     ):
         utils.Progbar(2, stateful_metrics=[], stateless_metrics=[])
+
+
+def test_a_bar_in_a_terminal_never_wraps(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((50, 24)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    bar = utils.Progbar(3, interval=0.0)
+    for step in (1, 2, 3):
+        bar.update(step, [("a_loss_with_a_long_name", 1.0), ("日本語の名前の長い名前の", 2.0)])
+
+    text = capsys.readouterr().out
+    lines = [line for drawn in text.split("\r") for line in drawn.splitlines()]
+    assert all(cells(line) <= 49 for line in lines)
+    assert "日本語の名前の長い名前の: 2.0000" in lines[-1]

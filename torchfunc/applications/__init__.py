@@ -60,4 +60,3 @@ from torchfunc.applications.families import ResNet152V2 as ResNet152V2
 from torchfunc.applications.families import Xception as Xception
 from torchfunc.applications.inside import ChannelScaling as ChannelScaling
 from torchfunc.applications.inside import StochasticDepth as StochasticDepth
-from torchfunc.applications.networks import preprocess_input as preprocess_input

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from torchfunc.applications.definitions.blocks import Head
 from torchfunc.applications.origins import Definition, Source, Timm
-from torchfunc.applications.pixels import DEVIATION, FORMS, MEAN
+from torchfunc.applications.pixels import FORMS
 from torchfunc.errors import GraphError, SavingError, ShapeError, WeightMismatchError, explain
 from torchfunc.graph.symbolic import Input
 from torchfunc.interop.fx import assembled
@@ -286,23 +285,3 @@ def _load(network: nn.Module | None, model: nn.Module, path: Path) -> None:
             load_weights(model, path)
         except WeightMismatchError:
             raise error from None
-
-
-def preprocess_input(images: Any, data_format: str | None = None) -> Any:
-    """Images with values 0 to 255 as torchvision's networks expect them, and the DenseNets here.
-
-    The other families have a `preprocess_input` of their own, such as `applications.vgg19.preprocess_input`.
-
-    Args:
-        images: an array or tensor of RGB images, one or a batch.
-        data_format: "channels_last" or "channels_first"; by default the global setting.
-
-    Returns:
-        The same as float32, with the mean and deviation of ImageNet taken out.
-    """
-    is_first = (data_format or image_data_format()) == "channels_first"
-    tensor = torch.as_tensor(images).float() / 255.0
-    shape = (3, 1, 1) if is_first else (3,)
-    mean, deviation = (tensor.new_tensor(each).reshape(shape) for each in (MEAN, DEVIATION))
-    made = (tensor - mean) / deviation
-    return made if isinstance(images, Tensor) else made.numpy()

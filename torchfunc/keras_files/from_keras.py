@@ -235,12 +235,12 @@ class Reader:
         def make() -> Any:
             with keeping_trained([each for _, each in named]):
                 model = Sequential(chain, **common)
-                if text is not None and not model.reads_text:
+                if text is not None and not model._reads_text:
                     raise GraphError("its input is text, which only a layer of text takes as the first one.")
                 if text is not None:
                     with torch.device("cpu"):
                         numbers = model.layers[0](np.full(text, ""))
-                    model.draw_after_text(text, numbers.dtype)
+                    model._draw_after_text(text, numbers.dtype)
                 return model
 
         return self._known(refusing(place, make), named)

@@ -150,7 +150,7 @@ def layers_of(model: Any) -> list[tuple[str, Any]]:
     if model._live is None:
         return [(class_name(each), each) for each in model._modules.values() if isinstance(each, Layer)]
     found = [model._modules[name] for name in modules_in_keras_order(model._live.graph)]
-    if isinstance(model, Sequential) and model.reads_text:  # then its first layer stands before the graph
+    if isinstance(model, Sequential) and model._reads_text:  # then its first layer stands before the graph
         found.insert(0, model.layers[0])
     return [(class_name(each), each) for each in found]
 

@@ -61,7 +61,7 @@ def _sequential(model: Sequential, name: str) -> dict[str, Any]:
         call = model.graph.calls[0]
         shape = list(call.specs.shape)
         layers.append(_input_layer(call.name, call.specs))
-        if model.reads_text:
+        if model._reads_text:
             # what the graph begins with is what the layer of text returns; texts come one a row, as Keras has them
             shape = [None, 1]
             layers[0]["config"] |= {"batch_shape": shape, "dtype": "string"}

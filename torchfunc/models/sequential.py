@@ -168,12 +168,12 @@ class Sequential(Model):
         return self.forward(inputs, training=training, **masks)
 
     @property
-    def reads_text(self) -> bool:
+    def _reads_text(self) -> bool:
         """Whether the first layer takes text, and so stands before the graph."""
         takes_text = bool(self._chain) and getattr(self._chain[0], "takes_text", False)
         return takes_text and (self._entry is None or self._after_text)
 
-    def draw_after_text(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    def _draw_after_text(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         """Draw the graph of what follows the layer of text, for texts of this shape, of which it makes this dtype."""
         # of a text by itself, for the longest of a batch says nothing of other batches
         found = self._chain[0].compute_output_shape((None, *shape[1:]))  # type: ignore[operator]
@@ -181,10 +181,10 @@ class Sequential(Model):
         self._draw()
 
     def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        if self.reads_text and args and is_text(args[0]):
+        if self._reads_text and args and is_text(args[0]):
             numbers = self._chain[0](args[0])
             if self._entry is None:
-                self.draw_after_text(np.shape(args[0]), numbers.dtype)
+                self._draw_after_text(np.shape(args[0]), numbers.dtype)
             args = (numbers, *args[1:])
         return super().with_tensors(args, kwargs)
 

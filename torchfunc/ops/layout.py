@@ -9,8 +9,6 @@ from torch import Tensor
 from torchfunc.errors import GraphError, ShapeError, explain
 from torchfunc.settings import image_data_format
 
-EPSILON = 1e-7
-
 
 def is_last(data_format: str | None) -> bool:
     """Whether the channels come last; the global setting where None is given.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from torchfunc.errors import DataError, explain
+from torchfunc.training import progress
 
 
 class Progbar:
@@ -66,8 +67,14 @@ class Progbar:
             return
         live = self.verbose == 1 and bool(getattr(sys.stdout, "isatty", bool)())
         if done or live:
-            self._drawn = now
-            print("\r" * live + self._line(now), end="\n" if done else "", flush=True)
+            self._drawn, line = now, self._line(now)
+            if live:
+                width = progress.columns()
+                lines = progress.folded(line, width) if done else [line]
+                shown = [progress.cut(each, width) for each in lines]
+                shown[0] += " " * (width - progress.cells(shown[0]))  # over what stood there before
+                line = "\r" + "\n".join(shown)
+            print(line, end="\n" if done else "", flush=True)
 
     def add(self, n: int, values: Iterable[tuple[str, Any]] | None = None) -> None:
         """Say that `n` more steps are done."""
@@ -75,10 +82,9 @@ class Progbar:
 
     def _line(self, now: float) -> str:
         shown = "".join(f" - {name}: {total / count:.4f}" for name, (total, count) in self._values.items())
-        count, bar = f"{self.seen_so_far}/{self.target or 'Unknown'}", ""
+        count, bar = progress.count(self.seen_so_far, self.target), ""
         if self.target and self.verbose == 1:
-            filled = min(self.width * self.seen_so_far // self.target, self.width)
-            bar = f" {'━' * filled}{' ' * (self.width - filled)}"
+            bar = f" [{progress.filled(self.seen_so_far, self.target, self.width)}]"
         spent = now - self._begun
         each = spent / max(self.seen_so_far, 1) * 1000
         return f"{count}{bar} {spent:.0f}s {each:.0f}ms/{self.unit_name}{shown}"

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from torchfunc import settings
 from torchfunc.errors import GraphError, ShapeError, explain
 from torchfunc.ops.conversion import Array, Axis, axes_of, floating, kind_of, result_type, tensors, to_tensor
-from torchfunc.ops.layout import EPSILON
 from torchfunc.ops.op import op
 
 Maybe = Array | None
@@ -69,7 +69,7 @@ def layer_normalization(
     x = to_tensor(x)
     wide, axes = x.to(result_type(x.dtype, torch.float32)), tuple(sorted(axes_of(axis, x.ndim)))
     variance, mean = torch.var_mean(wide, axes, correction=0, keepdim=True)
-    found = (wide - mean) * torch.rsqrt(variance + (EPSILON if epsilon is None else epsilon))
+    found = (wide - mean) * torch.rsqrt(variance + (settings.epsilon() if epsilon is None else epsilon))
     if gamma is not None:
         found = found * _broadcast(to_tensor(gamma, wide.dtype), x, axes)
     if beta is not None:
@@ -83,7 +83,7 @@ def rms_normalization(x: Array, scale: Maybe = None, axis: Axis = -1, epsilon: f
     x = to_tensor(x)
     wide, axes = x.to(result_type(x.dtype, torch.float32)), tuple(sorted(axes_of(axis, x.ndim)))
     squares = wide.square().mean(axes, keepdim=True)
-    found = wide * torch.rsqrt(squares + (EPSILON if epsilon is None else epsilon))
+    found = wide * torch.rsqrt(squares + (settings.epsilon() if epsilon is None else epsilon))
     if scale is not None:
         found = found * _broadcast(to_tensor(scale, wide.dtype), x, axes)
     return found.to(x.dtype)
@@ -101,7 +101,7 @@ def normalize(x: Array, axis: Axis = -1, order: int = 2, epsilon: float | None =
     x = floating(x)
     x = x if x.ndim else x.unsqueeze(0)
     norm = torch.linalg.vector_norm(x, order, axes_of(axis, x.ndim), keepdim=True)
-    found: Tensor = x / norm.clamp(min=EPSILON if epsilon is None else epsilon)
+    found: Tensor = x / norm.clamp(min=settings.epsilon() if epsilon is None else epsilon)
     return found
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from torchfunc import settings
 from torchfunc.errors import GraphError, ShapeError, explain
 from torchfunc.ops.conversion import Array, DType, kind_of, result_type, tensors, to_dtype, to_tensor
-from torchfunc.ops.layout import EPSILON
 from torchfunc.ops.op import op
 
 
@@ -50,7 +50,7 @@ def _alike(name: str, target: Tensor, output: Tensor) -> None:
 
 
 def _clipped(output: Tensor) -> Tensor:
-    return output.clamp(EPSILON, 1.0 - EPSILON)
+    return output.clamp(settings.epsilon(), 1.0 - settings.epsilon())
 
 
 @op
