@@ -323,6 +323,7 @@ def test_an_application_compiles_to_one_graph() -> None:
 
 
 def test_preprocessing_is_torchvisions() -> None:
+    torchvision.load()  # which is to come before an import by hand
     from torchvision.transforms.functional import normalize
 
     pixels = np.random.randint(0, 256, (2, 8, 8, 3)).astype("uint8")
