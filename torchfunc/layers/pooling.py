@@ -174,11 +174,17 @@ class MaxPooling3D(_Max):
     kernel = staticmethod(F.max_pool3d)
 
 
+def _averaged_3d(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """The mean over three dimensions; PyTorch has no kernel for halves on CPU, so that they are taken as floats."""
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) and x.device.type == "cpu" else x
+    return F.avg_pool3d(wide, *args, **kwargs).to(x.dtype)
+
+
 @registry.layers.register("AveragePooling3D", "AvgPool3D")
 class AveragePooling3D(_Average):
     __doc__ = _Pooling.__doc__
     rank = 3
-    kernel = staticmethod(F.avg_pool3d)
+    kernel = staticmethod(_averaged_3d)
 
 
 class _GlobalPooling(Spatial):

@@ -86,7 +86,7 @@ class Hashing(_OfText):
         sparse: bool = False,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(**common)
+        super().__init__(**_of_numbers(output_mode, common))
         self.num_bins = count("Hashing", "num_bins", num_bins)
         self.mask_value = mask_value
         self.salt = salt_of("Hashing", salt)
@@ -153,7 +153,7 @@ class HashedCrossing(_OfText):
     def __init__(
         self, num_bins: int, output_mode: str = "int", sparse: bool = False, **common: Unpack[Common]
     ) -> None:
-        super().__init__(**common)
+        super().__init__(**_of_numbers(output_mode, common))
         self.num_bins = count("HashedCrossing", "num_bins", num_bins)
         self.output_mode = mode_of("HashedCrossing", output_mode, ("int", "one_hot"))
         self.sparse = dense("HashedCrossing", sparse)
@@ -197,6 +197,11 @@ class HashedCrossing(_OfText):
                 explain(f"HashedCrossing {self.name!r}", got=got, expected=expected, fix="x.long()")
             )
         return numbers.long().to(self._place.device)
+
+
+def _of_numbers(mode: str, common: Common) -> Common:
+    """The arguments of every layer; the number of a bin is a whole one, whatever dtype the global policy says."""
+    return {**common, "dtype": common.get("dtype") or "int64"} if mode == "int" else common
 
 
 def _check_dtype_of(owner: str, mode: str, dtype: torch.dtype | None) -> None:

@@ -282,6 +282,8 @@ class MelSpectrogram(_OfSound):
         kind = sound.dtype
         sound = sound if kind is torch.float64 else sound.float()  # PyTorch transforms no halves
         window, bands = self._window_and_bands(sound)
+        if not sound.numel() and sound.shape[-1]:  # PyTorch mirrors no empty batch
+            return inputs.new_empty(self.output_shape_for(tuple(sound.shape)), dtype=kind)
         spectrum = torch.stft(
             sound.reshape(-1, sound.shape[-1]),
             self.fft_length,
