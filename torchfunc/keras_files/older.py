@@ -50,6 +50,7 @@ _KERNEL = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
 _GONE_OF = {
     "MultiHeadAttention": ("query_shape", "key_shape", "value_shape"),
     "SeparableConv1D": _KERNEL, "SeparableConv2D": _KERNEL,
+    "TextVectorization": ("dtype",),  # that of its texts
 }  # fmt: skip
 # arguments that say nothing as long as they are one of these
 _GONE_AS: dict[str, tuple[Any, ...]] = {

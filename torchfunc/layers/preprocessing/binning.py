@@ -82,7 +82,8 @@ class Discretization(Adapted):
         self.bin_boundaries = None if bounds is None else [float(each) for each in bounds]
         # from an array, which has its numbers on the meta device too
         array = np.array(self.bin_boundaries or [], dtype=np.float64)
-        self.register_buffer("_bounds", torch.from_numpy(array).to(self._kind()), persistent=False)
+        kind = self._kind() if self._kind().is_floating_point else torch.get_default_dtype()
+        self.register_buffer("_bounds", torch.from_numpy(array).to(kind), persistent=False)
 
     def update_state(self, data: Any) -> None:
         """Learn from one more batch.
