@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+import torchfunc as tf
 from tests.layers.sequence_check import MASK, check, check_compiled, close, equal
 from torchfunc import layers
 from torchfunc.errors import GraphError, ShapeError, UnknownNameError
@@ -311,3 +312,18 @@ def test_a_mistake_is_explained(row: str) -> None:
     make, kind, words = MISTAKES[row]
     with pytest.raises(kind, match=words):
         make()
+
+
+def test_in_a_model_too_the_kernel_stands_before_its_vector() -> None:
+    """`get_weights` of equal shapes would else change places unseen."""
+    models = []
+    for library in (keras, tf):
+        inputs = library.Input((3,))
+        x = library.layers.SpectralNormalization(library.layers.Dense(3))(inputs)
+        models.append(library.Model(inputs, library.layers.SpectralNormalization(library.layers.Dense(2))(x)))
+    theirs, ours = models
+    theirs.set_weights(ours.get_weights())
+    x = torch.linspace(-1, 1, 6).reshape(2, 3)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-6)
+    names = [each.path.rpartition("/")[2] for each in ours.weights]
+    assert names == [each.path.rpartition("/")[2] for each in theirs.weights]

@@ -22,8 +22,7 @@ from torchfunc.layers.layer import Layer
 from torchfunc.layers.preprocessing.lookup import IndexLookup
 from torchfunc.layers.preprocessing.vectorization import TextVectorization
 from torchfunc.layers.tracking import follow
-from torchfunc.layers.weights import Weights, in_keras_layout, weight_buffers, write_in_keras_layout
-from torchfunc.layers.wrappers import SpectralNormalization
+from torchfunc.layers.weights import Weights, in_keras_layout, own_weights, write_in_keras_layout
 from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.sequential import Sequential
 
@@ -83,7 +82,7 @@ def weights_of(model: nn.Module, order: Order | None = None, path: str = "") -> 
     for where, module in _walk(model, order, path):
         if isinstance(module, Weights):
             module._name_new_weights()
-        for index, (owner, name, tensor) in enumerate(own_weights(module)):
+        for index, (owner, name, tensor) in enumerate(numbered_weights(module)):
             yield Weight(f"{where}vars/{index}", owner, name, tensor)
 
 
@@ -110,15 +109,9 @@ def _walk(model: nn.Module, order: Order | None = None, path: str = "") -> Itera
         waiting += reversed([(f"{where}{name}/", child) for name, child in inner(module, order)])
 
 
-def own_weights(module: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
-    """What Keras numbers as a layer's own: what is trained before what is not, each with the module that has it here."""
-    if getattr(module, "_live", None) is not None:  # tensors in a graph are constants of Keras's
-        return []
-    parameters = [(module, name, each) for name, each in module._parameters.items() if each is not None]
-    found = parameters + [(module, name, each) for name, each in weight_buffers(module)]
-    if isinstance(module, SpectralNormalization):  # the kernel is of both
-        found.insert(0, (module.layer, "weight", module.layer.weight))
-    return found
+def numbered_weights(module: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
+    """What Keras's files number as a layer's own; the tensors in a graph are constants there."""
+    return [] if getattr(module, "_live", None) is not None else own_weights(module)
 
 
 def inner(module: Any, order: Order | None = None) -> list[tuple[str, Any]]:
@@ -190,10 +183,7 @@ def by_layers(
 
 def _as_made(module: Any, order: Order) -> Iterator[Tensor]:
     """The weights of a module in the order in which Keras's layers were made: its own, and then those of what is inside."""
-    if isinstance(module, Weights) and type(module)._ordered_weights is not Weights._ordered_weights:
-        yield from (tensor for _, _, tensor in module._ordered_weights())
-        return
-    yield from (tensor for _, _, tensor in own_weights(module))
+    yield from (tensor for _, _, tensor in numbered_weights(module))
     inside = [layer for _, layer in order[id(module)]] if id(module) in order else None
     if inside is None:
         inside = module._children_in_order() if isinstance(module, Weights) else module.children()

@@ -338,10 +338,14 @@ class Weights(nn.Module):
         for module in _owners(self):
             if isinstance(module, Weights):
                 module._name_new_weights()
-            for name, tensor in (*module._parameters.items(), *weight_buffers(module)):
-                if tensor is not None and id(tensor) not in seen:
+            for owner, name, tensor in own_weights(module):
+                if id(tensor) not in seen:
                     seen.add(id(tensor))
-                    yield module, name, tensor
+                    yield owner, name, tensor
+
+    def _own_weights(self) -> list[tuple[nn.Module, str, Tensor]]:
+        """What Keras lists as the weights of this layer itself, each with the module that has it here."""
+        return _held(self)
 
     def _children_in_order(self) -> list[nn.Module]:
         """The modules right inside, in the order in which Keras lists their weights."""
@@ -544,6 +548,16 @@ def _owners(module: nn.Module) -> Iterator[nn.Module]:
     yield module
     for child in module._children_in_order() if isinstance(module, Weights) else module.children():
         yield from _owners(child)
+
+
+def own_weights(module: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
+    """What Keras lists as a module's own: parameters before buffers, each with the module that has it here."""
+    return module._own_weights() if isinstance(module, Weights) else _held(module)
+
+
+def _held(module: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
+    parameters = [(name, each) for name, each in module._parameters.items() if each is not None]
+    return [(module, name, each) for name, each in (*parameters, *weight_buffers(module))]
 
 
 def weight_buffers(module: nn.Module) -> list[tuple[str, Tensor]]:

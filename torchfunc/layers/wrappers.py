@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -150,10 +149,11 @@ class SpectralNormalization(Wrapper):
             )
         return self.layer.keras_view("weight", weight)
 
-    def _ordered_weights(self) -> Iterator[tuple[nn.Module, str, Tensor]]:
-        """The kernel before the vector, as Keras lists them."""
-        held = list(super()._ordered_weights())
-        return iter(sorted(held, key=lambda each: each[2] is not self.layer.weight))
+    def _own_weights(self) -> list[tuple[nn.Module, str, Tensor]]:
+        """The kernel of the layer, which is of both, before the vector, as Keras lists them."""
+        weight = getattr(self.layer, "weight", None)
+        shared = [(self.layer, "weight", weight)] if isinstance(weight, Tensor) else []
+        return [*shared, *super()._own_weights()]
 
     def forward(self, inputs: Tensor, training: bool | None = None) -> Any:
         if self.training if training is None else training:
