@@ -133,6 +133,22 @@ def test_cifar100_has_the_fine_labels(tmp_path: Path, monkeypatch: pytest.Monkey
     np.testing.assert_array_equal(x_test, pictures[6:])
     np.testing.assert_array_equal(np.concatenate([y_train, y_test]), classes[:, None])
 
+    (_, coarse_train), (_, coarse_test) = datasets.cifar100.load_data(tmp_path, label_mode="coarse")
+    assert coarse_train.shape == y_train.shape and coarse_test.dtype == np.uint8
+    monkeypatch.setattr("torchfunc.datasets.images.DEFAULT_FOLDER", tmp_path)
+    (_, by_place), _ = datasets.cifar100.load_data("coarse")  # Keras's one argument
+    np.testing.assert_array_equal(by_place, coarse_train)
+    with pytest.raises(DataError, match="label_mode: expected 'fine' or 'coarse', got 'both'"):
+        datasets.cifar100.load_data(tmp_path, label_mode="both")
+
+
+def test_five_fine_classes_are_one_coarse_class() -> None:
+    coarse = datasets.cifar100._COARSE
+    assert np.bincount(coarse).tolist() == [5] * 20
+    # beaver, dolphin, otter, seal and whale are aquatic mammals; baby, boy, girl, man and woman are people
+    assert np.flatnonzero(coarse == 0).tolist() == [4, 30, 55, 72, 95]
+    assert np.flatnonzero(coarse == 14).tolist() == [2, 11, 35, 46, 98]
+
 
 @pytest.mark.parametrize(
     ("module", "place"),
