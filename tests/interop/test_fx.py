@@ -281,6 +281,7 @@ def test_a_device_is_that_of_the_data_when_the_model_runs() -> None:
         lambda self, x: F.dropout2d(x[:, :, None], training=self.training)[:, :, 0],
         lambda self, x: F.rrelu(x, training=self.training),
         lambda self, x: torch.zeros(x.shape[2]) - x / torch.tensor(x.shape[1]),
+        lambda self, x: (((x > 0.2) & (x < 0.7)) | (x > 0.9)) * x,
     ],
 )  # fmt: skip
 def test_functions_methods_operators_and_sizes(forward: Callable[..., Any]) -> None:

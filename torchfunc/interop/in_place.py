@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import operator
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -26,6 +27,7 @@ _VIEWS = frozenset(
     unbind unflatten unfold unsqueeze view view_as vsplit
     """.split()
 )
+_PLAIN_OPERATORS = (operator.and_, operator.or_)
 _KEEP = "keep the submodule around it one node with leaf="
 
 
@@ -127,7 +129,7 @@ def is_in_place(node: fx.Node, target: Any, owner: Any) -> bool:
     if isinstance(target, nn.Module):
         return getattr(target, "inplace", False) is True
     name = target.name if isinstance(target, Method) else getattr(target, "__name__", "")
-    if name.endswith("_") and not name.endswith("__"):
+    if name.endswith("_") and not name.endswith("__") and target not in _PLAIN_OPERATORS:
         return True
     return _inplace_argument(target, node.args, dict(node.kwargs))
 

@@ -286,11 +286,20 @@ class Weights(nn.Module):
         for weight, name, info in self._new_weights:
             held = {**self._parameters, **self._buffers}
             attribute = next((key for key, value in held.items() if value is weight), None)
+            attribute = attribute or next((k for k, v in held.items() if self._is_moved(weight, k, v)), None)
             if attribute is None:
                 attribute = name if name and name not in held else f"{name or 'weight'}_{len(held)}"
                 setattr(self, attribute, weight)
             self._weight_infos[attribute] = info
         self.__dict__["_new_weights"] = ()
+
+    def _is_moved(self, weight: Tensor, attribute: str, held: Tensor | None) -> bool:
+        """Whether a tool that replaces `register_parameter` put a weight on the meta device as it was registered."""
+        if held is None or not held.is_meta or weight.is_meta or attribute in self._weight_infos:
+            return False
+        return held.shape == weight.shape and isinstance(held, nn.Parameter) is isinstance(
+            weight, nn.Parameter
+        )
 
     @property
     def trainable(self) -> bool:
