@@ -365,6 +365,18 @@ def test_a_submodule_that_branches_on_its_mode_stays_one_node() -> None:
     assert model.fc is net.fc
 
 
+def test_many_submodules_that_branch_on_their_mode_are_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Branching(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.rand_like(x) if self.training else x * 2
+
+    traces, trace = [], fx.Tracer.trace
+    monkeypatch.setattr(fx.Tracer, "trace", lambda self, root: traces.append(root) or trace(self, root))
+    model = from_module(nn.Sequential(*(Branching() for _ in range(30))), (4,))
+    assert len(traces) == 4  # both modes, and both again with those submodules whole
+    assert [type(each) for each in model.children()] == [Branching] * 30
+
+
 def test_a_forward_that_branches_on_its_mode_at_the_top_is_refused() -> None:
     net = small(lambda self, x: self.fc(x).exp() if self.training else self.fc(x), fc=nn.Linear(4, 4))
     with pytest.raises(GraphError, match=r"Small \(test_fx.py, line \d+\).*training mode.*module\(x\)"):

@@ -17,7 +17,7 @@ from torchfunc.graph.graph import Call, Drawn, Graph, Names, StateRef
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.run import run
 from torchfunc.graph.symbolic import SYMBOLS, Input, Method, SymbolicTensor, record, snake_case
-from torchfunc.interop.tracing import IsLeaf, is_own_leaf, traced
+from torchfunc.interop.tracing import IsLeaf, is_own_leaf, traced, uncollected
 from torchfunc.interop.walking import Walk, identifier
 from torchfunc.models.model import Model
 from torchfunc.tree import leaves, like, map_leaves, map_with_path
@@ -77,8 +77,9 @@ def apply(module: nn.Module, args: Any, kwargs: Any = None, *, leaf: Leaf = None
     if is_own_leaf(module, ""):
         outputs = symbolic_call(module, args, kwargs)
     else:
-        found = traced(module, args, kwargs, _leaf_rule(leaf))
-        outputs = Walk(module, found.symbols, found.attributes, found.in_training).upto(found.output)
+        with uncollected():
+            found = traced(module, args, kwargs, _leaf_rule(leaf))
+            outputs = Walk(module, found.symbols, found.attributes, found.in_training).upto(found.output)
         paths = {id(tensor): path for path, tensor in found.attributes.items()}
     return map_with_path(lambda path, each: _output(module, path, each), outputs), paths
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import linecache
 import os
@@ -11,6 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,10 @@ def traced(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_
     while True:
         training = _trace(module, args, kwargs, stays_whole, mode=True)
         inference = _trace(module, args, kwargs, stays_whole, mode=False)
+        two_ways = _going_two_ways(inference, training)
+        if two_ways:
+            whole |= two_ways
+            continue
         index, differing = _compare(inference, training)
         if index is None:
             return Traced(inference.graph, inference.symbols, inference.attributes, differing)
@@ -80,6 +86,18 @@ def traced(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_
         if not owner:
             raise _two_ways(module, inference, training, index)
         whole.add(owner)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Within it nobody looks for garbage: a trace makes thousands of objects that live, and each look takes longer."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def is_own_leaf(module: nn.Module, path: str) -> bool:
@@ -169,6 +187,21 @@ class Tracer(fx.Tracer):
             self.attributes[str(target)] = attribute_at(self.root, str(target))
         return node
 
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """A parameter or buffer as a node; torch.fx would look through all of them each time."""
+        path = self.paths.get(id(attr_val)) if isinstance(attr_val, Tensor) else None
+        if path is None:
+            return attr_val
+        if path not in parameter_proxy_cache:
+            parameter_proxy_cache[path] = self.create_proxy("get_attr", path, (), {})
+        return parameter_proxy_cache[path]
+
+    @cached_property
+    def paths(self) -> dict[int, str]:
+        """The path of each parameter and buffer."""
+        held = (*self.root.named_buffers(), *self.root.named_parameters())
+        return {id(tensor): path for path, tensor in held}
+
     def known(self, proxy: fx.Proxy, problem: str) -> Any:
         """What is known of a value from the arguments' shapes."""
         with _unpatched(self._originals):
@@ -243,6 +276,22 @@ def _drawing(module: nn.Module, tracer: Tracer) -> GraphError:
 
 def _random_state() -> tuple[Any, ...]:
     return bytes(torch.get_rng_state().numpy().data), random.getstate()
+
+
+def _going_two_ways(inference: Traced, training: Traced) -> set[str]:
+    """The submodules whose own code makes other calls in one mode than in the other."""
+    ours, theirs = _calls_by_owner(inference), _calls_by_owner(training)
+    return {path for path in {*ours, *theirs} if path and ours.get(path) != theirs.get(path)}
+
+
+def _calls_by_owner(found: Traced) -> dict[str, list[Any]]:
+    calls: dict[str, list[Any]] = {}
+    for node in found.graph.nodes:
+        owners = [] if node.op == "output" else _owners(node)
+        is_constant = node.op == "get_attr" and str(node.target).startswith("_tensor_constant")
+        made = (node.op, "" if is_constant else node.target)
+        calls.setdefault(owners[-1] if owners else "", []).append(made)
+    return calls
 
 
 def _compare(inference: Traced, training: Traced) -> tuple[int | None, dict[fx.Node, fx.Node]]:
