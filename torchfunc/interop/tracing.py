@@ -53,7 +53,14 @@ class Traced:
         return self.graph.output_node()
 
 
-def traced(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_leaf: IsLeaf) -> Traced:
+def traced(
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    is_leaf: IsLeaf,
+    *,
+    watching: bool = False,
+) -> Traced:
     """Trace a module in both modes.
 
     A submodule whose calls differ between the modes becomes one call: it sees its mode when it runs.
@@ -63,18 +70,20 @@ def traced(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_
         args: the arguments of its forward, with symbolic tensors among them.
         kwargs: its keyword arguments, likewise.
         is_leaf: whether a submodule stays one call.
+        watching: whether it runs on tensors without data, rather than on torch.fx's proxies.
 
     Raises:
         GraphError: the forward cannot be traced; the message names the line.
     """
+    follow = _watch if watching else _trace
     whole: set[str] = set()
 
     def stays_whole(each: nn.Module, path: str) -> bool:
         return path in whole or is_leaf(each, path)
 
     while True:
-        training = _trace(module, args, kwargs, stays_whole, mode=True)
-        inference = _trace(module, args, kwargs, stays_whole, mode=False)
+        training = follow(module, args, kwargs, stays_whole, mode=True)
+        inference = follow(module, args, kwargs, stays_whole, mode=False)
         two_ways = _going_two_ways(inference, training)
         if two_ways:
             whole |= two_ways
@@ -249,12 +258,26 @@ def _trace(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_leaf: IsLeaf, *, mode: bool
 ) -> Traced:
     tracer = Tracer(args, kwargs, is_leaf)
+    return _followed(module, tracer, lambda: tracer.trace(module), mode)
+
+
+def _watch(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_leaf: IsLeaf, *, mode: bool
+) -> Traced:
+    from torchfunc.interop.watching.watcher import Watcher  # it loads torch._dynamo and sympy
+
+    watcher = Watcher(module, is_leaf, _users_line, _is_machinery)
+    return _followed(module, watcher, lambda: watcher.trace(args, kwargs), mode)
+
+
+def _followed(module: nn.Module, tracer: Any, follow: Callable[[], fx.Graph], mode: bool) -> Traced:
+    """What a tracer finds in one mode, with nothing left behind."""
     numbers = _random_state()
     with Unchanged(module, with_values=True):
         for each in module.modules():
             each.training = mode
         try:
-            graph = tracer.trace(module)
+            graph = follow()
         except Exception as error:
             raise _dressed(module, tracer, error) from error
         if _random_state() != numbers:
@@ -262,7 +285,7 @@ def _trace(
     return Traced(graph, tracer.symbols, tracer.attributes, {})
 
 
-def _drawing(module: nn.Module, tracer: Tracer) -> GraphError:
+def _drawing(module: nn.Module, tracer: Any) -> GraphError:
     return GraphError(
         explain(
             f"{type(module).__name__}",
@@ -368,7 +391,7 @@ def _two_ways(module: nn.Module, inference: Traced, training: Traced, index: int
     )
 
 
-def _dressed(module: nn.Module, tracer: Tracer, error: Exception) -> GraphError:
+def _dressed(module: nn.Module, tracer: Any, error: Exception) -> GraphError:
     """The error that a user sees: the line of the forward at which the trace stopped, why, and what to do."""
     if isinstance(error, TorchfuncError) and type(error).__init__ is TorchfuncError.__init__:
         return type(error)(str(error))  # type: ignore[return-value]
@@ -385,7 +408,7 @@ def _dressed(module: nn.Module, tracer: Tracer, error: Exception) -> GraphError:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, _NotTraceable):
+    if isinstance(error, _NotTraceable) or type(error).__name__ == "UnknownError":
         return str(error)
     return (
         " ".join(str(error).split()).split(" See the torch.fx docs")[0].rstrip(".")[:300]
@@ -393,7 +416,7 @@ def _reason(error: Exception) -> str:
     )
 
 
-def _ways(module: nn.Module, tracer: Tracer) -> str:
+def _ways(module: nn.Module, tracer: Any) -> str:
     """The ways out: the whole module as one node, or the submodule that was being traced."""
     way = "call it as one node: module(x)"
     inside = list(tracer.module_stack.values())
