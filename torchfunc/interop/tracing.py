@@ -23,6 +23,7 @@ from torchfunc.errors import GraphError, TorchfuncError, explain
 from torchfunc.graph.probing.unchanged import Unchanged
 from torchfunc.graph.symbolic import SYMBOLS, Dimension, SymbolicTensor
 from torchfunc.interop.walking import FACTORIES, LIVE, Walk, attribute_at
+from torchfunc.interop.watching.watcher import Watcher
 from torchfunc.layers.layer import Layer
 from torchfunc.tree import map_leaves
 
@@ -264,8 +265,6 @@ def _trace(
 def _watch(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_leaf: IsLeaf, *, mode: bool
 ) -> Traced:
-    from torchfunc.interop.watching.watcher import Watcher  # it loads torch._dynamo and sympy
-
     watcher = Watcher(module, is_leaf, _users_line, _is_machinery)
     return _followed(module, watcher, lambda: watcher.trace(args, kwargs), mode)
 

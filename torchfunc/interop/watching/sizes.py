@@ -9,27 +9,23 @@ from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
-import sympy  # type: ignore[import-untyped]
 import torch
-from torch._dynamo.source import ConstantSource
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import (
-    DimDynamic,
-    ShapeEnv,
-    StatelessSymbolicContext,
-    statically_known_true,
-)
 
 from torchfunc.graph.spec import WORLDS, Spec
 
 Call = Callable[[Any, tuple[Any, ...]], Any]
 
 
+def shapes() -> Any:
+    """PyTorch's own sizes that are symbols, which it loads with dynamo, and that when it is first asked for."""
+    return torch._dynamo and torch.fx.experimental.symbolic_shapes
+
+
 class UnknownError(Exception):
     """A forward asks for a value that only data have."""
 
 
-def without_data(fake: FakeTensorMode, spec: Spec, name: str, count: int) -> torch.Tensor:
+def without_data(fake: Any, spec: Spec, name: str, count: int) -> torch.Tensor:
     """A tensor of this shape whose unknown dimensions are symbols; all batches are one, other dimensions are not.
 
     Args:
@@ -40,13 +36,16 @@ def without_data(fake: FakeTensorMode, spec: Spec, name: str, count: int) -> tor
     """
     sizes, kinds = [], []
     for dim, size in enumerate(spec.shape):
-        shared = DimDynamic.DUCK if dim == 0 else DimDynamic.DYNAMIC
-        kinds.append(DimDynamic.STATIC if size is not None else shared)
+        shared = shapes().DimDynamic.DUCK if dim == 0 else shapes().DimDynamic.DYNAMIC
+        kinds.append(shapes().DimDynamic.STATIC if size is not None else shared)
         # a size of its own tells it from other dimensions, and divides by what a module may split it into
         sizes.append(size if size is not None else WORLDS[0] if dim == 0 else WORLDS[0] * (count + dim + 1))
-    context: Any = StatelessSymbolicContext(dynamic_sizes=kinds)
+    context: Any = shapes().StatelessSymbolicContext(dynamic_sizes=kinds)
     example = torch.empty(sizes, dtype=spec.dtype)
-    return fake.from_tensor(example, symbolic_context=context, source=ConstantSource(name))
+    made: torch.Tensor = fake.from_tensor(
+        example, symbolic_context=context, source=torch._dynamo.source.ConstantSource(name)
+    )
+    return made
 
 
 class Sizes:
@@ -57,7 +56,7 @@ class Sizes:
         call: makes a call of a function on nodes and numbers.
     """
 
-    def __init__(self, environment: ShapeEnv, call: Call) -> None:
+    def __init__(self, environment: Any, call: Call) -> None:
         self._environment = environment
         self._call = call
         self._known: dict[Any, Any] = {}
@@ -88,9 +87,9 @@ class Sizes:
 
     def _computed(self, size: Any) -> Any:
         kind = type(size)
-        if kind is sympy.Add:
+        if kind.__name__ == "Add":
             return self._sum(size)
-        if kind is sympy.Mul:
+        if kind.__name__ == "Mul":
             return self._product(size)
         function = _FUNCTIONS.get(kind.__name__)
         if function is None:
@@ -164,10 +163,10 @@ def _guarded(original: Any, is_machinery: Callable[[str], bool]) -> Any:
             return original(self)
         if isinstance(self, torch.SymBool):
             for answer, question in ((True, self), (False, _sym_not(self))):
-                if statically_known_true(question):
+                if shapes().statically_known_true(question):
                     return answer
             raise UnknownError("which way it goes depends on a dimension that may differ from batch to batch")
-        if original.__name__ == "__bool__" and statically_known_true(self != 0):
+        if original.__name__ == "__bool__" and shapes().statically_known_true(self != 0):
             return True
         raise UnknownError("a dimension that may differ from batch to batch is used as a number")
 

@@ -17,16 +17,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 from torch.autograd import Function
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.overrides import TorchFunctionMode
 
 from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor
 from torchfunc.graph.targets import Method, applied
 from torchfunc.interop.walking import opened
 from torchfunc.interop.watching.precision import Casts, in_precision
-from torchfunc.interop.watching.sizes import Sizes, UnknownError, not_asked, without_data
+from torchfunc.interop.watching.sizes import Sizes, UnknownError, not_asked, shapes, without_data
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.tree.branches import Path
 
@@ -84,8 +82,10 @@ class Watcher(TorchFunctionMode):
         self._is_leaf = is_leaf
         self._line = line
         self._is_machinery = is_machinery
-        environment = ShapeEnv()
-        self._fake = FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True)
+        environment = shapes().ShapeEnv()
+        self._fake = torch._subclasses.fake_tensor.FakeTensorMode(
+            shape_env=environment, allow_non_fake_inputs=True
+        )
         self._sizes = Sizes(environment, lambda function, args: self._node("call_function", function, args))
         self._values: dict[int, tuple[Tensor, fx.Node, Path]] = {}
         self._items: dict[tuple[fx.Node, Path], fx.Node] = {}
@@ -183,7 +183,7 @@ class Watcher(TorchFunctionMode):
                 raise UnknownError("`.data` of a tensor is replaced")
             return func(*args, **kwargs)
         if name in _VALUES:
-            if any(isinstance(leaf, FakeTensor) for leaf in leaves((args, kwargs))):
+            if any(_is_fake(leaf) for leaf in leaves((args, kwargs))):
                 raise UnknownError("it depends on the values in a tensor")
             return func(*args, **kwargs)
         if name == "__len__":
@@ -278,14 +278,15 @@ class Watcher(TorchFunctionMode):
         self._values[id(tensor)] = tensor, node, path
 
     def _run(self, function: Any, args: Any, kwargs: Any, *, without_data: bool) -> Any:
-        kinds = (FakeTensor, *_SYMBOLIC_NUMBERS)
         with self._resting():
-            if not without_data and not any(isinstance(leaf, kinds) for leaf in leaves((args, kwargs))):
+            if not without_data and not any(
+                _is_fake(leaf) or isinstance(leaf, _SYMBOLIC_NUMBERS) for leaf in leaves((args, kwargs))
+            ):
                 return function(*args, **kwargs)
             try:
                 with self._fake:
                     return function(*args, **kwargs)
-            except DataDependentOutputException as error:
+            except torch._subclasses.fake_tensor.DataDependentOutputException as error:
                 raise UnknownError("it depends on the values in a tensor") from error
 
     @contextmanager
@@ -330,15 +331,15 @@ class Watcher(TorchFunctionMode):
         """The devices that were asked for, and those of tensors without data, which hand out one object each."""
         yield from self._devices
         for tensor, _, _ in self._values.values():
-            if isinstance(tensor, FakeTensor):
-                yield tensor.fake_device, tensor
+            if _is_fake(tensor):
+                yield getattr(tensor, "fake_device"), tensor  # noqa: B009
 
     def _tensor(self, tensor: Tensor) -> fx.Node:
         if id(tensor) in self._values:
             _, node, path = self._values[id(tensor)]
             return self._item(node, path)
         held = self._paths.get(id(tensor))
-        if held is None and isinstance(tensor, FakeTensor):
+        if held is None and _is_fake(tensor):
             raise UnknownError("a tensor is used that a call made which cannot be followed")
         if id(tensor) not in self._constants:
             held = f"_tensor_constant{len(self._constants)}" if held is None else held
@@ -383,6 +384,10 @@ def _changes(node: fx.Node, root: nn.Module) -> bool:
     if node.op == "call_module":
         return getattr(root.get_submodule(str(node.target)), "inplace", False) is True
     return node.op != "get_attr" and changes_its_argument(node.target, node.args, dict(node.kwargs))
+
+
+def _is_fake(value: Any) -> bool:
+    return isinstance(value, torch._subclasses.fake_tensor.FakeTensor)
 
 
 def _bound(call: Any, module: nn.Module) -> Callable[..., Any]:
