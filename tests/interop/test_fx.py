@@ -281,6 +281,7 @@ def test_a_device_is_that_of_the_data_when_the_model_runs() -> None:
         lambda self, x: F.dropout2d(x[:, :, None], training=self.training)[:, :, 0],
         lambda self, x: F.rrelu(x, training=self.training),
         lambda self, x: torch.zeros(x.shape[2]) - x / torch.tensor(x.shape[1]),
+        lambda self, x: (((x > 0.2) & (x < 0.7)) | (x > 0.9)) * x,
     ],
 )  # fmt: skip
 def test_functions_methods_operators_and_sizes(forward: Callable[..., Any]) -> None:
@@ -364,6 +365,18 @@ def test_a_submodule_that_branches_on_its_mode_stays_one_node() -> None:
     assert model.fc is net.fc
 
 
+def test_many_submodules_that_branch_on_their_mode_are_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Branching(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.rand_like(x) if self.training else x * 2
+
+    traces, trace = [], fx.Tracer.trace
+    monkeypatch.setattr(fx.Tracer, "trace", lambda self, root: traces.append(root) or trace(self, root))
+    model = from_module(nn.Sequential(*(Branching() for _ in range(30))), (4,))
+    assert len(traces) == 4  # both modes, and both again with those submodules whole
+    assert [type(each) for each in model.children()] == [Branching] * 30
+
+
 def test_a_forward_that_branches_on_its_mode_at_the_top_is_refused() -> None:
     net = small(lambda self, x: self.fc(x).exp() if self.training else self.fc(x), fc=nn.Linear(4, 4))
     with pytest.raises(GraphError, match=r"Small \(test_fx.py, line \d+\).*training mode.*module\(x\)"):
@@ -385,7 +398,6 @@ class Branch(nn.Module):
             nn.Sequential(nn.Linear(3, 3), Branch()),
             ["Sequential (test_fx.py, line", "`if x.sum() > 0:`", "keep '1' one node: leaf=Branch"],
         ),
-        (small(lambda self, x: x + torch.randn(3)), ["Small", "draws by itself", "module(x)"]),
         (small(lambda self, x: x if random.random() > 2 else -x), ["Small", "draws by itself"]),
         (small(lambda self, x: x * float(x.mean())), ["Small (test_fx.py, line", "module(x)"]),
         (small(lambda self, x: x.mean().item() * x), ["`.item()`", "test_fx.py, line"]),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import accelerate
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import torchfunc
 from torchfunc import layers
 from torchfunc.errors import TorchfuncError
 from torchfunc.layers import BatchNormalization, Conv2D, Dense, Input
@@ -101,3 +103,21 @@ def test_weights_of_layers_inside_follow_the_layers_own() -> None:
             return self.inner(inputs * self.scale)
 
     assert [each.shape for each in built(Block(), 3).get_weights()] == [(3,), (3, 2), (2,)]
+
+
+def test_a_model_made_under_accelerates_init_empty_weights_has_its_names_and_no_numbers() -> None:
+    def build() -> torchfunc.Model:
+        inputs = layers.Input((8, 8, 3))
+        x = layers.BatchNormalization()(layers.SeparableConv2D(4, 3)(inputs))
+        x = layers.LSTM(4)(layers.Reshape((36, 4))(x))
+        return torchfunc.Model(inputs, layers.Dense(2)(layers.LayerNormalization()(x)))
+
+    whole = build()
+    with accelerate.init_empty_weights():
+        empty = build()
+    assert all(each.is_meta for each in empty.parameters())
+    assert list(empty.state_dict()) == list(whole.state_dict())
+    empty.load_state_dict(whole.state_dict(), assign=True)
+    x = torch.randn(2, 8, 8, 3)
+    assert torch.equal(empty.eval()(x), whole.eval()(x))
+    assert [each.path for each in empty.weights] == [each.path for each in whole.weights]

@@ -16,7 +16,7 @@ from torchfunc.errors import GraphError, TorchfuncError, explain
 from torchfunc.functions import ATTRIBUTES
 from torchfunc.graph import blame, refusals
 from torchfunc.graph.probing.infer import infer
-from torchfunc.graph.probing.results import OtherFormError
+from torchfunc.graph.probing.results import Absent, OtherFormError
 from torchfunc.graph.refusals import no_value
 from torchfunc.graph.spec import Number, Spec, whole_shape
 from torchfunc.graph.spec import dtype_of as dtype_of
@@ -130,6 +130,16 @@ def _spec(leaf: Any) -> Any:
 
 def _constant(leaf: Any) -> Any:
     """An argument as it is recorded: an array becomes a tensor, a lone NumPy number a Python one."""
+    if isinstance(leaf, Absent):
+        raise GraphError(
+            explain(
+                "An argument",
+                got=f"the {leaf.kind} that another call returned",
+                expected="tensors, numbers and strings",
+                why="a graph carries nothing else from call to call",
+                fix="make both calls inside one Layer",
+            )
+        )
     if isinstance(leaf, np.ndarray):
         return torch.from_numpy(np.ascontiguousarray(leaf)).clone()
     return leaf.item() if isinstance(leaf, np.generic) else leaf

@@ -17,12 +17,13 @@ from torchfunc.graph.graph import Call, Drawn, Graph, Names, StateRef
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.run import run
 from torchfunc.graph.symbolic import SYMBOLS, Input, Method, SymbolicTensor, record, snake_case
-from torchfunc.interop.tracing import IsLeaf, is_own_leaf, traced
-from torchfunc.interop.walking import Walk, identifier
+from torchfunc.interop.tracing import IsLeaf, Traced, is_own_leaf, traced, uncollected
+from torchfunc.interop.walking import Walk, identifier, opened
 from torchfunc.models.model import Model
 from torchfunc.tree import leaves, like, map_leaves, map_with_path
 from torchfunc.tree.branches import Path
 
+Paths = dict[int, str]
 Leaf = type[nn.Module] | Iterable[type[nn.Module]] | IsLeaf | None
 
 
@@ -61,9 +62,6 @@ def from_module(module: nn.Module, inputs: Any, *, name: str | None = None, leaf
     return model
 
 
-Paths = dict[int, str]
-
-
 def apply(module: nn.Module, args: Any, kwargs: Any = None, *, leaf: Leaf = None) -> tuple[Any, Paths]:
     """Call a module on symbolic tensors, so that each call of its forward becomes a node.
 
@@ -73,14 +71,30 @@ def apply(module: nn.Module, args: Any, kwargs: Any = None, *, leaf: Leaf = None
     Raises:
         GraphError: as `from_module`.
     """
-    kwargs, paths = kwargs or {}, {}
+    kwargs = kwargs or {}
+    paths: Paths = {}
     if is_own_leaf(module, ""):
         outputs = symbolic_call(module, args, kwargs)
     else:
-        found = traced(module, args, kwargs, _leaf_rule(leaf))
-        outputs = Walk(module, found.symbols, found.attributes, found.in_training).upto(found.output)
-        paths = {id(tensor): path for path, tensor in found.attributes.items()}
+        with uncollected():
+            outputs, paths = _followed(module, args, kwargs, _leaf_rule(leaf))
     return map_with_path(lambda path, each: _output(module, path, each), outputs), paths
+
+
+def _followed(module: nn.Module, args: Any, kwargs: Any, is_leaf: IsLeaf) -> tuple[Any, Paths]:
+    """The forward followed by torch.fx, or else watched while it runs on tensors without data."""
+    try:
+        return _walked(module, traced(module, args, kwargs, is_leaf))
+    except GraphError as first:
+        try:
+            return _walked(module, traced(module, args, kwargs, is_leaf, watching=True))
+        except GraphError:
+            raise first from first.__cause__
+
+
+def _walked(module: nn.Module, found: Traced) -> tuple[Any, Paths]:
+    outputs = Walk(module, found.symbols, found.attributes, found.in_training).upto(found.output)
+    return opened(outputs), {id(tensor): path for path, tensor in found.attributes.items()}
 
 
 def assembled(inputs: Any, outputs: Any, paths: Paths, *, name: str) -> Any:

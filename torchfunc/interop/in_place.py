@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import operator
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -26,6 +27,7 @@ _VIEWS = frozenset(
     unbind unflatten unfold unsqueeze view view_as vsplit
     """.split()
 )
+_PLAIN_OPERATORS = (operator.and_, operator.or_)
 _KEEP = "keep the submodule around it one node with leaf="
 
 
@@ -126,8 +128,10 @@ def is_in_place(node: fx.Node, target: Any, owner: Any) -> bool:
         return False
     if isinstance(target, nn.Module):
         return getattr(target, "inplace", False) is True
+    if target is operator.setitem:
+        return True
     name = target.name if isinstance(target, Method) else getattr(target, "__name__", "")
-    if name.endswith("_") and not name.endswith("__"):
+    if name.endswith("_") and not name.endswith("__") and target not in _PLAIN_OPERATORS:
         return True
     return _inplace_argument(target, node.args, dict(node.kwargs))
 
@@ -151,6 +155,8 @@ def out_of_place(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     """What a call in place computes, without the change: symbolic tensors in, a new one out."""
     if isinstance(target, Method):
         return _as_before(symbolic.record(_plain_method(target.name), args, kwargs), args[0])
+    if target is operator.setitem:
+        return symbolic.record(with_items, args, kwargs)
     name = getattr(target, "__name__", "")
     if name.endswith("_"):
         return _as_before(symbolic.record(_plain_function(name), args, kwargs), args[0])
@@ -158,6 +164,13 @@ def out_of_place(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     place = names.index("inplace") if "inplace" in names else len(args)
     args = tuple(False if index == place else arg for index, arg in enumerate(args))
     return symbolic.record(target, args, {key: each for key, each in kwargs.items() if key != "inplace"})
+
+
+def with_items(tensor: Tensor, key: Any, value: Any) -> Tensor:
+    """A copy of a tensor with other values under a key: `x[key] = value` without the change."""
+    made = tensor.clone()
+    made[key] = value
+    return made
 
 
 def _plain_method(name: str) -> Method:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import linecache
 import os
@@ -11,6 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from torchfunc.errors import GraphError, TorchfuncError, explain
 from torchfunc.graph.probing.unchanged import Unchanged
 from torchfunc.graph.symbolic import SYMBOLS, Dimension, SymbolicTensor
 from torchfunc.interop.walking import FACTORIES, LIVE, Walk, attribute_at
+from torchfunc.interop.watching.watcher import Watcher
 from torchfunc.layers.layer import Layer
 from torchfunc.tree import map_leaves
 
@@ -51,7 +54,14 @@ class Traced:
         return self.graph.output_node()
 
 
-def traced(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_leaf: IsLeaf) -> Traced:
+def traced(
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    is_leaf: IsLeaf,
+    *,
+    watching: bool = False,
+) -> Traced:
     """Trace a module in both modes.
 
     A submodule whose calls differ between the modes becomes one call: it sees its mode when it runs.
@@ -61,18 +71,24 @@ def traced(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_
         args: the arguments of its forward, with symbolic tensors among them.
         kwargs: its keyword arguments, likewise.
         is_leaf: whether a submodule stays one call.
+        watching: whether it runs on tensors without data, rather than on torch.fx's proxies.
 
     Raises:
         GraphError: the forward cannot be traced; the message names the line.
     """
+    follow = _watch if watching else _trace
     whole: set[str] = set()
 
     def stays_whole(each: nn.Module, path: str) -> bool:
         return path in whole or is_leaf(each, path)
 
     while True:
-        training = _trace(module, args, kwargs, stays_whole, mode=True)
-        inference = _trace(module, args, kwargs, stays_whole, mode=False)
+        training = follow(module, args, kwargs, stays_whole, mode=True)
+        inference = follow(module, args, kwargs, stays_whole, mode=False)
+        two_ways = _going_two_ways(inference, training)
+        if two_ways:
+            whole |= two_ways
+            continue
         index, differing = _compare(inference, training)
         if index is None:
             return Traced(inference.graph, inference.symbols, inference.attributes, differing)
@@ -80,6 +96,18 @@ def traced(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_
         if not owner:
             raise _two_ways(module, inference, training, index)
         whole.add(owner)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Within it nobody looks for garbage: a trace makes thousands of objects that live, and each look takes longer."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def is_own_leaf(module: nn.Module, path: str) -> bool:
@@ -169,6 +197,21 @@ class Tracer(fx.Tracer):
             self.attributes[str(target)] = attribute_at(self.root, str(target))
         return node
 
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """A parameter or buffer as a node; torch.fx would look through all of them each time."""
+        path = self.paths.get(id(attr_val)) if isinstance(attr_val, Tensor) else None
+        if path is None:
+            return attr_val
+        if path not in parameter_proxy_cache:
+            parameter_proxy_cache[path] = self.create_proxy("get_attr", path, (), {})
+        return parameter_proxy_cache[path]
+
+    @cached_property
+    def paths(self) -> dict[int, str]:
+        """The path of each parameter and buffer."""
+        held = (*self.root.named_buffers(), *self.root.named_parameters())
+        return {id(tensor): path for path, tensor in held}
+
     def known(self, proxy: fx.Proxy, problem: str) -> Any:
         """What is known of a value from the arguments' shapes."""
         with _unpatched(self._originals):
@@ -216,12 +259,24 @@ def _trace(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_leaf: IsLeaf, *, mode: bool
 ) -> Traced:
     tracer = Tracer(args, kwargs, is_leaf)
+    return _followed(module, tracer, lambda: tracer.trace(module), mode)
+
+
+def _watch(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], is_leaf: IsLeaf, *, mode: bool
+) -> Traced:
+    watcher = Watcher(module, is_leaf, _users_line, _is_machinery)
+    return _followed(module, watcher, lambda: watcher.trace(args, kwargs), mode)
+
+
+def _followed(module: nn.Module, tracer: Any, follow: Callable[[], fx.Graph], mode: bool) -> Traced:
+    """What a tracer finds in one mode, with nothing left behind."""
     numbers = _random_state()
     with Unchanged(module, with_values=True):
         for each in module.modules():
             each.training = mode
         try:
-            graph = tracer.trace(module)
+            graph = follow()
         except Exception as error:
             raise _dressed(module, tracer, error) from error
         if _random_state() != numbers:
@@ -229,7 +284,7 @@ def _trace(
     return Traced(graph, tracer.symbols, tracer.attributes, {})
 
 
-def _drawing(module: nn.Module, tracer: Tracer) -> GraphError:
+def _drawing(module: nn.Module, tracer: Any) -> GraphError:
     return GraphError(
         explain(
             f"{type(module).__name__}",
@@ -243,6 +298,22 @@ def _drawing(module: nn.Module, tracer: Tracer) -> GraphError:
 
 def _random_state() -> tuple[Any, ...]:
     return bytes(torch.get_rng_state().numpy().data), random.getstate()
+
+
+def _going_two_ways(inference: Traced, training: Traced) -> set[str]:
+    """The submodules whose own code makes other calls in one mode than in the other."""
+    ours, theirs = _calls_by_owner(inference), _calls_by_owner(training)
+    return {path for path in {*ours, *theirs} if path and ours.get(path) != theirs.get(path)}
+
+
+def _calls_by_owner(found: Traced) -> dict[str, list[Any]]:
+    calls: dict[str, list[Any]] = {}
+    for node in found.graph.nodes:
+        owners = [] if node.op == "output" else _owners(node)
+        is_constant = node.op == "get_attr" and str(node.target).startswith("_tensor_constant")
+        made = (node.op, "" if is_constant else node.target)
+        calls.setdefault(owners[-1] if owners else "", []).append(made)
+    return calls
 
 
 def _compare(inference: Traced, training: Traced) -> tuple[int | None, dict[fx.Node, fx.Node]]:
@@ -319,7 +390,7 @@ def _two_ways(module: nn.Module, inference: Traced, training: Traced, index: int
     )
 
 
-def _dressed(module: nn.Module, tracer: Tracer, error: Exception) -> GraphError:
+def _dressed(module: nn.Module, tracer: Any, error: Exception) -> GraphError:
     """The error that a user sees: the line of the forward at which the trace stopped, why, and what to do."""
     if isinstance(error, TorchfuncError) and type(error).__init__ is TorchfuncError.__init__:
         return type(error)(str(error))  # type: ignore[return-value]
@@ -336,7 +407,7 @@ def _dressed(module: nn.Module, tracer: Tracer, error: Exception) -> GraphError:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, _NotTraceable):
+    if isinstance(error, _NotTraceable) or type(error).__name__ == "UnknownError":
         return str(error)
     return (
         " ".join(str(error).split()).split(" See the torch.fx docs")[0].rstrip(".")[:300]
@@ -344,7 +415,7 @@ def _reason(error: Exception) -> str:
     )
 
 
-def _ways(module: nn.Module, tracer: Tracer) -> str:
+def _ways(module: nn.Module, tracer: Any) -> str:
     """The ways out: the whole module as one node, or the submodule that was being traced."""
     way = "call it as one node: module(x)"
     inside = list(tracer.module_stack.values())

@@ -18,8 +18,9 @@ from torchfunc.errors import GraphError, TorchfuncError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import SYMBOLS, Attribute, Dimension, Method, SymbolicTensor
+from torchfunc.graph.targets import stated_keywords
 from torchfunc.interop.in_place import Storages, is_in_place, out_of_place, twin
-from torchfunc.tree import leaves, map_leaves
+from torchfunc.tree import as_named_tuple, leaves, like, map_leaves
 
 # what a comparison with an unknown dimension gives: neither true nor false while the graph is being built
 LIVE = type("Live", (), {"__repr__": lambda self: "<known at run time>"})()
@@ -188,6 +189,8 @@ class Walk:
             return False, LIVE
         if _is_on_container(function, args):
             return False, function(*args)
+        if "hands over" in node.meta:  # PyTorch hands over every default too
+            kwargs = stated_keywords(function, kwargs)
         if isinstance(kwargs.get("device"), _Device):
             return False, _on_device(function, args, kwargs)
         if is_in_place(node, function, args[0] if args else None):
@@ -295,7 +298,7 @@ def _assert_now(condition: Any, message: str = "") -> None:
 
 def _is_on_container(function: Any, args: tuple[Any, ...]) -> bool:
     """Whether an operator works on a list, tuple or dict of tensors rather than on tensors."""
-    if function is operator.getitem:
+    if function in (operator.getitem, operator.setitem):
         return not isinstance(args[0], (Tensor, SymbolicTensor))
     is_operator = getattr(function, "__module__", "") == operator.add.__module__
     return is_operator and any(isinstance(arg, (list, tuple, dict)) for arg in args)
@@ -340,6 +343,22 @@ def _with_holes(arguments: Any) -> Any:
     return map_leaves(
         lambda leaf: _Hole(next(tensors)) if isinstance(leaf, (Tensor, SymbolicTensor)) else leaf, arguments
     )
+
+
+def opened(outputs: Any) -> Any:
+    """What a forward returns, where a dataclass is the dict of those of its fields that hold tensors."""
+    if hasattr(type(outputs), "__dataclass_fields__"):
+        items = outputs if isinstance(outputs, dict) else as_named_tuple(outputs)._asdict()
+        fields = {key: opened(each) for key, each in items.items()}
+        return {key: each for key, each in fields.items() if _holds_tensors(each)}
+    if isinstance(outputs, dict):
+        return {key: opened(each) for key, each in outputs.items()}
+    return like(outputs, list(map(opened, outputs))) if isinstance(outputs, (list, tuple)) else outputs
+
+
+def _holds_tensors(tree: Any) -> bool:
+    found = list(leaves(tree))
+    return bool(found) and all(isinstance(leaf, (Tensor, SymbolicTensor)) for leaf in found)
 
 
 def _placed(error: TorchfuncError, node: fx.Node) -> TorchfuncError:

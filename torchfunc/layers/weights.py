@@ -54,7 +54,6 @@ def _drawn(
     kind: torch.dtype,
     layout: tuple[int, ...] | None,
     blocks: tuple[int, ...] | None,
-    memory_format: torch.memory_format,
 ) -> Tensor:
     """The first numbers of a weight, as PyTorch keeps them."""
     with torch.no_grad():
@@ -63,8 +62,6 @@ def _drawn(
             value = _in_blocks(value, tuple(np.argsort(blocks)))
         if layout is not None:
             value = value.permute(tuple(np.argsort(layout))).contiguous()
-        if memory_format is not torch.contiguous_format:
-            value = value.contiguous(memory_format=memory_format)
     return value
 
 
@@ -86,7 +83,6 @@ class Layout(TypedDict, total=False):
 
     layout: tuple[int, ...] | None
     blocks: tuple[int, ...] | None
-    memory_format: torch.memory_format
 
 
 _MOST_BYTES = (
@@ -154,7 +150,6 @@ class Weights(nn.Module):
         name: str | None = None,
         layout: tuple[int, ...] | None = None,
         blocks: tuple[int, ...] | None = None,
-        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> Tensor:
         """Make a weight, to be kept as an attribute: `self.w = self.add_weight((4, 8))`.
 
@@ -168,7 +163,6 @@ class Weights(nn.Module):
             name: its name if it is not kept as an attribute.
             layout: the permutation from PyTorch's layout, in which the weight is returned, to Keras's.
             blocks: the order in which PyTorch keeps the equal blocks of the last dimension.
-            memory_format: how the numbers lie in memory.
 
         Raises:
             ShapeError: a dimension is unknown.
@@ -208,9 +202,9 @@ class Weights(nn.Module):
             placed = (
                 sizes if layout is None else tuple(sizes[layout.index(axis)] for axis in range(len(sizes)))
             )
-            value = torch.empty(placed, dtype=kind, memory_format=memory_format)
+            value = torch.empty(placed, dtype=kind)
         else:
-            value = _drawn(make, sizes, kind, layout, blocks, memory_format)
+            value = _drawn(make, sizes, kind, layout, blocks)
         weight = nn.Parameter(value, requires_grad=self._trainable) if trainable else nn.Buffer(value)
         self.__dict__["_new_weights"] = (*self._new_weights, (weight, name, info))
         return weight
@@ -292,11 +286,20 @@ class Weights(nn.Module):
         for weight, name, info in self._new_weights:
             held = {**self._parameters, **self._buffers}
             attribute = next((key for key, value in held.items() if value is weight), None)
+            attribute = attribute or next((k for k, v in held.items() if self._is_moved(weight, k, v)), None)
             if attribute is None:
                 attribute = name if name and name not in held else f"{name or 'weight'}_{len(held)}"
                 setattr(self, attribute, weight)
             self._weight_infos[attribute] = info
         self.__dict__["_new_weights"] = ()
+
+    def _is_moved(self, weight: Tensor, attribute: str, held: Tensor | None) -> bool:
+        """Whether a tool that replaces `register_parameter` put a weight on the meta device as it was registered."""
+        if held is None or not held.is_meta or weight.is_meta or attribute in self._weight_infos:
+            return False
+        return held.shape == weight.shape and isinstance(held, nn.Parameter) is isinstance(
+            weight, nn.Parameter
+        )
 
     @property
     def trainable(self) -> bool:

@@ -27,6 +27,7 @@ from torchfunc.graph import symbolic
 from torchfunc.graph.drawing import MODULE_ATTRIBUTES, MOST_LETTERS, is_name
 from torchfunc.graph.graph import Call, Drawn, Graph, Ref, StateRef
 from torchfunc.graph.probing.bounds import ShapesNeededError, ValuesNeededError, bounded, current
+from torchfunc.graph.probing.results import Absent
 from torchfunc.graph.run import rerecorded, restated, result, specs_of, tensor_of
 from torchfunc.graph.spec import WORLDS, Number, Spec
 from torchfunc.graph.symbolic import SYMBOLS
@@ -180,11 +181,13 @@ def encode(value: Any, graph: Graph, owner: str) -> Any:
         return {"number": [encode(each, graph, owner) for each in value.worlds], **_found(value)}
     if value is None or isinstance(value, (bool, int, str)):
         return value
+    if isinstance(value, Absent):
+        return None
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(value)}
     if isinstance(value, list):
         return [encode(each, graph, owner) for each in value]
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and not hasattr(value, "stands_for"):
         return {"tuple": [encode(each, graph, owner) for each in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: encode(each, graph, owner) for key, each in value.items()}}

@@ -1,5 +1,6 @@
 """Nested arguments: what holds tensors in lists, tuples and dicts; `keras.tree` by its names beside."""
 
+from torchfunc.tree.branches import as_named_tuple as as_named_tuple
 from torchfunc.tree.branches import at as at
 from torchfunc.tree.branches import is_branch as is_branch
 from torchfunc.tree.branches import leaves as leaves

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import namedtuple
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 Path = tuple[Any, ...]
@@ -99,5 +102,31 @@ def _like_dict(original: dict[Any, Any], items: dict[Any, Any]) -> Any:
 def at(tree: Any, path: Path) -> Any:
     """The part of a tree to which `path` leads."""
     for key in path:
-        tree = tree[key]
+        kind: Any = type(tree)
+        tree = getattr(tree, _field_names(kind)[key]) if _is_dataclass(tree) else tree[key]
     return tree
+
+
+def as_named_tuple(value: Any) -> Any:
+    """A dataclass as the named tuple of its fields, and of those of dataclasses in them; else the value itself."""
+    if not _is_dataclass(value):
+        return value
+    kind: Any = type(value)
+    items = (getattr(value, name) for name in _field_names(kind))
+    return _named_tuple(kind)(*(map_leaves(as_named_tuple, each) for each in items))
+
+
+def _is_dataclass(value: Any) -> bool:
+    return hasattr(type(value), "__dataclass_fields__") and not is_branch(value)
+
+
+@cache
+def _field_names(kind: Any) -> list[str]:
+    return [each.name for each in dataclasses.fields(kind) if not each.name.startswith("_")]
+
+
+@cache
+def _named_tuple(kind: Any) -> Any:
+    made = namedtuple(kind.__name__, _field_names(kind))  # type: ignore[misc]
+    made.stands_for = kind  # type: ignore[attr-defined]
+    return made

@@ -17,6 +17,8 @@ from torchfunc.tree import leaves, map_leaves
 
 _paused: ContextVar[bool] = ContextVar("meta_paused", default=False)
 
+_DEVICE = Tensor.device.__get__
+_REAL = torch.device("cpu")
 _MOVES = frozenset({"to", "cpu", "cuda"})
 _ONE_DTYPE = frozenset(
     getattr(home, name)
@@ -87,6 +89,8 @@ class OnMeta(TorchFunctionMode):
         kwargs = kwargs or {}
         if _paused.get():
             return func(*args, **kwargs)
+        if func == _DEVICE:
+            return _REAL  # what it is used for knows no meta device: torch.autocast(x.device.type)
         args = tuple(self._moved(args))
         if kwargs:
             kwargs = dict(zip(kwargs, self._moved(kwargs.values()), strict=True))

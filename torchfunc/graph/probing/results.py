@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from torchfunc.graph.spec import Number, Spec
-from torchfunc.tree import leaves_with_path, map_with_path
+from torchfunc.tree import as_named_tuple, is_branch, leaves, leaves_with_path, map_leaves, map_with_path
 
 
 class OtherFormError(Exception):
     """A call returns something of another form for another batch size."""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """What stands for an object beside the tensors of a result, such as a cache, which no graph carries."""
+
+    kind: str
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}, which a graph does not carry>"
+
+
+def _opened(result: Any) -> Any:
+    """A result whose dataclasses are named tuples of their fields, without the objects beside its tensors."""
+    opened = map_leaves(as_named_tuple, result)
+    if not is_branch(opened) or not any(isinstance(leaf, Tensor) for leaf in leaves(opened)):
+        return opened
+    return map_leaves(lambda leaf: leaf if _is_carried(leaf) else Absent(type(leaf).__name__), opened)
+
+
+def _is_carried(leaf: Any) -> bool:
+    return isinstance(leaf, (Tensor, int, float, torch.device, Absent, *_PLAIN))
 
 
 def form_of(tree: Any) -> list[Any]:
@@ -29,7 +52,7 @@ def _kind(leaf: Any) -> Any:
     return (type(leaf), None if number else leaf) if number or isinstance(leaf, _PLAIN) else _Other(leaf)
 
 
-_PLAIN = (bool, complex, str, bytes, type(None), torch.dtype, torch.layout, torch.memory_format)
+_PLAIN = (Absent, bool, complex, str, bytes, type(None), torch.dtype, torch.layout, torch.memory_format)
 
 
 class _Other:
@@ -44,6 +67,7 @@ class _Other:
 
 def merged(results: list[Any], live: bool, by_values: bool = False) -> Any:
     """One structure of specs from what a call returned in each world; the last may have a form of its own."""
+    results = [_opened(result) for result in results]
     forms = [form_of(result) for result in results]
     if len(results) > 2 and forms[2] != forms[0]:
         del results[2], forms[2]

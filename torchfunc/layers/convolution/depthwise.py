@@ -25,11 +25,9 @@ class _Depthwise(Convolution):
     def _depthwise_weight(self, channels: int) -> Tensor:
         """(channels * multiplier, 1, *kernel) for `F.conv2d`; Keras has (*kernel, channels, multiplier)."""
         layout = (*range(2, self.rank + 2), 0, 1)
-        weight: Tensor = self.make_kernel(
-            "depthwise", (*self.kernel_size, channels, self.depth_multiplier), layout
-        )
-        value = weight.data.reshape(channels * self.depth_multiplier, 1, *self.kernel_size)
-        weight.data = value.contiguous(memory_format=self._memory_format)
+        shape = (*self.kernel_size, channels, self.depth_multiplier)
+        weight: Tensor = self._make_weight("depthwise", shape, layout=layout)
+        weight.data = weight.data.reshape(channels * self.depth_multiplier, 1, *self.kernel_size)
         return weight
 
     def keras_view(self, name: str, tensor: Tensor) -> Tensor:
@@ -176,7 +174,9 @@ class _SeparableConv(_Depthwise):
         between = channels * self.depth_multiplier
         layout = (*range(2, self.rank + 2), 1, 0)
         self.depthwise_weight = self._depthwise_weight(channels)
-        self.pointwise_weight = self.make_kernel("pointwise", (*self._ones, between, self.filters), layout)
+        self.pointwise_weight = self._make_weight(
+            "pointwise", (*self._ones, between, self.filters), layout=layout
+        )
         self.bias = self._make_weight("bias", (self.filters,)) if self.use_bias else None
 
     def forward(self, inputs: Tensor) -> Tensor:

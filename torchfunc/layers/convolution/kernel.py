@@ -16,7 +16,6 @@ from torchfunc.layers.windows import Spatial, same_total, windows
 
 Sizes = int | Sequence[int]
 
-_FORMATS = {1: torch.contiguous_format, 2: torch.channels_last, 3: torch.channels_last_3d}
 _linear = activations.linear
 _in_place = activations.in_place
 
@@ -123,18 +122,6 @@ class Convolution(Spatial):
         if self._outward is not None:
             outputs = outputs.permute(self._outward)
         return outputs if activation is _linear or twin is not activation else self.activated(outputs)
-
-    def make_kernel(self, word: str, shape: tuple[int, ...], layout: tuple[int, ...]) -> Tensor:
-        """A weight that slides over space, with the strides that the kernels of PyTorch like."""
-        weight = self._make_weight(word, shape, layout=layout, memory_format=self._memory_format)
-        if self.rank == 1 and self.data_format == "channels_last":
-            # there is no channels_last of three dimensions by name, but there are strides like it
-            weight.data = weight.data.transpose(1, 2).contiguous().transpose(1, 2)
-        return weight
-
-    @property
-    def _memory_format(self) -> torch.memory_format:
-        return _FORMATS[self.rank] if self.data_format == "channels_last" else torch.contiguous_format
 
     def check_input(self, *shapes: Any) -> None:
         super().check_input(*shapes)

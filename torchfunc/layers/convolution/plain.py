@@ -80,7 +80,7 @@ class _Conv(Convolution):
     def build(self, input_shape: Any) -> None:
         channels = known(self, input_shape, self._channels, "channels") // self.groups
         layout = (*range(2, self.rank + 2), 1, 0)
-        self.weight = self.make_kernel("kernel", (*self.kernel_size, channels, self.filters), layout)
+        self.weight = self._make_weight("kernel", (*self.kernel_size, channels, self.filters), layout=layout)
         self.bias = self._make_weight("bias", (self.filters,)) if self.use_bias else None
 
     def check_input(self, *shapes: Any) -> None:
@@ -238,7 +238,7 @@ class _ConvTranspose(Convolution):
     def build(self, input_shape: Any) -> None:
         channels = known(self, input_shape, self._channels, "channels")
         layout = (*range(2, self.rank + 2), 1, 0)
-        self.weight = self.make_kernel("kernel", (*self.kernel_size, self.filters, channels), layout)
+        self.weight = self._make_weight("kernel", (*self.kernel_size, self.filters, channels), layout=layout)
         self.bias = self._make_weight("bias", (self.filters,)) if self.use_bias else None
 
     def check_input(self, *shapes: Any) -> None:
