@@ -200,3 +200,6 @@ def test_lines_that_are_alike_by_chance_stay_as_they_are() -> None:
 def test_long_lines_break_at_their_brackets() -> None:
     assert list(wrapped("x = f(aaaa, bbbb)[0]", 15)) == ["x = f(", "    aaaa, bbbb", ")[0]"]
     assert list(wrapped("x = f(aaaa, 'b,(b')", 12)) == ["x = f(", "    aaaa,", "    'b,(b',", ")"]
+    assert list(wrapped("    long_name = call_this(x)", 25)) == [
+        "    long_name = (", "        call_this(x)", "    )"
+    ]  # fmt: skip

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from torchfunc import registry
@@ -89,3 +90,11 @@ class StochasticDepth(Layer):
         count = inputs.shape[0] if self.mode == "row" else 1
         noise = inputs.new_empty((count, *(1 for _ in inputs.shape[1:]))).bernoulli_(kept)
         return inputs * (noise.div_(kept) if kept > 0.0 else noise)
+
+    def native_form(self, into: Any, inputs: Any) -> Any:
+        if into.training is False or self.p == 0.0:
+            return inputs
+        ones = inputs.new_ones((inputs.shape[0] if self.mode == "row" else 1, *(1 for _ in inputs.shape[1:])))
+        if into.training:
+            return inputs * nn.functional.dropout(ones, self.p)
+        return inputs * into.module(self, nn.Dropout, self.p)(ones)

@@ -13,7 +13,7 @@ from torch import nn
 
 from torchfunc.errors import GraphError, UnknownNameError, explain, shorten
 from torchfunc.graph.graph import Call, Graph
-from torchfunc.graph.run import inputs_like, picked, recorded, results
+from torchfunc.graph.run import Make, inputs_like, picked, recorded, results
 from torchfunc.graph.symbolic import SYMBOLS
 from torchfunc.models.model import Model
 from torchfunc.tree import leaves, map_leaves
@@ -199,15 +199,25 @@ def _built(
     def make(call: Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if call.kind == "module" and call.target == name:
             return change(call, target, args, kwargs)
-        returned = recorded(call, target, args, kwargs)
-        return _named(returned, call.target, target) if call.kind == "module" else returned
+        return made_again(call, target, args, kwargs)
 
-    given = inputs_like(graph)
+    return rebuilt(model, make, outputs)
+
+
+def rebuilt(model: Model, make: Make, outputs: Callable[[list[Any]], Any]) -> Model:
+    """A model of the calls of another one, made anew by `make`, with those outputs of its rows."""
+    graph = model._require_graph("calls")
     modules: dict[str, Any] = {each: model._modules[each] for each in graph.module_names}
     tensors = {**dict(model._own_state()), **dict(model.named_parameters(recurse=False))}
-    rows = results(graph, given, modules, tensors, make)
+    rows = results(graph, inputs_like(graph), modules, tensors, make)
     made = Model(picked(graph.inputs, rows), outputs(rows), name=model.given_name, trainable=model._trainable)
     return made.train(model.training)
+
+
+def made_again(call: Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A call as it was, or of another module in its place, whose name it bears."""
+    returned = recorded(call, target, args, kwargs)
+    return _named(returned, call.target, target) if call.kind == "module" else returned
 
 
 def _named(returned: Any, name: str, target: Any) -> Any:

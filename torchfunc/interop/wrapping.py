@@ -17,6 +17,10 @@ def wrapped(line: str, width: int) -> Iterator[str]:
         yield line
         return
     indent = " " * (len(line) - len(line.lstrip()) + 4)
+    target, equals, value = line.partition(" = ")
+    if opening >= width and target.strip().isidentifier() and len(indent) + len(value) <= width:
+        yield from (f"{target}{equals}(", indent + value, f"{indent[:-4]})")
+        return
     body, tail = line[opening + 1 : closing], line[closing:]
     yield line[: opening + 1]
     if len(indent) + len(body) <= width and not body.endswith(","):

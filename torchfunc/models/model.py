@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copyreg
 import json
+import os
+import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -42,6 +44,7 @@ from torchfunc.models.live import Live
 from torchfunc.models.masks import MaskedCalls, takers, taking_masks
 from torchfunc.models.operations import InputLayer, Operation
 from torchfunc.models.verbs import Training
+from torchfunc.saving import formats
 from torchfunc.saving import graph_json as saved
 from torchfunc.saving.archive import Place
 from torchfunc.training.checks import fitted_input
@@ -159,6 +162,8 @@ class Model(MaskedCalls, Training):
     @property
     def graph(self) -> Graph | None:  # type: ignore[override]
         """The table of the calls, with the shapes that the modules give; None where the forward is one's own."""
+        if _is_in_older_onnx_exporter():
+            raise AttributeError("graph")  # by it that exporter knows a ScriptModule, and asks it for names
         return None if self._live is None else self._current().graph
 
     def _current(self) -> Live:
@@ -580,6 +585,30 @@ class Model(MaskedCalls, Training):
         finally:
             self.__dict__["trainer"] = trainer
 
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: Literal["torch", "onnx", "aoti"] | None = None,
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **options: Any,
+    ) -> None:
+        """Write the model as a program for inference without Python; every unknown dimension stays open.
+
+        Args:
+            filepath: an `.onnx` or a `.pt2` file.
+            format: "onnx", "torch" for a program of `torch.export`, "aoti" for machine code; by the ending if None.
+            verbose: whether what was written is told.
+            input_signature: a tensor or an InputSpec for each input, in place of the shapes that the model says.
+            options: those of `interop.export`.
+
+        Example:
+            >>> model.export("digits.onnx", opset_version=18)
+        """
+        formats.exporter()(self, filepath, format=format, input_signature=input_signature, **options)
+        if verbose:
+            print(f"Wrote {os.fspath(filepath)}.")
+
     def save_weights(self, filepath: Place, overwrite: bool = True) -> None:
         """Write the weights alone, under the names of `state_dict`, to where `save` writes a model."""
         loading.save_weights(self, filepath, overwrite=overwrite)
@@ -641,6 +670,12 @@ def _check_suffix(filepath: Place, zipped: bool | None, save_format: str | None)
         raise SavingError(
             explain("save", got=f"save_format={save_format!r} and the suffix {suffix!r}", fix=fix)
         )
+
+
+def _is_in_older_onnx_exporter() -> bool:
+    """Whether `torch.onnx.export(dynamo=False)` is under way; torch's own question for it imports much."""
+    module = sys.modules.get("torch.onnx._internal.torchscript_exporter._globals")
+    return module is not None and bool(module.GLOBALS.in_onnx_export)
 
 
 def _look_at_replaced(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,3 +32,16 @@ def format_of(place: Any) -> Format | None:
     if not isinstance(place, (str, os.PathLike)):
         return None
     return _known.get(Path(place).suffix.lower())
+
+
+_exporters: list[Callable[..., Any]] = []
+
+
+def register_exporter(export: Callable[..., Any]) -> None:
+    """Have a function write models as programs, with the arguments of `Model.export` after the model."""
+    _exporters.append(export)
+
+
+def exporter() -> Callable[..., Any]:
+    """What writes models as programs."""
+    return _exporters[-1]
