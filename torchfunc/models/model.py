@@ -46,7 +46,8 @@ from torchfunc.saving import graph_json as saved
 from torchfunc.saving.archive import Place
 from torchfunc.training.checks import fitted_input
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
-from torchfunc.vis import summary
+from torchfunc.vis import notebook, summary
+from torchfunc.vis.facts import modules_of
 
 
 @registry.layers.register("Model")
@@ -468,12 +469,20 @@ class Model(MaskedCalls, Training):
             "name": self.name, "line_length": line_length, "positions": positions, "expand_nested": expand_nested,
             "show_trainable": show_trainable, "layer_range": layer_range,
         }  # fmt: skip
+        (print_fn or print)(str(self._summary(**options)))
+
+    def _summary(self, **options: Any) -> summary.Summary:
         graph = self.graph
         if graph is None:
-            table = summary.summarize_module(self, self.name)
-        else:
-            table = summary.summarize(graph, {**dict(self.named_children()), "": self}, **options)  # type: ignore[arg-type]
-        (print_fn or print)(str(table))
+            return summary.summarize_module(self, self.name)
+        return summary.summarize(graph, {**dict(self.named_children()), "": self}, **options)
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: the graph and a folded summary; None, for which it shows the text, if that fails."""
+        try:
+            return notebook.page(self.graph, modules_of(self), self._summary(name=self.name))
+        except Exception:  # a picture is no reason to end a cell with a traceback
+            return None
 
     @writes_once
     def get_config(self) -> dict[str, Any]:

@@ -71,11 +71,20 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A layer that has a box or a frame; the path is its dotted name through the nested models around it."""
+
+    path: str
+    layer: LayerFacts
+
+
+@dataclass(frozen=True)
 class Box:
-    """One layer: its name in quotes, and its attributes."""
+    """One layer: its name in quotes, its attributes, and its number among all that are drawn."""
 
     name: str
     attributes: dict[str, str]
+    number: int
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,7 @@ class Frame:
     name: str
     attributes: dict[str, str]
     boxes: list[Box | Frame]
+    number: int | None
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,7 @@ class Picture:
     style: dict[str, str]
     boxes: list[Box | Frame]
     edges: list[Edge]
+    drawn: tuple[Drawn, ...]
 
 
 def picture(
@@ -116,7 +127,7 @@ def picture(
         boxes = [drawing.box(facts.uncalled(name, modules.get("") or nn.Module()), "")]
     else:
         boxes = drawing.layers(facts.layers_of(graph, modules, apart=True), "")
-    return Picture(name, {**style, **GRAPH_STYLE}, boxes, list(drawing.edges))
+    return Picture(name, {**style, **GRAPH_STYLE}, boxes, list(drawing.edges), tuple(drawing.drawn))
 
 
 class _Drawing:
@@ -124,6 +135,7 @@ class _Drawing:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.drawn: list[Drawn] = []
         self.edges: dict[Edge, None] = {}  # a dict, since an edge is drawn once however often it is taken
 
     def layers(self, layers: list[LayerFacts], prefix: str) -> list[Box | Frame]:
@@ -159,7 +171,7 @@ class _Drawing:
             else:
                 title = _fold_title(repeat, layers[repeat.end - repeat.length : repeat.end])
                 name = f"{prefix}{block[0].name} repeated"
-                yield Frame(name, {**FRAME_STYLE, **FOLD_STYLE, "label": f"<{title}>"}, boxes)
+                yield Frame(name, {**FRAME_STYLE, **FOLD_STYLE, "label": f"<{title}>"}, boxes, None)
             place = repeat.end
 
     def box(self, layer: LayerFacts, prefix: str) -> Box:
@@ -168,7 +180,12 @@ class _Drawing:
         return Box(
             quoted(prefix + layer.name),
             {"fillcolor": quoted(colors.fill), "color": quoted(colors.line), "label": label},
+            self._number(prefix + layer.name, layer),
         )
+
+    def _number(self, path: str, layer: LayerFacts) -> int:
+        self.drawn.append(Drawn(path, layer))
+        return len(self.drawn) - 1
 
     def _is_frame(self, layer: LayerFacts) -> bool:
         return self.options.expand_nested and layer.kind == "model"
@@ -176,8 +193,9 @@ class _Drawing:
     def _frame(self, layer: LayerFacts, prefix: str) -> Frame:
         """A nested model as a frame around its layers."""
         path = prefix + layer.name
+        number = self._number(path, layer)
         inside = self.layers(_inner(layer), path + ".")
-        return Frame(path, {**FRAME_STYLE, "label": f"<{_frame_title(layer)}>"}, inside)
+        return Frame(path, {**FRAME_STYLE, "label": f"<{_frame_title(layer)}>"}, inside, number)
 
     def _entries(self, layer: LayerFacts, call: int, prefix: str) -> list[str]:
         """The boxes where what a call takes arrives: those of a frame's inputs, else the layer's own."""

@@ -78,7 +78,7 @@ def to_dot(graph: Graph | None, modules: Modules, *, name: str, **options: Unpac
         UnknownNameError: an option that does not exist; a `rankdir` or `splines` that Graphviz does not have.
         TorchfuncError: a `dpi` that is no positive number.
     """
-    return _text(_picture(graph, modules, name, **options))
+    return text_of(picture_of(graph, modules, name, **options))
 
 
 def model_to_dot(graph: Graph | None, modules: Modules, *, name: str, **options: Unpack[Drawing]) -> Any:
@@ -88,7 +88,7 @@ def model_to_dot(graph: Graph | None, modules: Modules, *, name: str, **options:
         MissingExtraError: pydot is not installed.
     """
     drawing: Drawing = {"show_layer_names": True, **options}
-    return _pydot(_picture(graph, modules, name, **drawing))
+    return _pydot(picture_of(graph, modules, name, **drawing))
 
 
 def plot(
@@ -119,15 +119,15 @@ def plot(
     kind = path.suffix.removeprefix(".").lower() or "png"
     if kind not in (*PICTURES, *TEXTS):
         raise UnknownNameError("picture format", kind, (*PICTURES, *TEXTS))
-    picture = _picture(graph, modules, name, **options)
+    picture = picture_of(graph, modules, name, **options)
     if kind in TEXTS:
-        path.write_text(_text(picture), encoding="utf-8")
+        path.write_text(text_of(picture), encoding="utf-8")
         return None
-    path.write_bytes(rendered(_text(picture), kind))
+    path.write_bytes(rendered(text_of(picture), kind))
     return _in_notebook(path, kind)
 
 
-def _picture(
+def picture_of(
     graph: Graph | None,
     modules: Modules,
     name: str,
@@ -137,6 +137,7 @@ def _picture(
     splines: Splines = "spline",
     **shown: Unpack[Shown],
 ) -> Picture:
+    """A model as boxes and edges, with the options of `to_dot` looked at."""
     _check(rankdir, splines, dpi)
     known = [each.name for each in fields(Options)]
     for option in shown:
@@ -155,28 +156,29 @@ def _check(rankdir: str, splines: str, dpi: int) -> None:
         raise TorchfuncError(explain("plot", got=f"dpi={shorten(dpi)}", expected="a positive whole number"))
 
 
-def _text(picture: Picture) -> str:
-    """A picture in DOT."""
+def text_of(picture: Picture, *, with_ids: bool = False) -> str:
+    """A picture in DOT; with ids, the group of an SVG in which a layer lies is called by its number: `box3`."""
     lines = [
         f"digraph {quoted(picture.name)} {{",
         f"  graph [{_attributes(picture.style)}]",
         f"  node [{_attributes(dot.BOX_STYLE)}]",
         f"  edge [{_attributes(dot.EDGE_STYLE)}]",
-        *("  " + line for line in _lines(picture.boxes)),
+        *("  " + line for line in _lines(picture.boxes, with_ids)),
         *("  " + _edge_line(edge) for edge in picture.edges),
         "}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _lines(boxes: list[Box | Frame]) -> Iterator[str]:
+def _lines(boxes: list[Box | Frame], with_ids: bool) -> Iterator[str]:
     for box in boxes:
+        number = {"id": quoted(f"box{box.number}")} if with_ids and box.number is not None else {}
         if isinstance(box, Box):
-            yield f"{box.name} [{_attributes(box.attributes)}]"
+            yield f"{box.name} [{_attributes({**box.attributes, **number})}]"
             continue
         yield f"subgraph {quoted('cluster_' + box.name)} {{"
-        yield f"  graph [{_attributes(box.attributes)}]"
-        yield from ("  " + line for line in _lines(box.boxes))
+        yield f"  graph [{_attributes({**box.attributes, **number})}]"
+        yield from ("  " + line for line in _lines(box.boxes, with_ids))
         yield "}"
 
 
