@@ -50,6 +50,7 @@ OPTIONAL = {
     "onnx",
     "pandas",
     "pydot",
+    "rich",
     "sklearn",
     "tensorboard",
     "timm",

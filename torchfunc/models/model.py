@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -48,6 +48,7 @@ from torchfunc.training.checks import fitted_input
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import notebook, summary
 from torchfunc.vis.facts import modules_of
+from torchfunc.vis.summary import Summary, printed_by_rich
 
 
 @registry.layers.register("Model")
@@ -454,6 +455,10 @@ class Model(MaskedCalls, Training):
         expand_nested: bool = False,
         show_trainable: bool = False,
         layer_range: Sequence[str] | None = None,
+        *,
+        show_flops: bool = False,
+        input_size: Any = None,
+        style: Literal["plain", "rich"] = "plain",
     ) -> None:
         """Print the layers with their output shapes and numbers of parameters.
 
@@ -464,14 +469,30 @@ class Model(MaskedCalls, Training):
             expand_nested: whether the layers of nested models are shown too.
             show_trainable: whether a column says what is trained.
             layer_range: names of the first and last layer to show.
+            show_flops: whether columns say how many multiplications and additions each layer needs in matrix products,
+                convolutions and attention, and how many bytes what it returns takes.
+            input_size: the shape of the input with its batch, for which that is counted; a list or dict for several.
+                By default that of the Inputs, with a batch of one.
+            style: "rich" draws the table with the package rich where it is installed; it is for the terminal, so
+                `print_fn` and the widths have no say in it.
+
+        Raises:
+            ShapeError: `input_size` does not fit, or a size that is not the batch is unknown.
+            GraphError: FLOPs of a model without a graph.
         """
         options = {
             "name": self.name, "line_length": line_length, "positions": positions, "expand_nested": expand_nested,
             "show_trainable": show_trainable, "layer_range": layer_range,
         }  # fmt: skip
-        (print_fn or print)(str(self._summary(**options)))
+        if show_flops:
+            self._require_graph("FLOPs")
+            options |= {"show_flops": True, "input_size": input_size}
+        table = self._summary(**options)
+        if style == "rich" and printed_by_rich(table):
+            return
+        (print_fn or print)(str(table))
 
-    def _summary(self, **options: Any) -> summary.Summary:
+    def _summary(self, **options: Any) -> Summary:
         graph = self.graph
         if graph is None:
             return summary.summarize_module(self, self.name)
