@@ -55,6 +55,16 @@ def test_a_recurrent_kernel_costs_its_two_products_at_every_step(kind: str, gate
     assert costs(ours, (3, 10, 8)).total.flops == costs(native, (3, 10, 8)).total.flops == expected
 
 
+def test_a_recurrent_cell_of_any_kind_costs_its_products_at_every_step() -> None:
+    x = Input(shape=(10, 8), name="x")
+    expected = 2 * 10 * 3 * 5 * (8 + 5)
+    unfused = layers.GRU(5, activation="relu")
+    assert costs(Model(x, unfused(x), name="m")).total.flops == expected
+    assert costs(Model(x, layers.Bidirectional(layers.GRU(5))(x), name="m")).total.flops == 2 * expected
+    every = layers.TimeDistributed(layers.Dense(4))
+    assert costs(Model(x, every(x), name="m")).total.flops == 2 * 10 * 8 * 4
+
+
 def test_attention_costs_its_projections_and_two_products() -> None:
     x = Input(shape=(10, 8), name="x")
     expected = 4 * 2 * 10 * 8 * 8 + 2 * 2 * 10 * 10 * 8

@@ -7,7 +7,8 @@ import json
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import PurePath
+from os import PathLike
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -49,6 +50,7 @@ from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import notebook, summary
 from torchfunc.vis.facts import modules_of
 from torchfunc.vis.summary import Summary, printed_by_rich
+from torchfunc.vis.view import page
 
 
 @registry.layers.register("Model")
@@ -497,6 +499,24 @@ class Model(MaskedCalls, Training):
         if graph is None:
             return summary.summarize_module(self, self.name)
         return summary.summarize(graph, {**dict(self.named_children()), "": self}, **options)
+
+    def view(self, filepath: str | PathLike[str] = "model.html", *, input_size: Any = None) -> None:
+        """Write a page for the browser: the graph to move in, each layer's config and weights, costs, and the code.
+
+        It is one file that loads nothing, so it can be sent.
+
+        Args:
+            filepath: where to write it.
+            input_size: the shape of the input with its batch, for which FLOPs are counted; a list or dict for several.
+                By default that of the Inputs, with a batch of one, if they leave nothing else unknown.
+
+        Raises:
+            GraphError: a model without a graph.
+            ShapeError: `input_size` does not fit.
+        """
+        graph = self._require_graph("picture to move in")
+        text = page.view(graph, modules_of(self), name=self.name, input_size=input_size)
+        Path(filepath).write_text(text, encoding="utf-8")
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows: the graph and a folded summary; None, for which it shows the text, if that fails."""

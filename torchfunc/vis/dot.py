@@ -72,10 +72,20 @@ class Options:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A layer that has a box or a frame; the path is its dotted name through the nested models around it."""
+    """A layer that has a box or a frame.
 
-    path: str
+    Attributes:
+        within: the dotted name of the nested model that it is in; empty for those of the model itself.
+        layer: the layer.
+    """
+
+    within: str
     layer: LayerFacts
+
+    @property
+    def path(self) -> str:
+        """The dotted name through the nested models around it."""
+        return f"{self.within}.{self.layer.name}" if self.within else self.layer.name
 
 
 @dataclass(frozen=True)
@@ -180,11 +190,11 @@ class _Drawing:
         return Box(
             quoted(prefix + layer.name),
             {"fillcolor": quoted(colors.fill), "color": quoted(colors.line), "label": label},
-            self._number(prefix + layer.name, layer),
+            self._number(prefix, layer),
         )
 
-    def _number(self, path: str, layer: LayerFacts) -> int:
-        self.drawn.append(Drawn(path, layer))
+    def _number(self, prefix: str, layer: LayerFacts) -> int:
+        self.drawn.append(Drawn(prefix[:-1], layer))
         return len(self.drawn) - 1
 
     def _is_frame(self, layer: LayerFacts) -> bool:
@@ -193,7 +203,7 @@ class _Drawing:
     def _frame(self, layer: LayerFacts, prefix: str) -> Frame:
         """A nested model as a frame around its layers."""
         path = prefix + layer.name
-        number = self._number(path, layer)
+        number = self._number(prefix, layer)
         inside = self.layers(_inner(layer), path + ".")
         return Frame(path, {**FRAME_STYLE, "label": f"<{_frame_title(layer)}>"}, inside, number)
 

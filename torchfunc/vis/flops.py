@@ -1,7 +1,7 @@
 """FLOPs: what each call of a graph costs on inputs of a given size, counted by its shapes without computing it.
 
-`torch.utils.flop_counter` counts: matrix products, convolutions and attention, where a multiplication and an
-addition are two; what is done number by number costs next to nothing beside these, and counts nothing.
+The formulas are those of `torch.utils.flop_counter`: of matrix products, convolutions and attention, where a
+multiplication and an addition are two. What is done number by number costs next to nothing beside these.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from torchfunc.errors import GraphError, ShapeError, explain
 from torchfunc.graph.graph import Call, Graph
+from torchfunc.graph.probing.meta import OnMeta
 from torchfunc.graph.probing.unchanged import Unchanged
 from torchfunc.graph.run import called, picked, results
 from torchfunc.graph.spec import Spec
@@ -90,11 +90,7 @@ def costs_of(graph: Graph, modules: Modules, input_size: Any = None) -> Costs:
     model = modules.get("")
     with Unchanged(model), _without_data() as counter, _at_rest(model):
         specs = [graph.spec(ref) for ref in leaves(graph.inputs)]
-        device = next((each.device for each in facts.weights_of(model)), None) if model is not None else None
-        values = [
-            torch.zeros(size, dtype=spec.dtype, device=device)
-            for size, spec in zip(sizes, specs, strict=True)
-        ]
+        values = [torch.zeros(size, dtype=spec.dtype) for size, spec in zip(sizes, specs, strict=True)]
         _count(graph, values, modules, counter, counted)
     return counted
 
@@ -196,39 +192,56 @@ def _at_rest(model: nn.Module | None) -> Iterator[None]:
             each._buffers.update(buffers)
 
 
-class _Counter(TorchFunctionMode):
-    """The FLOPs so far: those that PyTorch's counter sees, and those of recurrent kernels, which it does not."""
+class _Products(TorchDispatchMode):
+    """Counts what PyTorch has a formula for."""
 
-    def __init__(self, counter: Any) -> None:
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.flops += int(formula(*args, **(kwargs or {}), out_val=result))
+        return result
+
+
+class _Counter(OnMeta):
+    """Within it tensors have shapes and no numbers, and what is done to them is counted."""
+
+    states_results = False
+
+    def __init__(self, products: _Products) -> None:
         super().__init__()
-        self._counter = counter
+        self._products = products
         self._recurrent = 0
 
     @property
     def flops(self) -> int:
-        return int(self._counter.get_total_flops()) + self._recurrent
+        return self._products.flops + self._recurrent
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        before = self._counter.get_total_flops() if func in _RECURRENCES else 0
-        result = func(*args, **(kwargs or {}))
-        if func in _RECURRENCES and self._counter.get_total_flops() == before:
-            steps = math.prod(args[0].shape[:-1])
-            weights = [leaf for leaf in leaves(args[1:]) if isinstance(leaf, nn.Parameter) and leaf.ndim == 2]
-            self._recurrent += 2 * steps * facts.count(weights)
-        return result
+        if func in _RECURRENCES:  # stated, since PyTorch would try them step by step
+            is_packed = isinstance(args[1 if func is torch.lstm else 2], Tensor)
+            matrices = (each for each in args[3 if is_packed else 2] if each.ndim == 2)
+            self._recurrent += 2 * math.prod(args[0].shape[:-1]) * facts.count(matrices)
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 @contextmanager
 def _without_data() -> Iterator[_Counter]:
-    """Within it tensors have shapes and no numbers, and what is done to them is counted."""
+    """Within it what is done to tensors is counted and not done."""
     fast = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         # one kernel for a whole block would be counted as nothing
         torch.backends.mha.set_fastpath_enabled(False)
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
         stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
-        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        counter = stack.enter_context(FlopCounterMode(display=False))
-        yield stack.enter_context(_Counter(counter))
+        stack.enter_context(torch.no_grad())
+        products = stack.enter_context(_Products())
+        yield stack.enter_context(_Counter(products))
