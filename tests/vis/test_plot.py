@@ -210,6 +210,19 @@ def test_both_ways_to_draw_measure_texts_alike(tmp_path: Path, monkeypatch: pyte
     assert sizes() == pytest.approx(by_graphviz, rel=0.06)
 
 
+def test_a_name_in_another_script_has_the_room_that_it_needs(without_graphviz: Path, tmp_path: Path) -> None:
+    x = Input(shape=(4,), name="x")
+    name = "полносвязный_слой"
+    model = Model(x, layers.Dense(2, name=name)(x), name="m")
+    drawn(model, tmp_path / "m.svg", show_layer_names=True, dpi=72)
+    places = {
+        each.text: float(each.attrib["x"])
+        for each in ElementTree.parse(tmp_path / "m.svg").iter()
+        if "x" in each.attrib
+    }
+    assert places["Dense"] - places[name] > len(name) * 0.62 * 12  # the letters of Arial bold are so wide
+
+
 def test_where_graphviz_is_missing_a_pdf_names_what_draws_it_and_what_else_can_be_drawn(
     without_graphviz: Path, tmp_path: Path
 ) -> None:

@@ -298,7 +298,9 @@ def _label(layer: LayerFacts, options: Options) -> str:
 def _title(name: str, kind: str) -> str:
     if not name:
         return f"<b>{_escaped(kind)}</b>"
-    return f'<b>{_escaped(name)}</b> <font color="{QUIET}">{_escaped(kind)}</font>'
+    # graphviz-pure knows the widths of ASCII only, and takes letters of other scripts for narrower than they are
+    room = "&#160;" * (sum(not letter.isascii() for letter in name) // 3)
+    return f'<b>{_escaped(name)}</b>{room} <font color="{QUIET}">{_escaped(kind)}</font>'
 
 
 def _frame_title(layer: LayerFacts) -> str:
