@@ -15,6 +15,7 @@ from torch import nn
 
 from tests.vis import examples
 from torchfunc import Input, Model, Sequential, callbacks, layers
+from torchfunc.vis import rendering
 from torchfunc.vis.curves import curves
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -87,6 +88,23 @@ def test_without_a_program_that_draws_there_is_still_the_table(
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     page = examples.mlp()._repr_html_()
     assert "<svg" not in page and "dense_1 (Dense)" in page
+
+
+def test_a_graph_that_takes_too_long_to_draw_is_drawn_with_straight_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rendering, "PATIENCE", 0.0)
+    svg = svg_of(examples.toy_resnet()._repr_html_())
+    lines = [each for each in svg.iter(f"{SVG}g") if each.get("class") == "edge"]
+    assert len(lines) == 16
+    for line in lines:
+        (path,) = line.iter(f"{SVG}path")
+        x, y = zip(
+            *(map(float, each) for each in re.findall(r"(-?[\d.]+),(-?[\d.]+)", path.attrib["d"])),
+            strict=True,
+        )
+        bend = (x[1] - x[0]) * (y[-1] - y[0]) - (x[-1] - x[0]) * (y[1] - y[0])
+        assert abs(bend) < 0.05 * ((x[-1] - x[0]) ** 2 + (y[-1] - y[0]) ** 2)
 
 
 def test_models_without_a_graph_show_what_they_hold() -> None:

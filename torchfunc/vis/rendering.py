@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from torchfunc.errors import TorchfuncError
 
 PORTED = ("png", "svg", "jpg")
+PATIENCE = 4  # seconds
 
 
-def rendered(text: str, kind: str) -> bytes:
+def rendered(text: str, kind: str, *, plainer: str | None = None) -> bytes:
     """What Graphviz draws, as the content of a file.
 
     Args:
         text: a graph in DOT.
         kind: png, svg, jpg, pdf or gif.
+        plainer: the same graph with less asked of its lines, which is drawn where the other takes too long.
 
     Raises:
         TorchfuncError: no program that draws this kind is installed, or it fails.
@@ -33,10 +35,19 @@ def rendered(text: str, kind: str) -> bytes:
             "apt-get install graphviz (Debian, Ubuntu), brew install graphviz (macOS), or from "
             f"https://graphviz.org/download. {_instead(kind)}"
         )
-    done = subprocess.run([program, f"-T{kind}"], input=text.encode(), capture_output=True, check=False)
+    try:
+        patience = None if plainer is None else PATIENCE
+        done = _run(program, text, kind, patience)
+    except subprocess.TimeoutExpired:
+        done = _run(program, plainer or text, kind, None)
     if done.returncode or not done.stdout:
         raise TorchfuncError(f"{program} -T{kind} failed: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
+
+
+def _run(program: str, text: str, kind: str, seconds: float | None) -> subprocess.CompletedProcess[bytes]:
+    command = [program, f"-T{kind}"]
+    return subprocess.run(command, input=text.encode(), capture_output=True, check=False, timeout=seconds)
 
 
 def _programs(kind: str) -> Iterator[str]:
