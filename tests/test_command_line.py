@@ -1,11 +1,14 @@
-"""The command line: four commands on a file, exit codes, and errors without tracebacks."""
+"""The command line: five commands on a file, exit codes, and errors without tracebacks."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
+import onnxruntime
 import pytest
 import torch
 
@@ -45,11 +48,73 @@ def test_a_file_is_converted_by_its_ending(file: Path, capsys: pytest.CaptureFix
     torch.testing.assert_close(exported(x), truth)
 
 
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_a_file_becomes_one_of_keras_and_comes_back(ending: str, file: Path) -> None:
+    x = torch.ones(2, 3)
+    truth = tf.load_model(file)(x)
+    theirs, back = file.with_name(f"m.{ending}"), file.with_name("back.safetensors")
+    assert main(["convert", str(file), str(theirs)]) == 0
+    assert main(["convert", str(theirs), str(back)]) == 0
+    assert torch.equal(tf.load_model(back)(x), truth)
+    loaded = keras.models.load_model(theirs)
+    torch.testing.assert_close(torch.as_tensor(loaded(x)).detach(), truth)
+
+
+def test_a_file_becomes_source_that_imports_torch_alone(file: Path) -> None:
+    x = torch.ones(2, 3)
+    model = tf.load_model(file)
+    assert main(["convert", str(file), str(file.with_name("small.py"))]) == 0
+    text = file.with_name("small.py").read_text(encoding="utf-8")
+    assert "torchfunc" not in text
+    space: dict[str, object] = {}
+    exec(text, space)
+    name = re.findall(r"^class (\w+)\(nn\.Module\)", text, re.MULTILINE)[-1]
+    made = space[name]()  # type: ignore[operator]
+    made.load_state_dict(tf.interop.to_torch(model).state_dict())
+    torch.testing.assert_close(made(x), model(x))
+
+
+def test_a_file_becomes_onnx_that_its_runtime_runs(file: Path) -> None:
+    place = file.with_name("m.onnx")
+    # the exporter warns of itself, so it runs in a process where a warning is no error
+    command = [sys.executable, "-W", "ignore", "-m", "torchfunc", "convert", str(file), str(place)]
+    subprocess.run(command, check=True, capture_output=True)
+    x = torch.ones(2, 3)
+    (found,) = onnxruntime.InferenceSession(place).run(None, {"numbers": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), tf.load_model(file)(x).detach())
+
+
+def test_a_file_is_viewed_beside_itself_or_where_it_is_said(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["view", str(file)]) == 0
+    assert capsys.readouterr().out == f"{file.with_suffix('.html')}\n"
+    assert main(["view", str(file), str(file.with_name("page.html"))]) == 0
+    page = file.with_name("page.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>") and "block.within" in page
+    assert page == file.with_suffix(".html").read_text(encoding="utf-8")
+
+
+def test_a_summary_counts_flops_where_it_is_asked(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["summary", str(file), "--flops"]) == 0
+    assert f"FLOPs: {2 * (3 * 3 + 3 * 2)} for an input of (1, 3)" in capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert all(f"    {name} " in told for name in ("inspect", "summary", "plot", "view", "convert"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["summary", "missing.safetensors"], "missing.safetensors"),
         (["convert", "FILE", "m.docx"], "the ending '.docx'"),
+        (["view", "FILE", "no/such/folder/m.html"], "no/such/folder"),
+        (["plot", "FILE", "m.docx"], "Unknown picture format 'docx'"),
     ],
 )
 def test_what_goes_wrong_is_told_in_a_line(
@@ -76,3 +141,14 @@ def test_it_runs_as_a_module_and_stops_quietly_when_nobody_reads_on(file: Path) 
         [sys.executable, "-m", "torchfunc", "--version"], capture_output=True, text=True, check=True
     )
     assert version.stdout == f"torchfunc {tf.__version__}\n"
+
+
+def test_what_pytorch_refuses_is_told_without_a_traceback(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: object, **options: object) -> None:
+        raise RuntimeError("this operator has no form in ONNX")
+
+    monkeypatch.setattr(tf.interop, "export", refused)
+    assert main(["convert", str(file), str(file.with_name("m.onnx"))]) == 1
+    assert capsys.readouterr().err == "torchfunc: this operator has no form in ONNX\n"

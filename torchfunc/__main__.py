@@ -3,6 +3,7 @@
     python -m torchfunc inspect model.safetensors
     python -m torchfunc summary model.safetensors
     python -m torchfunc plot model.safetensors model.png
+    python -m torchfunc view model.safetensors model.html
     python -m torchfunc convert model.safetensors model.onnx
 
 Exit codes: 0 done, 1 the file or the model does not allow it, 2 the command line cannot be read.
@@ -20,6 +21,7 @@ import torchfunc as tf
 from torchfunc.errors import SavingError, TorchfuncError, explain
 
 EXPORTED = {".onnx": "onnx", ".pt2": "torch"}
+SAVED = (".safetensors", ".keras", ".h5")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         return 0
-    except (TorchfuncError, OSError) as error:
+    except (TorchfuncError, ImportError, OSError, RuntimeError) as error:  # the last are PyTorch's
         print(f"torchfunc: {error}", file=sys.stderr)
         return 1
     return 0
@@ -46,9 +48,9 @@ def inspect(file: Path) -> None:
     print(tf.inspect(file))
 
 
-def summary(file: Path, expand_nested: bool) -> None:
+def summary(file: Path, expand_nested: bool, flops: bool) -> None:
     """The table of layers, with output shapes and numbers of parameters."""
-    _model(file).summary(expand_nested=expand_nested)
+    _model(file).summary(expand_nested=expand_nested, show_flops=flops)
 
 
 def plot(file: Path, picture: Path | None, show_shapes: bool, expand_nested: bool) -> None:
@@ -58,16 +60,25 @@ def plot(file: Path, picture: Path | None, show_shapes: bool, expand_nested: boo
     print(place)
 
 
+def view(file: Path, page: Path | None) -> None:
+    """Write a page that a browser opens, with the graph, its layers and its code; beside the model by default."""
+    place = page or file.with_suffix(".html")
+    _model(file).view(place)
+    print(place)
+
+
 def convert(file: Path, to: Path) -> None:
-    """Write the model in the format that the ending says: .safetensors, .onnx or .pt2."""
+    """Write the model in the format that the ending says: .safetensors, .keras, .h5, .onnx, .pt2, or .py as source."""
     model = _model(file)
     if to.suffix in EXPORTED:
         kind: Any = EXPORTED[to.suffix]
         tf.interop.export(model, to, format=kind)
-    elif to.suffix == ".safetensors":
+    elif to.suffix == ".py":
+        tf.interop.to_source(model, to)
+    elif to.suffix in SAVED:
         model.save(to)
     else:
-        expected = ", ".join((".safetensors", *EXPORTED))
+        expected = ", ".join((*SAVED, *EXPORTED, ".py"))
         raise SavingError(explain("convert", got=f"the ending {to.suffix!r}", expected=expected))
     print(to)
 
@@ -91,11 +102,16 @@ def _parser() -> argparse.ArgumentParser:
 
     command(inspect)
     nested = "show the layers in layers too"
-    command(summary).add_argument("--expand-nested", action="store_true", help=nested)
+    table = command(summary)
+    table.add_argument("--expand-nested", action="store_true", help=nested)
+    table.add_argument("--flops", action="store_true", help="count FLOPs and memory for one sample too")
     drawing = command(plot)
     drawing.add_argument("picture", nargs="?", type=Path, help="where to draw; FILE with .png by default")
     drawing.add_argument("--show-shapes", action="store_true", help="write the shapes of tensors too")
     drawing.add_argument("--expand-nested", action="store_true", help=nested)
+    command(view).add_argument(
+        "page", nargs="?", type=Path, help="the file to write; FILE with .html by default"
+    )
     command(convert).add_argument("to", type=Path, metavar="TO", help="the file to write")
     return parser
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import sysconfig
 import types
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,6 +19,7 @@ from torchfunc import Input, Model, layers, utils
 from torchfunc.errors import MissingExtraError, TorchfuncError, UnknownNameError
 from torchfunc.vis import plot
 from torchfunc.vis.facts import modules_of
+from torchfunc.vis.repeats import Repeat, repeats
 
 
 def edges(text: str) -> list[str]:
@@ -177,22 +179,141 @@ def test_a_dot_file_needs_neither_pydot_nor_graphviz(tmp_path: Path, monkeypatch
     assert (tmp_path / "model.dot").read_text(encoding="utf-8") == dot_of(examples.mlp())
 
 
-def test_without_pydot_the_error_says_how_to_install_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def without_graphviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine on which neither Graphviz nor pydot is installed; where its programs would be."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setitem(sys.modules, "pydot", None)
-    message = r"Drawing a model needs the package 'pydot'.* pip install 'torchfunc\[plot\]'"
-    with pytest.raises(MissingExtraError, match=message):
-        drawn(examples.mlp(), tmp_path / "model.png")
-    assert not (tmp_path / "model.png").exists()
+    return folder
 
 
-def test_without_graphviz_the_error_says_how_to_install_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ending", ["png", "svg", "jpg"])
+def test_a_picture_needs_nothing_that_pip_does_not_install(
+    ending: str, without_graphviz: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(TorchfuncError, match=r"png needs Graphviz's program 'dot'.*apt-get install graphviz"):
+    utils.plot_model(examples.toy_resnet(), tmp_path / f"model.{ending}", show_shapes=True, dpi=60)
+    content = (tmp_path / f"model.{ending}").read_bytes()
+    assert content.startswith({"png": b"\x89PNG", "svg": b"<?xml", "jpg": b"\xff\xd8"}[ending])
+    assert len(content) > 5000
+
+
+def test_both_ways_to_draw_measure_texts_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sizes() -> list[float]:
+        drawn(examples.toy_resnet(), tmp_path / "m.svg", show_layer_names=True, show_shapes=True, dpi=72)
+        root = ElementTree.parse(tmp_path / "m.svg").getroot()
+        return [float(number) for number in root.attrib["viewBox"].split()[2:]]
+
+    by_graphviz = sizes()
+    monkeypatch.setenv("PATH", "")
+    assert sizes() == pytest.approx(by_graphviz, rel=0.06)
+
+
+def test_a_name_in_another_script_has_the_room_that_it_needs(without_graphviz: Path, tmp_path: Path) -> None:
+    x = Input(shape=(4,), name="x")
+    name = "полносвязный_слой"
+    model = Model(x, layers.Dense(2, name=name)(x), name="m")
+    drawn(model, tmp_path / "m.svg", show_layer_names=True, dpi=72)
+    places = {
+        each.text: float(each.attrib["x"])
+        for each in ElementTree.parse(tmp_path / "m.svg").iter()
+        if "x" in each.attrib
+    }
+    assert places["Dense"] - places[name] > len(name) * 0.62 * 12  # the letters of Arial bold are so wide
+
+
+def test_where_graphviz_is_missing_a_pdf_names_what_draws_it_and_what_else_can_be_drawn(
+    without_graphviz: Path, tmp_path: Path
+) -> None:
+    words = r"pdf needs Graphviz's program 'dot'.*apt-get install graphviz.*these are drawn: png, svg"
+    with pytest.raises(TorchfuncError, match=words):
+        drawn(examples.mlp(), tmp_path / "model.pdf")
+    assert not (tmp_path / "model.pdf").exists()
+
+
+def test_where_no_program_is_there_the_error_says_how_to_install_one(
+    without_graphviz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    with pytest.raises(TorchfuncError, match=r"png needs Graphviz's.* Or: pip install graphviz-pure"):
         drawn(examples.mlp(), tmp_path / "model.png")
+
+
+def test_what_a_program_says_when_it_fails_is_told(without_graphviz: Path, tmp_path: Path) -> None:
+    broken = without_graphviz / "dot"
+    broken.write_text("#!/bin/sh\necho 'out of ink' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    with pytest.raises(TorchfuncError, match=r"dot -Tpng failed: out of ink"):
+        drawn(examples.mlp(), tmp_path / "model.png")
+
+
+def test_model_to_dot_says_how_to_install_pydot(without_graphviz: Path) -> None:
+    words = r"model_to_dot needs the package 'pydot'.* pip install 'torchfunc\[plot\]'"
+    with pytest.raises(MissingExtraError, match=words):
+        utils.model_to_dot(examples.mlp())
+
+
+def test_blocks_that_repeat_are_found_with_what_comes_before_and_after() -> None:
+    assert repeats("xabcabcabcy") == [Repeat(1, 3, 3)]
+    assert repeats("aaaab") == [Repeat(0, 1, 4)]
+    assert repeats("aab") == [] and repeats("abab") == []
+    assert repeats("abcabcxxxdefdef") == [Repeat(0, 3, 2), Repeat(6, 1, 3), Repeat(9, 3, 2)]
+
+
+def deep(blocks: int) -> Model:
+    """A network of residual blocks, and a head."""
+    x = inputs = Input(shape=(8,), name="x")
+    for _ in range(blocks):
+        y = layers.Dense(16, activation="relu")(x)
+        x = layers.add([x, layers.Dense(8)(y)])
+    return Model(inputs, layers.Dense(2, name="head")(x), name="deep")
+
+
+def test_a_long_graph_is_folded_at_the_block_that_repeats() -> None:
+    text = dot_of(deep(60))
+    assert "<b>× 60</b>" in text and "to dense_118 … add_59" in text
+    assert edges(text) == [
+        '"x" -> "dense"', '"dense" -> "dense_1"', '"x" -> "add"', '"dense_1" -> "add"', '"add" -> "head"',
+    ]  # fmt: skip
+    assert len(edges(dot_of(deep(60), fold_repeats=False))) == 60 * 4 + 1
+    assert len(edges(dot_of(deep(20)))) == 20 * 4 + 1
+    assert dot_of(deep(20), fold_repeats=True).count('subgraph "cluster_dense repeated"') == 1
+
+
+def test_a_skip_from_within_a_block_leaves_the_fold_once() -> None:
+    x = inputs = Input(shape=(8,), name="x")
+    kept = [x := layers.Dense(8)(x) for _ in range(5)]
+    text = dot_of(Model(inputs, layers.concatenate(kept), name="m"), fold_repeats=True)
+    assert edges(text) == ['"x" -> "dense"', '"dense" -> "concatenate"']
+
+
+def test_blocks_of_other_shapes_or_connections_are_not_folded() -> None:
+    x = inputs = Input(shape=(8,), name="x")
+    for size in (8, 8, 16, 16):
+        x = layers.Dense(size)(x)
+    assert "×" not in dot_of(Model(inputs, x, name="m"), fold_repeats=True)
+
+
+def test_nested_models_that_repeat_are_folded_frames() -> None:
+    inner = Input(shape=(8,), name="inner")
+    x = inputs = Input(shape=(8,), name="x")
+    for _ in range(3):
+        x = Model(inner, layers.Dense(8, name="within")(inner))(x)
+    text = dot_of(Model(inputs, layers.Dense(2)(x), name="m"), fold_repeats=True, expand_nested=True)
+    assert "<b>× 3</b>" in text
+    assert sorted(edges(text)) == [
+        '"functional.inner" -> "functional.within"', '"functional.within" -> "dense"', '"x" -> "functional.inner"',
+    ]  # fmt: skip
+
+
+def test_one_activation_of_all_blocks_is_drawn_where_it_is_called() -> None:
+    x = Input(shape=(4,), name="x")
+    relu = nn.ReLU()
+    model = Model(x, relu(nn.Linear(4, 4)(relu(nn.Linear(4, 4)(x)))), name="m")
+    assert edges(dot_of(model)) == [
+        '"x" -> "linear"', '"linear" -> "re_lu"', '"re_lu" -> "linear_1"', '"linear_1" -> "re_lu_1"',
+    ]  # fmt: skip
 
 
 def test_an_unknown_format_or_option_names_those_that_there_are(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from torchfunc.errors import TorchfuncError, explain
+from torchfunc.vis.curves import curves
 
 Logs = Mapping[str, Any] | None
 Mode = Literal["train", "test", "predict"]
@@ -241,3 +242,7 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the curves."""
+        return curves(self.history, self.epoch)

@@ -41,11 +41,16 @@ _RESERVED = (
 
 @dataclass(frozen=True)
 class Code:
-    """A forward as text, in two spellings, and the objects that its global names stand for."""
+    """A forward as text, in two spellings, and the objects that its global names stand for.
+
+    Attributes:
+        rows: the row of the graph that each line of `source` writes, from its second line on.
+    """
 
     source: str
     running: str
     globals: dict[str, Any] = field(default_factory=dict)
+    rows: tuple[int, ...] = ()
 
     def compile(self, name: str) -> Callable[..., Any]:
         """The running form as a function; tracebacks quote its lines."""
@@ -110,7 +115,7 @@ class _Writer:
             *self.run,
             f"return {result}",
         ]
-        return Code("\n    ".join(read) + "\n", "\n    ".join(run) + "\n", self.globals)
+        return Code("\n    ".join(read) + "\n", "\n    ".join(run) + "\n", self.globals, tuple(self.lines))
 
     def _signature(self) -> str:
         first, *others = self.parameters

@@ -14,6 +14,7 @@ from typing_extensions import Unpack
 from torchfunc import registry
 from torchfunc.config import made
 from torchfunc.errors import GraphError, explain
+from torchfunc.graph.probing.meta import may_state
 from torchfunc.initializers import TruncatedNormal
 from torchfunc.layers.arguments import choice, count
 from torchfunc.layers.layer import Common, Layer
@@ -238,7 +239,7 @@ class TimeDistributed(Layer):
 
     def _step_by_step(self, inputs: Tensor, mask: Tensor | None, keywords: dict[str, Any]) -> Tensor:
         outputs = []
-        for time, x in enumerate((inputs[:, :1] if inputs.is_meta else inputs).unbind(1)):
+        for time, x in enumerate((inputs[:, :1] if may_state(inputs) else inputs).unbind(1)):
             masks = {} if mask is None else {"mask": mask[:, time]}
             outputs.append(self.layer(x, **keywords, **masks))
         return torch.stack(outputs * (inputs.shape[1] // len(outputs)), 1)

@@ -9,7 +9,8 @@ import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import PurePath
+from os import PathLike
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -49,7 +50,10 @@ from torchfunc.saving import graph_json as saved
 from torchfunc.saving.archive import Place
 from torchfunc.training.checks import fitted_input
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
-from torchfunc.vis import summary
+from torchfunc.vis import notebook, summary
+from torchfunc.vis.facts import modules_of
+from torchfunc.vis.summary import Summary, printed_by_rich
+from torchfunc.vis.view import page
 
 
 @registry.layers.register("Model")
@@ -458,6 +462,10 @@ class Model(MaskedCalls, Training):
         expand_nested: bool = False,
         show_trainable: bool = False,
         layer_range: Sequence[str] | None = None,
+        *,
+        show_flops: bool = False,
+        input_size: Any = None,
+        style: Literal["plain", "rich"] = "plain",
     ) -> None:
         """Print the layers with their output shapes and numbers of parameters.
 
@@ -468,17 +476,59 @@ class Model(MaskedCalls, Training):
             expand_nested: whether the layers of nested models are shown too.
             show_trainable: whether a column says what is trained.
             layer_range: names of the first and last layer to show.
+            show_flops: whether columns say how many multiplications and additions each layer needs in matrix products,
+                convolutions and attention, and how many bytes what it returns takes.
+            input_size: the shape of the input with its batch, for which that is counted; a list or dict for several.
+                By default that of the Inputs, with a batch of one.
+            style: "rich" draws the table with the package rich where it is installed; it is for the terminal, so
+                `print_fn` and the widths have no say in it.
+
+        Raises:
+            ShapeError: `input_size` does not fit, or a size that is not the batch is unknown.
+            GraphError: FLOPs of a model without a graph.
         """
         options = {
             "name": self.name, "line_length": line_length, "positions": positions, "expand_nested": expand_nested,
             "show_trainable": show_trainable, "layer_range": layer_range,
         }  # fmt: skip
+        if show_flops:
+            self._require_graph("FLOPs")
+            options |= {"show_flops": True, "input_size": input_size}
+        table = self._summary(**options)
+        if style == "rich" and printed_by_rich(table):
+            return
+        (print_fn or print)(str(table))
+
+    def _summary(self, **options: Any) -> Summary:
         graph = self.graph
         if graph is None:
-            table = summary.summarize_module(self, self.name)
-        else:
-            table = summary.summarize(graph, {**dict(self.named_children()), "": self}, **options)  # type: ignore[arg-type]
-        (print_fn or print)(str(table))
+            return summary.summarize_module(self, self.name)
+        return summary.summarize(graph, {**dict(self.named_children()), "": self}, **options)
+
+    def view(self, filepath: str | PathLike[str] = "model.html", *, input_size: Any = None) -> None:
+        """Write a page for the browser: the graph to move in, each layer's config and weights, costs, and the code.
+
+        It is one file that loads nothing, so it can be sent.
+
+        Args:
+            filepath: where to write it.
+            input_size: the shape of the input with its batch, for which FLOPs are counted; a list or dict for several.
+                By default that of the Inputs, with a batch of one, if they leave nothing else unknown.
+
+        Raises:
+            GraphError: a model without a graph.
+            ShapeError: `input_size` does not fit.
+        """
+        graph = self._require_graph("picture to move in")
+        text = page.view(graph, modules_of(self), name=self.name, input_size=input_size)
+        Path(filepath).write_text(text, encoding="utf-8")
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: the graph and a folded summary; None, for which it shows the text, if that fails."""
+        try:
+            return notebook.page(self.graph, modules_of(self), self._summary(name=self.name))
+        except Exception:  # a picture is no reason to end a cell with a traceback
+            return None
 
     @writes_once
     def get_config(self) -> dict[str, Any]:

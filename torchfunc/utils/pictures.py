@@ -26,6 +26,7 @@ def plot_model(
     rankdir: Direction = "TB",
     dpi: int = 200,
     splines: Splines = "spline",
+    fold_repeats: bool | None = None,
     **unknown: Never,
 ) -> Any:
     """Draw a model as a graph to a file.
@@ -42,20 +43,21 @@ def plot_model(
         rankdir: which way the graph runs: "TB" is from top to bottom, "LR" from left to right.
         dpi: dots per inch of a png, jpg or gif.
         splines: how the edges are drawn.
+        fold_repeats: whether a block of layers that stands several times in a row is drawn once, in a frame that
+            says how often; by default where there are more than 100 layers.
 
     Returns:
         The picture, which a notebook shows, if called in one; else None.
 
     Raises:
-        MissingExtraError: pydot is not installed, which a dot file does not need.
-        TorchfuncError: Graphviz is not installed; a format that is none of these.
-        UnknownNameError: an option that does not exist, with the one that was meant.
+        TorchfuncError: a pdf or gif, and Graphviz is not installed.
+        UnknownNameError: a format that is none of these; an option that does not exist, with the one that was meant.
     """
     return plot.plot(
         model.graph, modules_of(model), name=model.name, to_file=to_file,
         show_shapes=show_shapes, show_dtype=show_dtype, show_layer_names=show_layer_names,
         show_layer_activations=show_layer_activations, show_trainable=show_trainable,
-        expand_nested=expand_nested, rankdir=rankdir, dpi=dpi, splines=splines, **unknown,
+        expand_nested=expand_nested, rankdir=rankdir, dpi=dpi, splines=splines, fold_repeats=fold_repeats, **unknown,
     )  # fmt: skip
 
 
@@ -71,6 +73,7 @@ def model_to_dot(
     rankdir: Direction = "TB",
     dpi: int = 200,
     splines: Splines = "spline",
+    fold_repeats: bool | None = None,
     **unknown: Never,
 ) -> Any:
     """A model as a `pydot.Dot`, to be changed or drawn further; the arguments are those of `plot_model`.
@@ -83,5 +86,5 @@ def model_to_dot(
         model.graph, modules_of(model), name=model.name,
         show_shapes=show_shapes, show_dtype=show_dtype, show_layer_names=show_layer_names,
         show_layer_activations=show_layer_activations, show_trainable=show_trainable,
-        expand_nested=expand_nested, rankdir=rankdir, dpi=dpi, splines=splines, **unknown,
+        expand_nested=expand_nested, rankdir=rankdir, dpi=dpi, splines=splines, fold_repeats=fold_repeats, **unknown,
     )  # fmt: skip

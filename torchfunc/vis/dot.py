@@ -17,9 +17,10 @@ from torchfunc.graph.spec import Spec
 from torchfunc.tree import at, leaves
 from torchfunc.vis import facts
 from torchfunc.vis.facts import LayerFacts, Link, Modules
+from torchfunc.vis.repeats import LONG, Repeat, repeats_of
 from torchfunc.vis.summary import shape_text
 
-FONT = "Helvetica,Arial,sans-serif"
+FONT = "Arial"  # the one name whose widths every Graphviz knows; where it is not there, one as wide is taken
 INK, QUIET = "#1e293b", "#64748b"
 
 
@@ -52,6 +53,7 @@ FRAME_STYLE = {
     "fontsize": "12",
     "fontcolor": f'"{INK}"',
 }
+FOLD_STYLE = {"style": '"rounded,dashed,filled"', "fillcolor": '"#fcfcfd"', "color": '"#94a3b8"'}
 EDGE_STYLE = {"color": f'"{QUIET}"', "penwidth": "1.1", "arrowsize": "0.7"}
 
 
@@ -65,23 +67,44 @@ class Options:
     show_layer_activations: bool = False
     show_trainable: bool = False
     expand_nested: bool = False
+    fold_repeats: bool | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A layer that has a box or a frame.
+
+    Attributes:
+        within: the dotted name of the nested model that it is in; empty for those of the model itself.
+        layer: the layer.
+    """
+
+    within: str
+    layer: LayerFacts
+
+    @property
+    def path(self) -> str:
+        """The dotted name through the nested models around it."""
+        return f"{self.within}.{self.layer.name}" if self.within else self.layer.name
 
 
 @dataclass(frozen=True)
 class Box:
-    """One layer: its name in quotes, and its attributes."""
+    """One layer: its name in quotes, its attributes, and its number among all that are drawn."""
 
     name: str
     attributes: dict[str, str]
+    number: int
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A nested model around its boxes; the name is a plain one."""
+    """A nested model, or a block that repeats, around its boxes; the name is a plain one."""
 
     name: str
     attributes: dict[str, str]
     boxes: list[Box | Frame]
+    number: int | None
 
 
 @dataclass(frozen=True)
@@ -101,6 +124,7 @@ class Picture:
     style: dict[str, str]
     boxes: list[Box | Frame]
     edges: list[Edge]
+    drawn: tuple[Drawn, ...]
 
 
 def picture(
@@ -112,8 +136,8 @@ def picture(
     if graph is None:
         boxes = [drawing.box(facts.uncalled(name, modules.get("") or nn.Module()), "")]
     else:
-        boxes = drawing.layers(facts.layers_of(graph, modules), "")
-    return Picture(name, {**style, **GRAPH_STYLE}, boxes, list(drawing.edges))
+        boxes = drawing.layers(facts.layers_of(graph, modules, apart=True), "")
+    return Picture(name, {**style, **GRAPH_STYLE}, boxes, list(drawing.edges), tuple(drawing.drawn))
 
 
 class _Drawing:
@@ -121,6 +145,7 @@ class _Drawing:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.drawn: list[Drawn] = []
         self.edges: dict[Edge, None] = {}  # a dict, since an edge is drawn once however often it is taken
 
     def layers(self, layers: list[LayerFacts], prefix: str) -> list[Box | Frame]:
@@ -130,19 +155,34 @@ class _Drawing:
         the `state_dict`, which is a name that no other has.
         """
         drawn = [layer for layer in layers if layer.kind != "uncalled"]
-        by_name = {layer.name: layer for layer in drawn}
-        boxes = [
-            self._frame(layer, prefix) if self._is_frame(layer) else self.box(layer, prefix)
-            for layer in drawn
-        ]
+        folds = _Folds(drawn, self.options.fold_repeats)
         for layer in drawn:
             for call, links in enumerate(layer.takes):
-                targets = self._entries(layer, call, prefix)
+                targets = self._entries(folds.shown[layer.name], call, prefix)
                 for index, link in enumerate(links):
-                    source = self._source(link, by_name, prefix)
-                    self._edge(source, targets[min(index, len(targets) - 1)], link)
+                    if folds.has_edge(link.source, layer.name):
+                        source = self._source(link, folds.shown, prefix)
+                        self._edge(source, targets[min(index, len(targets) - 1)], link)
+        return list(self._boxes(drawn, folds, prefix))
 
-        return boxes
+    def _boxes(self, layers: list[LayerFacts], folds: _Folds, prefix: str) -> Iterator[Box | Frame]:
+        """A box for each layer, or a frame where it is a nested model; a frame around a block that repeats."""
+        begins = {repeat.first: repeat for repeat in folds.repeats}
+        place = 0
+        while place < len(layers):
+            repeat = begins.get(place, Repeat(place, 1, 1))
+            block = layers[place : place + repeat.length]
+            boxes = [
+                self._frame(layer, prefix) if self._is_frame(layer) else self.box(layer, prefix)
+                for layer in block
+            ]
+            if repeat.times == 1:
+                yield from boxes
+            else:
+                title = _fold_title(repeat, layers[repeat.end - repeat.length : repeat.end])
+                name = f"{prefix}{block[0].name} repeated"
+                yield Frame(name, {**FRAME_STYLE, **FOLD_STYLE, "label": f"<{title}>"}, boxes, None)
+            place = repeat.end
 
     def box(self, layer: LayerFacts, prefix: str) -> Box:
         colors = _colors(layer)
@@ -150,7 +190,12 @@ class _Drawing:
         return Box(
             quoted(prefix + layer.name),
             {"fillcolor": quoted(colors.fill), "color": quoted(colors.line), "label": label},
+            self._number(prefix, layer),
         )
+
+    def _number(self, prefix: str, layer: LayerFacts) -> int:
+        self.drawn.append(Drawn(prefix[:-1], layer))
+        return len(self.drawn) - 1
 
     def _is_frame(self, layer: LayerFacts) -> bool:
         return self.options.expand_nested and layer.kind == "model"
@@ -158,14 +203,15 @@ class _Drawing:
     def _frame(self, layer: LayerFacts, prefix: str) -> Frame:
         """A nested model as a frame around its layers."""
         path = prefix + layer.name
-        inside = self.layers(facts.inner_layers(layer), path + ".")
-        return Frame(path, {**FRAME_STYLE, "label": f"<{_frame_title(layer)}>"}, inside)
+        number = self._number(prefix, layer)
+        inside = self.layers(_inner(layer), path + ".")
+        return Frame(path, {**FRAME_STYLE, "label": f"<{_frame_title(layer)}>"}, inside, number)
 
     def _entries(self, layer: LayerFacts, call: int, prefix: str) -> list[str]:
         """The boxes where what a call takes arrives: those of a frame's inputs, else the layer's own."""
         if not self._is_frame(layer):
             return [quoted(prefix + layer.name)]
-        names = [inner.name for inner in facts.inner_layers(layer) if inner.kind == "input"]
+        names = [inner.name for inner in _inner(layer) if inner.kind == "input"]
         args = layer.calls[call].args
         if len(args) == 1 and isinstance(args[0], dict) and set(args[0]) == set(names):
             names = list(args[0])
@@ -177,10 +223,11 @@ class _Drawing:
             return self._holder(link.text.split("."), by_name, prefix)
         layer = by_name[link.source]
         if not self._is_frame(layer):
-            return quoted(prefix + link.source)
-        inner = facts.inner_layers(layer)
+            return quoted(prefix + layer.name)
+        inner = _inner(layer)
         graph: Any = getattr(layer.module, "graph", None)
-        made = facts.link_to(graph, at(graph.outputs, link.path))
+        modules = facts.modules_of(layer.module) if layer.module is not None else {}
+        made = facts.link_to(graph, at(graph.outputs, link.path), modules, apart=True)
         return self._source(made, {each.name: each for each in inner}, f"{prefix}{layer.name}.")
 
     def _holder(self, way: list[str], by_name: dict[str, LayerFacts], prefix: str) -> str:
@@ -189,12 +236,40 @@ class _Drawing:
         layer = by_name.get(first)
         if layer is None or not self._is_frame(layer):
             return quoted(prefix + first)
-        return self._holder(
-            rest, {each.name: each for each in facts.inner_layers(layer)}, f"{prefix}{first}."
-        )
+        return self._holder(rest, {each.name: each for each in _inner(layer)}, f"{prefix}{first}.")
 
     def _edge(self, source: str, target: str, link: Link) -> None:
         self.edges[Edge(source, target, dashed=link.call is None)] = None
+
+
+def _inner(layer: LayerFacts) -> list[LayerFacts]:
+    return facts.inner_layers(layer, apart=True)
+
+
+class _Folds:
+    """Which layers stand for which where a block that repeats is drawn once.
+
+    Attributes:
+        repeats: the blocks that are drawn once.
+        shown: for each layer's name, the layer that is drawn for it.
+    """
+
+    def __init__(self, layers: list[LayerFacts], fold: bool | None) -> None:
+        wanted = len(layers) > LONG if fold is None else fold
+        self.repeats = repeats_of(layers) if wanted else []
+        self.shown = {layer.name: layer for layer in layers}
+        self._places: dict[str, tuple[Repeat, int]] = {}
+        for repeat in self.repeats:
+            for index in range(repeat.first, repeat.end):
+                turn, like = repeat.place(index)
+                self.shown[layers[index].name] = layers[like]
+                self._places[layers[index].name] = repeat, turn
+
+    def has_edge(self, source: str, target: str) -> bool:
+        """Whether a connection is drawn: not from one repetition to another, and within them once."""
+        from_repeat, from_turn = self._places.get(source, (None, 0))
+        to_repeat, to_turn = self._places.get(target, (None, 0))
+        return from_repeat is None or from_repeat is not to_repeat or from_turn == to_turn == 0
 
 
 def _colors(layer: LayerFacts) -> Colors:
@@ -223,14 +298,25 @@ def _label(layer: LayerFacts, options: Options) -> str:
 def _title(name: str, kind: str) -> str:
     if not name:
         return f"<b>{_escaped(kind)}</b>"
-    return f'<b>{_escaped(name)}</b> <font color="{QUIET}">{_escaped(kind)}</font>'
+    # graphviz-pure knows the widths of ASCII only, and takes letters of other scripts for narrower than they are
+    room = "&#160;" * (sum(not letter.isascii() for letter in name) // 3)
+    return f'<b>{_escaped(name)}</b>{room} <font color="{QUIET}">{_escaped(kind)}</font>'
 
 
 def _frame_title(layer: LayerFacts) -> str:
+    return _beside_edges(_title(layer.name, layer.type), len(layer.name + layer.type))
+
+
+def _fold_title(repeat: Repeat, last: list[LayerFacts]) -> str:
+    """The title of a block that repeats: how often, and which layers are the last of its kind."""
+    names = " … ".join(dict.fromkeys((last[0].name, last[-1].name)))
+    quiet = f'<font point-size="10" color="{QUIET}">to {_escaped(names)}</font>'
+    return _beside_edges(f"<b>× {repeat.times}</b> {quiet}", len(names) + 6)
+
+
+def _beside_edges(title: str, length: int) -> str:
     """The title of a frame, with as much room to its right, so that an edge into the middle misses it."""
-    room = 7 * len(layer.name + layer.type)
-    title = _title(layer.name, layer.type)
-    row = f'<tr><td>{title}</td><td width="{room}"></td></tr>'
+    row = f'<tr><td>{title}</td><td width="{7 * length}"></td></tr>'
     return f'<table border="0" cellspacing="0" cellpadding="0">{row}</table>'
 
 

@@ -74,18 +74,20 @@ class LayerFacts:
         return tuple(link for links in self.takes for link in links)
 
 
-def layers_of(graph: Graph, modules: Modules) -> list[LayerFacts]:
+def layers_of(graph: Graph, modules: Modules, *, apart: bool = False) -> list[LayerFacts]:
     """The layers of a graph in the order of their first calls.
 
     Args:
         graph: the table of calls.
         modules: the modules under the names that the table calls them by; the model itself, where it holds
             weights of its own, under the empty name.
+        apart: whether a module without weights is a layer of its own at each of its calls: such as one ReLU of all
+            blocks, to which all arrows of a picture would lead back.
 
     Returns:
         Inputs; weights that the model itself holds; layers; and last the modules that it never calls.
     """
-    return _Gathering(graph, modules).layers()
+    return _Gathering(graph, modules, apart).layers()
 
 
 def modules_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -93,16 +95,16 @@ def modules_of(model: nn.Module) -> dict[str, nn.Module]:
     return {**{name: each for name, each in model._modules.items() if each is not None}, "": model}
 
 
-def link_to(graph: Graph, ref: Ref) -> Link:
+def link_to(graph: Graph, ref: Ref, modules: Modules, *, apart: bool = False) -> Link:
     """The tensor that a Ref of a graph leads to, with the layer that it comes from."""
-    return next(_Gathering(graph, {}).tensors_at(ref))
+    return next(_Gathering(graph, modules, apart).tensors_at(ref))
 
 
-def inner_layers(layer: LayerFacts) -> list[LayerFacts]:
+def inner_layers(layer: LayerFacts, *, apart: bool = False) -> list[LayerFacts]:
     """The layers of a layer that is a model with a graph; of any other none."""
     graph = getattr(layer.module, "graph", None)
     return (
-        layers_of(graph, modules_of(layer.module))
+        layers_of(graph, modules_of(layer.module), apart=apart)
         if layer.module is not None and isinstance(graph, Graph)
         else []
     )
@@ -116,8 +118,9 @@ def is_model(module: nn.Module | None) -> bool:
 class _Gathering:
     """The rows of one table under the names of their layers."""
 
-    def __init__(self, graph: Graph, modules: Modules) -> None:
+    def __init__(self, graph: Graph, modules: Modules, apart: bool) -> None:
         self.graph = graph
+        self.apart = apart
         owner = modules.get("")
         self.modules = {**(modules_of(owner) if owner is not None else {}), **modules}
         self.places: dict[int, tuple[str, int]] = {}  # row -> its layer, and which of its calls it is
@@ -127,10 +130,16 @@ class _Gathering:
         self.hidden = mask_rows(graph, self.modules) if listed else set[int]()
         for row, call in enumerate(graph.calls):
             if call.kind != "size" and row not in self.hidden:
-                name = call.target if call.kind == "module" else call.name
+                name = self._name_of(call)
                 rows = self.rows.setdefault(name, [])
                 self.places[row] = (name, len(rows))
                 rows.append(row)
+
+    def _name_of(self, call: Call) -> str:
+        """The layer that a call belongs to."""
+        module = self.modules.get(call.target) if call.kind == "module" else None
+        weightless = module is not None and not weights_of(module) and not is_model(module)
+        return call.name if call.kind != "module" or (self.apart and weightless) else str(call.target)
 
     def layers(self) -> list[LayerFacts]:
         called = [self._layer(name, rows) for name, rows in self.rows.items()]
@@ -141,7 +150,7 @@ class _Gathering:
     def _layer(self, name: str, rows: list[int]) -> LayerFacts:
         calls = tuple(self.graph.calls[row] for row in rows)
         takes = tuple(tuple(self._links(call)) for call in calls)
-        module = self.modules.get(name) if calls[0].kind == "module" else None
+        module = self.modules.get(calls[0].target) if calls[0].kind == "module" else None
         return LayerFacts(
             name,
             _kind_of(calls[0], module),
@@ -160,7 +169,8 @@ class _Gathering:
         return [] if owner is None else own_weights(owner)
 
     def _uncalled(self) -> list[LayerFacts]:
-        held = ((name, module) for name, module in self.modules.items() if name and name not in self.rows)
+        called = {call.target for call in self.graph.calls if call.kind == "module"}
+        held = ((name, module) for name, module in self.modules.items() if name and name not in called)
         return [uncalled(name, module) for name, module in held if module is not None]
 
     def _links(self, call: Call) -> Iterator[Link]:

@@ -1,12 +1,11 @@
 """Plot: a model as DOT text, as a pydot.Dot, or as a picture that Graphviz draws.
 
-The text is the same for the same model wherever it is written, and needs nothing installed. A pydot.Dot
-needs pydot, and a picture Graphviz's program `dot` too.
+The text is the same for the same model wherever it is written, and needs nothing installed; `rendering` says
+what draws it. A pydot.Dot needs pydot.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
@@ -20,6 +19,7 @@ from torchfunc.graph.graph import Graph
 from torchfunc.vis import dot
 from torchfunc.vis.dot import Box, Edge, Frame, Options, Picture, quoted
 from torchfunc.vis.facts import Modules
+from torchfunc.vis.rendering import rendered
 
 Direction = Literal["TB", "LR", "BT", "RL"]
 Splines = Literal["spline", "ortho", "curved", "polyline", "line"]
@@ -38,6 +38,8 @@ class Shown(TypedDict, total=False):
         show_layer_activations: whether a layer that has one shows its activation.
         show_trainable: whether a layer with weights shows if they are trained.
         expand_nested: whether a nested model is a frame around its layers rather than one box.
+        fold_repeats: whether a block of layers that stands several times in a row is drawn once, in a frame that
+            says how often; by default where there are more than 100 layers.
     """
 
     show_shapes: bool
@@ -46,6 +48,7 @@ class Shown(TypedDict, total=False):
     show_layer_activations: bool
     show_trainable: bool
     expand_nested: bool
+    fold_repeats: bool | None
 
 
 class Drawing(Shown, total=False):
@@ -75,7 +78,7 @@ def to_dot(graph: Graph | None, modules: Modules, *, name: str, **options: Unpac
         UnknownNameError: an option that does not exist; a `rankdir` or `splines` that Graphviz does not have.
         TorchfuncError: a `dpi` that is no positive number.
     """
-    return _text(_picture(graph, modules, name, **options))
+    return text_of(picture_of(graph, modules, name, **options))
 
 
 def model_to_dot(graph: Graph | None, modules: Modules, *, name: str, **options: Unpack[Drawing]) -> Any:
@@ -85,7 +88,7 @@ def model_to_dot(graph: Graph | None, modules: Modules, *, name: str, **options:
         MissingExtraError: pydot is not installed.
     """
     drawing: Drawing = {"show_layer_names": True, **options}
-    return _pydot(_picture(graph, modules, name, **drawing))
+    return _pydot(picture_of(graph, modules, name, **drawing))
 
 
 def plot(
@@ -109,22 +112,22 @@ def plot(
         The picture, which a notebook shows, if called in one; else None.
 
     Raises:
-        MissingExtraError: pydot is not installed, which a dot file does not need.
-        TorchfuncError: Graphviz is not installed; a format that is none of these.
+        UnknownNameError: a format that is none of these.
+        TorchfuncError: a pdf or gif, and Graphviz is not installed.
     """
     path = Path(to_file)
     kind = path.suffix.removeprefix(".").lower() or "png"
     if kind not in (*PICTURES, *TEXTS):
         raise UnknownNameError("picture format", kind, (*PICTURES, *TEXTS))
-    picture = _picture(graph, modules, name, **options)
+    picture = picture_of(graph, modules, name, **options)
     if kind in TEXTS:
-        path.write_text(_text(picture), encoding="utf-8")
+        path.write_text(text_of(picture), encoding="utf-8")
         return None
-    path.write_bytes(_rendered(picture, kind))
+    path.write_bytes(rendered(text_of(picture), kind))
     return _in_notebook(path, kind)
 
 
-def _picture(
+def picture_of(
     graph: Graph | None,
     modules: Modules,
     name: str,
@@ -134,6 +137,7 @@ def _picture(
     splines: Splines = "spline",
     **shown: Unpack[Shown],
 ) -> Picture:
+    """A model as boxes and edges, with the options of `to_dot` looked at."""
     _check(rankdir, splines, dpi)
     known = [each.name for each in fields(Options)]
     for option in shown:
@@ -152,28 +156,29 @@ def _check(rankdir: str, splines: str, dpi: int) -> None:
         raise TorchfuncError(explain("plot", got=f"dpi={shorten(dpi)}", expected="a positive whole number"))
 
 
-def _text(picture: Picture) -> str:
-    """A picture in DOT."""
+def text_of(picture: Picture, *, with_ids: bool = False) -> str:
+    """A picture in DOT; with ids, the group of an SVG in which a layer lies is called by its number: `box3`."""
     lines = [
         f"digraph {quoted(picture.name)} {{",
         f"  graph [{_attributes(picture.style)}]",
         f"  node [{_attributes(dot.BOX_STYLE)}]",
         f"  edge [{_attributes(dot.EDGE_STYLE)}]",
-        *("  " + line for line in _lines(picture.boxes)),
+        *("  " + line for line in _lines(picture.boxes, with_ids)),
         *("  " + _edge_line(edge) for edge in picture.edges),
         "}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _lines(boxes: list[Box | Frame]) -> Iterator[str]:
+def _lines(boxes: list[Box | Frame], with_ids: bool) -> Iterator[str]:
     for box in boxes:
+        number = {"id": quoted(f"box{box.number}")} if with_ids and box.number is not None else {}
         if isinstance(box, Box):
-            yield f"{box.name} [{_attributes(box.attributes)}]"
+            yield f"{box.name} [{_attributes({**box.attributes, **number})}]"
             continue
         yield f"subgraph {quoted('cluster_' + box.name)} {{"
-        yield f"  graph [{_attributes(box.attributes)}]"
-        yield from ("  " + line for line in _lines(box.boxes))
+        yield f"  graph [{_attributes({**box.attributes, **number})}]"
+        yield from ("  " + line for line in _lines(box.boxes, with_ids))
         yield "}"
 
 
@@ -190,7 +195,7 @@ def _pydot(picture: Picture) -> Any:
     try:
         import pydot
     except ImportError as error:
-        raise MissingExtraError("pydot", "plot", "Drawing a model") from error
+        raise MissingExtraError("pydot", "plot", "model_to_dot") from error
 
     def put(boxes: list[Box | Frame], parent: Any) -> None:
         for box in boxes:
@@ -208,19 +213,6 @@ def _pydot(picture: Picture) -> Any:
     for edge in picture.edges:
         graph.add_edge(pydot.Edge(edge.source, edge.target, **({"style": "dashed"} if edge.dashed else {})))
     return graph
-
-
-def _rendered(picture: Picture, kind: str) -> bytes:
-    """What Graphviz draws, as the content of a file."""
-    graph = _pydot(picture)
-    if shutil.which("dot") is None:
-        raise TorchfuncError(
-            f"Drawing a {kind} needs Graphviz's program 'dot', which is not on the PATH. Install it with: "
-            "apt-get install graphviz (Debian, Ubuntu), brew install graphviz (macOS), or from "
-            "https://graphviz.org/download. A file with the ending .dot needs neither."
-        )
-    content: bytes = graph.create(prog="dot", format=kind, encoding="utf-8")
-    return content
 
 
 def _in_notebook(path: Path, kind: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,10 +17,12 @@ from torchfunc.graph.spec import Number, Spec
 from torchfunc.tree import leaves
 from torchfunc.vis import facts
 from torchfunc.vis.facts import LayerFacts, Modules
+from torchfunc.vis.flops import Cost, Costs, costs_of
 
 CHAIN_WIDTHS = (29, 26, 10)
 GRAPH_WIDTHS = (32, 21, 12, 33)
 TRAINABLE_WIDTH = 11
+COST_WIDTHS = (10, 10)
 WIDEST_CELL = 64  # a cell that is longer is continued on the next line; it widens no column further
 NARROWEST_COLUMN = 4
 
@@ -38,6 +41,7 @@ class Row:
         unbuilt: whether weights of it are still to be made.
         connected_to: the tensors that it takes, as `name[call][tensor]`.
         trained: "Y", "N", "partly" (a model with frozen layers), or "-" where there are no weights.
+        cost: what its calls cost, where that was asked for.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Row:
     unbuilt: bool
     connected_to: tuple[str, ...]
     trained: str
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Layout:
     widths: tuple[int, ...]
     connected_to: bool
     trainable: bool
+    costs: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Summary:
         rows: the layers that are shown.
         total_params: how many numbers all weights hold, each tensor counted once.
         trainable_params: those among them that are trained.
+        costs: what all calls cost, and on inputs of which sizes, where that was asked for.
     """
 
     name: str
@@ -76,6 +83,8 @@ class Summary:
     total_params: int
     trainable_params: int
     layout: Layout = field(repr=False)
+    costs: Costs | None = None
+    weight_bytes: int = 0
 
     @property
     def non_trainable_params(self) -> int:
@@ -86,6 +95,30 @@ class Summary:
 
     def __repr__(self) -> str:
         return f"<Summary of {self.name!r}: {len(self.rows)} rows, {self.total_params:,} params>"
+
+    def __rich__(self) -> Any:
+        """The table as `rich` draws it, with the lines below it that the text has."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=f'Model: "{facts.printable(self.name)}"', title_justify="left")
+        for title in _titles(self.layout):
+            table.add_column(title, justify="right" if title in ("Param #", "FLOPs", "Memory") else "left")
+        for row in self.rows:
+            style = "dim" if row.trained == "N" else ""
+            table.add_row(*(Text("\n".join(cell), style=style) for cell in _cells(row, self.layout)))
+        return Group(table, *map(Text, _totals(self)))
+
+
+def printed_by_rich(summary: Summary) -> bool:
+    """Print a summary with the package rich; False where it is not installed."""
+    try:
+        from rich.console import Console
+    except ImportError:
+        return False
+    Console().print(summary)
+    return True
 
 
 def summarize(
@@ -98,6 +131,8 @@ def summarize(
     expand_nested: bool = False,
     show_trainable: bool = False,
     layer_range: Sequence[str] | None = None,
+    show_flops: bool = False,
+    input_size: Any = None,
 ) -> Summary:
     """The summary of a model that has a graph.
 
@@ -112,19 +147,25 @@ def summarize(
         expand_nested: whether the layers of nested models are shown below them.
         show_trainable: whether a column says what is trained.
         layer_range: the names of the first and the last layer to show, or patterns that match them.
+        show_flops: whether columns say what each layer computes, and how many bytes what it returns takes.
+        input_size: the shape of the input with its batch, for which that is counted; several in a list or dict.
 
     Returns:
         The summary, with *Connected to* where the graph is not a chain.
 
     Raises:
         UnknownNameError: no layer matches a name in `layer_range`.
+        ShapeError: `input_size` does not fit, or is needed.
         TorchfuncError: a width or positions that leave no room for the columns.
     """
     layers = facts.layers_of(graph, modules)
     shown = _in_range(layers, layer_range)
-    rows = tuple(_rows(layers, shown, expand_nested))
-    layout = _layout(rows, not _is_chain(layers, expand_nested), show_trainable, line_length, positions)
-    return _summary(name, rows, _all_weights(layers, modules), layout)
+    costs = costs_of(graph, modules, input_size) if show_flops else None
+    rows = tuple(_rows(layers, shown, expand_nested, costs))
+    layout = _layout(
+        rows, not _is_chain(layers, expand_nested), show_trainable, line_length, positions, show_flops
+    )
+    return _summary(name, rows, _all_weights(layers, modules), layout, costs)
 
 
 def summarize_module(
@@ -158,10 +199,13 @@ def _children(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Mod
             yield f"{prefix}{key}", child
 
 
-def _summary(name: str, rows: tuple[Row, ...], weights: list[Tensor], layout: Layout) -> Summary:
+def _summary(
+    name: str, rows: tuple[Row, ...], weights: list[Tensor], layout: Layout, costs: Costs | None = None
+) -> Summary:
     # from the model's tensors and not from the rows: a weight of two layers is one weight
     trained = facts.count(each for each in weights if facts.is_trained(each))
-    return Summary(name, rows, facts.count(weights), trained, layout)
+    size = sum(facts.count([each]) * each.dtype.itemsize for each in weights)
+    return Summary(name, rows, facts.count(weights), trained, layout, costs, size)
 
 
 def _all_weights(layers: list[LayerFacts], modules: Modules) -> list[Tensor]:
@@ -216,26 +260,28 @@ def _matches(pattern: str, name: str) -> bool:
         return False
 
 
-def _rows(layers: list[LayerFacts], shown: list[LayerFacts], expand_nested: bool) -> Iterator[Row]:
+def _rows(
+    layers: list[LayerFacts], shown: list[LayerFacts], expand_nested: bool, costs: Costs | None = None
+) -> Iterator[Row]:
     """A row for each layer that is shown, and where wanted for those of the models among them."""
     counted: set[int] = set()
     wanted = {layer.name for layer in shown}
     for layer in layers:
         if layer.name in wanted:
-            yield _row(layer, counted, 0)
+            yield _row(layer, counted, 0, costs)
             if expand_nested:
-                yield from _nested_rows(layer, set(counted), 1)
+                yield from _nested_rows(layer, set(counted), 1, costs)
         counted |= {id(each) for each in layer.tensors}
 
 
-def _nested_rows(layer: LayerFacts, counted: set[int], depth: int) -> Iterator[Row]:
+def _nested_rows(layer: LayerFacts, counted: set[int], depth: int, costs: Costs | None) -> Iterator[Row]:
     for inner in facts.inner_layers(layer):
-        yield _row(inner, counted, depth)
-        yield from _nested_rows(inner, set(counted), depth + 1)
+        yield _row(inner, counted, depth, costs)
+        yield from _nested_rows(inner, set(counted), depth + 1, costs)
         counted |= {id(each) for each in inner.tensors}
 
 
-def _row(layer: LayerFacts, counted: set[int], depth: int) -> Row:
+def _row(layer: LayerFacts, counted: set[int], depth: int, costs: Costs | None) -> Row:
     # Keras counts a layer's weights wherever they show. Here each tensor counts in the first row that has
     # it, so that the column adds up to the total, and a later row says that it shares.
     new = [each for each in layer.tensors if id(each) not in counted]
@@ -249,6 +295,7 @@ def _row(layer: LayerFacts, counted: set[int], depth: int) -> Row:
         unbuilt=facts.is_unbuilt(layer),
         connected_to=tuple(facts.printable(link.text) for link in layer.links),
         trained={"trained": "Y", "frozen": "N", "weightless": "-"}.get(facts.training_state(layer), "partly"),
+        cost=None if costs is None else costs.of(layer),
     )
 
 
@@ -293,18 +340,20 @@ def _layout(
     show_trainable: bool,
     line_length: int | None,
     positions: Sequence[float] | None,
+    costs: bool = False,
 ) -> Layout:
     least = [
         *(GRAPH_WIDTHS if connected_to else CHAIN_WIDTHS),
         *([TRAINABLE_WIDTH] if show_trainable else []),
+        *(COST_WIDTHS if costs else []),
     ]
-    layout = Layout(tuple(least), connected_to, show_trainable)
+    layout = Layout(tuple(least), connected_to, show_trainable, costs)
     if line_length is not None or positions is not None:
         widths = _given_widths(least, line_length or sum(least), positions)
     else:
         cells = [_cells(row, layout) for row in rows] + [[[title] for title in _titles(layout)]]
         widths = [max(width, *(_needed(row[at]) for row in cells)) for at, width in enumerate(least)]
-    return Layout(tuple(widths), connected_to, show_trainable)
+    return Layout(tuple(widths), connected_to, show_trainable, costs)
 
 
 def _needed(lines: list[str]) -> int:
@@ -341,14 +390,24 @@ def _given_widths(least: list[int], line_length: int, positions: Sequence[float]
 
 def _titles(layout: Layout) -> list[str]:
     titles = ["Layer (type)", "Output Shape", "Param #"]
-    return titles + ["Connected to"] * layout.connected_to + ["Trainable"] * layout.trainable
+    titles += ["Connected to"] * layout.connected_to + ["Trainable"] * layout.trainable
+    return titles + ["FLOPs", "Memory"] * layout.costs
 
 
 def _cells(row: Row, layout: Layout) -> list[list[str]]:
     """The cells of one row, each as its lines."""
     first = "| " * row.depth + f"{row.name} ({row.type})"
     cells = [[first], list(row.shapes), [_params_text(row)]]
-    return cells + [list(row.connected_to)] * layout.connected_to + [[row.trained]] * layout.trainable
+    cells += [list(row.connected_to)] * layout.connected_to + [[row.trained]] * layout.trainable
+    cost = row.cost or Cost()
+    return cells + [[scaled(cost.flops, 1000)], [scaled(cost.memory, 1024, "B")]] * layout.costs
+
+
+def scaled(number: int, step: int, unit: str = "") -> str:
+    """A number as a person reads it: `57.8 M`, `464.8 KB`; exact below one step."""
+    power = min(int(math.log(number, step) + 1e-9), 5) if number else 0
+    value = f"{number / step**power:.1f}" if power else str(number)
+    return f"{value} {' KMGTP'[power].strip()}{unit}".rstrip()
 
 
 def _params_text(row: Row) -> str:
@@ -371,10 +430,20 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield from _cell_lines(_cells(row, layout), layout.widths, row.depth)
         depth = min(row.depth, next_depth or 0)
         yield "=" * width if next_depth is None else "| " * depth + "_" * (width - 2 * depth)
+    yield from _totals(summary)
+    yield "_" * width
+
+
+def _totals(summary: Summary) -> Iterator[str]:
+    """The lines below the table."""
     yield f"Total params: {summary.total_params:,}"
     yield f"Trainable params: {summary.trainable_params:,}"
     yield f"Non-trainable params: {summary.non_trainable_params:,}"
-    yield "_" * width
+    if summary.costs is not None:
+        sizes = ", ".join(map(str, summary.costs.sizes))
+        yield f"FLOPs: {summary.costs.total.flops:,} for an input of {sizes}"
+        made, held = (scaled(each, 1024, "B") for each in (summary.costs.total.memory, summary.weight_bytes))
+        yield f"Memory: {made} of what layers return, {held} of weights"
 
 
 def _cell_lines(cells: list[list[str]], widths: Sequence[int], depth: int) -> Iterator[str]:

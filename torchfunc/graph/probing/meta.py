@@ -16,6 +16,7 @@ from torchfunc.graph.spec import WORLDS
 from torchfunc.tree import leaves, map_leaves
 
 _paused: ContextVar[bool] = ContextVar("meta_paused", default=False)
+_stated: ContextVar[bool] = ContextVar("meta_stated", default=True)
 
 _DEVICE = Tensor.device.__get__
 _REAL = torch.device("cpu")
@@ -45,6 +46,11 @@ _FACTORIES = frozenset(
 )
 
 
+def may_state(tensor: Tensor) -> bool:
+    """Whether what a long call on a tensor returns may be stated: it has no data, and nobody counts what the call does."""
+    return tensor.is_meta and _stated.get()
+
+
 class OnMeta(TorchFunctionMode):
     """Within it, every tensor that a torch function meets or makes is on the meta device.
 
@@ -56,7 +62,10 @@ class OnMeta(TorchFunctionMode):
 
     Attributes:
         counts_values: whether there was such a number.
+        states_results: whether what a call returns may be stated instead of making it, which is faster.
     """
+
+    states_results = True
 
     def __init__(self, world: int = WORLDS[0]) -> None:
         super().__init__()
@@ -66,11 +75,12 @@ class OnMeta(TorchFunctionMode):
         self._stand_ins: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __enter__(self) -> Any:
-        self._token = _paused.set(False)
+        self._tokens = _paused.set(False), _stated.set(self.states_results)
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *exception: Any) -> None:
-        _paused.reset(self._token)
+        _paused.reset(self._tokens[0])
+        _stated.reset(self._tokens[1])
         super().__exit__(*exception)  # type: ignore[no-untyped-call]
 
     @staticmethod
@@ -101,7 +111,7 @@ class OnMeta(TorchFunctionMode):
         if func in _COUNTING and _counts_values(func, args, kwargs):
             self.counts_values = True
             return _counted(func, args, kwargs, self._world)
-        if func in shortcuts.SHORTCUTS:
+        if self.states_results and func in shortcuts.SHORTCUTS:
             stated = shortcuts.shortcut(func, args, kwargs)
             if stated is not None:
                 return stated

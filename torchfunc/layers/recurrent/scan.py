@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchfunc.graph.probing.meta import may_state
 from torchfunc.layers.recurrent.cell import RecurrentCell, StackedRNNCells, output_size, takes_training
 from torchfunc.tree import leaves, map_leaves
 
@@ -101,7 +102,7 @@ def run_kernel(
     Returns:
         (batch, time, directions * units), and the last states like `states`.
     """
-    if inputs.is_meta:
+    if may_state(inputs):
         # without a kernel for it PyTorch would go step by step here, which takes longer than a real call
         shape = (*inputs.shape[:2], directions * states[0].shape[-1])
         return inputs.new_empty(shape), [torch.empty_like(each) for each in states]
@@ -223,7 +224,7 @@ def _loop(
 ) -> tuple[Tensor, Any]:
     """Step after step: where PyTorch has no kernel for the cell."""
     # without data every step looks the same, so that one will do
-    steps = inputs[:, :1] if inputs.is_meta else inputs
+    steps = inputs[:, :1] if may_state(inputs) else inputs
     outputs: list[Tensor] = []
     for time, x in enumerate(steps.unbind(1)):
         output, new = step(x, states)
