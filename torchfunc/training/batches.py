@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from torchfunc.errors import DataError, explain
 from torchfunc.training.convert import is_array
 from torchfunc.training.ports import Form
+from torchfunc.training.sources.columns import column_loader, holds_columns
 
 
 class Batch(NamedTuple):
@@ -305,6 +306,9 @@ def stream_source(x: Any, batch_size: int | None, *, shuffle: bool, device: torc
     """
     if isinstance(x, TensorDataset) or x is None or is_array(x) or isinstance(x, (list, tuple, dict)):
         return None
+    if holds_columns(x):
+        pinned = device.type == "cuda"
+        return column_loader(x, batch_size or 32, shuffle=shuffle, pinned=pinned)
     if isinstance(x, Dataset):
         in_order = not shuffle or isinstance(x, IterableDataset)
         return DataLoader(

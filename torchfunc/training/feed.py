@@ -27,6 +27,7 @@ from torchfunc.training.convert import (
 )
 from torchfunc.training.objective import Head, Objective
 from torchfunc.training.ports import Form, Place, Port, as_items, taken
+from torchfunc.training.sources.columns import holds_columns
 from torchfunc.training.sources.records import Labelled, as_record
 from torchfunc.training.step import Step, packed
 from torchfunc.tree import leaves, like
@@ -88,10 +89,15 @@ class Feed:
                 )
         if self.as_they_come and class_weight is None:
             return Stream(source, self._moved_as_it_came, steps, seed=seed if source is not x else None)
+        known = self._labelled.of_columns if holds_columns(x) else lambda item: item
         if inputs_only:
-            return Stream(source, lambda item: self.batch(self._apart(item, inputs_only=True)[0]), steps)
+            return Stream(
+                source, lambda item: self.batch(self._apart(known(item), inputs_only=True)[0]), steps
+            )
         own = seed if source is not x else None
-        return Stream(source, lambda item: self.batch(*self._apart(item), class_weight), steps, seed=own)
+        return Stream(
+            source, lambda item: self.batch(*self._apart(known(item)), class_weight), steps, seed=own
+        )
 
     def _lists_batches(self, x: Any, y: Any) -> bool:
         """Whether a list holds batches, `[(x, y), (x, y)]` or records, rather than inputs."""

@@ -85,6 +85,13 @@ class Labelled:
             y = rest.pop(label)
         return rest, None if inputs_only or (isinstance(y, dict) and not y) else y, weight
 
+    def of_columns(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns that the module takes or is trained by; a dataset has others, such as texts and numbers of rows."""
+        outputs = () if self.outputs is None else {*self.outputs.names, *self.outputs.keys}
+        known = {*self.takes, *outputs, *LABELS, "sample_weight"}
+        kept = {name: each for name, each in columns.items() if name in known}
+        return dict(columns) if self.takes_any or not self.takes.intersection(kept) else kept
+
     def _targets(self, rest: Mapping[str, Any]) -> list[str]:
         """The names that are those of outputs; where nobody knows these, of what the forward does not take."""
         if self.outputs is not None:

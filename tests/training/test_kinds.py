@@ -1,0 +1,80 @@
+"""Kinds of data: columns, frames and sparse matrices train, are measured and predicted from as plain arrays are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import datasets
+import numpy as np
+import pandas
+import pytest
+import scipy.sparse
+import torch
+
+import torchfunc as tf
+from tests.training.modules import classification, same_weights
+from torchfunc import layers
+
+
+def model(name: str = "a") -> tf.Model:
+    torch.manual_seed(3)
+    inputs = tf.Input((8,), name=name)
+    made = tf.Model(inputs, layers.Dense(3, activation="softmax", name="kind")(inputs))
+    made.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return made
+
+
+def of_columns(x: Any, y: Any) -> Any:
+    words = [f"row {index}" for index in range(len(x))]
+    return datasets.Dataset.from_dict({"a": x.tolist(), "text": words, "label": y.tolist()})
+
+
+KINDS: dict[str, Any] = {
+    "columns": lambda x, y: (of_columns(x, y),),
+    "torch columns": lambda x, y: (of_columns(x, y).with_format("torch"),),
+    "numpy columns": lambda x, y: (of_columns(x, y).with_format("numpy"),),
+    "streamed columns": lambda x, y: (of_columns(x, y).to_iterable_dataset(),),
+    "by column": lambda x, y: (of_columns(x, y)["a"], of_columns(x, y)["label"]),
+    "by torch column": lambda x, y: (of_columns(x, y).with_format("torch")["a"], torch.from_numpy(y)),
+    "frame": lambda x, y: (pandas.DataFrame(x), pandas.Series(y, index=range(7, 7 + len(y)))),
+    "series by name": lambda x, y: ({"a": pandas.DataFrame(x), "labels": pandas.Series(y)},),
+    "csr": lambda x, y: (scipy.sparse.csr_matrix(x), y),
+    "csc array": lambda x, y: (scipy.sparse.csc_array(x), y),
+    "sparse in a dict": lambda x, y: ({"a": scipy.sparse.coo_array(x)}, y),
+    "sparse batches": lambda x, y: (
+        [(scipy.sparse.csr_array(x[at : at + 10]), y[at : at + 10]) for at in range(0, 50, 10)],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_of_data_does_what_plain_arrays_do(kind: str) -> None:
+    x, y = classification(50)
+    one, twin = model(), model()
+    given = KINDS[kind](x, y)
+    options: Any = {"batch_size": 10, "verbose": 0}
+
+    history = one.fit(*given, shuffle=False, epochs=2, **options).history
+    expected = twin.fit(x, y, shuffle=False, epochs=2, **options).history
+    assert history.keys() == expected.keys()
+    for name, values in expected.items():  # what lies column by column is summed in another order
+        assert history[name] == pytest.approx(values, abs=1e-6)
+    for mine, other in zip(one.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-6, rtol=0)
+    assert one.evaluate(*given, **options) == pytest.approx(twin.evaluate(x, y, **options), abs=1e-6)
+    predicted = one.predict(given[0], **options)
+    np.testing.assert_allclose(predicted, twin.predict(x, **options), atol=1e-6)
+
+
+def test_columns_are_shuffled_by_the_seed_and_validated_on() -> None:
+    x, y = classification(50)
+    data = of_columns(x, y)
+
+    def trained(seed: int) -> tuple[tf.Model, Any]:
+        made = model()
+        torch.manual_seed(seed)
+        return made, made.fit(data, batch_size=10, epochs=2, verbose=0, validation_data=data).history
+
+    (one, logs), (same, _), (other, _) = trained(1), trained(1), trained(2)
+    assert same_weights(one, same) and not same_weights(one, other)
+    assert logs.keys() == {"loss", "accuracy", "val_loss", "val_accuracy"}
