@@ -87,14 +87,14 @@ class Feed:
                 raise DataError(
                     explain(name, got=f"values beside a {type(x).__name__}", why="it yields them with x")
                 )
+        own = seed if source is not x or hasattr(x, "batches") else None
         if self.as_they_come and class_weight is None:
-            return Stream(source, self._moved_as_it_came, steps, seed=seed if source is not x else None)
+            return Stream(source, self._moved_as_it_came, steps, seed=own)
         known = self._labelled.of_columns if holds_columns(x) else lambda item: item
         if inputs_only:
             return Stream(
                 source, lambda item: self.batch(self._apart(known(item), inputs_only=True)[0]), steps
             )
-        own = seed if source is not x else None
         return Stream(
             source, lambda item: self.batch(*self._apart(known(item)), class_weight), steps, seed=own
         )
