@@ -47,6 +47,7 @@ OPTIONAL = {
     "PIL",
     "h5py",
     "keras",
+    "mlflow",
     "onnx",
     "pandas",
     "pydot",
@@ -54,6 +55,7 @@ OPTIONAL = {
     "tensorboard",
     "timm",
     "torchvision",
+    "wandb",
 }
 BANNED_MODULES = {
     "cloudpickle",

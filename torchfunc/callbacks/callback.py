@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from torchfunc.callbacks.loggers.curves import Picture, drawn
@@ -287,11 +287,11 @@ class History(Callback):
         index = pandas.Index(self.epoch, name="epoch")
         return pandas.DataFrame({name: pandas.Series(found) for name, found in self._by_epoch()}, index=index)
 
-    def plot(self, *names: str) -> Picture:
+    def plot(self, names: str | Sequence[str] | None = None) -> Picture:
         """A picture of the values over the epochs, those of training and validation together.
 
         Args:
-            names: of which, such as "loss"; all by default.
+            names: of which, such as "loss", one or several; all by default.
 
         Returns:
             A Picture, which a notebook shows; `history.plot().save("history.svg")` writes it.
@@ -304,7 +304,8 @@ class History(Callback):
             for name, found in self._by_epoch()
         }
         known = list(dict.fromkeys(name.removeprefix("val_") for name, points in lines.items() if points))
-        for name in names:
+        wanted = known if names is None else [names] if isinstance(names, str) else names
+        for name in wanted:
             if name not in known:
                 raise UnknownNameError("value", name, known)
         panels = {
@@ -313,6 +314,6 @@ class History(Callback):
                 for said, key in (("train", name), ("validation", f"val_{name}"))
                 if lines.get(key)
             }
-            for name in names or known
+            for name in wanted
         }
         return drawn(panels, "epoch")
