@@ -11,6 +11,7 @@ from torchfunc.callbacks.lambda_callback import LambdaCallback as LambdaCallback
 from torchfunc.callbacks.learning_rate import LearningRateScheduler as LearningRateScheduler
 from torchfunc.callbacks.learning_rate import ReduceLROnPlateau as ReduceLROnPlateau
 from torchfunc.callbacks.loggers.rate_finder import LearningRateFinder as LearningRateFinder
+from torchfunc.callbacks.loggers.remote import RemoteMonitor as RemoteMonitor
 from torchfunc.callbacks.loggers.trackers import MLflowLogger as MLflowLogger
 from torchfunc.callbacks.loggers.trackers import WandbLogger as WandbLogger
 from torchfunc.callbacks.progbar_logger import ProgbarLogger as ProgbarLogger
