@@ -78,3 +78,46 @@ def test_columns_are_shuffled_by_the_seed_and_validated_on() -> None:
     (one, logs), (same, _), (other, _) = trained(1), trained(1), trained(2)
     assert same_weights(one, same) and not same_weights(one, other)
     assert logs.keys() == {"loss", "accuracy", "val_loss", "val_accuracy"}
+
+
+class Either(torch.nn.Module):
+    """Takes one input or two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.linear = torch.nn.Linear(8, 3)
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
+        outputs: torch.Tensor = self.linear(a if b is None else a + b)
+        return outputs
+
+
+@pytest.mark.parametrize("form", ["list", "dict", "left out", "batches"])
+def test_an_optional_input_may_be_none_or_left_out(form: str) -> None:
+    x, y = classification(50)
+    given = {
+        "list": ([x, None], y),
+        "dict": ({"a": x, "b": None}, y),
+        "left out": ({"a": x}, y),
+        "batches": ([({"a": x[at : at + 10]}, y[at : at + 10]) for at in range(0, 50, 10)],),
+    }[form]
+    a, b = tf.Input((8,), name="a"), tf.Input((8,), name="b", optional=True)
+    one, alone = tf.Model([a, b], Either()(a, b)), tf.Input((8,))
+    twin, options = tf.Model(alone, Either()(alone)), {"batch_size": 10, "verbose": 0}
+    for each in (one, twin):
+        each.compile("sgd", {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}})
+
+    one.fit(*given, shuffle=False, **options)
+    twin.fit(x, y, shuffle=False, **options)
+
+    assert same_weights(one, twin)
+    assert one.evaluate(*given, **options) == twin.evaluate(x, y, **options)
+    assert np.array_equal(one.predict(given[0], **options), twin.predict(x, **options))
+
+
+def test_an_input_that_is_not_optional_may_not_be_left_out() -> None:
+    a, b = tf.Input((8,), name="a"), tf.Input((8,), name="b", optional=True)
+    made = tf.Model([a, b], Either()(a, b))
+    with pytest.raises(tf.errors.DataError, match="got no 'a' among its keys"):
+        made.predict({"b": np.ones((4, 8))}, verbose=0)

@@ -237,7 +237,7 @@ class Feed:
         inputs = list(named.values())
         size = checks.count_of(named)
         if look:
-            for port, tensor in zip(self.inputs or (), inputs, strict=False):
+            for port, tensor in zip(self._ports(form), inputs, strict=False):
                 if port.table is not None:
                     checks.check_rows(tensor, port.name, port.table)
         if y is None and sample_weight is None:
@@ -286,7 +286,7 @@ class Feed:
         of those that wait for a cast."""
         record = None if isinstance(x, (dict, list, tuple)) else as_record(x)
         values, form = taken(self.module, x if record is None else record, self.inputs)
-        ports = map(Port, form.names) if self.inputs is None else self.inputs
+        ports = map(Port, form.names) if self.inputs is None else self._ports(form)
         tensors: dict[str, Tensor] = {}
         waiting: list[torch.dtype | None] = []
         for value, port in zip(values, ports, strict=True):
@@ -299,6 +299,10 @@ class Feed:
             known = port.shape is not None and tensor.ndim and len(tensor)
             tensors[where] = checks.fitted_input(tensor, port.shape or (), port.name) if known else tensor
         return tensors, form, waiting
+
+    def _ports(self, form: Form) -> list[Port]:
+        """What is known of the inputs that are there; an optional one may not be."""
+        return [port for port in self.inputs or () if port.name in form.names]
 
     def _cast(
         self, value: Any, tensor: Tensor, where: str, dtype: torch.dtype, look: bool

@@ -28,6 +28,7 @@ class Port:
         logits: for an output the name of the submodule whose softmax or sigmoid it is, so that its
             crossentropy can be taken of what that was given; "" is the module itself.
         activation: for an output what made it, if that is a softmax, a sigmoid or the log of one.
+        optional: whether an input may be None, or left out of a dict.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Port:
     table: tuple[str, int] | None = None
     logits: str | None = None
     activation: str | None = None
+    optional: bool = False
 
 
 class Ports:
@@ -145,7 +147,7 @@ class Slots:
         unknown = next((key for key in named if key not in self.names), None)
         if unknown is not None:
             raise error(self._unknown(what, unknown))
-        missing = next((name for name in self.names if name not in named), None)
+        missing = next((port.name for port in self if port.name not in named and not port.optional), None)
         if missing is not None and not partial:
             expected = f"one for each {self.kind}: {list(self.names)}"
             raise error(explain(what, got=f"no {missing!r} among its keys {list(given)}", expected=expected))
@@ -217,7 +219,16 @@ class Form:
 def taken(module: nn.Module, x: Any, slots: Slots | None) -> tuple[list[Any], Form]:
     """The values of the inputs, and how the module takes them."""
     if slots is not None:
-        return slots.arrange(as_items(x, len(slots)), "x", DataError), Form(slots.names)
+        values = slots.arrange(as_items(x, len(slots)), "x", DataError)
+        absent = [value is None and port.optional for value, port in zip(values, slots, strict=True)]
+        if any(absent):
+            given = [
+                pair
+                for pair, gone in zip(zip(slots.names, values, strict=True), absent, strict=True)
+                if not gone
+            ]
+            return [value for _, value in given], Form(tuple(name for name, _ in given), "keywords")
+        return values, Form(slots.names)
     if isinstance(x, dict):
         names = tuple(x)
         return list(x.values()), Form(names, "keywords" if _accepts_names(module, names) else "dict")
