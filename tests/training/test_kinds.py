@@ -121,3 +121,64 @@ def test_an_input_that_is_not_optional_may_not_be_left_out() -> None:
     made = tf.Model([a, b], Either()(a, b))
     with pytest.raises(tf.errors.DataError, match="got no 'a' among its keys"):
         made.predict({"b": np.ones((4, 8))}, verbose=0)
+
+
+class Nested(torch.nn.Module):
+    """Takes a pair and a dict, by place, by name or as one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.linear = torch.nn.Linear(8, 3)
+
+    def forward(self, p: Any, q: Any) -> torch.Tensor:
+        outputs: torch.Tensor = self.linear(p[0] + p[1] + q["k"])
+        return outputs
+
+
+class Whole(Nested):
+    """Takes them as one dict."""
+
+    def forward(self, data: Any) -> torch.Tensor:  # type: ignore[override]
+        return super().forward(data["p"], data["q"])
+
+
+NESTED: dict[str, Any] = {
+    "by name": lambda x: {"p": (x, x), "q": {"k": x}},
+    "by place": lambda x: [(x, x), {"k": x}],
+    "lists within": lambda x: {"q": {"k": x}, "p": [x, x]},
+}
+
+
+@pytest.mark.parametrize("module", [Nested, Whole])
+@pytest.mark.parametrize("way", ["arrays", "batches"])
+@pytest.mark.parametrize("form", NESTED)
+def test_any_module_takes_inputs_that_are_nested(form: str, way: str, module: Any) -> None:
+    if module is Whole and form == "by place":
+        form = "by name"
+    x, y = classification(50)
+    nest = NESTED[form]
+    given = (
+        (nest(x), y)
+        if way == "arrays"
+        else ([(nest(x[at : at + 10]), y[at : at + 10]) for at in range(0, 50, 10)],)
+    )
+    loss = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
+    one, options = module(), {"batch_size": 10, "verbose": 0}
+    trainer = tf.training.Trainer(one, optimizer=torch.optim.SGD(one.parameters(), 0.1), loss=loss)
+    trainer.fit(*given, shuffle=False, **options)
+
+    twin = Nested()
+    optimizer = torch.optim.SGD(twin.parameters(), 0.1)
+    for at in range(0, 50, 10):
+        part = torch.from_numpy(x[at : at + 10])
+        optimizer.zero_grad()
+        outputs = twin((part, part), {"k": part})
+        torch.nn.functional.cross_entropy(outputs, torch.from_numpy(y[at : at + 10])).backward()
+        optimizer.step()
+
+    for mine, other in zip(one.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-6, rtol=0)
+    predicted = trainer.predict(given[0], **options)
+    whole = torch.from_numpy(x)
+    np.testing.assert_allclose(predicted, twin((whole, whole), {"k": whole}).detach(), atol=1e-5)

@@ -196,11 +196,13 @@ class Form:
         style: how the module takes them.
         nesting: of data that are handed on as they came, whatever a module takes: the data, a `Place` in them for
             each tensor.
+        inner: of inputs that are nested themselves: the list or dict of them, a `Place` in it for each tensor.
     """
 
     names: tuple[str, ...] = ()
     style: Literal["positional", "keywords", "list", "dict"] = "positional"
     nesting: Any = None
+    inner: Any = None
 
     def data(self, tensors: Sequence[Tensor]) -> Any:
         """Data nested as they came."""
@@ -208,6 +210,11 @@ class Form:
 
     def call(self, module: nn.Module, inputs: list[Tensor], **keywords: Any) -> Any:
         """What the module returns for these inputs."""
+        if self.inner is not None:
+            nested = map_leaves(lambda each: inputs[each], self.inner)
+            if self.style == "keywords":
+                return module(**nested, **keywords)
+            return module(*nested, **keywords) if self.style == "positional" else module(nested, **keywords)
         if self.style == "positional":
             return module(*inputs, **keywords)
         named = dict(zip(self.names, inputs, strict=True))
@@ -229,6 +236,8 @@ def taken(module: nn.Module, x: Any, slots: Slots | None) -> tuple[list[Any], Fo
             ]
             return [value for _, value in given], Form(tuple(name for name, _ in given), "keywords")
         return values, Form(slots.names)
+    if isinstance(x, (dict, list, tuple)) and _is_nest(x):
+        return _taken_apart(module, x)
     if isinstance(x, dict):
         names = tuple(x)
         return list(x.values()), Form(names, "keywords" if _accepts_names(module, names) else "dict")
@@ -236,6 +245,35 @@ def taken(module: nn.Module, x: Any, slots: Slots | None) -> tuple[list[Any], Fo
         names = tuple(f"x[{index}]" for index in range(len(x)))
         return list(x), Form(names, "positional" if _accepts_count(module, len(x)) else "list")
     return [x], Form(("x",))
+
+
+def _is_nest(x: Any) -> bool:
+    """Whether inputs are nested themselves: a dict or a tuple of arrays among them, or a list of fewer than the samples."""
+    items = list(x.values()) if isinstance(x, dict) else list(x)
+    counts = {len(each) for each in items if is_array(each) and len(getattr(each, "shape", ()))}
+
+    def nests(item: Any) -> bool:
+        if isinstance(item, dict):
+            return True
+        arrays = isinstance(item, (list, tuple)) and bool(item) and all(map(is_array, leaves(item)))
+        if not arrays or not (isinstance(x, dict) or counts):
+            return False
+        return isinstance(item, tuple) or (bool(counts) and len(item) not in counts)
+
+    return any(map(nests, items))
+
+
+def _taken_apart(module: nn.Module, x: Any) -> tuple[list[Any], Form]:
+    """The arrays of nested inputs, and how the module takes them."""
+    names = ["/".join(map(str, path)) for path, _ in leaves_with_path(x)]
+    rest = iter(range(len(names)))
+    inner = map_leaves(lambda _: Place(next(rest)), x)
+    style: Any = "dict" if isinstance(x, dict) else "list"
+    if isinstance(x, dict) and _accepts_names(module, tuple(x)):
+        style = "keywords"
+    elif not isinstance(x, dict) and _accepts_count(module, len(x)):
+        style = "positional"
+    return list(leaves(x)), Form(tuple(names), style, inner=inner)
 
 
 def as_items(value: Any, count: int) -> Any:
