@@ -51,7 +51,6 @@ TABLE: dict[str, dict[str, str]] = {
     },
     "torchfunc.callbacks": {
         "OrbaxCheckpoint": "use callbacks.ModelCheckpoint",
-        "RemoteMonitor": "use callbacks.LambdaCallback(on_epoch_end=...) with the client of your server",
     },
     "torchfunc.config": {
         "disable_flash_attention": _FLASH,

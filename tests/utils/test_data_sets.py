@@ -98,6 +98,36 @@ def test_a_set_without_a_last_batch_ends_where_the_epoch_does() -> None:
         assert model.optimizer.iterations == 6
 
 
+def fitted(batches: Batches, **options: Any) -> list[str]:
+    """The epochs that a training told the batches of."""
+    model = tf.Sequential([layers.Input((2,)), layers.Dense(1)])
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(batches, verbose=0, **options)
+    return batches.epochs
+
+
+@pytest.mark.parametrize("steps", [None, 5, 12, 17])
+def test_a_training_tells_of_its_epochs_however_many_batches_they_have(steps: int | None) -> None:
+    assert fitted(Batches(), epochs=3, steps_per_epoch=steps) == ["begin", "end"] * 3
+
+
+@pytest.mark.parametrize("way", WAYS[:3], ids=str)
+def test_a_training_takes_batches_in_another_order_each_epoch_unless_it_is_told_not_to(way: Any) -> None:
+    def orders(seed: int, **options: Any) -> list[list[int]]:
+        torch.manual_seed(seed)
+        batches = Batches(**way)
+        fitted(batches, epochs=2, **options)
+        return [sorted(batches.begun[at : at + 12]) if way else batches.begun[at : at + 12] for at in (0, 12)]
+
+    in_order = list(range(12))
+    assert orders(1, shuffle=False) == [in_order] * 2
+    first, second = orders(1)
+    assert sorted(first) == sorted(second) == in_order
+    if not way:  # of several threads any may be the first to note what it makes
+        assert in_order != first != second != in_order
+        assert orders(1) == [first, second] != orders(2)
+
+
 def test_what_fails_in_a_thread_fails_where_the_batch_is_due() -> None:
     class Failing(Batches):
         def __getitem__(self, index: int) -> Any:

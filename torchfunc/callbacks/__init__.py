@@ -10,6 +10,10 @@ from torchfunc.callbacks.early_stopping import EarlyStopping as EarlyStopping
 from torchfunc.callbacks.lambda_callback import LambdaCallback as LambdaCallback
 from torchfunc.callbacks.learning_rate import LearningRateScheduler as LearningRateScheduler
 from torchfunc.callbacks.learning_rate import ReduceLROnPlateau as ReduceLROnPlateau
+from torchfunc.callbacks.loggers.rate_finder import LearningRateFinder as LearningRateFinder
+from torchfunc.callbacks.loggers.remote import RemoteMonitor as RemoteMonitor
+from torchfunc.callbacks.loggers.trackers import MLflowLogger as MLflowLogger
+from torchfunc.callbacks.loggers.trackers import WandbLogger as WandbLogger
 from torchfunc.callbacks.progbar_logger import ProgbarLogger as ProgbarLogger
 from torchfunc.callbacks.swap_averages import SwapEMAWeights as SwapEMAWeights
 from torchfunc.callbacks.tensorboard import TensorBoard as TensorBoard

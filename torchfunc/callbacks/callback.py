@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from torchfunc.errors import TorchfuncError, explain
-from torchfunc.vis.curves import curves
+from torchfunc.callbacks.loggers.curves import Picture, drawn
+from torchfunc.errors import TorchfuncError, UnknownNameError, explain
 
 Logs = Mapping[str, Any] | None
 Mode = Literal["train", "test", "predict"]
@@ -229,6 +229,9 @@ def _overrides(callback: Any, event: str) -> bool:
 class History(Callback):
     """What `fit` returns: the loss and the metrics of every epoch.
 
+    `history["loss"]` is the list of one value, `history[-1]` the values of the last epoch by name, and
+    `history[2:]` a History of some of the epochs.
+
     Attributes:
         history: a list of values for each name in the logs.
         epoch: the numbers of the epochs.
@@ -237,12 +240,84 @@ class History(Callback):
     def __init__(self) -> None:
         self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
+        self._epochs: dict[str, list[int]] = {}  # of each name, as not every epoch is validated
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+            self._epochs.setdefault(name, []).append(epoch)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return self.history[key]
+        if not isinstance(key, slice):
+            epoch = self.epoch[key]
+            return {name: found[epoch] for name, found in self._by_epoch() if epoch in found}
+        part, by_epoch = History(), self._by_epoch()
+        for epoch in self.epoch[key]:
+            part.on_epoch_end(epoch, {name: found[epoch] for name, found in by_epoch if epoch in found})
+        return part
+
+    def __len__(self) -> int:
+        return len(self.epoch)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def _by_epoch(self) -> list[tuple[str, dict[int, Any]]]:
+        """For each name its values by the number of the epoch."""
+        return [
+            (name, dict(zip(self._epochs.get(name, self.epoch), values, strict=False)))
+            for name, values in self.history.items()
+        ]
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the curves."""
-        return curves(self.history, self.epoch)
+        return self.plot().svg
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row for each epoch; what was not measured in one is NaN.
+
+        Raises:
+            TorchfuncError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise TorchfuncError(
+                explain("to_pandas", got="no package 'pandas'", fix="pip install pandas")
+            ) from error
+        index = pandas.Index(self.epoch, name="epoch")
+        return pandas.DataFrame({name: pandas.Series(found) for name, found in self._by_epoch()}, index=index)
+
+    def plot(self, names: str | Sequence[str] | None = None) -> Picture:
+        """A picture of the values over the epochs, those of training and validation together.
+
+        Args:
+            names: of which, such as "loss", one or several; all by default.
+
+        Returns:
+            A Picture, which a notebook shows; `history.plot().save("history.svg")` writes it.
+
+        Raises:
+            UnknownNameError: nothing of that name was logged.
+        """
+        lines = {
+            name: [(epoch + 1, float(value)) for epoch, value in found.items() if hasattr(value, "__float__")]
+            for name, found in self._by_epoch()
+        }
+        known = list(dict.fromkeys(name.removeprefix("val_") for name, points in lines.items() if points))
+        wanted = known if names is None else [names] if isinstance(names, str) else names
+        for name in wanted:
+            if name not in known:
+                raise UnknownNameError("value", name, known)
+        panels = {
+            name: {
+                said: lines[key]
+                for said, key in (("train", name), ("validation", f"val_{name}"))
+                if lines.get(key)
+            }
+            for name in wanted
+        }
+        return drawn(panels, "epoch")

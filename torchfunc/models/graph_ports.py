@@ -20,8 +20,14 @@ def ports_of(graph: Graph, modules: Mapping[str, nn.Module | None]) -> Ports:
     """The ports of a graph whose modules are known by these names."""
     return Ports(
         inputs=[
-            Port(name, graph.spec(ref).shape, graph.spec(ref).dtype, table=_table(graph, modules, ref))
-            for name, ref in zip(graph.input_names, leaves(graph.inputs), strict=True)
+            Port(
+                name,
+                graph.spec(ref).shape,
+                graph.spec(ref).dtype,
+                table=_table(graph, modules, ref),
+                optional=graph.calls[row].specs.optional,
+            )
+            for row, (name, ref) in enumerate(zip(graph.input_names, leaves(graph.inputs), strict=True))
         ],
         outputs=[
             Port(

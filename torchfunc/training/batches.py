@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from torchfunc.errors import DataError, explain
 from torchfunc.training.convert import is_array
 from torchfunc.training.ports import Form
+from torchfunc.training.sources.columns import column_loader, holds_columns
 
 
 class Batch(NamedTuple):
@@ -179,6 +180,8 @@ class Stream:
         self.source, self.convert, self.limit, self.seed = source, convert, steps, seed
         # a loader is not begun for this: that would start its workers and draw a random number
         self._one_shot = hasattr(source, "__next__") and iter(source) is source
+        # a PyDataset, whose hooks belong to an epoch and not to a pass over it
+        self._tells_epochs = hasattr(source, "on_epoch_end") and hasattr(source, "batches")
         self._running: Iterator[Any] | None = None
         self._seen: list[Any] = []
         self.begun: list[Tensor] = []
@@ -199,6 +202,13 @@ class Stream:
         return self.convert(self._seen[0])
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
+        if self._tells_epochs:
+            self.source.on_epoch_begin()
+        yield from self._batches(number, skip)
+        if self._tells_epochs:
+            self.source.on_epoch_end()
+
+    def _batches(self, number: int, skip: int) -> Iterator[Batch]:
         if skip:
             self._wind(number, skip)
         if self.limit is None:
@@ -261,6 +271,8 @@ class Stream:
         self.begun[:] = [torch.get_rng_state()]
         if self.seed is not None and isinstance(self.source, DataLoader):
             self.source.generator.manual_seed(self.seed + number)
+        if self._tells_epochs:
+            return iter(self.source.batches(None if self.seed is None else self.seed + number))
         if callable(self.source) and not hasattr(self.source, "__iter__"):
             return iter(self.source())
         if hasattr(self.source, "__iter__"):
@@ -305,6 +317,9 @@ def stream_source(x: Any, batch_size: int | None, *, shuffle: bool, device: torc
     """
     if isinstance(x, TensorDataset) or x is None or is_array(x) or isinstance(x, (list, tuple, dict)):
         return None
+    if holds_columns(x):
+        pinned = device.type == "cuda"
+        return column_loader(x, batch_size or 32, shuffle=shuffle, pinned=pinned)
     if isinstance(x, Dataset):
         in_order = not shuffle or isinstance(x, IterableDataset)
         return DataLoader(

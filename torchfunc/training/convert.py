@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from torchfunc.errors import DataError, explain
+from torchfunc.training.sources.columns import is_column
 from torchfunc.tree import leaves, map_leaves
 
 _SIGNED = dict.fromkeys((torch.uint16, torch.uint32, torch.uint64), torch.int64)
@@ -21,10 +22,19 @@ _SLICE = 2**17  # numbers
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is one array of numbers: a tensor, NumPy, pandas or whatever turns into one."""
+    """Whether a value is one array of numbers: a tensor, NumPy, pandas, a sparse matrix, or what turns into one."""
     return (
-        isinstance(value, (Tensor, np.ndarray)) or hasattr(value, "to_numpy") or hasattr(value, "__array__")
+        isinstance(value, (Tensor, np.ndarray))
+        or hasattr(value, "to_numpy")
+        or hasattr(value, "__array__")
+        or _is_sparse(value)
+        or is_column(value)
     )
+
+
+def _is_sparse(value: Any) -> bool:
+    """Whether a value is a sparse matrix or array of SciPy's."""
+    return hasattr(value, "tocsr") and hasattr(value, "toarray")
 
 
 def is_number(value: Any) -> bool:
@@ -42,6 +52,7 @@ def as_given(value: Any, where: str) -> Tensor:
     Raises:
         DataError: something that is no array of numbers.
     """
+    value = value[:] if is_column(value) else value.toarray() if _is_sparse(value) else value
     return value.detach() if isinstance(value, Tensor) else _from_numpy(_as_numpy(value, where))
 
 

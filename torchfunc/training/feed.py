@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import TensorDataset
 
 from torchfunc.arrays_in import is_numbers
 from torchfunc.errors import DataError, explain
@@ -26,6 +27,8 @@ from torchfunc.training.convert import (
 )
 from torchfunc.training.objective import Head, Objective
 from torchfunc.training.ports import Form, Place, Port, as_items, taken
+from torchfunc.training.sources.columns import holds_columns
+from torchfunc.training.sources.records import Labelled, as_record
 from torchfunc.training.step import Step, packed
 from torchfunc.tree import leaves, like
 
@@ -70,11 +73,11 @@ class Feed:
         if isinstance(x, TensorDataset) and len(x.tensors) <= 3 and y is None:
             x, y, sample_weight = unpacked(tuple(x.tensors))
             y, sample_weight = (None, None) if inputs_only else (y, sample_weight)
-        source = (
-            x if _lists_batches(x, y) else stream_source(x, batch_size, shuffle=shuffle, device=self.device)
-        )
+        x = _held_by_name(x)
+        listed = self._lists_batches(x, y)
+        source = x if listed else stream_source(x, batch_size, shuffle=shuffle, device=self.device)
         if source is None:
-            whole = self.whole(x, y, sample_weight)
+            whole = self.whole(*self._apart((x, y, sample_weight), inputs_only=inputs_only))
             data = self.arrays(whole, batch_size, steps, seed if shuffle else None)
             if class_weight is not None:
                 data.whole = self._weighed(whole, class_weight)
@@ -84,19 +87,55 @@ class Feed:
                 raise DataError(
                     explain(name, got=f"values beside a {type(x).__name__}", why="it yields them with x")
                 )
+        own = seed if source is not x or hasattr(x, "batches") else None
         if self.as_they_come and class_weight is None:
-            return Stream(source, self._moved_as_it_came, steps, seed=seed if source is not x else None)
+            return Stream(source, self._moved_as_it_came, steps, seed=own)
+        known = self._labelled.of_columns if holds_columns(x) else lambda item: item
         if inputs_only:
-            return Stream(source, lambda item: self.batch(unpacked(item)[0]), steps)
-        own = seed if source is not x else None
-        return Stream(source, lambda item: self.batch(*unpacked(item), class_weight), steps, seed=own)
+            return Stream(
+                source, lambda item: self.batch(self._apart(known(item), inputs_only=True)[0]), steps
+            )
+        return Stream(
+            source, lambda item: self.batch(*self._apart(known(item)), class_weight), steps, seed=own
+        )
+
+    def _lists_batches(self, x: Any, y: Any) -> bool:
+        """Whether a list holds batches, `[(x, y), (x, y)]` or records, rather than inputs."""
+        if not isinstance(x, list) or not x or y is not None:
+            return False
+        if all(isinstance(each, tuple) and 2 <= len(each) <= 3 and not _numbers(each) for each in x):
+            return True
+        nested = self.inputs is not None and isinstance(self.inputs.nesting, list) and len(self.inputs) > 1
+        records = [None if isinstance(each, tuple) else as_record(each) for each in x]
+        return not nested and all(
+            each is not None and each.keys() == (records[0] or {}).keys() for each in records
+        )
+
+    @cached_property
+    def _labelled(self) -> Labelled:
+        objective = self.step.objective
+        return Labelled(
+            self.module,
+            self.inputs,
+            objective.outputs,
+            learns=objective.loss_given is not None,
+            measured=bool(objective.metrics or objective.weighted_metrics),
+        )
+
+    def _apart(self, item: Any, *, inputs_only: bool = False) -> tuple[Any, Any, Any]:
+        """x, y and sample_weight of what a source yields: by place, or by name where it is a record."""
+        by_place = isinstance(item, (tuple, list)) and not self._labelled.fits(item)
+        x, y, sample_weight = unpacked(item) if by_place else (item, None, None)
+        record = as_record(x) if y is None and sample_weight is None and not self.as_they_come else None
+        if record is None or (isinstance(x, tuple) and not self._labelled.fits(x)):
+            return x, y, sample_weight
+        return self._labelled.apart(record, inputs_only=inputs_only)
 
     def validation(self, given: Any, *, batch_size: int | None, steps: int | None) -> Data:
         """Batches of `validation_data`: (x, y), (x, y, sample_weight), or what yields batches."""
-        if not isinstance(given, (tuple, list)) or _lists_batches(given, None):
-            return self.data(
-                given, batch_size=batch_size if isinstance(given, Dataset) else None, steps=steps
-            )
+        named = self._labelled.fits(given) or self._lists_batches(given, None)
+        if not isinstance(given, (tuple, list)) or named:
+            return self.data(given, batch_size=batch_size, steps=steps)
         if not 2 <= len(given) <= 3:
             got = f"a {type(given).__name__} of {len(given)}"
             raise DataError(explain("validation_data", got=got, expected="(x, y) or (x, y, sample_weight)"))
@@ -198,7 +237,7 @@ class Feed:
         inputs = list(named.values())
         size = checks.count_of(named)
         if look:
-            for port, tensor in zip(self.inputs or (), inputs, strict=False):
+            for port, tensor in zip(self._ports(form), inputs, strict=False):
                 if port.table is not None:
                     checks.check_rows(tensor, port.name, port.table)
         if y is None and sample_weight is None:
@@ -245,8 +284,9 @@ class Feed:
     def _inputs(self, x: Any, look: bool) -> tuple[dict[str, Tensor], Form, list[torch.dtype | None]]:
         """The inputs as tensors, by the names that messages give them, how the module takes them, and the dtypes
         of those that wait for a cast."""
-        values, form = taken(self.module, x, self.inputs)
-        ports = map(Port, form.names) if self.inputs is None else self.inputs
+        record = None if isinstance(x, (dict, list, tuple)) else as_record(x)
+        values, form = taken(self.module, x if record is None else record, self.inputs)
+        ports = map(Port, form.names) if self.inputs is None else self._ports(form)
         tensors: dict[str, Tensor] = {}
         waiting: list[torch.dtype | None] = []
         for value, port in zip(values, ports, strict=True):
@@ -259,6 +299,10 @@ class Feed:
             known = port.shape is not None and tensor.ndim and len(tensor)
             tensors[where] = checks.fitted_input(tensor, port.shape or (), port.name) if known else tensor
         return tensors, form, waiting
+
+    def _ports(self, form: Form) -> list[Port]:
+        """What is known of the inputs that are there; an optional one may not be."""
+        return [port for port in self.inputs or () if port.name in form.names]
 
     def _cast(
         self, value: Any, tensor: Tensor, where: str, dtype: torch.dtype, look: bool
@@ -314,8 +358,9 @@ class Feed:
 
 
 def _for_losses(y: Any, objective: Objective) -> list[Any] | None:
-    """Targets by place for the outputs that have a loss, where there are as many, and not one for each output."""
-    losing, outputs = objective.losing, len(objective.heads)
+    """Targets by place for the outputs that have a loss, or else metrics, where there are as many, and not one for each."""
+    outputs = len(objective.heads)
+    losing = objective.losing or [head for head in objective.heads if head.measures]
     few = [y] if is_array(y) else list(leaves(y)) if isinstance(y, (list, tuple)) else []
     if not 0 < len(losing) < outputs or len(few) != len(losing) or not all(map(is_array, few)):
         return None
@@ -357,10 +402,11 @@ def _numbers(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], (int, float))
 
 
-def _lists_batches(x: Any, y: Any) -> bool:
-    """Whether a list holds batches, `[(x, y), (x, y)]`, rather than inputs."""
-    pairs = isinstance(x, list) and bool(x) and y is None
-    return pairs and all(isinstance(each, tuple) and 2 <= len(each) <= 3 and not _numbers(each) for each in x)
+def _held_by_name(x: Any) -> Any:
+    """A mapping or a dataclass that yields nothing as a dict; anything else as it is."""
+    yields = hasattr(x, "__iter__") or hasattr(x, "__getitem__") or callable(x)
+    record = as_record(x) if isinstance(x, Mapping) or not yields else None
+    return x if record is None else record
 
 
 def checked_batch_size(batch_size: Any, what: str = "batch_size") -> int | None:

@@ -28,6 +28,7 @@ class Port:
         logits: for an output the name of the submodule whose softmax or sigmoid it is, so that its
             crossentropy can be taken of what that was given; "" is the module itself.
         activation: for an output what made it, if that is a softmax, a sigmoid or the log of one.
+        optional: whether an input may be None, or left out of a dict.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Port:
     table: tuple[str, int] | None = None
     logits: str | None = None
     activation: str | None = None
+    optional: bool = False
 
 
 class Ports:
@@ -145,7 +147,7 @@ class Slots:
         unknown = next((key for key in named if key not in self.names), None)
         if unknown is not None:
             raise error(self._unknown(what, unknown))
-        missing = next((name for name in self.names if name not in named), None)
+        missing = next((port.name for port in self if port.name not in named and not port.optional), None)
         if missing is not None and not partial:
             expected = f"one for each {self.kind}: {list(self.names)}"
             raise error(explain(what, got=f"no {missing!r} among its keys {list(given)}", expected=expected))
@@ -194,11 +196,13 @@ class Form:
         style: how the module takes them.
         nesting: of data that are handed on as they came, whatever a module takes: the data, a `Place` in them for
             each tensor.
+        inner: of inputs that are nested themselves: the list or dict of them, a `Place` in it for each tensor.
     """
 
     names: tuple[str, ...] = ()
     style: Literal["positional", "keywords", "list", "dict"] = "positional"
     nesting: Any = None
+    inner: Any = None
 
     def data(self, tensors: Sequence[Tensor]) -> Any:
         """Data nested as they came."""
@@ -206,6 +210,11 @@ class Form:
 
     def call(self, module: nn.Module, inputs: list[Tensor], **keywords: Any) -> Any:
         """What the module returns for these inputs."""
+        if self.inner is not None:
+            nested = map_leaves(lambda each: inputs[each], self.inner)
+            if self.style == "keywords":
+                return module(**nested, **keywords)
+            return module(*nested, **keywords) if self.style == "positional" else module(nested, **keywords)
         if self.style == "positional":
             return module(*inputs, **keywords)
         named = dict(zip(self.names, inputs, strict=True))
@@ -217,7 +226,18 @@ class Form:
 def taken(module: nn.Module, x: Any, slots: Slots | None) -> tuple[list[Any], Form]:
     """The values of the inputs, and how the module takes them."""
     if slots is not None:
-        return slots.arrange(as_items(x, len(slots)), "x", DataError), Form(slots.names)
+        values = slots.arrange(as_items(x, len(slots)), "x", DataError)
+        absent = [value is None and port.optional for value, port in zip(values, slots, strict=True)]
+        if any(absent):
+            given = [
+                pair
+                for pair, gone in zip(zip(slots.names, values, strict=True), absent, strict=True)
+                if not gone
+            ]
+            return [value for _, value in given], Form(tuple(name for name, _ in given), "keywords")
+        return values, Form(slots.names)
+    if isinstance(x, (dict, list, tuple)) and _is_nest(x):
+        return _taken_apart(module, x)
     if isinstance(x, dict):
         names = tuple(x)
         return list(x.values()), Form(names, "keywords" if _accepts_names(module, names) else "dict")
@@ -225,6 +245,35 @@ def taken(module: nn.Module, x: Any, slots: Slots | None) -> tuple[list[Any], Fo
         names = tuple(f"x[{index}]" for index in range(len(x)))
         return list(x), Form(names, "positional" if _accepts_count(module, len(x)) else "list")
     return [x], Form(("x",))
+
+
+def _is_nest(x: Any) -> bool:
+    """Whether inputs are nested themselves: a dict or a tuple of arrays among them, or a list of fewer than the samples."""
+    items = list(x.values()) if isinstance(x, dict) else list(x)
+    counts = {len(each) for each in items if is_array(each) and len(getattr(each, "shape", ()))}
+
+    def nests(item: Any) -> bool:
+        if isinstance(item, dict):
+            return True
+        arrays = isinstance(item, (list, tuple)) and bool(item) and all(map(is_array, leaves(item)))
+        if not arrays or not (isinstance(x, dict) or counts):
+            return False
+        return isinstance(item, tuple) or (bool(counts) and len(item) not in counts)
+
+    return any(map(nests, items))
+
+
+def _taken_apart(module: nn.Module, x: Any) -> tuple[list[Any], Form]:
+    """The arrays of nested inputs, and how the module takes them."""
+    names = ["/".join(map(str, path)) for path, _ in leaves_with_path(x)]
+    rest = iter(range(len(names)))
+    inner = map_leaves(lambda _: Place(next(rest)), x)
+    style: Any = "dict" if isinstance(x, dict) else "list"
+    if isinstance(x, dict) and _accepts_names(module, tuple(x)):
+        style = "keywords"
+    elif not isinstance(x, dict) and _accepts_count(module, len(x)):
+        style = "positional"
+    return list(leaves(x)), Form(tuple(names), style, inner=inner)
 
 
 def as_items(value: Any, count: int) -> Any:

@@ -22,10 +22,14 @@ from torchfunc.training.figures import read
 from torchfunc.training.finite import Watch, culprit
 from torchfunc.training.objective import NO_MASKS, Objective
 from torchfunc.training.ports import Ports, ports_of_outputs
+from torchfunc.training.sources.records import parted
 from torchfunc.training.state import Optimization, restore_sums
 from torchfunc.tree import leaves
 
 NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
+OWN_LOSS_GONE = (
+    "The module returned no loss, as it did for the batch that it was tried on. Fix: labels in every batch."
+)
 
 Logs = dict[str, Any]
 Act = Callable[[Batch], Any]
@@ -73,7 +77,7 @@ class Step:
         self.masked: Sequence[int] = ()
         self.masks: Mapping[int, Tensor] = NO_MASKS
         self._said: Mapping[str, Any] | None = None  # the last logs of who computes them himself
-        self._named_by_targets = False
+        self._named_by_targets = self.returns_loss = False
         self.held: Sequence[Any] = ()
         self.watch = Watch(module, self.device)
         self.begun: list[Tensor] = []
@@ -216,7 +220,7 @@ class Step:
 
     def predict(self, batch: Any) -> Any:
         """What the module returns for one batch, or for data such as x."""
-        return self.outputs_of(self._fitting(batch))
+        return self._apart(self.outputs_of(self._fitting(batch)), flat=False)[1]
 
     def outputs_of(self, batch: Batch) -> Any:
         """What the module returns for the inputs of a batch: the one place where it is called."""
@@ -237,12 +241,24 @@ class Step:
             told = {"training": learning} if _takes(compute, "training") else {}
             loss = compute(**self._in_words_of_keras(batch, returned), **told)
         else:
+            found, returned = self._apart(returned)
             returned = self._flat(returned)
-            loss = objective.sum(returned, batch, self.extras.losses(), self.masks)
+            added = self.extras.losses() if found is None else [*self.extras.losses(), found]
+            loss = objective.sum(returned, batch, added, self.masks)
         _check_learnable(loss, learning=learning and bool(self.optimization.parameters))
         if learning and loss is None:
-            raise CompileError(NO_LOSS)
+            raise CompileError(OWN_LOSS_GONE if self.returns_loss else NO_LOSS)
         return loss, returned
+
+    def _apart(self, returned: Any, *, flat: bool = True) -> tuple[Tensor | None, Any]:
+        """The loss that a module returned by itself, which counts where no other was asked for, and its outputs."""
+        if self.ports.outputs is not None or isinstance(returned, Tensor):
+            return None, returned
+        asked = self.objective.loss_given is not None
+        if asked and type(returned) is dict:
+            return None, returned
+        loss, outputs = parted(returned, flat=flat)
+        return None if asked else loss, outputs
 
     def _counted(self, loss: Tensor | None, returned: Any, batch: Batch) -> Mapping[str, Any] | None:
         """Take a batch into the figures: the logs, where somebody else computes the metrics."""
@@ -399,6 +415,8 @@ class Step:
             self.module.eval()
             inputs = [each[:count].to(self.device, copy=True) for each in batch.inputs]
             outputs = self.outputs_of(batch._replace(inputs=inputs, targets=[]).ready())
+        loss, outputs = self._apart(outputs)
+        self.returns_loss = self.returns_loss or loss is not None
         if self.objective.outputs is None:
             self.objective.take(ports_of_outputs(outputs), self.module)
         return outputs
@@ -455,7 +473,7 @@ class Step:
         self.ready()
         self.module.stop_training = False  # type: ignore[assignment]
         own = hasattr(self.own, "train") or hasattr(self.own, "compute_loss")
-        if not (self.objective.losing or self.extras.has_losses or own):
+        if not (self.objective.losing or self.extras.has_losses or own or self.returns_loss):
             raise CompileError(NO_LOSS)
 
     def ready(self) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import losses, metrics, optimizers
-from torchfunc.callbacks import BackupAndRestore, CallbackList, History, TerminateOnNaN
+from torchfunc.callbacks import BackupAndRestore, CallbackList, History, LearningRateFinder, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.errors import CompileError, explain
 from torchfunc.graph import blame
@@ -202,7 +202,8 @@ class Trainer:
         step = self.step
         watch = step.watch = Watch(self.module, step.device)
         watch.steady = goes_on and step.count > 0
-        step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
+        stops = (TerminateOnNaN, LearningRateFinder)  # which see what is no number, and end the training
+        step.quiet = any(isinstance(each, stops) for each in events.callbacks)
         try:
             with self._session(display):
                 over_epochs(step, plan, train, validation, events, display)

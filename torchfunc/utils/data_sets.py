@@ -54,15 +54,19 @@ class PyDataset:
 
     def __iter__(self) -> Iterator[Any]:
         self.on_epoch_begin()
-        yield from self._batches()
+        yield from self.batches()
         self.on_epoch_end()
 
-    def _batches(self) -> Iterator[Any]:
+    def batches(self, seed: int | None = None) -> Iterator[Any]:
+        """The batches of an epoch, with a seed in an order of its own; the hooks are for who asks for them to call."""
         count = self.num_batches
+        shuffled = seed is not None and count is not None
+        order = torch.randperm(count or 0, generator=torch.Generator().manual_seed(seed or 0)).tolist()
         if self.use_multiprocessing and self.workers and count is not None:
             ahead, source = math.ceil(self.max_queue_size / self.workers), cast("Dataset[Any]", self)
-            return iter(DataLoader(source, None, num_workers=self.workers, prefetch_factor=max(ahead, 1)))
-        indices = itertools.count() if count is None else range(count)
+            options: Any = {"num_workers": self.workers, "prefetch_factor": max(ahead, 1)}
+            return iter(DataLoader(source, None, sampler=order if shuffled else None, **options))
+        indices = itertools.count() if count is None else order if shuffled else range(count)
         if self.workers > 1:
             return _ahead(self.__getitem__, indices, self.workers, self.max_queue_size)
         return map(self.__getitem__, indices)

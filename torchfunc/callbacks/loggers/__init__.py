@@ -1,0 +1,1 @@
+"""Loggers: what a training said, as pictures."""

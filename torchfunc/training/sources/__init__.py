@@ -1,0 +1,1 @@
+"""Sources: data that say by names what they hold, or that are read part by part."""
