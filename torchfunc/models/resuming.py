@@ -23,6 +23,7 @@ from torchfunc.fields import item, number, refused, whole
 from torchfunc.optimizers.memory import check_arguments
 from torchfunc.saving import archive
 from torchfunc.training.objective import LOSSES_BY_SHAPE, METRICS_BY_SHAPE, is_identifier
+from torchfunc.training.options.compiled import NAMES, Options
 from torchfunc.tree import map_with_path
 
 COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "steps_per_execution")
@@ -104,7 +105,7 @@ def checked_arguments(compiled: Any, place: str) -> dict[str, Any]:
     """
     if not isinstance(compiled, dict):
         raise refused(place, compiled, "an object")
-    unknown = sorted(compiled.keys() - COMPILED)
+    unknown = sorted(compiled.keys() - {*COMPILED, *NAMES})
     if unknown:  # above all no keyword of torch.compile, whose options may name a program to start
         raise ConfigError(f"{place}: expected the keys {', '.join(COMPILED)}, got {shorten(unknown)}.")
     found = dict.fromkeys(COMPILED) | compiled
@@ -115,6 +116,8 @@ def checked_arguments(compiled: Any, place: str) -> dict[str, Any]:
     _check_weights(found["loss_weights"], f"{place}.loss_weights")
     if found["steps_per_execution"] is not None:
         whole(found["steps_per_execution"], f"{place}.steps_per_execution", 1, 2**31)
+    options = {name: compiled[name] for name in NAMES if name in compiled}
+    placed(lambda: Options(**options), place)
     return found
 
 

@@ -20,6 +20,7 @@ from torchfunc.models.graph_ports import ports_of
 from torchfunc.models.own_steps import compiled_metrics
 from torchfunc.models.resuming import read_backup, restore_training, write_backup
 from torchfunc.saving.archive import Place
+from torchfunc.training.options.precision import Precision
 from torchfunc.training.ports import Ports
 from torchfunc.training.step import NO_LOSS, is_waiting, metrics_in
 from torchfunc.training.trainer import Trainer
@@ -93,6 +94,8 @@ class Training(Layer):
         auto_scale_loss: bool | None = None,
         *,
         device: torch.device | str | None = None,
+        precision: Precision | None = None,
+        deterministic: bool = False,
         **torch_options: Any,
     ) -> None:
         """Say how the model is trained.
@@ -112,15 +115,19 @@ class Training(Layer):
             jit_compile: True puts the forward through `torch.compile`.
             auto_scale_loss: no loss is scaled here, so that True is refused where weights in float16 would need it.
             device: where to train; CUDA where there is one, else the CPU.
+            precision: "bf16" or "fp16" to compute in halves beside weights in float32, "tf32" for matrix products in
+                NVIDIA's 19 bits; None goes by Keras's global policy.
+            deterministic: whether PyTorch takes deterministic algorithms alone while it trains or measures.
             torch_options: keywords of `torch.compile`, for `jit_compile=True`.
 
         Raises:
             UnknownNameError: a loss, metric or optimizer of that name does not exist.
             CompileError: something that does not fit the model's outputs, or that compile does not take.
         """
-        ours = (optimizer, loss, loss_weights, metrics, weighted_metrics, jit_compile, device)
+        ours = (optimizer, loss, loss_weights, metrics, weighted_metrics, jit_compile, device, precision)
         not_needed = (run_eagerly, steps_per_execution, auto_scale_loss)
-        alone = torch_options.keys() <= _TORCH and all(each is None for each in (*ours, *not_needed))
+        said = deterministic or any(each is not None for each in (*ours, *not_needed))
+        alone = torch_options.keys() <= _TORCH and not said
         if alone and (torch_options or not self._trains_itself()):
             super().compile(**torch_options)
             return
@@ -136,6 +143,8 @@ class Training(Layer):
             device=device,
             step=self._own_steps(),
             steps_per_execution=1 if steps_per_execution in (None, "auto") else steps_per_execution,  # type: ignore[arg-type]
+            precision=precision,
+            deterministic=deterministic,
         )
         if auto_scale_loss and any(each.dtype is torch.float16 for each in self.parameters()):
             raise CompileError(

@@ -53,10 +53,13 @@ class Objective:
     Attributes:
         outputs: the module's outputs; None until they are known.
         settled: whether nothing is left that only a batch can tell.
+        widens: whether outputs in halves, beside weights that are wider, are measured in float32.
 
     Raises:
         UnknownNameError: a loss or metric of that name does not exist.
     """
+
+    widens = False
 
     def __init__(
         self,
@@ -96,7 +99,7 @@ class Objective:
             _arranged_metrics(outputs, self.weighted_metrics, "weighted_metrics"),
             strict=True,
         )
-        self.heads = [Head(index, *of_this) for index, of_this in enumerate(each)]
+        self.heads = [Head(index, *of_this, widens=self.widens) for index, of_this in enumerate(each)]
         for head, port in zip(self.heads, outputs, strict=True):
             head.logits = logits_of(port, module, head.loss)
             if isinstance(head.loss, losses.Loss):
@@ -266,7 +269,10 @@ class Head:
         weight: float,
         measures: list[Measure],
         weighted_measures: list[Measure],
+        *,
+        widens: bool = False,
     ) -> None:
+        self.widens = widens
         self.index, self.name, self.loss, self.weight = index, port.name, loss, weight
         self.measures = measures + weighted_measures
         self.shape = port.shape
@@ -348,6 +354,8 @@ class Head:
         loss, logits = self.loss, None if self.logits is None else self.logits.taken(output)
         if self.logits is not None and logits is not None:
             loss, output = self.logits.loss, logits
+        if self.widens:
+            output = _wide(output)
         masked = {} if mask is None else {"mask": mask}
         value: Tensor = loss(target, output, weight, **masked)
         if value.ndim:
@@ -359,6 +367,8 @@ class Head:
     def measure(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> None:
         """Take a batch into the metrics of this output; a mask weighs those that take one."""
         target, output = self._target(batch), output.detach()
+        if self.widens:
+            output = _wide(output)
         for each in self.measures:
             weight = batch.weights[self.index] if each.weighted and batch.weights else None
             if mask is not None and each.metric.takes_masks:
@@ -370,6 +380,10 @@ class Head:
         for each in self.measures:
             if each.metric is not None:
                 each.metric.reset_state()
+
+
+def _wide(output: Tensor) -> Tensor:
+    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
 
 
 def is_identifier(value: Any) -> bool:

@@ -21,6 +21,9 @@ from torchfunc.training.convert import is_array
 from torchfunc.training.figures import read
 from torchfunc.training.finite import Watch, culprit
 from torchfunc.training.objective import NO_MASKS, Objective
+from torchfunc.training.options.compiled import Options
+from torchfunc.training.options.learning import Learning
+from torchfunc.training.options.precision import HALVES, computing_in, modes, widened
 from torchfunc.training.ports import Ports, ports_of_outputs
 from torchfunc.training.state import Optimization, restore_sums
 from torchfunc.tree import leaves
@@ -43,6 +46,7 @@ class Step:
         own: an object whose `train`, `measure` or `predict` takes the place of ours, or whose `compute_loss` or
             `compute_metrics`, which are called with Keras's keywords. The acts that its `takes_data` names are given
             the data of a batch as Keras gives them, x, (x, y) or (x, y, sample_weight), nested as they came.
+        options: what else belongs to the training, such as its precision.
 
     Attributes:
         count: the number of batches that were learned from.
@@ -64,8 +68,13 @@ class Step:
         *,
         device: torch.device | str | None = None,
         own: Any = None,
+        options: Options | None = None,
     ) -> None:
         self.module, self.ports, self.objective, self.own = module, ports, objective, own
+        self.options = options or Options()
+        self.learning = Learning.asked_for(self.options)
+        self.mixed: Callable[[], Any] | None = None  # makes the context of a forward in halves
+        objective.widens = self.options.precision in HALVES
         self.optimization = Optimization(module, optimizer)
         self.wanted_device = usable(device)
         self.device = torch.device("cpu")
@@ -133,6 +142,8 @@ class Step:
             return logs
         for parameter in parameters:
             parameter.grad = None
+        if self.learning is not None:
+            return self._learn(self.learning, loss, counts, logs)
         loss.backward()  # type: ignore[no-untyped-call]
         if not (watch.passes(loss, parameters) and counts):
             self._pass_over(loss.item())
@@ -140,6 +151,22 @@ class Step:
         watch.steady = True
         self.optimization.built.step()  # type: ignore[union-attr]
         if self.extras.constraints:
+            self.extras.constrain()
+        return logs
+
+    def _learn(
+        self, learning: Learning, loss: Tensor, counts: bool, logs: Mapping[str, Any] | None
+    ) -> Mapping[str, Any] | None:
+        """The rest of `train`, where the options of the training ask for more than gradients and a step."""
+        learning.backward(loss)
+        # scaled gradients may be infinite, which the scaler sees to
+        looked = self.optimization.parameters if learning.scaler is None else ()
+        if not (self.watch.passes(loss, looked) and counts):
+            self._pass_over(loss.item())
+            return logs
+        self.watch.steady = True
+        assert self.optimization.built is not None
+        if learning.step(self.optimization.built) and self.extras.constraints:
             self.extras.constrain()
         return logs
 
@@ -216,7 +243,10 @@ class Step:
 
     def predict(self, batch: Any) -> Any:
         """What the module returns for one batch, or for data such as x."""
-        return self.outputs_of(self._fitting(batch))
+        if self.mixed is None:
+            return self.outputs_of(self._fitting(batch))
+        with self.mixed():
+            return widened(self.outputs_of(self._fitting(batch)))
 
     def outputs_of(self, batch: Batch) -> Any:
         """What the module returns for the inputs of a batch: the one place where it is called."""
@@ -225,9 +255,15 @@ class Step:
 
     def _passed(self, batch: Batch, *, learning: bool) -> tuple[Tensor, Any]:
         """Run the module on a batch: its loss, and what the module returned."""
-        objective = self.objective
-        if not objective.settled:
+        if not self.objective.settled:
             self.settle(batch)
+        if self.mixed is None:
+            return self._computed(batch, learning=learning)
+        with self.mixed():
+            return self._computed(batch, learning=learning)
+
+    def _computed(self, batch: Batch, *, learning: bool) -> tuple[Tensor, Any]:
+        objective = self.objective
         returned = self._with_masks(batch) if self.masked else self.outputs_of(batch)
         if self._named_by_targets:
             self._name_by(returned)
@@ -406,6 +442,9 @@ class Step:
     def begin(self) -> None:
         """Put the module on its device, and look at it as it is now."""
         self.device = placed(self.module, self.wanted_device)
+        self.mixed = computing_in(self.options.precision, self.device)
+        if self.learning is not None:
+            self.learning.begin(self.device)
         self.extras = Extras(self.module)
         self.objective.forget_shapes()
 
@@ -468,7 +507,12 @@ class Step:
     @contextmanager
     def session(self) -> Iterator[None]:
         """Within it the module is trained or measured; whatever happens, it is afterwards as before."""
-        with modes_kept(self.module), self.objective.asking(self.module):
+        options = self.options
+        with (
+            modes_kept(self.module),
+            self.objective.asking(self.module),
+            modes(options.precision, options.deterministic, self.device),
+        ):
             yield
 
 

@@ -24,6 +24,8 @@ from torchfunc.training.feed import Feed, checked_batch_size, divided
 from torchfunc.training.finite import Watch
 from torchfunc.training.loop import Plan, measure, over_batches, over_epochs
 from torchfunc.training.objective import Objective
+from torchfunc.training.options.compiled import Options
+from torchfunc.training.options.precision import Precision, of_policy
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display
 from torchfunc.training.state import (
@@ -67,6 +69,9 @@ class Trainer:
             `compute_loss(x, y, y_pred, sample_weight, training)` returns the loss, or whose
             `compute_metrics(x, y, y_pred, sample_weight)` the logs.
         steps_per_execution: how many batches callbacks are told of at a time.
+        precision: "bf16" or "fp16" to compute in halves beside weights in float32, by `torch.autocast` (and a
+            `GradScaler` for "fp16"); "tf32" for matrix products in NVIDIA's 19 bits. None goes by Keras's global policy.
+        deterministic: whether PyTorch takes deterministic algorithms alone while it trains or measures.
 
     Attributes:
         step: the `Step` that batches go through.
@@ -92,7 +97,10 @@ class Trainer:
         device: torch.device | str | None = None,
         step: Any = None,
         steps_per_execution: int = 1,
+        precision: Precision | None = None,
+        deterministic: bool = False,
     ) -> None:
+        options = Options(precision=precision or of_policy(), deterministic=deterministic)
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
         self.step = Step(
@@ -102,6 +110,7 @@ class Trainer:
             optimizer,
             device=device,
             own=step,
+            options=options,
         )
         self.step.steps_per_execution = whole_number("steps_per_execution", steps_per_execution, least=1)
         self.step.fitted = self._fitted
@@ -472,6 +481,7 @@ class Trainer:
             "random_state": random_state() if waiting[1] is None else waiting[1],
             "optimizer": self.step.optimization.state(),
             **({"within": within} if self.step.done else {}),
+            **({} if self.step.learning is None else {"learning": self.step.learning.state()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any], *, place: str = "state") -> None:
@@ -495,6 +505,8 @@ class Trainer:
         self.step.done, self.step.steps = within.get("done", 0), within.get("steps")
         self.step.begun, self.step.sums = list(within.get("begun", ())), within.get("sums")
         self.step.optimization.load(state["optimizer"])
+        if self.step.learning is not None:
+            self.step.learning.load(state.get("learning") or {})
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `compile` as plain data.
@@ -511,6 +523,7 @@ class Trainer:
             "metrics": plain(self.metrics, lambda each, name: metrics.serialize(each)),
             "weighted_metrics": plain(self.weighted_metrics, lambda each, name: metrics.serialize(each)),
             **({"steps_per_execution": several} if several > 1 else {}),
+            **self.step.options.get_config(),
         }
 
 
