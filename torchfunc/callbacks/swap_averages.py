@@ -29,6 +29,9 @@ class SwapEMAWeights(Callback):
         averaging = [
             each for each in getattr(optimizer, "optimizers", [optimizer]) if getattr(each, "use_ema", False)
         ]
+        learning = getattr(getattr(self.trainer, "step", None), "learning", None)
+        if learning is not None and learning.averages is not None:  # of compile(use_ema=True)
+            return [learning.averages]
         if not averaging:
             got = f"the optimizer {type(optimizer).__name__}, which keeps no averages"
             raise CompileError(explain("SwapEMAWeights", got=got, fix="make it with use_ema=True"))

@@ -52,16 +52,18 @@ def over_epochs(
         display.start(train.steps)
         batches = train.epoch(epoch, skip)
         done, logs = over_batches(step, step.act("train"), batches, "train", events, display, skip)
+        step.end_batches()
         step.epoch, step.done = epoch + 1, 0
         if validation is not None and plan.validates_after(epoch):
             display.pause(done, logs, validation.steps)
             _, measured = measure(step, validation.epoch(0), events, display)
             logs |= {f"val_{name}": value for name, value in measured.items()}
         display.finish(done, logs)
+        step.end_epoch(logs)
         events.call("on_epoch_end", epoch, logs)
         if step.module.stop_training:
             break
-    step.optimization.finish()
+    step.finish()
     events.call("on_train_end", logs)
 
 

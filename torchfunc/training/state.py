@@ -236,7 +236,7 @@ def check_state(state: Any, place: str, optimization: Optimization) -> None:
     _check_random_state(state["random_state"], f"{place}.random_state")
     optimization.check(state["optimizer"], f"{place}.optimizer")
     if state.get("learning") is not None:
-        check_learning(state["learning"], f"{place}.learning")
+        check_learning(state["learning"], f"{place}.learning", optimization.module)
     if state.get("within") is None:
         return
     within, place = state["within"], f"{place}.within"

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from torchfunc.training.convert import is_array
 from torchfunc.training.figures import read
 from torchfunc.training.finite import Watch, culprit
 from torchfunc.training.objective import NO_MASKS, Objective
+from torchfunc.training.options.accumulation import SAMPLES, Part
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.learning import Learning
 from torchfunc.training.options.precision import HALVES, computing_in, modes, widened
@@ -72,10 +74,12 @@ class Step:
     ) -> None:
         self.module, self.ports, self.objective, self.own = module, ports, objective, own
         self.options = options or Options()
-        self.learning = Learning.asked_for(self.options)
+        self.learning = Learning.asked_for(self.options, module)
+        objective.divides = self.learning is not None and self.learning.sums is not None
         self.mixed: Callable[[], Any] | None = None  # makes the context of a forward in halves
         objective.widens = self.options.precision in HALVES
         self.optimization = Optimization(module, optimizer)
+        self.options.check_beside(self.optimization.optimizer)
         self.wanted_device = usable(device)
         self.device = torch.device("cpu")
         self.extras = Extras(module)
@@ -90,16 +94,25 @@ class Step:
         self.sums: Mapping[str, Any] | None = None
         self.quiet, self.steps_per_execution = False, 1
         self.count = self.epoch = self.done = 0
+        self.epochs = 1
         self.fitted: Callable[[Any], Batch] | None = None  # makes a batch that fits of data
         if ports.outputs is not None:
             objective.take(ports.outputs, module)
 
+    @property
+    def length(self) -> int | None:
+        """How many batches the training has, where that is known."""
+        return None if self.steps is None else self.steps * self.epochs
+
     def act(self, name: str) -> Act:
         """What is done with a batch to "train", "measure" or "predict": our own, or what the user has by that name."""
         own: Act | None = getattr(self.own, name, None)
-        if own is None or not self.takes_data(name):
-            return own or getattr(self, name)
-        return lambda batch: self._with_data(own, batch)
+        if own is None:
+            act: Act = getattr(self, name)
+            return act
+        if name == "train" and self.learning is not None:
+            return lambda batch: self._with_options(own, batch)
+        return partial(self._with_data, own) if self.takes_data(name) else own
 
     def takes_data(self, name: str) -> bool:
         """Whether the user has an act of this name that takes data as they come."""
@@ -114,6 +127,27 @@ class Step:
             result = act(packed(words["x"], words["y"], words["sample_weight"]))
         if self.extras.constraints and self.module.training:
             self.extras.constrain()
+        return result
+
+    def _with_options(self, act: Act, batch: Batch) -> Any:
+        """What a step of the user's own returns, which has to leave the options of the training to ours.
+
+        Raises:
+            CompileError: it learns without ours, so that they would do nothing.
+        """
+        assert self.learning is not None
+        result = self._with_data(act, batch) if self.takes_data("train") else act(batch)
+        if not self.learning.heard:
+            asked = ", ".join(sorted(self.options.get_config()))
+            name = getattr(act, "__name__", "train")
+            raise CompileError(
+                explain(
+                    asked,
+                    got=f"a {name} of one's own that learns by itself",
+                    why="it would do nothing there",
+                    fix=f"super().{name}(data) in it, or leave it out and write it there",
+                )
+            )
         return result
 
     def _fitting(self, given: Any) -> Batch:
@@ -143,7 +177,7 @@ class Step:
         for parameter in parameters:
             parameter.grad = None
         if self.learning is not None:
-            return self._learn(self.learning, loss, counts, logs)
+            return self._learn(self.learning, loss, counts, logs, batch.size)
         loss.backward()  # type: ignore[no-untyped-call]
         if not (watch.passes(loss, parameters) and counts):
             self._pass_over(loss.item())
@@ -155,20 +189,44 @@ class Step:
         return logs
 
     def _learn(
-        self, learning: Learning, loss: Tensor, counts: bool, logs: Mapping[str, Any] | None
+        self, learning: Learning, loss: Tensor, counts: bool, logs: Mapping[str, Any] | None, size: int
     ) -> Mapping[str, Any] | None:
         """The rest of `train`, where the options of the training ask for more than gradients and a step."""
-        learning.backward(loss)
+        own = hasattr(self.own, "compute_loss")
+        learning.backward(loss, [Part(SAMPLES, loss, size)] if own else self.objective.parts)
         # scaled gradients may be infinite, which the scaler sees to
         looked = self.optimization.parameters if learning.scaler is None else ()
         if not (self.watch.passes(loss, looked) and counts):
+            learning.forget()
             self._pass_over(loss.item())
             return logs
         self.watch.steady = True
+        learning.take()
+        if learning.due:
+            self._change(learning)
+        return logs
+
+    def _change(self, learning: Learning) -> None:
+        """A step of the optimizer, as the options of the training want it."""
         assert self.optimization.built is not None
         if learning.step(self.optimization.built) and self.extras.constraints:
             self.extras.constrain()
-        return logs
+
+    def end_batches(self) -> None:
+        """At the end of an epoch: a step of the batches that wait for more of them."""
+        if self.learning is not None and self.learning.waits:
+            self._change(self.learning)
+
+    def finish(self) -> None:
+        """At the end of a training: put averaged weights in their place, if any are kept."""
+        self.optimization.finish()
+        if self.learning is not None and self.learning.averages is not None:
+            self.learning.averages.use()
+
+    def end_epoch(self, logs: Logs) -> None:
+        """At the end of an epoch, after its validation: a scheduler that goes by epochs takes a step."""
+        if self.learning is not None and self.learning.rates is not None:
+            self.learning.rates.after_epoch(logs)
 
     def _pass_over(self, loss: float) -> None:
         """Take a batch back whose loss or gradient is no number; a lone one is passed over with a warning.
@@ -501,6 +559,8 @@ class Step:
         """Have an optimizer for what is trainable now; where nothing is, that is told, and what there is measured."""
         if any(each.requires_grad for each in self.module.parameters()):
             self.optimization.ready()
+            if self.learning is not None and self.optimization.built is not None:
+                self.learning.ready(self.optimization.built, self.optimization.parameters, self.length)
         elif not hasattr(self.own, "train"):
             self.optimization.nothing()
 

@@ -72,6 +72,18 @@ class Trainer:
         precision: "bf16" or "fp16" to compute in halves beside weights in float32, by `torch.autocast` (and a
             `GradScaler` for "fp16"); "tf32" for matrix products in NVIDIA's 19 bits. None goes by Keras's global policy.
         deterministic: whether PyTorch takes deterministic algorithms alone while it trains or measures.
+        gradient_accumulation_steps: of how many batches a step is made, as if they were one; what is left at the
+            end of an epoch is stepped too.
+        clipnorm: the largest norm of one parameter's gradient, for any optimizer.
+        clipvalue: the largest absolute value in a gradient.
+        global_clipnorm: the largest norm of all gradients together.
+        lr_scheduler: what sets the learning rate of any optimizer: a schedule of torchfunc, by steps; a scheduler of
+            `torch.optim.lr_scheduler`, its class, a partial of it or a function of the optimizer, by epochs
+            (OneCycleLR and CyclicLR by steps; ReduceLROnPlateau by `val_loss`, or else `loss`); or a dict such as
+            `{"scheduler": ..., "interval": "step", "frequency": 1, "monitor": "val_accuracy"}`.
+        use_ema: whether averages of the weights are kept beside any optimizer, which take their place when `fit` ends.
+        ema_momentum: how much of an average stays at each step.
+        ema_overwrite_frequency: after how many steps the weights are set to their averages; None for never.
 
     Attributes:
         step: the `Step` that batches go through.
@@ -99,8 +111,19 @@ class Trainer:
         steps_per_execution: int = 1,
         precision: Precision | None = None,
         deterministic: bool = False,
+        gradient_accumulation_steps: int | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        lr_scheduler: Any = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
     ) -> None:
-        options = Options(precision=precision or of_policy(), deterministic=deterministic)
+        options = Options(
+            precision or of_policy(), deterministic, gradient_accumulation_steps, clipnorm, clipvalue,
+            global_clipnorm, lr_scheduler, use_ema, ema_momentum, ema_overwrite_frequency,
+        )  # fmt: skip
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
         self.step = Step(
@@ -198,6 +221,7 @@ class Trainer:
             )
         elif validation_split:
             train, validation = divided(train, validation_split, validation_batch_size, validation_steps)
+        self.step.epochs = plan.epochs
         self._position(train, goes_on)
         self.step.prepare(train)
         history = self.history = History()
@@ -439,7 +463,9 @@ class Trainer:
 
     @optimizer.setter
     def optimizer(self, identifier: Any) -> None:
-        self.step.optimization = Optimization(self.module, identifier)
+        optimization = Optimization(self.module, identifier)
+        self.step.options.check_beside(optimization.optimizer)
+        self.step.optimization = optimization
 
     @property
     def learning_rate(self) -> float:

@@ -124,9 +124,9 @@ def test_the_scale_of_float16_is_saved_and_goes_on(tmp_path: Path) -> None:
     again.fit(X, Y, initial_epoch=2, epochs=4, shuffle=False, verbose=0)
 
     assert again.get_compile_config()["precision"] == "fp16" and again.get_compile_config()["deterministic"]
-    assert again.trainer.state_dict()["learning"] == {"scale": [128.0, 12]}
+    assert again.trainer.state_dict()["learning"] == {"steps": 12, "scale": [128.0, 12]}
     whole_state = whole.trainer.state_dict()["learning"]
-    assert whole_state == {"scale": [65536.0, 12]}
+    assert whole_state == {"steps": 12, "scale": [65536.0, 12]}
 
 
 def test_a_step_whose_gradients_float16_cannot_hold_is_passed_over_at_a_smaller_scale() -> None:
@@ -141,7 +141,7 @@ def test_a_step_whose_gradients_float16_cannot_hold_is_passed_over_at_a_smaller_
 
 
 def test_gradients_that_no_scale_helps_are_an_error() -> None:
-    learning = Learning(Trainer(mlp(), precision="fp16").step.options)
+    learning = Learning(Trainer(mlp(), precision="fp16").step.options, mlp())
     learning.begin(torch.device("cpu"))
     weight = nn.Parameter(torch.ones(1))
     weight.grad = torch.full((1,), torch.inf)
@@ -197,9 +197,12 @@ def test_an_option_of_another_kind_is_refused(options: dict[str, Any], words: st
         model.compile_from_config({"optimizer": "sgd", **options})
 
 
+_SCALES: list[Any] = [1.0, [1.0], ["a", 1], [-1.0, 0], [1.0, -1]]
+
+
 @pytest.mark.parametrize(
-    "state", [[], {"scale": [1.0]}, {"scale": ["a", 1]}, {"scale": [-1.0, 0]}, {"scale": [1.0, -1]}, {"a": 1}]
+    "state", [[], {"a": 1}, {"steps": -1}, *({"steps": 1, "scale": each} for each in _SCALES)]
 )
 def test_a_state_that_is_none_of_a_scaler_is_refused(state: Any) -> None:
     with pytest.raises(ConfigError, match=r"\$\.training\.learning"):
-        check_learning(state, "$.training.learning")
+        check_learning(state, "$.training.learning", mlp())
