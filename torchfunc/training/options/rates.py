@@ -298,8 +298,8 @@ def _try(make: Callable[[Any], Any], name: str) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1, momentum=0.9)
     needs = {"total_steps": 10} if _kind(make) is lr_scheduler.OneCycleLR and _lacks_length(make) else {}
     try:
-        optimizer.step()
         made = make(optimizer, **needs)
+        optimizer.step()
         made.step(*((1.0,) if isinstance(made, ReduceLROnPlateau) else ()))
         rate = float(optimizer.param_groups[0]["lr"])
     except (TypeError, ValueError, KeyError, IndexError, ArithmeticError, AttributeError) as error:
@@ -388,7 +388,8 @@ def _restore(scheduler: Any, state: Mapping[str, Any]) -> None:
 def _alike(own: Any, value: Any) -> bool:
     if isinstance(own, (list, tuple)):
         return isinstance(value, list) and len(value) == len(own)
-    return isinstance(own, bool) is isinstance(value, bool) and isinstance(own, (bool, int, float))
+    numbers = isinstance(own, (bool, int, float)) and isinstance(value, (bool, int, float))
+    return numbers and isinstance(own, bool) is isinstance(value, bool)
 
 
 def check_rates(state: Any, place: str) -> None:
