@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torchfunc.errors import TorchfuncError, explain
+from torchfunc.fields import listed, record, refused, whole
 
 Logs = Mapping[str, Any] | None
 Mode = Literal["train", "test", "predict"]
@@ -24,12 +25,30 @@ class Callback:
 
     Attributes:
         model: the module in training.
+        remembers: its attributes that a training which goes on from a file needs, each with the kind of its values:
+            "count", "number" (or None), "flag", "weights" (or None).
         params: `epochs`, `steps` (None where unknown) and `verbose` of this run.
     """
 
     model: Any = None
     params: Mapping[str, Any] = {}
+    remembers: ClassVar[Mapping[str, str]] = {}
     _trainer: Any = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a training that goes on needs of it, as plain data and tensors; it is saved with the model."""
+        return {name: getattr(self, name) for name in self.remembers}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` gave, after `on_train_begin`.
+
+        Raises:
+            ConfigError: values of another kind.
+        """
+        for name, value in state.items():
+            if name in self.remembers:
+                place = f"the state of {type(self).__name__}.{name}"
+                setattr(self, name, _of_kind(value, self.remembers[name], place, self.model))
 
     @property
     def trainer(self) -> Any:
@@ -128,6 +147,27 @@ class Callback:
         """Called after each batch of a prediction; `logs["outputs"]` is what the module returned."""
 
 
+def _of_kind(value: Any, kind: str, place: str, model: Any) -> Any:
+    """A value as it comes from a file, if it is of the kind that is kept."""
+    if kind == "count":
+        return whole(value, place)
+    if kind == "flag":
+        if not isinstance(value, bool):
+            raise refused(place, value, "True or False")
+        return value
+    if value is None:
+        return None
+    if kind == "number":
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise refused(place, value, "a number or None")
+        return value
+    own = {name: each.shape for name, each in model.state_dict().items()}
+    fits = isinstance(value, Mapping) and {name: getattr(each, "shape", 0) for name, each in value.items()}
+    if fits != own:
+        raise refused(place, value, "the weights of the model or None")
+    return dict(value)
+
+
 EVENTS = {name: inspect.signature(method) for name, method in vars(Callback).items() if name[:3] == "on_"}
 
 
@@ -156,6 +196,7 @@ class CallbackList:
     ) -> None:
         given = [callbacks] if hasattr(callbacks, "on_epoch_end") else callbacks or []
         self.callbacks: list[Any] = []
+        self.telling: tuple[str, tuple[Any, ...], int] | None = None
         for each in given:
             self.callbacks += each.callbacks if isinstance(each, CallbackList) else [each]
         if add_history and not any(isinstance(each, History) for each in self.callbacks):
@@ -186,9 +227,15 @@ class CallbackList:
         return [getattr(callback, event) for callback in self.callbacks if _has_own(callback, event)]
 
     def call(self, event: str, *args: Any) -> None:
-        """Tell every callback of an event."""
-        for method in self.methods(event):
-            method(*args)
+        """Tell every callback of an event; `telling` says of what, and which of them, while one is told."""
+        before = self.telling
+        try:
+            for place, callback in enumerate(self.callbacks):
+                if _has_own(callback, event):
+                    self.telling = event, args, place
+                    getattr(callback, event)(*args)
+        finally:
+            self.telling = before
 
     def __getattr__(self, event: str) -> Callable[..., None]:
         """The method that tells every callback of an event, with the arguments of a callback's own."""
@@ -236,6 +283,26 @@ class History(Callback):
     def __init__(self) -> None:
         self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "epoch": list(self.epoch),
+            "history": {name: list(values) for name, values in self.history.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        place = "the state of History"
+        record(state, place, ("epoch", "history"))
+        epochs = [
+            whole(each, f"{place}.epoch")
+            for each in listed(state["epoch"], f"{place}.epoch", 2**31, "epochs")
+        ]
+        if not isinstance(state["history"], Mapping):
+            raise refused(f"{place}.history", state["history"], "an object with a list for each name")
+        values = {
+            name: listed(each, f"{place}.history", 2**31, "values") for name, each in state["history"].items()
+        }
+        self.epoch, self.history = epochs, values
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.epoch.append(epoch)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torchfunc.callbacks.callback import Callback, Logs
 from torchfunc.errors import CompileError, explain
@@ -18,6 +19,8 @@ class SwapEMAWeights(Callback):
     Raises:
         CompileError: the optimizer keeps no averages.
     """
+
+    remembers: ClassVar[Mapping[str, str]] = {"_swapped": "flag"}
 
     def __init__(self, swap_on_epoch: bool = False) -> None:
         self.swap_on_epoch = swap_on_epoch

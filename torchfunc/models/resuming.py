@@ -24,6 +24,7 @@ from torchfunc.optimizers.memory import check_arguments
 from torchfunc.saving import archive
 from torchfunc.training.objective import LOSSES_BY_SHAPE, METRICS_BY_SHAPE, is_identifier
 from torchfunc.training.options.compiled import NAMES, Options
+from torchfunc.training.trainer import Trainer, backups
 from torchfunc.tree import map_with_path
 
 COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "steps_per_execution")
@@ -64,36 +65,39 @@ def restore_training(model: Any, compiled: Any, state: Any, tensors: Mapping[str
 _BACKUP = "optimizer/"
 
 
-def write_backup(model: Any, filepath: archive.Place) -> None:
-    """Write the weights of a model and the state of its training to a file."""
-    state, slots = split(model.trainer.state_dict())
-    weights = {name: each.detach() for name, each in model.state_dict().items()}
+def write_backup(trainer: Trainer, filepath: archive.Place) -> None:
+    """Write the weights of a module and the state of its training to a file."""
+    state, slots = split(trainer.state_dict())
+    weights = {name: each.detach() for name, each in trainer.module.state_dict().items()}
     archive.write(
         filepath, {"training": state}, weights | {_BACKUP + name: each for name, each in slots.items()}
     )
 
 
-def read_backup(model: Any, filepath: archive.Place) -> None:
-    """Have a model and its trainer be as `write_backup` found them.
+def read_backup(trainer: Trainer, filepath: archive.Place) -> None:
+    """Have a module and its trainer be as `write_backup` found them.
 
     Raises:
         CorruptFileError: a damaged file.
         ConfigError: a file without the state of such a training.
-        WeightMismatchError: tensors that do not fit the model.
+        WeightMismatchError: tensors that do not fit the module.
     """
-    found = archive.read(filepath)
+    found, module = archive.read(filepath), trainer.module
     slots = {
         name.removeprefix(_BACKUP): each for name, each in found.tensors.items() if name.startswith(_BACKUP)
     }
     weights = {name: each for name, each in found.tensors.items() if not name.startswith(_BACKUP)}
-    held = {name: tuple(each.shape) for name, each in model.state_dict().items()}
+    held = {name: tuple(each.shape) for name, each in module.state_dict().items()}
     if {name: tuple(each.shape) for name, each in weights.items()} != held:
         fix = "delete it, where the model was changed since"
         raise WeightMismatchError(
             explain(f"The backup {filepath}", got="other weights", expected="those of the model", fix=fix)
         )
-    model.trainer.load_state_dict(joined(found.config.get("training"), slots), place="$.training")
-    model.load_state_dict(weights)
+    trainer.load_state_dict(joined(found.config.get("training"), slots), place="$.training")
+    module.load_state_dict(weights)
+
+
+backups.update(write=write_backup, read=read_backup)
 
 
 def checked_arguments(compiled: Any, place: str) -> dict[str, Any]:

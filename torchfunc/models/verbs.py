@@ -18,7 +18,7 @@ from torchfunc.graph.symbolic import Input
 from torchfunc.layers.layer import Layer
 from torchfunc.models.graph_ports import ports_of
 from torchfunc.models.own_steps import compiled_metrics
-from torchfunc.models.resuming import read_backup, restore_training, write_backup
+from torchfunc.models.resuming import restore_training
 from torchfunc.saving.archive import Place
 from torchfunc.training.options.precision import Precision
 from torchfunc.training.ports import Ports
@@ -399,7 +399,7 @@ class Training(Layer):
 
     def back_up(self, filepath: Place) -> None:
         """Write the weights and the state of the training, without the architecture; see `BackupAndRestore`."""
-        write_backup(self, filepath)
+        self._trainer().back_up(filepath)
 
     def restore_backup(self, filepath: Place) -> None:
         """Take what `back_up` wrote of a model with the same weights, compiled alike.
@@ -407,7 +407,7 @@ class Training(Layer):
         Raises:
             TorchfuncError: another file, or what does not fit the model; nothing is changed then.
         """
-        read_backup(self, filepath)
+        self._trainer().restore_backup(filepath)
 
     @property
     def metrics_variables(self) -> list[Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,8 @@ import torch
 from torchfunc.callbacks import CallbackList
 from torchfunc.callbacks.callback import Mode
 from torchfunc.training.batches import Batch, Data
+from torchfunc.training.options.remembered import to_callbacks
+from torchfunc.training.options.signals import Asked, Terminated
 from torchfunc.training.progress import Display
 from torchfunc.training.step import Act, Logs, Step
 
@@ -34,14 +36,42 @@ class Plan:
         return epoch + 1 in self.validation_freq
 
 
+@dataclass
+class Run:
+    """What one call of `fit` is to heed.
+
+    Attributes:
+        remembered: what callbacks kept of the training that goes on, if one does.
+        asked: whether the process was asked to end.
+    """
+
+    remembered: Mapping[str, Any] | None = None
+    asked: Asked = field(default_factory=Asked)
+
+
 def over_epochs(
-    step: Step, plan: Plan, train: Data, validation: Data | None, events: CallbackList, display: Display
+    step: Step,
+    plan: Plan,
+    train: Data,
+    validation: Data | None,
+    events: CallbackList,
+    display: Display,
+    run: Run,
 ) -> None:
-    """Pass over the training data again and again, and over the validation data where they are due."""
+    """Pass over the training data again and again, and over the validation data where they are due.
+
+    Raises:
+        Terminated: the process was asked to end.
+    """
     logs: Logs = {}
     first = step.done
     events.call("on_train_begin", {})
-    for epoch in range(plan.first, plan.epochs):
+    epochs = range(plan.first, plan.epochs)
+    if run.remembered is not None:
+        to_callbacks(run.remembered, events)
+        if step.module.stop_training:  # at the end of the epoch after which the file was written
+            epochs = range(0)
+    for epoch in epochs:
         step.ready()
         step.epoch, step.done = epoch, first if epoch == plan.first else 0
         skip = step.done
@@ -52,6 +82,8 @@ def over_epochs(
         display.start(train.steps)
         batches = train.epoch(epoch, skip)
         done, logs = over_batches(step, step.act("train"), batches, "train", events, display, skip)
+        if run.asked.by is not None and step.done != step.steps:
+            raise Terminated
         step.end_batches()
         step.epoch, step.done = epoch + 1, 0
         if validation is not None and plan.validates_after(epoch):
@@ -61,6 +93,8 @@ def over_epochs(
         display.finish(done, logs)
         step.end_epoch(logs)
         events.call("on_epoch_end", epoch, logs)
+        if run.asked.by is not None and epoch + 1 < plan.epochs:
+            raise Terminated
         if step.module.stop_training:
             break
     step.finish()

@@ -18,6 +18,7 @@ from torchfunc.graph import blame
 from torchfunc.optimizers.memory import check_memory, fitting, load_optimizer_state, optimizer_state, short
 from torchfunc.optimizers.stepper import Stepper
 from torchfunc.training.options.learning import check_learning
+from torchfunc.training.options.remembered import check_callbacks
 from torchfunc.tree import leaves, map_leaves
 
 
@@ -228,7 +229,12 @@ def check_state(state: Any, place: str, optimization: Optimization) -> None:
         WeightMismatchError: tensors that do not fit the parameters.
     """
     # older files know no position in an epoch
-    record(state, place, ("epoch", "step", "seed", "random_state", "optimizer"), ("within", "learning"))
+    record(
+        state,
+        place,
+        ("epoch", "step", "seed", "random_state", "optimizer"),
+        ("within", "learning", "callbacks"),
+    )
     for name in ("epoch", "step"):
         whole(state[name], f"{place}.{name}")
     if state["seed"] is not None:
@@ -237,6 +243,8 @@ def check_state(state: Any, place: str, optimization: Optimization) -> None:
     optimization.check(state["optimizer"], f"{place}.optimizer")
     if state.get("learning") is not None:
         check_learning(state["learning"], f"{place}.learning", optimization.module)
+    if state.get("callbacks") is not None:
+        check_callbacks(state["callbacks"], f"{place}.callbacks")
     if state.get("within") is None:
         return
     within, place = state["within"], f"{place}.within"

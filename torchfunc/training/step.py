@@ -99,11 +99,6 @@ class Step:
         if ports.outputs is not None:
             objective.take(ports.outputs, module)
 
-    @property
-    def length(self) -> int | None:
-        """How many batches the training has, where that is known."""
-        return None if self.steps is None else self.steps * self.epochs
-
     def act(self, name: str) -> Act:
         """What is done with a batch to "train", "measure" or "predict": our own, or what the user has by that name."""
         own: Act | None = getattr(self.own, name, None)
@@ -560,7 +555,8 @@ class Step:
         if any(each.requires_grad for each in self.module.parameters()):
             self.optimization.ready()
             if self.learning is not None and self.optimization.built is not None:
-                self.learning.ready(self.optimization.built, self.optimization.parameters, self.length)
+                built, parameters = self.optimization.built, self.optimization.parameters
+                self.learning.ready(built, parameters, self.steps, self.epochs)
         elif not hasattr(self.own, "train"):
             self.optimization.nothing()
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchfunc import losses, metrics, optimizers
 from torchfunc.callbacks import BackupAndRestore, CallbackList, History, TerminateOnNaN
 from torchfunc.config import plain
-from torchfunc.errors import CompileError, explain
+from torchfunc.errors import CompileError, SavingError, explain
 from torchfunc.graph import blame
 from torchfunc.training import progress
 from torchfunc.training.batches import Arrays, Batch, Data, Stream, drawn_seed, unpacked
@@ -22,10 +22,12 @@ from torchfunc.training.checks import validation_epochs, whole_number
 from torchfunc.training.convert import Collected
 from torchfunc.training.feed import Feed, checked_batch_size, divided
 from torchfunc.training.finite import Watch
-from torchfunc.training.loop import Plan, measure, over_batches, over_epochs
+from torchfunc.training.loop import Plan, Run, measure, over_batches, over_epochs
 from torchfunc.training.objective import Objective
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.precision import Precision, of_policy
+from torchfunc.training.options.remembered import of_callbacks
+from torchfunc.training.options.signals import heeding
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display
 from torchfunc.training.state import (
@@ -40,6 +42,9 @@ from torchfunc.training.state import (
 from torchfunc.training.step import Step, is_unbuilt
 from torchfunc.tree import map_leaves
 from torchfunc.turns import in_turn
+
+# What writes and reads the file of a backup: saving stands beside this room, and is brought here by the models.
+backups: dict[str, Callable[[Trainer, Any], None]] = {}
 
 
 class Trainer:
@@ -140,6 +145,9 @@ class Trainer:
         self.history: History | None = None
         self._seed: int | None = None
         self._random_state: Mapping[str, Tensor] | None = None
+        self._remembered: Mapping[str, Any] | None = None  # by the callbacks of a training that may go on
+        self._interrupted = False
+        self._under_way: CallbackList | None = None
 
     @in_turn
     def fit(
@@ -236,13 +244,20 @@ class Trainer:
         watch = step.watch = Watch(self.module, step.device)
         watch.steady = goes_on and step.count > 0
         step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
+        run = Run(self._remembered if goes_on and self._interrupted else None)
+        self._remembered, self._interrupted, self._under_way = None, True, events
         try:
-            with self._session(display):
-                over_epochs(step, plan, train, validation, events, display)
-        except BaseException:
-            step.sums = sums_of(step.objective)  # for who goes on within the epoch
-            raise
+            with heeding(self.module, events, run.asked), self._session(display):
+                try:
+                    over_epochs(step, plan, train, validation, events, display, run)
+                except BaseException:
+                    step.sums = sums_of(step.objective)  # for who goes on within the epoch
+                    raise
+            self._interrupted = False
         finally:
+            with suppress(SavingError):  # which is told where the training is saved
+                self._remembered = of_callbacks(events)
+            self._under_way = None
             step.quiet = False
             if watch.skipped > 1:
                 told = f"fit skipped {watch.skipped} batches whose loss or gradient was no number."
@@ -508,7 +523,12 @@ class Trainer:
             "optimizer": self.step.optimization.state(),
             **({"within": within} if self.step.done else {}),
             **({} if self.step.learning is None else {"learning": self.step.learning.state()}),
+            **self._of_callbacks(),
         }
+
+    def _of_callbacks(self) -> dict[str, Any]:
+        held = self._remembered if self._under_way is None else of_callbacks(self._under_way)
+        return {} if held is None else {"callbacks": held}
 
     def load_state_dict(self, state: Mapping[str, Any], *, place: str = "state") -> None:
         """Take what `state_dict` gave; `fit(initial_epoch=trainer.epoch)` then goes on to the bit.
@@ -531,8 +551,27 @@ class Trainer:
         self.step.done, self.step.steps = within.get("done", 0), within.get("steps")
         self.step.begun, self.step.sums = list(within.get("begun", ())), within.get("sums")
         self.step.optimization.load(state["optimizer"])
+        self._remembered, self._interrupted = state.get("callbacks"), True
         if self.step.learning is not None:
             self.step.learning.load(state.get("learning") or {})
+
+    def back_up(self, filepath: Any) -> None:
+        """Write the weights and the state of the training to a file, without the architecture, for `restore_backup`.
+
+        Its tensors are those of `module.state_dict()`, in the format of safetensors, and those of the optimizer under
+        the prefix `optimizer/`.
+        """
+        backups["write"](self, filepath)
+
+    def restore_backup(self, filepath: Any) -> None:
+        """Take what `back_up` wrote of a module with the same weights, compiled alike.
+
+        `fit(initial_epoch=trainer.epoch)` then goes on to the bit.
+
+        Raises:
+            TorchfuncError: another file, or what does not fit the module; nothing is changed then.
+        """
+        backups["read"](self, filepath)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `compile` as plain data.

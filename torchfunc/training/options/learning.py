@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -62,19 +63,25 @@ class Learning:
         """Have what it needs on the device."""
         if self.options.precision == "fp16" and self.scaler is None:
             self.scaler = torch.amp.GradScaler(device.type)
+            self.scaler.scale(torch.ones((), device=device))  # which has it make its scale
             self._load_scale()
 
     def ready(
-        self, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], steps: int | None
+        self,
+        optimizer: torch.optim.Optimizer,
+        parameters: Sequence[Tensor],
+        batches: int | None,
+        epochs: int,
     ) -> None:
-        """Be ready for the parameters that an optimizer changes, and for so many batches, if that is known."""
+        """Be ready for the parameters that an optimizer changes, and for so many batches an epoch, if that is known."""
         names = {id(each): name for name, each in self.module.named_parameters()}
         found = {names.get(id(each), str(index)): each for index, each in enumerate(parameters)}
         if list(found) != list(self._parameters) and self.sums is not None and self._parameters:
             self.sums = Sums()  # which were of other parameters
         self._parameters = found
         if self.rates is not None:
-            self.rates.bind(optimizer, None if steps is None else -(-steps // self.options.accumulates))
+            steps = None if batches is None else math.ceil(batches / self.options.accumulates) * epochs
+            self.rates.bind(optimizer, steps)
 
     def backward(self, loss: Tensor, parts: Sequence[Part]) -> None:
         """The gradients of a loss, which are multiplied where halves could not hold them."""

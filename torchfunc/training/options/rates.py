@@ -154,6 +154,8 @@ class Rates:
             _restore(made, state)
             for group, values in zip(optimizer.param_groups, kept, strict=True):
                 group.update(values)
+            # it asks whether a step was taken, which may have been in another process
+            optimizer._opt_called = bool(self.steps)  # type: ignore[attr-defined]
         return made
 
     def _set(self) -> None:
