@@ -305,6 +305,10 @@ class History(Callback):
         self.epoch, self.history = epochs, values
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.epoch[-1:] == [epoch]:  # which a limit had ended early
+            for values in self.history.values():
+                del values[len(self.epoch) - 1 :]
+            self.epoch.pop()
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)

@@ -233,10 +233,12 @@ def check_state(state: Any, place: str, optimization: Optimization) -> None:
         state,
         place,
         ("epoch", "step", "seed", "random_state", "optimizer"),
-        ("within", "learning", "callbacks"),
+        ("within", "learning", "callbacks", "base"),
     )
     for name in ("epoch", "step"):
         whole(state[name], f"{place}.{name}")
+    if "base" in state:
+        whole(state["base"], f"{place}.base")
     if state["seed"] is not None:
         whole(state["seed"], f"{place}.seed", below=2**63)
     _check_random_state(state["random_state"], f"{place}.random_state")

@@ -94,10 +94,15 @@ class Step:
         self.sums: Mapping[str, Any] | None = None
         self.quiet, self.steps_per_execution = False, 1
         self.count = self.epoch = self.done = 0
-        self.epochs = 1
+        self.epochs, self.base = 1, 0
         self.fitted: Callable[[Any], Batch] | None = None  # makes a batch that fits of data
         if ports.outputs is not None:
             objective.take(ports.outputs, module)
+
+    @property
+    def steps_taken(self) -> int:
+        """How many steps the optimizer has taken, of which each may be of several batches."""
+        return self.count if self.learning is None else self.learning.steps
 
     def act(self, name: str) -> Act:
         """What is done with a batch to "train", "measure" or "predict": our own, or what the user has by that name."""

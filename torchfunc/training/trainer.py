@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,9 +26,10 @@ from torchfunc.training.finite import Watch
 from torchfunc.training.loop import Plan, Run, measure, over_batches, over_epochs
 from torchfunc.training.objective import Objective
 from torchfunc.training.options.compiled import Options
+from torchfunc.training.options.limits import Clock, Limits, Profiled, several
 from torchfunc.training.options.precision import Precision, of_policy
 from torchfunc.training.options.remembered import of_callbacks
-from torchfunc.training.options.signals import heeding
+from torchfunc.training.options.termination import heeding
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display
 from torchfunc.training.state import (
@@ -168,6 +170,14 @@ class Trainer:
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int | Iterable[int] = 1,
+        *,
+        max_steps: int | None = None,
+        max_time: Any = None,
+        val_check_interval: int | None = None,
+        fast_dev_run: bool | int = False,
+        overfit_batches: int | float | None = None,
+        anomaly: bool = False,
+        profile: str | Path | None = None,
     ) -> History:
         """Pass over the data `epochs` times, measuring on validation data after each pass.
 
@@ -182,7 +192,8 @@ class Trainer:
             verbose: 0 silent, 1 or "auto" a bar, 2 a line an epoch.
             callbacks: one or a list.
             validation_split: the fraction of arrays, from their end, that is kept for validation.
-            validation_data: (x, y), (x, y, sample_weight), or what yields batches.
+            validation_data: (x, y), (x, y, sample_weight), or what yields batches; a dict with several of these by
+                name, whose figures are called `val_name_loss` and so on.
             shuffle: whether arrays are taken in a new order each epoch; `torch.manual_seed` settles it.
             class_weight: a weight for each class of a single output; of one that it leaves out 1.
             sample_weight: a weight for each sample; a list or dict for several outputs.
@@ -191,6 +202,15 @@ class Trainer:
             validation_steps: how many batches of validation data are used.
             validation_batch_size: `batch_size` by default.
             validation_freq: validate every so many epochs, or after these (counted from 1).
+            max_steps: after how many steps of the optimizer the training ends, within an epoch too;
+                `initial_epoch=trainer.epoch` goes on there.
+            max_time: after how long it ends: seconds, a timedelta, or a text "DD:HH:MM:SS".
+            val_check_interval: validate after every so many batches instead of after epochs; an epoch logs the last.
+            fast_dev_run: whether one epoch of one batch, or of so many, of training and of validation is tried,
+                without callbacks that write files.
+            overfit_batches: how many batches, or which share of them, are learned again and again, and validated on.
+            anomaly: whether the first layer, or the derivative, that makes NaN is named in an error; slow.
+            profile: a file for a trace of ten batches, which chrome://tracing and Perfetto show.
 
         A batch whose loss or gradient is NaN or infinite is not learned from: weights, statistics and optimizer
         are afterwards as before it. A lone one is skipped with a warning, and a loss that is no number is left out of
@@ -205,6 +225,9 @@ class Trainer:
             CompileError: no loss.
             DataError: data that do not fit the module, its losses, or each other.
         """
+        limits = Limits(
+            max_steps, max_time, val_check_interval, fast_dev_run, overfit_batches, anomaly, profile
+        )
         plan = Plan(
             whole_number("initial_epoch", initial_epoch, least=0),
             whole_number("epochs", epochs, least=0),
@@ -221,14 +244,29 @@ class Trainer:
             batch_size=batch_size, steps=steps_per_epoch, shuffle=shuffle,
             seed=self._seed_for(goes_on, shuffle=shuffle), class_weight=class_weight,
         )  # fmt: skip
-        validation: Data | None = None
+        validations: dict[str, Data] = {}
         if validation_data is not None:
             size = validation_batch_size or batch_size
-            validation = Feed(self.step, "measure").validation(
-                validation_data, batch_size=size, steps=validation_steps
-            )
+            sets = several(validation_data)
+            named = {"val_": validation_data} if sets is None else {f"val_{k}_": v for k, v in sets.items()}
+            validating = Feed(self.step, "measure")
+            validations = {
+                prefix: validating.validation(each, batch_size=size, steps=validation_steps)
+                for prefix, each in named.items()
+            }
         elif validation_split:
-            train, validation = divided(train, validation_split, validation_batch_size, validation_steps)
+            train, validations["val_"] = divided(
+                train, validation_split, validation_batch_size, validation_steps
+            )
+        if val_check_interval is not None and not validations:
+            got, fix = "no validation data", "fit(..., validation_data=(x, y))"
+            raise CompileError(explain("val_check_interval", got=got, fix=fix))
+        train = limits.train(train)
+        if limits.fast_dev_run:
+            plan = replace(plan, epochs=min(plan.epochs, plan.first + 1))
+            validations = {prefix: limits.train(each) for prefix, each in validations.items()}
+        if limits.overfit_batches is not None:
+            validations = dict.fromkeys(validations, train)
         self.step.epochs = plan.epochs
         self._position(train, goes_on)
         self.step.prepare(train)
@@ -237,19 +275,24 @@ class Trainer:
             "epochs": plan.epochs,
             "steps": train.steps,
             "verbose": verbose,
-            "validated": validation is not None,
+            "validated": bool(validations),
         }
-        events = self._events(callbacks, params, history)
+        events = self._events(callbacks, params, history, limits)
         step = self.step
         watch = step.watch = Watch(self.module, step.device)
         watch.steady = goes_on and step.count > 0
         step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
-        run = Run(self._remembered if goes_on and self._interrupted else None)
+        step.base = step.base if goes_on else step.steps_taken
+        run = Run(
+            limits, Clock(limits, step.base), self._remembered if goes_on and self._interrupted else None
+        )
+        if profile is not None:
+            run.profiled = Profiled(profile, 1)
         self._remembered, self._interrupted, self._under_way = None, True, events
         try:
-            with heeding(self.module, events, run.asked), self._session(display):
+            with heeding(self.module, events, run.asked), self._session(display), limits.looking(self.module):
                 try:
-                    over_epochs(step, plan, train, validation, events, display, run)
+                    over_epochs(step, plan, train, validations, events, display, run)
                 except BaseException:
                     step.sums = sums_of(step.objective)  # for who goes on within the epoch
                     raise
@@ -258,6 +301,8 @@ class Trainer:
             with suppress(SavingError):  # which is told where the training is saved
                 self._remembered = of_callbacks(events)
             self._under_way = None
+            if run.profiled is not None:
+                run.profiled.end()
             step.quiet = False
             if watch.skipped > 1:
                 told = f"fit skipped {watch.skipped} batches whose loss or gradient was no number."
@@ -398,10 +443,15 @@ class Trainer:
                 display.leave()
 
     def _events(
-        self, callbacks: Any, params: Mapping[str, Any], history: History | None = None
+        self,
+        callbacks: Any,
+        params: Mapping[str, Any],
+        history: History | None = None,
+        limits: Limits | None = None,
     ) -> CallbackList:
         """The callbacks of the user, and after them the history."""
         given = [callbacks] if hasattr(callbacks, "set_model") else list(callbacks or [])
+        given = given if limits is None else limits.callbacks(given)
         for each in given:
             if isinstance(each, type) or not hasattr(each, "set_model"):
                 got = f"the class {each.__name__}" if isinstance(each, type) else f"a {type(each).__name__}"
@@ -523,6 +573,7 @@ class Trainer:
             "optimizer": self.step.optimization.state(),
             **({"within": within} if self.step.done else {}),
             **({} if self.step.learning is None else {"learning": self.step.learning.state()}),
+            **({"base": self.step.base} if self.step.base else {}),
             **self._of_callbacks(),
         }
 
@@ -551,6 +602,7 @@ class Trainer:
         self.step.done, self.step.steps = within.get("done", 0), within.get("steps")
         self.step.begun, self.step.sums = list(within.get("begun", ())), within.get("sums")
         self.step.optimization.load(state["optimizer"])
+        self.step.base = state.get("base", 0)
         self._remembered, self._interrupted = state.get("callbacks"), True
         if self.step.learning is not None:
             self.step.learning.load(state.get("learning") or {})

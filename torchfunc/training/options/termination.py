@@ -1,4 +1,4 @@
-"""Signals: a process that is asked to end finishes its batch and saves, where something saves at all."""
+"""Termination: a process that is asked to end finishes its batch and saves, where something saves at all."""
 
 from __future__ import annotations
 
