@@ -14,7 +14,8 @@ import torch
 
 from torchfunc.callbacks import CallbackList
 from torchfunc.callbacks.callback import Mode
-from torchfunc.training.batches import Batch, Data
+from torchfunc.training.batches import Batch, Data, Stream
+from torchfunc.training.options.guards import Growing, Starving
 from torchfunc.training.options.limits import Clock, Limits, Profiled
 from torchfunc.training.options.remembered import to_callbacks
 from torchfunc.training.options.termination import Asked, Terminated
@@ -101,6 +102,8 @@ def over_epochs(
             step.module.train()
 
     after = heed if run.heeds else None
+    starving = Starving(train.source) if isinstance(train, Stream) else None
+    growing = Growing(step.device)
     epochs = range(plan.first, plan.epochs)
     if run.remembered is not None:
         to_callbacks(run.remembered, events)
@@ -117,6 +120,7 @@ def over_epochs(
         step.module.train()
         display.start(train.steps)
         batches = train.epoch(epoch, skip)
+        batches = batches if starving is None else starving.timed(batches)
         done, logs = over_batches(step, step.act("train"), batches, "train", events, display, skip, after)
         if run.asked.by is not None and step.done != step.steps:
             raise Terminated
@@ -132,6 +136,7 @@ def over_epochs(
         logs |= measured
         display.finish(done, logs)
         step.end_epoch(logs)
+        growing.look()
         events.call("on_epoch_end", epoch, logs)
         if run.asked.by is not None and epoch + 1 < plan.epochs:
             raise Terminated
