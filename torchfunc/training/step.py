@@ -313,15 +313,11 @@ class Step:
 
     def _passed(self, batch: Batch, *, learning: bool) -> tuple[Tensor, Any]:
         """Run the module on a batch: its loss, and what the module returned."""
-        if not self.objective.settled:
-            self.settle(batch)
-        if self.mixed is None:
-            return self._computed(batch, learning=learning)
-        with self.mixed():
-            return self._computed(batch, learning=learning)
-
-    def _computed(self, batch: Batch, *, learning: bool) -> tuple[Tensor, Any]:
+        if self.mixed is not None:
+            return self._in_halves(self.mixed, batch, learning=learning)
         objective = self.objective
+        if not objective.settled:
+            self.settle(batch)
         returned = self._with_masks(batch) if self.masked else self.outputs_of(batch)
         if self._named_by_targets:
             self._name_by(returned)
@@ -337,6 +333,15 @@ class Step:
         if learning and loss is None:
             raise CompileError(NO_LOSS)
         return loss, returned
+
+    def _in_halves(self, mixed: Callable[[], Any], batch: Batch, *, learning: bool) -> tuple[Tensor, Any]:
+        """`_passed` within the context of a forward in halves."""
+        self.mixed = None
+        try:
+            with mixed():
+                return self._passed(batch, learning=learning)
+        finally:
+            self.mixed = mixed
 
     def _counted(self, loss: Tensor | None, returned: Any, batch: Batch) -> Mapping[str, Any] | None:
         """Take a batch into the figures: the logs, where somebody else computes the metrics."""
