@@ -107,12 +107,15 @@ class Step:
     def act(self, name: str) -> Act:
         """What is done with a batch to "train", "measure" or "predict": our own, or what the user has by that name."""
         own: Act | None = getattr(self.own, name, None)
+        act: Act
         if own is None:
-            act: Act = getattr(self, name)
+            act = getattr(self, name)
             return act
         if name == "train" and self.learning is not None:
-            return lambda batch: self._with_options(own, batch)
-        return partial(self._with_data, own) if self.takes_data(name) else own
+            act = partial(self._with_options, own)
+        else:
+            act = partial(self._with_data, own) if self.takes_data(name) else own
+        return act if self.mixed is None else partial(_within, self.mixed, act)
 
     def takes_data(self, name: str) -> bool:
         """Whether the user has an act of this name that takes data as they come."""
@@ -580,6 +583,12 @@ class Step:
             modes(options.precision, options.deterministic, self.device),
         ):
             yield
+
+
+def _within(mixed: Callable[[], Any], act: Act, batch: Batch) -> Any:
+    """What an act of the user's own makes of a batch, computed in halves."""
+    with mixed():
+        return widened(act(batch))
 
 
 def metrics_in(module: nn.Module) -> Iterator[Any]:

@@ -486,6 +486,8 @@ class Trainer:
             step.done = 0
         if not goes_on:
             step.done = 0
+            if step.learning is not None:
+                step.learning.begin_anew()
         if not step.done:
             step.sums = None
         step.steps = train.steps

@@ -286,3 +286,11 @@ def test_a_step_of_ones_own_that_learns_by_itself_is_refused() -> None:
 def test_sums_that_are_none_of_the_parameters_are_refused(state: Any) -> None:
     with pytest.raises(ConfigError, match=r"\$\.sums"):
         check_sums(state, "$.sums", dict(mlp().named_parameters()))
+
+
+def test_batches_that_wait_are_not_of_the_next_training() -> None:
+    one, two = (trained(mlp(), (X, Y), 8, 4, epochs=1) for _ in range(2))
+    one.train_on_batch(X[:8] * 9, Y[:8])
+    for each in (one, two):
+        each.fit(X, Y, batch_size=8, shuffle=False, verbose=0)
+    assert same_weights(one.module, two.module)

@@ -206,3 +206,30 @@ _SCALES: list[Any] = [1.0, [1.0], ["a", 1], [-1.0, 0], [1.0, -1]]
 def test_a_state_that_is_none_of_a_scaler_is_refused(state: Any) -> None:
     with pytest.raises(ConfigError, match=r"\$\.training\.learning"):
         check_learning(state, "$.training.learning", mlp())
+
+
+def test_steps_of_ones_own_are_computed_in_halves_too() -> None:
+    seen: list[torch.dtype] = []
+
+    class Own(tf.Model):
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+        def test_step(self, data: Any) -> Any:
+            seen.append(self(data[0]).dtype)
+            return super().test_step(data)
+
+        def predict_step(self, data: Any) -> Any:
+            return self(data)
+
+    def made(kind: Any) -> Any:
+        torch.manual_seed(0)
+        inputs = tf.Input((8,))
+        model = kind(inputs, layers.Dense(3)(inputs))
+        model.compile("sgd", nn.CrossEntropyLoss(), precision="bf16")
+        model.fit(X, Y, verbose=0, shuffle=False, validation_data=(X, Y))
+        return model
+
+    own = made(Own)
+    assert same_weights(own, made(tf.Model)) and set(seen) == {torch.bfloat16}
+    np.testing.assert_array_equal(own.predict(X, verbose=0), made(tf.Model).predict(X, verbose=0))

@@ -66,6 +66,11 @@ class Learning:
             self.scaler.scale(torch.ones((), device=device))  # which has it make its scale
             self._load_scale()
 
+    def begin_anew(self) -> None:
+        """Leave the batches that wait: they are of another training."""
+        if self.sums is not None:
+            self.sums = Sums()
+
     def ready(
         self,
         optimizer: torch.optim.Optimizer,
