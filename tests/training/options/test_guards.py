@@ -76,7 +76,8 @@ def test_memory_that_grows_epoch_after_epoch_is_told_once() -> None:
     taken = iter([0, *(100 * 2**20 * count for count in range(1, 12))])
     growing = Growing(torch.device("cpu"), lambda: next(taken))
     with pytest.warns(
-        UserWarning, match=r"got 100 MB more memory taken by each of the last 6 epochs\. .* Fix: keep loss"
+        UserWarning,
+        match=r"got 100 MB more memory taken at each of 6 looks, an epoch or a second apart\. .* Fix: keep loss",
     ) as told:
         for _ in range(12):
             growing.look()

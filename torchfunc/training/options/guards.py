@@ -17,7 +17,11 @@ from torchfunc.graph import blame
 from torchfunc.training.batches import Batch
 
 MANY, LONG, SHARE = 20, 5.0, 0.5  # batches, seconds, and how much of them may be waited
-EPOCHS, BYTES = 6, 32 * 2**20  # in a row, each of which takes so much more memory
+LOOKS, BYTES, APART = (
+    6,
+    32 * 2**20,
+    1.0,
+)  # in a row, each of which finds so much more memory taken, in seconds
 
 
 class Starving:
@@ -69,7 +73,7 @@ class Starving:
 
 
 class Growing:
-    """Looks at the memory at the end of every epoch, and warns once if it takes more and more.
+    """Looks at the memory after epochs, at most once a second, and warns once if more and more is taken.
 
     Args:
         device: where the training is.
@@ -78,23 +82,27 @@ class Growing:
 
     def __init__(self, device: torch.device, read: Callable[[], int | None] | None = None) -> None:
         self.read = read or (lambda: _bytes_taken(device))
+        self.apart = APART if read is None else 0.0
+        self.at = time.monotonic()
         self.last: int | None = None
         self.grown: list[int] = []
         self.told = False
 
     def look(self) -> None:
         """An epoch has ended."""
-        now = self.read()
+        if time.monotonic() - self.at < self.apart:
+            return
+        self.at, now = time.monotonic(), self.read()
         if now is not None and self.last is not None:
             more = now - self.last
             self.grown = [*self.grown, more] if more >= BYTES else []
-            if len(self.grown) >= EPOCHS and not self.told:
+            if len(self.grown) >= LOOKS and not self.told:
                 self.told = True
                 mean = sum(self.grown) / len(self.grown) / 2**20
                 warnings.warn(
                     explain(
                         "fit",
-                        got=f"{mean:.0f} MB more memory taken by each of the last {EPOCHS} epochs",
+                        got=f"{mean:.0f} MB more memory taken at each of {LOOKS} looks, an epoch or a second apart",
                         why="something keeps tensors, such as a list of losses with the graphs behind them",
                         fix="keep loss.item() or loss.detach() in callbacks, metrics and losses of yours",
                     ),
