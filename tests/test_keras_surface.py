@@ -84,13 +84,10 @@ def test_a_policy_has_the_dtypes_of_keras(name):
     )
 
 
-def test_a_global_policy_of_one_dtype_is_the_usual_dtype_and_a_mixed_one_is_told():
+def test_a_global_policy_of_one_dtype_is_the_usual_dtype_and_a_mixed_one_is_kept():
     config.set_dtype_policy("float64")
     assert config.floatx() == "float64" and config.dtype_policy().name == "float64"
-    with pytest.warns(
-        UserWarning, match="'mixed_bfloat16' is kept, and layers compute in the dtype of their weights"
-    ):
-        mixed_precision.set_global_policy("mixed_bfloat16")
+    mixed_precision.set_global_policy("mixed_bfloat16")
     assert mixed_precision.global_policy() == mixed_precision.Policy("mixed_bfloat16")
     assert losses.MeanSquaredError(dtype=mixed_precision.global_policy()).dtype == "bfloat16"
     with pytest.raises(

@@ -396,7 +396,10 @@ def test_saving_by_epochs_costs_a_batch_nothing(tmp_path: Path) -> None:
             "Fix: ModelCheckpoint\\('m.weights.h5', save_weights_only=True",
         ),
         (lambda: callbacks.ModelCheckpoint("m", save_freq=0), "save_freq=0"),
-        (lambda: callbacks.ModelCheckpoint("m").set_model(mlp()), "Sequential, which has no method `save`"),
+        (
+            lambda: callbacks.ModelCheckpoint("m", save_weights_only=True).set_model(mlp()),
+            "Sequential, which has no method `save_weights`",
+        ),
         (lambda: callbacks.ReduceLROnPlateau(factor=1.5), "factor=1.5"),
         (
             lambda: LambdaCallback(on_epoch_ends=print),

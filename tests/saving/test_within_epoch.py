@@ -102,7 +102,7 @@ def test_a_training_that_stopped_at_a_batch_goes_on_to_the_bit(source: str, at: 
     assert same_weights(whole, again)
     assert again.optimizer.iterations == EPOCHS * STEPS
     for name, values in expected.items():
-        assert history[name] == pytest.approx(values[epoch:], rel=1e-9)
+        assert history[name] == pytest.approx(values, rel=1e-9)
 
 
 @pytest.mark.parametrize("at", [3, STEPS + 1])
@@ -121,7 +121,7 @@ def test_a_file_that_was_loaded_and_saved_again_says_the_same_of_the_epoch(at: i
 
     assert same_weights(whole, again)
     for name, values in expected.items():
-        assert history[name] == pytest.approx(values[epoch:], rel=1e-9)
+        assert history[name] == pytest.approx(values, rel=1e-9)
 
 
 def test_sums_of_an_epoch_that_nobody_goes_on_with_are_not_saved(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_the_same_process_can_go_on_too(source: str, at: int, tmp_path: Path) ->
 
     assert same_weights(whole, model)
     for name, values in expected.items():
-        assert history[name] == pytest.approx(values[(at - 1) // STEPS :], rel=1e-9)
+        assert history[name] == pytest.approx(values, rel=1e-9)
 
 
 def test_callbacks_hear_of_the_batches_that_are_left(tmp_path: Path) -> None:

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torchfunc.callbacks.callback import Callback, Logs
-from torchfunc.errors import SavingError, TorchfuncError, explain
+from torchfunc.errors import CorruptFileError, SavingError, TorchfuncError, explain
+from torchfunc.graph import blame
 
 
 class BackupAndRestore(Callback):
     """Keeps the state of a training in a folder while `fit` runs; the next `fit` with it goes on from there.
 
     The file holds the weights, the memory of the optimizer and the place in the epoch, as data. It is written
-    atomically, and deleted when `fit` has come to its end.
+    atomically, and deleted when `fit` has come to its end. A process that gets SIGTERM finishes its batch and writes it.
 
     Args:
         backup_dir: the folder, which belongs to this training alone.
         save_freq: "epoch", or a number of batches.
-        double_checkpoint: whether the backup before the last stays beside it, to be read where the last one fails.
+        double_checkpoint: whether the backup before the last stays beside it, to be read, with a warning, where the
+            last one is damaged.
         delete_checkpoint: whether the backup is deleted at the end of `fit`.
 
     Raises:
         TorchfuncError: another `save_freq`.
-        SavingError: no `backup_dir`, or what is trained is no Model.
+        SavingError: no `backup_dir`.
     """
+
+    remembers: ClassVar[Mapping[str, str]] = {"_batches": "count"}
 
     def __init__(
         self,
         backup_dir: str | Path,
         save_freq: Literal["epoch"] | int = "epoch",
-        double_checkpoint: bool = False,
+        double_checkpoint: bool = True,
         delete_checkpoint: bool = True,
     ) -> None:
         if not isinstance(backup_dir, (str, Path)) or not str(backup_dir):
@@ -61,38 +67,37 @@ class BackupAndRestore(Callback):
         Raises:
             TorchfuncError: a backup that cannot be read, or is of another model.
         """
-        model = trainer.module
-        if not callable(getattr(model, "restore_backup", None)):
-            got = f"a {type(model).__name__}, which is no torchfunc.Model"
-            raise SavingError(
-                explain("BackupAndRestore", got=got, fix="keep trainer.state_dict() in a callback of yours")
-            )
-        latest, before = self._files
-        if not latest.exists():
+        files = [each for each in self._files if each.exists()]
+        if not files:
             return None
         try:
-            model.restore_backup(latest)
-        except TorchfuncError:
-            if not before.exists():
+            trainer.restore_backup(files[0])
+        except CorruptFileError as error:
+            if files[1:] != [self._files[1]]:
                 raise
-            model.restore_backup(before)
+            warnings.warn(
+                f"BackupAndRestore goes on from the backup before the last, which is damaged: {error}",
+                stacklevel=blame.level(),
+            )
+            trainer.restore_backup(files[1])
         return trainer.epoch
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if self.save_freq == "epoch":
-            self._back_up()
+            self.save_now()
 
     def _on_batch(self, batch: int, logs: Logs = None) -> None:
         self._batches += 1
         if self._batches % int(self.save_freq) == 0:
-            self._back_up()
+            self.save_now()
 
-    def _back_up(self) -> None:
+    def save_now(self) -> None:
+        """Back up the training as it is now."""
         latest, before = self._files
         latest.parent.mkdir(parents=True, exist_ok=True)
         if self.double_checkpoint and latest.exists():
             latest.replace(before)
-        self._known_model().back_up(latest)
+        self.trainer.back_up(latest)
 
     def on_train_end(self, logs: Logs = None) -> None:
         if self.delete_checkpoint:

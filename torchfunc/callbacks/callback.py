@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torchfunc.callbacks.loggers.curves import Picture, drawn
 from torchfunc.errors import TorchfuncError, UnknownNameError, explain
+from torchfunc.fields import listed, record, refused, whole
 
 Logs = Mapping[str, Any] | None
 Mode = Literal["train", "test", "predict"]
@@ -25,12 +26,30 @@ class Callback:
 
     Attributes:
         model: the module in training.
+        remembers: its attributes that a training which goes on from a file needs, each with the kind of its values:
+            "count", "number" (or None), "flag", "weights" (or None).
         params: `epochs`, `steps` (None where unknown) and `verbose` of this run.
     """
 
     model: Any = None
     params: Mapping[str, Any] = {}
+    remembers: ClassVar[Mapping[str, str]] = {}
     _trainer: Any = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a training that goes on needs of it, as plain data and tensors; it is saved with the model."""
+        return {name: getattr(self, name) for name in self.remembers}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` gave, after `on_train_begin`.
+
+        Raises:
+            ConfigError: values of another kind.
+        """
+        for name, value in state.items():
+            if name in self.remembers:
+                place = f"the state of {type(self).__name__}.{name}"
+                setattr(self, name, _of_kind(value, self.remembers[name], place, self.model))
 
     @property
     def trainer(self) -> Any:
@@ -129,6 +148,27 @@ class Callback:
         """Called after each batch of a prediction; `logs["outputs"]` is what the module returned."""
 
 
+def _of_kind(value: Any, kind: str, place: str, model: Any) -> Any:
+    """A value as it comes from a file, if it is of the kind that is kept."""
+    if kind == "count":
+        return whole(value, place)
+    if kind == "flag":
+        if not isinstance(value, bool):
+            raise refused(place, value, "True or False")
+        return value
+    if value is None:
+        return None
+    if kind == "number":
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise refused(place, value, "a number or None")
+        return value
+    own = {name: each.shape for name, each in model.state_dict().items()}
+    fits = isinstance(value, Mapping) and {name: getattr(each, "shape", 0) for name, each in value.items()}
+    if fits != own:
+        raise refused(place, value, "the weights of the model or None")
+    return dict(value)
+
+
 EVENTS = {name: inspect.signature(method) for name, method in vars(Callback).items() if name[:3] == "on_"}
 
 
@@ -157,6 +197,7 @@ class CallbackList:
     ) -> None:
         given = [callbacks] if hasattr(callbacks, "on_epoch_end") else callbacks or []
         self.callbacks: list[Any] = []
+        self.telling: tuple[str, tuple[Any, ...], int] | None = None
         for each in given:
             self.callbacks += each.callbacks if isinstance(each, CallbackList) else [each]
         if add_history and not any(isinstance(each, History) for each in self.callbacks):
@@ -187,9 +228,15 @@ class CallbackList:
         return [getattr(callback, event) for callback in self.callbacks if _has_own(callback, event)]
 
     def call(self, event: str, *args: Any) -> None:
-        """Tell every callback of an event."""
-        for method in self.methods(event):
-            method(*args)
+        """Tell every callback of an event; `telling` says of what, and which of them, while one is told."""
+        before = self.telling
+        try:
+            for place, callback in enumerate(self.callbacks):
+                if _has_own(callback, event):
+                    self.telling = event, args, place
+                    getattr(callback, event)(*args)
+        finally:
+            self.telling = before
 
     def __getattr__(self, event: str) -> Callable[..., None]:
         """The method that tells every callback of an event, with the arguments of a callback's own."""
@@ -242,7 +289,44 @@ class History(Callback):
         self.epoch: list[int] = []
         self._epochs: dict[str, list[int]] = {}  # of each name, as not every epoch is validated
 
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "epoch": list(self.epoch),
+            "history": {name: list(values) for name, values in self.history.items()},
+            "measured": {name: list(epochs) for name, epochs in self._epochs.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        place = "the state of History"
+        record(state, place, ("epoch", "history", "measured"))
+
+        def numbers(each: Any, name: str) -> list[int]:
+            return [whole(number, name) for number in listed(each, name, 2**31, "epochs")]
+
+        def by_name(key: str) -> Mapping[str, Any]:
+            if not isinstance(state[key], Mapping):
+                raise refused(f"{place}.{key}", state[key], "an object with a list for each name")
+            return state[key]  # type: ignore[no-any-return]
+
+        epochs = numbers(state["epoch"], f"{place}.epoch")
+        values = {
+            name: listed(each, f"{place}.history", 2**31, "values")
+            for name, each in by_name("history").items()
+        }
+        measured = {name: numbers(each, f"{place}.measured") for name, each in by_name("measured").items()}
+        if {name: len(each) for name, each in values.items()} != {
+            name: len(each) for name, each in measured.items()
+        }:
+            raise refused(f"{place}.measured", state["measured"], "a number of an epoch for each value")
+        self.epoch, self.history, self._epochs = epochs, values, measured
+
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.epoch[-1:] == [epoch]:  # which a limit had ended early
+            for name, epochs in self._epochs.items():
+                if epochs[-1:] == [epoch]:
+                    epochs.pop()
+                    self.history[name].pop()
+            self.epoch.pop()
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from string import Formatter
+from typing import Any, ClassVar, Literal
 
 from torchfunc.callbacks.callback import Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback
@@ -24,11 +27,17 @@ class ModelCheckpoint(MonitorCallback):
         mode: whether smaller ("min") or larger ("max") is better; "auto" goes by the name.
         save_freq: "epoch", or a number of batches.
         initial_value_threshold: a value that has to be beaten before anything is saved.
+        keep: how many of the last files stay; older ones that it wrote are deleted. None for all.
+
+    Of a module that is no Model the weights and the state of the training are saved, for `trainer.restore_backup`. A
+    process that gets SIGTERM finishes its batch and saves.
 
     Raises:
         SavingError: a path whose suffix belongs to another format.
         UnknownNameError: a field of `filepath`, or `monitor`, that is not in the logs.
     """
+
+    remembers: ClassVar[Mapping[str, str]] = {"best": "number", "_batches": "count"}
 
     def __init__(
         self,
@@ -40,12 +49,15 @@ class ModelCheckpoint(MonitorCallback):
         mode: Direction = "auto",
         save_freq: Literal["epoch"] | int = "epoch",
         initial_value_threshold: float | None = None,
+        keep: int | None = None,
     ) -> None:
         super().__init__(monitor, mode=mode)
         self.filepath, self.verbose = str(filepath), verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq, self.initial_value_threshold = save_freq, initial_value_threshold
         self.best = initial_value_threshold
+        self.keep = keep
+        self._kept: list[Path] = []
         self._epoch = 0
         self._batches = 0
         self._check_arguments()
@@ -58,6 +70,22 @@ class ModelCheckpoint(MonitorCallback):
         if self.save_freq != "epoch" and (type(self.save_freq) is not int or self.save_freq < 1):
             raise TorchfuncError(
                 explain(who, got=f"save_freq={self.save_freq!r}", expected="'epoch' or a number of batches")
+            )
+        if self.keep is not None and (type(self.keep) is not int or self.keep < 1):
+            raise TorchfuncError(
+                explain(who, got=f"keep={self.keep!r}", expected="a number of files or None")
+            )
+        if self.keep is not None and not _fields(self.filepath):
+            stem = self.filepath.removesuffix(suffix)
+            raise TorchfuncError(
+                explain(
+                    who,
+                    got=f"keep={self.keep} with filepath={self.filepath!r}",
+                    why="each file takes the place of the one before it",
+                    fix=f"filepath={stem + '-{epoch:02d}-{batch:06d}' + suffix!r}"
+                    if self.save_freq != "epoch"
+                    else f"filepath={stem + '-{epoch:02d}' + suffix!r}",
+                )
             )
         if self.save_best_only and self.save_freq != "epoch" and self.monitor.startswith("val_"):
             raise TorchfuncError(
@@ -88,15 +116,19 @@ class ModelCheckpoint(MonitorCallback):
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
-        method = "save_weights" if self.save_weights_only else "save"
-        if not callable(getattr(model, method, None)):
+        if self.save_weights_only and not callable(getattr(model, "save_weights", None)):
             raise SavingError(
                 explain(
                     "ModelCheckpoint",
-                    got=f"a {type(model).__name__}, which has no method `{method}`",
-                    fix="train a torchfunc.Model, or save the state_dict in a callback of yours",
+                    got=f"save_weights_only=True for a {type(model).__name__}, which has no method `save_weights`",
+                    fix="save_weights_only=False, which saves the weights and the state of the training",
                 )
             )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        if self.keep is not None:  # what an earlier process wrote; a file of others names none to be deleted
+            self._kept = _written_before(self.filepath)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch = epoch
@@ -116,9 +148,30 @@ class ModelCheckpoint(MonitorCallback):
         path = Path(self._formatted(logs))
         path.parent.mkdir(parents=True, exist_ok=True)
         model = self._known_model()
-        save = model.save_weights if self.save_weights_only else model.save
-        save(str(path), overwrite=True)
+        if self.save_weights_only:
+            model.save_weights(str(path), overwrite=True)
+        elif callable(getattr(model, "save", None)):
+            model.save(str(path), overwrite=True)
+        else:
+            self.trainer.back_up(path)
         self.say(self._epoch, f"saved to {path}")
+        if self.keep is not None:
+            self._kept = [*(each for each in self._kept if each != path), path]
+            for each in self._kept[: -self.keep]:
+                each.unlink(missing_ok=True)
+            self._kept = self._kept[-self.keep :]
+
+    def save_now(self) -> None:
+        """Save the training as it is, where the whole of it is saved at all, and not its best alone."""
+        if self.save_best_only or self.save_weights_only:
+            return
+        logs = {"batch": self.trainer.epoch.done}
+        try:
+            self._save(logs)
+        except UnknownNameError:  # of a field that only the end of an epoch tells
+            model, path = self._known_model(), Path(self.filepath).with_stem("interrupted")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (model.save if callable(getattr(model, "save", None)) else self.trainer.back_up)(str(path))
 
     def _is_best(self, logs: dict[str, Any]) -> bool:
         value = self.monitored(logs)
@@ -147,3 +200,19 @@ class ModelCheckpoint(MonitorCallback):
                     fix="fields by name, such as '{epoch:02d}-{loss:.3f}'",
                 )
             ) from None
+
+
+def _fields(filepath: str) -> list[str]:
+    """The names of the fields in a path."""
+    return [name for _, name, _, _ in Formatter().parse(filepath) if name]
+
+
+def _written_before(filepath: str) -> list[Path]:
+    """The files whose names are a path with numbers in its fields, the oldest first."""
+    name = "".join(
+        re.escape(text) + "(?:[-+0-9.e]+|nan)" * (field is not None)
+        for text, field, _, _ in Formatter().parse(Path(filepath).name)
+    )
+    folder = Path(filepath).parent
+    found = [each for each in folder.iterdir() if re.fullmatch(name, each.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda each: each.stat().st_mtime_ns)

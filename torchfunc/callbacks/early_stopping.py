@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torchfunc.callbacks.callback import Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback, copied_state
@@ -24,6 +25,14 @@ class EarlyStopping(MonitorCallback):
     Raises:
         UnknownNameError: at the end of an epoch whose logs have no such name.
     """
+
+    remembers: ClassVar[Mapping[str, str]] = {
+        "best": "number",
+        "wait": "count",
+        "best_epoch": "count",
+        "stopped_epoch": "count",
+        "best_weights": "weights",
+    }
 
     def __init__(
         self,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from torchfunc.callbacks.callback import Callback, Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback
@@ -70,6 +70,12 @@ class ReduceLROnPlateau(MonitorCallback):
         TorchfuncError: a factor of 1 or more.
         UnknownNameError: at the end of an epoch whose logs have no such name.
     """
+
+    remembers: ClassVar[Mapping[str, str]] = {
+        "best": "number",
+        "wait": "count",
+        "cooldown_counter": "count",
+    }
 
     def __init__(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torchfunc.callbacks.callback import Callback, Logs
 from torchfunc.errors import CompileError, explain
@@ -19,6 +20,8 @@ class SwapEMAWeights(Callback):
         CompileError: the optimizer keeps no averages.
     """
 
+    remembers: ClassVar[Mapping[str, str]] = {"_swapped": "flag"}
+
     def __init__(self, swap_on_epoch: bool = False) -> None:
         self.swap_on_epoch = swap_on_epoch
         self._swapped = False
@@ -29,6 +32,9 @@ class SwapEMAWeights(Callback):
         averaging = [
             each for each in getattr(optimizer, "optimizers", [optimizer]) if getattr(each, "use_ema", False)
         ]
+        learning = getattr(getattr(self.trainer, "step", None), "learning", None)
+        if learning is not None and learning.averages is not None:  # of compile(use_ema=True)
+            return [learning.averages]
         if not averaging:
             got = f"the optimizer {type(optimizer).__name__}, which keeps no averages"
             raise CompileError(explain("SwapEMAWeights", got=got, fix="make it with use_ema=True"))

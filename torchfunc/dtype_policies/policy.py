@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
@@ -159,18 +158,15 @@ def dtype_policy() -> DTypePolicy:
 def set_dtype_policy(policy: Any) -> None:
     """Set the global policy by its name, its config or an object; that of one dtype sets the usual dtype too.
 
+    A mixed one is what `compile` and `Trainer` take where they are not told a `precision`: what they train, measure
+    or predict is computed in halves from then on.
+
     Raises:
         DTypeError: something that is no policy.
     """
     found = get(policy)
     if found.compute_dtype == found.variable_dtype:
         settings.set_floatx(found.compute_dtype)
-    else:
-        warnings.warn(
-            f"The policy {found.name!r} is kept, and layers compute in the dtype of their weights. "
-            f"Fix: torch.autocast({'device'!r}, torch.{found.compute_dtype}) around what is to be computed in halves.",
-            stacklevel=2,
-        )
     settings.choose_policy(found)
 
 

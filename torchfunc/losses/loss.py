@@ -110,6 +110,31 @@ class Loss(Configurable):
         y_true = y_true.to(dtype) if y_true.is_floating_point() else y_true
         return self._figure(y_true, as_tensor(y_pred).to(dtype), sample_weight, mask)
 
+    @torch.no_grad()
+    def divisor(
+        self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Tensor | None
+    ) -> Tensor | int | None:
+        """By what the loss of a batch was divided, up to a factor that is the same for all batches; None for a sum."""
+        if self.reduction == "sum":
+            return None
+        y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        counted, weighted = self._counted(y_true), self.reduction == "mean_with_sample_weight"
+        if counted is None and mask is None and not (weighted and sample_weight is not None):
+            size: int = y_pred.numel()
+            return size
+        values = self.per_sample(y_true, y_pred)
+        weights = torch.ones_like(values) if counted is None else counted.view_as(values).to(values.dtype)
+        if mask is not None:
+            weights = weights * fit_mask(f"Loss {self.name!r}", mask, values)
+        if weighted and sample_weight is not None:
+            weights = weights * fit_weights(f"Loss {self.name!r}", as_tensor(sample_weight), values)
+        total: Tensor = weights.sum()
+        return total
+
+    def _counted(self, y_true: Tensor) -> Tensor | None:
+        """How much each value counts in a mean, by the targets; None if all count as one."""
+        return self.mask(y_true)
+
     def _figure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any, mask: Tensor | None) -> Tensor:
         counted = self.mask(y_true)
         # the mean of no values is 0 here, and NaN in PyTorch's kernels
@@ -240,6 +265,9 @@ class TorchLoss(Loss):
     def _fitted(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         y_true, y_pred = align(y_true, y_pred)
         return torch_losses.fitted(self.name, self.signature, y_true, y_pred), y_pred
+
+    def _counted(self, y_true: Tensor) -> Tensor | None:
+        return None if self._per_batch else torch_losses.counted(self.signature, self.function, y_true)
 
     def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self(y_true, y_pred)

@@ -23,6 +23,8 @@ from torchfunc.fields import item, number, refused, whole
 from torchfunc.optimizers.memory import check_arguments
 from torchfunc.saving import archive
 from torchfunc.training.objective import LOSSES_BY_SHAPE, METRICS_BY_SHAPE, is_identifier
+from torchfunc.training.options.compiled import NAMES, Options
+from torchfunc.training.trainer import Trainer, backups
 from torchfunc.tree import map_with_path
 
 COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "steps_per_execution")
@@ -63,36 +65,39 @@ def restore_training(model: Any, compiled: Any, state: Any, tensors: Mapping[str
 _BACKUP = "optimizer/"
 
 
-def write_backup(model: Any, filepath: archive.Place) -> None:
-    """Write the weights of a model and the state of its training to a file."""
-    state, slots = split(model.trainer.state_dict())
-    weights = {name: each.detach() for name, each in model.state_dict().items()}
+def write_backup(trainer: Trainer, filepath: archive.Place) -> None:
+    """Write the weights of a module and the state of its training to a file."""
+    state, slots = split(trainer.state_dict())
+    weights = {name: each.detach() for name, each in trainer.module.state_dict().items()}
     archive.write(
         filepath, {"training": state}, weights | {_BACKUP + name: each for name, each in slots.items()}
     )
 
 
-def read_backup(model: Any, filepath: archive.Place) -> None:
-    """Have a model and its trainer be as `write_backup` found them.
+def read_backup(trainer: Trainer, filepath: archive.Place) -> None:
+    """Have a module and its trainer be as `write_backup` found them.
 
     Raises:
         CorruptFileError: a damaged file.
         ConfigError: a file without the state of such a training.
-        WeightMismatchError: tensors that do not fit the model.
+        WeightMismatchError: tensors that do not fit the module.
     """
-    found = archive.read(filepath)
+    found, module = archive.read(filepath), trainer.module
     slots = {
         name.removeprefix(_BACKUP): each for name, each in found.tensors.items() if name.startswith(_BACKUP)
     }
     weights = {name: each for name, each in found.tensors.items() if not name.startswith(_BACKUP)}
-    held = {name: tuple(each.shape) for name, each in model.state_dict().items()}
+    held = {name: tuple(each.shape) for name, each in module.state_dict().items()}
     if {name: tuple(each.shape) for name, each in weights.items()} != held:
         fix = "delete it, where the model was changed since"
         raise WeightMismatchError(
             explain(f"The backup {filepath}", got="other weights", expected="those of the model", fix=fix)
         )
-    model.trainer.load_state_dict(joined(found.config.get("training"), slots), place="$.training")
-    model.load_state_dict(weights)
+    trainer.load_state_dict(joined(found.config.get("training"), slots), place="$.training")
+    module.load_state_dict(weights)
+
+
+backups.update(write=write_backup, read=read_backup)
 
 
 def checked_arguments(compiled: Any, place: str) -> dict[str, Any]:
@@ -104,7 +109,7 @@ def checked_arguments(compiled: Any, place: str) -> dict[str, Any]:
     """
     if not isinstance(compiled, dict):
         raise refused(place, compiled, "an object")
-    unknown = sorted(compiled.keys() - COMPILED)
+    unknown = sorted(compiled.keys() - {*COMPILED, *NAMES})
     if unknown:  # above all no keyword of torch.compile, whose options may name a program to start
         raise ConfigError(f"{place}: expected the keys {', '.join(COMPILED)}, got {shorten(unknown)}.")
     found = dict.fromkeys(COMPILED) | compiled
@@ -115,6 +120,8 @@ def checked_arguments(compiled: Any, place: str) -> dict[str, Any]:
     _check_weights(found["loss_weights"], f"{place}.loss_weights")
     if found["steps_per_execution"] is not None:
         whole(found["steps_per_execution"], f"{place}.steps_per_execution", 1, 2**31)
+    options = {name: compiled[name] for name in NAMES if name in compiled}
+    placed(lambda: Options(**options), place)
     return found
 
 

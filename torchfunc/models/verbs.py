@@ -18,8 +18,9 @@ from torchfunc.graph.symbolic import Input
 from torchfunc.layers.layer import Layer
 from torchfunc.models.graph_ports import ports_of
 from torchfunc.models.own_steps import compiled_metrics
-from torchfunc.models.resuming import read_backup, restore_training, write_backup
+from torchfunc.models.resuming import restore_training
 from torchfunc.saving.archive import Place
+from torchfunc.training.options.precision import Precision
 from torchfunc.training.ports import Ports
 from torchfunc.training.step import NO_LOSS, is_waiting, metrics_in
 from torchfunc.training.trainer import Trainer
@@ -93,6 +94,16 @@ class Training(Layer):
         auto_scale_loss: bool | None = None,
         *,
         device: torch.device | str | None = None,
+        precision: Precision | None = None,
+        deterministic: bool = False,
+        gradient_accumulation_steps: int | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        lr_scheduler: Any = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
         **torch_options: Any,
     ) -> None:
         """Say how the model is trained.
@@ -112,6 +123,21 @@ class Training(Layer):
             jit_compile: True puts the forward through `torch.compile`.
             auto_scale_loss: no loss is scaled here, so that True is refused where weights in float16 would need it.
             device: where to train; CUDA where there is one, else the CPU.
+            precision: "bf16" or "fp16" to compute in halves beside weights in float32, "tf32" for matrix products in
+                NVIDIA's 19 bits; None goes by Keras's global policy.
+            deterministic: whether PyTorch takes deterministic algorithms alone while it trains or measures.
+            gradient_accumulation_steps: of how many batches a step is made, as if they were one; what is left at the
+                end of an epoch is stepped too.
+            clipnorm: the largest norm of one parameter's gradient, for any optimizer.
+            clipvalue: the largest absolute value in a gradient.
+            global_clipnorm: the largest norm of all gradients together.
+            lr_scheduler: what sets the learning rate of any optimizer: a schedule of torchfunc, by steps; a scheduler of
+                `torch.optim.lr_scheduler`, its class, a partial of it or a function of the optimizer, by epochs
+                (OneCycleLR and CyclicLR by steps; ReduceLROnPlateau by `val_loss`, or else `loss`); or a dict such as
+                `{"scheduler": ..., "interval": "step", "frequency": 1, "monitor": "val_accuracy"}`.
+            use_ema: whether averages of the weights are kept beside any optimizer, which take their place when `fit` ends.
+            ema_momentum: how much of an average stays at each step.
+            ema_overwrite_frequency: after how many steps the weights are set to their averages; None for never.
             torch_options: keywords of `torch.compile`, for `jit_compile=True`.
 
         Raises:
@@ -120,7 +146,21 @@ class Training(Layer):
         """
         ours = (optimizer, loss, loss_weights, metrics, weighted_metrics, jit_compile, device)
         not_needed = (run_eagerly, steps_per_execution, auto_scale_loss)
-        alone = torch_options.keys() <= _TORCH and all(each is None for each in (*ours, *not_needed))
+        options: dict[str, Any] = {
+            "precision": precision,
+            "deterministic": deterministic,
+            "gradient_accumulation_steps": gradient_accumulation_steps,
+            "clipnorm": clipnorm,
+            "clipvalue": clipvalue,
+            "global_clipnorm": global_clipnorm,
+            "lr_scheduler": lr_scheduler,
+            "use_ema": use_ema,
+            "ema_momentum": ema_momentum,
+            "ema_overwrite_frequency": ema_overwrite_frequency,
+        }
+        chosen = any(value is not None and value is not False and value != 0.99 for value in options.values())
+        said = chosen or any(each is not None for each in (*ours, *not_needed))
+        alone = torch_options.keys() <= _TORCH and not said
         if alone and (torch_options or not self._trains_itself()):
             super().compile(**torch_options)
             return
@@ -136,6 +176,7 @@ class Training(Layer):
             device=device,
             step=self._own_steps(),
             steps_per_execution=1 if steps_per_execution in (None, "auto") else steps_per_execution,  # type: ignore[arg-type]
+            **options,
         )
         if auto_scale_loss and any(each.dtype is torch.float16 for each in self.parameters()):
             raise CompileError(
@@ -358,7 +399,7 @@ class Training(Layer):
 
     def back_up(self, filepath: Place) -> None:
         """Write the weights and the state of the training, without the architecture; see `BackupAndRestore`."""
-        write_backup(self, filepath)
+        self._trainer().back_up(filepath)
 
     def restore_backup(self, filepath: Place) -> None:
         """Take what `back_up` wrote of a model with the same weights, compiled alike.
@@ -366,7 +407,7 @@ class Training(Layer):
         Raises:
             TorchfuncError: another file, or what does not fit the model; nothing is changed then.
         """
-        read_backup(self, filepath)
+        self._trainer().restore_backup(filepath)
 
     @property
     def metrics_variables(self) -> list[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,8 +14,13 @@ import torch
 
 from torchfunc.callbacks import CallbackList
 from torchfunc.callbacks.callback import Mode
-from torchfunc.training.batches import Batch, Data
+from torchfunc.training.batches import Batch, Data, Stream
+from torchfunc.training.options.guards import Growing, Starving
+from torchfunc.training.options.limits import Clock, Limits, Profiled
+from torchfunc.training.options.remembered import to_callbacks
+from torchfunc.training.options.termination import Asked, Terminated
 from torchfunc.training.progress import Display
+from torchfunc.training.state import sums_of
 from torchfunc.training.step import Act, Logs, Step
 
 _STOPS = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}
@@ -34,35 +41,145 @@ class Plan:
         return epoch + 1 in self.validation_freq
 
 
+@dataclass
+class Run:
+    """What one call of `fit` is to heed.
+
+    Attributes:
+        remembered: what callbacks kept of the training that goes on, if one does.
+        asked: whether the process was asked to end.
+        limits: where it ends early.
+        clock: says when that is.
+        stopped: whether it was.
+        profiled: what traces some of its batches, if anything does.
+    """
+
+    limits: Limits
+    clock: Clock
+    remembered: Mapping[str, Any] | None = None
+    asked: Asked = field(default_factory=Asked)
+    profiled: Profiled | None = None
+    stopped: bool = False
+
+    @property
+    def heeds(self) -> bool:
+        """Whether something is to be done after a batch."""
+        limits = self.limits
+        return any(
+            each is not None
+            for each in (limits.max_steps, limits.max_time, limits.val_check_interval, self.profiled)
+        )
+
+
 def over_epochs(
-    step: Step, plan: Plan, train: Data, validation: Data | None, events: CallbackList, display: Display
+    step: Step,
+    plan: Plan,
+    train: Data,
+    validations: Mapping[str, Data],
+    events: CallbackList,
+    display: Display,
+    run: Run,
 ) -> None:
-    """Pass over the training data again and again, and over the validation data where they are due."""
+    """Pass over the training data again and again, and over the validation data where they are due.
+
+    Args:
+        validations: data by what goes before the names of their figures in the logs, such as "val_".
+
+    Raises:
+        Terminated: the process was asked to end.
+    """
     logs: Logs = {}
     first = step.done
     events.call("on_train_begin", {})
-    for epoch in range(plan.first, plan.epochs):
+    measured: Logs = {}
+
+    def heed() -> None:
+        _after_batch(step, run)
+        interval = run.limits.val_check_interval
+        if interval is not None and step.count % interval == 0:
+            with figures_aside(step):
+                measured.update(_validated(step, validations, events))
+            step.module.train()
+
+    after = heed if run.heeds else None
+    starving = Starving(train.source) if isinstance(train, Stream) else None
+    growing = Growing(step.device)
+    epochs = range(plan.first, plan.epochs)
+    if run.remembered is not None:
+        to_callbacks(run.remembered, events)
+        if step.module.stop_training:  # at the end of the epoch after which the file was written
+            epochs = range(0)
+    for epoch in epochs:
         step.ready()
         step.epoch, step.done = epoch, first if epoch == plan.first else 0
         skip = step.done
+        measured.clear()
         step.watch.begin_epoch(step.optimization.built)
         display.epoch(epoch, plan.epochs)
         events.call("on_epoch_begin", epoch, {})
         step.module.train()
         display.start(train.steps)
         batches = train.epoch(epoch, skip)
-        done, logs = over_batches(step, step.act("train"), batches, "train", events, display, skip)
-        step.epoch, step.done = epoch + 1, 0
-        if validation is not None and plan.validates_after(epoch):
-            display.pause(done, logs, validation.steps)
-            _, measured = measure(step, validation.epoch(0), events, display)
-            logs |= {f"val_{name}": value for name, value in measured.items()}
+        batches = batches if starving is None else starving.timed(batches)
+        done, logs = over_batches(step, step.act("train"), batches, "train", events, display, skip, after)
+        if run.asked.by is not None and step.done != step.steps:
+            raise Terminated
+        if run.stopped and step.done != step.steps:
+            step.sums = sums_of(step.objective)  # for who goes on within the epoch
+        else:
+            step.end_batches()
+            step.epoch, step.done = epoch + 1, 0
+        if not measured and plan.validates_after(epoch) and run.limits.val_check_interval is None:
+            for prefix, data in validations.items():
+                display.pause(done, logs | measured, data.steps)
+                measured.update(_validated(step, {prefix: data}, events, display))
+        logs |= measured
         display.finish(done, logs)
+        step.end_epoch(logs)
+        growing.look()
         events.call("on_epoch_end", epoch, logs)
+        if run.asked.by is not None and epoch + 1 < plan.epochs:
+            raise Terminated
         if step.module.stop_training:
             break
-    step.optimization.finish()
+    step.finish()
     events.call("on_train_end", logs)
+
+
+def _after_batch(step: Step, run: Run) -> None:
+    """Heed the limits of a run after a batch."""
+    if run.profiled is not None:
+        run.profiled.after_batch()
+    if run.clock.over(step.steps_taken):
+        run.stopped = True
+        step.module.stop_training = True  # type: ignore[assignment]
+
+
+def _validated(
+    step: Step, validations: Mapping[str, Data], events: CallbackList, display: Display | None = None
+) -> Logs:
+    """The figures of all validation data, by their names in the logs."""
+    found: Logs = {}
+    for prefix, data in validations.items():
+        _, measured = measure(step, data.epoch(0), events, display)
+        found |= {prefix + name: value for name, value in measured.items()}
+    return found
+
+
+@contextmanager
+def figures_aside(step: Step) -> Iterator[None]:
+    """Within it other batches may be measured; afterwards all figures of the epoch are as before."""
+    objective = step.objective
+    holders = [objective.total, *(head.running for head in objective.heads)]
+    holders += [each.metric for each in objective.measures.values() if each.metric is not None]
+    holders += step.held
+    kept = [copy.deepcopy(vars(each)) for each in holders]
+    try:
+        yield
+    finally:
+        for holder, before in zip(holders, kept, strict=True):
+            vars(holder).clear()
+            vars(holder).update(before)
 
 
 def measure(
@@ -87,10 +204,11 @@ def over_batches(
     events: CallbackList | None = None,
     display: Display | None = None,
     done: int = 0,
+    after: Callable[[], None] | None = None,
 ) -> tuple[int, Logs]:
     """One pass over batches: their number and the logs. Every batch of torchfunc goes through here.
 
-    Some of them may be `done` already, in a training that goes on within an epoch.
+    Some of them may be `done` already, in a training that goes on within an epoch. `after` is called after each.
     """
     events, display = events or CallbackList(), display or Display()
     stops = _STOPS[mode]
@@ -113,6 +231,8 @@ def over_batches(
             step.count += 1
             step.done += 1
         done += 1
+        if after is not None:
+            after()
         if done - told == group:
             told = done
             _tell(end, done, result, step, predicts)

@@ -25,6 +25,7 @@ from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
 from torchfunc.training.figures import RunningMean
 from torchfunc.training.logits import Logits, logits_of, warn_of_misfit
+from torchfunc.training.options.accumulation import SAMPLES, SUMS, Part
 from torchfunc.training.ports import Port, Slots
 
 LOSSES_BY_SHAPE = ("crossentropy", "ce")
@@ -53,10 +54,15 @@ class Objective:
     Attributes:
         outputs: the module's outputs; None until they are known.
         settled: whether nothing is left that only a batch can tell.
+        widens: whether outputs in halves, beside weights that are wider, are measured in float32.
+        divides: whether the parts of a loss are told by what they were divided by, in `parts`.
 
     Raises:
         UnknownNameError: a loss or metric of that name does not exist.
     """
+
+    widens = divides = False
+    parts: Sequence[Part] = ()
 
     def __init__(
         self,
@@ -96,7 +102,10 @@ class Objective:
             _arranged_metrics(outputs, self.weighted_metrics, "weighted_metrics"),
             strict=True,
         )
-        self.heads = [Head(index, *of_this) for index, of_this in enumerate(each)]
+        self.heads = [
+            Head(index, *of_this, widens=self.widens, divides=self.divides)
+            for index, of_this in enumerate(each)
+        ]
         for head, port in zip(self.heads, outputs, strict=True):
             head.logits = logits_of(port, module, head.loss)
             if isinstance(head.loss, losses.Loss):
@@ -141,6 +150,8 @@ class Objective:
             DataError: an output with a loss has no target.
         """
         parts = [head.value(outputs[head.index], batch, masks.get(head.index)) for head in self.losing]
+        if self.divides:
+            self.parts = self._divided(parts, extra, batch.size)
         parts += extra
         if not parts:
             return None
@@ -148,6 +159,19 @@ class Objective:
         for part in parts[1:]:
             total = total + part
         return total
+
+    def _divided(self, values: Sequence[Tensor], extra: Sequence[Tensor], size: int) -> list[Part]:
+        """The parts of a loss, and what each was divided by: samples alone, where that is all there is to it."""
+        alone = len(values) == 1 and not extra
+        parts = [Part(SAMPLES, each, size) for each in extra]
+        for head, value in zip(self.losing, values, strict=True):
+            if head.divisor is None:
+                parts.append(Part(SUMS, value, 1))
+            elif alone or (not head.long and not isinstance(head.divisor, Tensor)):
+                parts.append(Part(SAMPLES, value, head.divisor if alone else size))
+            else:
+                parts.append(Part(f"output {head.name}", value, head.divisor))
+        return parts
 
     def count(self, loss: Tensor, size: int) -> None:
         """Take the loss of a batch into account, and what `sum` found for each output."""
@@ -266,12 +290,18 @@ class Head:
         weight: float,
         measures: list[Measure],
         weighted_measures: list[Measure],
+        *,
+        widens: bool = False,
+        divides: bool = False,
     ) -> None:
+        self.widens, self.divides = widens, divides
+        self.divisor: Any = None  # of its last loss
         self.index, self.name, self.loss, self.weight = index, port.name, loss, weight
         self.measures = measures + weighted_measures
         self.shape = port.shape
         self.running = RunningMean()
         self.keeps_running = False
+        self.long = False  # whether its samples may have several steps
         self.latest: Tensor | None = None  # of its losses, which is not counted yet
         self.logits: Logits | None = None
 
@@ -348,8 +378,13 @@ class Head:
         loss, logits = self.loss, None if self.logits is None else self.logits.taken(output)
         if self.logits is not None and logits is not None:
             loss, output = self.logits.loss, logits
+        if self.widens:
+            output = _wide(output)
         masked = {} if mask is None else {"mask": mask}
         value: Tensor = loss(target, output, weight, **masked)
+        if self.divides:
+            self.divisor = loss.divisor(target, output, weight, mask)
+            self.long = output.ndim > 2
         if value.ndim:
             value = value.mean()
         if self.keeps_running:
@@ -359,6 +394,8 @@ class Head:
     def measure(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> None:
         """Take a batch into the metrics of this output; a mask weighs those that take one."""
         target, output = self._target(batch), output.detach()
+        if self.widens:
+            output = _wide(output)
         for each in self.measures:
             weight = batch.weights[self.index] if each.weighted and batch.weights else None
             if mask is not None and each.metric.takes_masks:
@@ -370,6 +407,10 @@ class Head:
         for each in self.measures:
             if each.metric is not None:
                 each.metric.reset_state()
+
+
+def _wide(output: Tensor) -> Tensor:
+    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
 
 
 def is_identifier(value: Any) -> bool:

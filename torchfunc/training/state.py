@@ -17,6 +17,8 @@ from torchfunc.fields import item, listed, number, record, refused, whole
 from torchfunc.graph import blame
 from torchfunc.optimizers.memory import check_memory, fitting, load_optimizer_state, optimizer_state, short
 from torchfunc.optimizers.stepper import Stepper
+from torchfunc.training.options.learning import check_learning
+from torchfunc.training.options.remembered import check_callbacks
 from torchfunc.tree import leaves, map_leaves
 
 
@@ -227,13 +229,24 @@ def check_state(state: Any, place: str, optimization: Optimization) -> None:
         WeightMismatchError: tensors that do not fit the parameters.
     """
     # older files know no position in an epoch
-    record(state, place, ("epoch", "step", "seed", "random_state", "optimizer"), ("within",))
+    record(
+        state,
+        place,
+        ("epoch", "step", "seed", "random_state", "optimizer"),
+        ("within", "learning", "callbacks", "base"),
+    )
     for name in ("epoch", "step"):
         whole(state[name], f"{place}.{name}")
+    if "base" in state:
+        whole(state["base"], f"{place}.base")
     if state["seed"] is not None:
         whole(state["seed"], f"{place}.seed", below=2**63)
     _check_random_state(state["random_state"], f"{place}.random_state")
     optimization.check(state["optimizer"], f"{place}.optimizer")
+    if state.get("learning") is not None:
+        check_learning(state["learning"], f"{place}.learning", optimization.module)
+    if state.get("callbacks") is not None:
+        check_callbacks(state["callbacks"], f"{place}.callbacks")
     if state.get("within") is None:
         return
     within, place = state["within"], f"{place}.within"

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,10 @@ from torchfunc.training.convert import is_array
 from torchfunc.training.figures import read
 from torchfunc.training.finite import Watch, culprit
 from torchfunc.training.objective import NO_MASKS, Objective
+from torchfunc.training.options.accumulation import SAMPLES, Part
+from torchfunc.training.options.compiled import Options
+from torchfunc.training.options.learning import Learning
+from torchfunc.training.options.precision import HALVES, computing_in, modes, widened
 from torchfunc.training.ports import Ports, ports_of_outputs
 from torchfunc.training.sources.records import parted
 from torchfunc.training.state import Optimization, restore_sums
@@ -47,6 +52,7 @@ class Step:
         own: an object whose `train`, `measure` or `predict` takes the place of ours, or whose `compute_loss` or
             `compute_metrics`, which are called with Keras's keywords. The acts that its `takes_data` names are given
             the data of a batch as Keras gives them, x, (x, y) or (x, y, sample_weight), nested as they came.
+        options: what else belongs to the training, such as its precision.
 
     Attributes:
         count: the number of batches that were learned from.
@@ -68,9 +74,16 @@ class Step:
         *,
         device: torch.device | str | None = None,
         own: Any = None,
+        options: Options | None = None,
     ) -> None:
         self.module, self.ports, self.objective, self.own = module, ports, objective, own
+        self.options = options or Options()
+        self.learning = Learning.asked_for(self.options, module)
+        objective.divides = self.learning is not None and self.learning.sums is not None
+        self.mixed: Callable[[], Any] | None = None  # makes the context of a forward in halves
+        objective.widens = self.options.precision in HALVES
         self.optimization = Optimization(module, optimizer)
+        self.options.check_beside(self.optimization.optimizer)
         self.wanted_device = usable(device)
         self.device = torch.device("cpu")
         self.extras = Extras(module)
@@ -85,16 +98,28 @@ class Step:
         self.sums: Mapping[str, Any] | None = None
         self.quiet, self.steps_per_execution = False, 1
         self.count = self.epoch = self.done = 0
+        self.epochs, self.base = 1, 0
         self.fitted: Callable[[Any], Batch] | None = None  # makes a batch that fits of data
         if ports.outputs is not None:
             objective.take(ports.outputs, module)
 
+    @property
+    def steps_taken(self) -> int:
+        """How many steps the optimizer has taken, of which each may be of several batches."""
+        return self.count if self.learning is None else self.learning.steps
+
     def act(self, name: str) -> Act:
         """What is done with a batch to "train", "measure" or "predict": our own, or what the user has by that name."""
         own: Act | None = getattr(self.own, name, None)
-        if own is None or not self.takes_data(name):
-            return own or getattr(self, name)
-        return lambda batch: self._with_data(own, batch)
+        act: Act
+        if own is None:
+            act = getattr(self, name)
+            return act
+        if name == "train" and self.learning is not None:
+            act = partial(self._with_options, own)
+        else:
+            act = partial(self._with_data, own) if self.takes_data(name) else own
+        return act if self.mixed is None else partial(_within, self.mixed, act)
 
     def takes_data(self, name: str) -> bool:
         """Whether the user has an act of this name that takes data as they come."""
@@ -109,6 +134,27 @@ class Step:
             result = act(packed(words["x"], words["y"], words["sample_weight"]))
         if self.extras.constraints and self.module.training:
             self.extras.constrain()
+        return result
+
+    def _with_options(self, act: Act, batch: Batch) -> Any:
+        """What a step of the user's own returns, which has to leave the options of the training to ours.
+
+        Raises:
+            CompileError: it learns without ours, so that they would do nothing.
+        """
+        assert self.learning is not None
+        result = self._with_data(act, batch) if self.takes_data("train") else act(batch)
+        if not self.learning.heard:
+            asked = ", ".join(sorted(self.options.get_config()))
+            name = getattr(act, "__name__", "train")
+            raise CompileError(
+                explain(
+                    asked,
+                    got=f"a {name} of one's own that learns by itself",
+                    why="it would do nothing there",
+                    fix=f"super().{name}(data) in it, or leave it out and write it there",
+                )
+            )
         return result
 
     def _fitting(self, given: Any) -> Batch:
@@ -137,6 +183,8 @@ class Step:
             return logs
         for parameter in parameters:
             parameter.grad = None
+        if self.learning is not None:
+            return self._learn(self.learning, loss, counts, logs, batch.size)
         loss.backward()  # type: ignore[no-untyped-call]
         if not (watch.passes(loss, parameters) and counts):
             self._pass_over(loss.item())
@@ -146,6 +194,46 @@ class Step:
         if self.extras.constraints:
             self.extras.constrain()
         return logs
+
+    def _learn(
+        self, learning: Learning, loss: Tensor, counts: bool, logs: Mapping[str, Any] | None, size: int
+    ) -> Mapping[str, Any] | None:
+        """The rest of `train`, where the options of the training ask for more than gradients and a step."""
+        own = hasattr(self.own, "compute_loss")
+        learning.backward(loss, [Part(SAMPLES, loss, size)] if own else self.objective.parts)
+        # scaled gradients may be infinite, which the scaler sees to
+        looked = self.optimization.parameters if learning.scaler is None else ()
+        if not (self.watch.passes(loss, looked) and counts):
+            learning.forget()
+            self._pass_over(loss.item())
+            return logs
+        self.watch.steady = True
+        learning.take()
+        if learning.due:
+            self._change(learning)
+        return logs
+
+    def _change(self, learning: Learning) -> None:
+        """A step of the optimizer, as the options of the training want it."""
+        assert self.optimization.built is not None
+        if learning.step(self.optimization.built) and self.extras.constraints:
+            self.extras.constrain()
+
+    def end_batches(self) -> None:
+        """At the end of an epoch: a step of the batches that wait for more of them."""
+        if self.learning is not None and self.learning.waits:
+            self._change(self.learning)
+
+    def finish(self) -> None:
+        """At the end of a training: put averaged weights in their place, if any are kept."""
+        self.optimization.finish()
+        if self.learning is not None and self.learning.averages is not None:
+            self.learning.averages.use()
+
+    def end_epoch(self, logs: Logs) -> None:
+        """At the end of an epoch, after its validation: a scheduler that goes by epochs takes a step."""
+        if self.learning is not None and self.learning.rates is not None:
+            self.learning.rates.after_epoch(logs)
 
     def _pass_over(self, loss: float) -> None:
         """Take a batch back whose loss or gradient is no number; a lone one is passed over with a warning.
@@ -220,7 +308,10 @@ class Step:
 
     def predict(self, batch: Any) -> Any:
         """What the module returns for one batch, or for data such as x."""
-        return self._apart(self.outputs_of(self._fitting(batch)), flat=False)[1]
+        if self.mixed is None:
+            return self._apart(self.outputs_of(self._fitting(batch)), flat=False)[1]
+        with self.mixed():
+            return widened(self._apart(self.outputs_of(self._fitting(batch)), flat=False)[1])
 
     def outputs_of(self, batch: Batch) -> Any:
         """What the module returns for the inputs of a batch: the one place where it is called."""
@@ -229,6 +320,8 @@ class Step:
 
     def _passed(self, batch: Batch, *, learning: bool) -> tuple[Tensor, Any]:
         """Run the module on a batch: its loss, and what the module returned."""
+        if self.mixed is not None:
+            return self._in_halves(self.mixed, batch, learning=learning)
         objective = self.objective
         if not objective.settled:
             self.settle(batch)
@@ -259,6 +352,15 @@ class Step:
             return None, returned
         loss, outputs = parted(returned, flat=flat)
         return None if asked else loss, outputs
+
+    def _in_halves(self, mixed: Callable[[], Any], batch: Batch, *, learning: bool) -> tuple[Tensor, Any]:
+        """`_passed` within the context of a forward in halves."""
+        self.mixed = None
+        try:
+            with mixed():
+                return self._passed(batch, learning=learning)
+        finally:
+            self.mixed = mixed
 
     def _counted(self, loss: Tensor | None, returned: Any, batch: Batch) -> Mapping[str, Any] | None:
         """Take a batch into the figures: the logs, where somebody else computes the metrics."""
@@ -424,6 +526,9 @@ class Step:
     def begin(self) -> None:
         """Put the module on its device, and look at it as it is now."""
         self.device = placed(self.module, self.wanted_device)
+        self.mixed = computing_in(self.options.precision, self.device)
+        if self.learning is not None:
+            self.learning.begin(self.device)
         self.extras = Extras(self.module)
         self.objective.forget_shapes()
 
@@ -480,14 +585,28 @@ class Step:
         """Have an optimizer for what is trainable now; where nothing is, that is told, and what there is measured."""
         if any(each.requires_grad for each in self.module.parameters()):
             self.optimization.ready()
+            if self.learning is not None and self.optimization.built is not None:
+                built, parameters = self.optimization.built, self.optimization.parameters
+                self.learning.ready(built, parameters, self.steps, self.epochs)
         elif not hasattr(self.own, "train"):
             self.optimization.nothing()
 
     @contextmanager
     def session(self) -> Iterator[None]:
         """Within it the module is trained or measured; whatever happens, it is afterwards as before."""
-        with modes_kept(self.module), self.objective.asking(self.module):
+        options = self.options
+        with (
+            modes_kept(self.module),
+            self.objective.asking(self.module),
+            modes(options.precision, options.deterministic, self.device),
+        ):
             yield
+
+
+def _within(mixed: Callable[[], Any], act: Act, batch: Batch) -> Any:
+    """What an act of the user's own makes of a batch, computed in halves."""
+    with mixed():
+        return widened(act(batch))
 
 
 def metrics_in(module: nn.Module) -> Iterator[Any]:

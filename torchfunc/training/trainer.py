@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torchfunc import losses, metrics, optimizers
 from torchfunc.callbacks import BackupAndRestore, CallbackList, History, LearningRateFinder, TerminateOnNaN
 from torchfunc.config import plain
-from torchfunc.errors import CompileError, explain
+from torchfunc.errors import CompileError, SavingError, explain
 from torchfunc.graph import blame
 from torchfunc.training import progress
 from torchfunc.training.batches import Arrays, Batch, Data, Stream, drawn_seed, unpacked
@@ -22,8 +23,13 @@ from torchfunc.training.checks import validation_epochs, whole_number
 from torchfunc.training.convert import Collected
 from torchfunc.training.feed import Feed, checked_batch_size, divided
 from torchfunc.training.finite import Watch
-from torchfunc.training.loop import Plan, measure, over_batches, over_epochs
+from torchfunc.training.loop import Plan, Run, measure, over_batches, over_epochs
 from torchfunc.training.objective import Objective
+from torchfunc.training.options.compiled import Options
+from torchfunc.training.options.limits import Clock, Limits, Profiled, several
+from torchfunc.training.options.precision import Precision, of_policy
+from torchfunc.training.options.remembered import of_callbacks
+from torchfunc.training.options.termination import heeding
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display
 from torchfunc.training.state import (
@@ -38,6 +44,9 @@ from torchfunc.training.state import (
 from torchfunc.training.step import Step, is_unbuilt
 from torchfunc.tree import map_leaves
 from torchfunc.turns import in_turn
+
+# What writes and reads the file of a backup: saving stands beside this room, and is brought here by the models.
+backups: dict[str, Callable[[Trainer, Any], None]] = {}
 
 
 class Trainer:
@@ -67,6 +76,21 @@ class Trainer:
             `compute_loss(x, y, y_pred, sample_weight, training)` returns the loss, or whose
             `compute_metrics(x, y, y_pred, sample_weight)` the logs.
         steps_per_execution: how many batches callbacks are told of at a time.
+        precision: "bf16" or "fp16" to compute in halves beside weights in float32, by `torch.autocast` (and a
+            `GradScaler` for "fp16"); "tf32" for matrix products in NVIDIA's 19 bits. None goes by Keras's global policy.
+        deterministic: whether PyTorch takes deterministic algorithms alone while it trains or measures.
+        gradient_accumulation_steps: of how many batches a step is made, as if they were one; what is left at the
+            end of an epoch is stepped too.
+        clipnorm: the largest norm of one parameter's gradient, for any optimizer.
+        clipvalue: the largest absolute value in a gradient.
+        global_clipnorm: the largest norm of all gradients together.
+        lr_scheduler: what sets the learning rate of any optimizer: a schedule of torchfunc, by steps; a scheduler of
+            `torch.optim.lr_scheduler`, its class, a partial of it or a function of the optimizer, by epochs
+            (OneCycleLR and CyclicLR by steps; ReduceLROnPlateau by `val_loss`, or else `loss`); or a dict such as
+            `{"scheduler": ..., "interval": "step", "frequency": 1, "monitor": "val_accuracy"}`.
+        use_ema: whether averages of the weights are kept beside any optimizer, which take their place when `fit` ends.
+        ema_momentum: how much of an average stays at each step.
+        ema_overwrite_frequency: after how many steps the weights are set to their averages; None for never.
 
     Attributes:
         step: the `Step` that batches go through.
@@ -92,7 +116,21 @@ class Trainer:
         device: torch.device | str | None = None,
         step: Any = None,
         steps_per_execution: int = 1,
+        precision: Precision | None = None,
+        deterministic: bool = False,
+        gradient_accumulation_steps: int | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        lr_scheduler: Any = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
     ) -> None:
+        options = Options(
+            precision or of_policy(), deterministic, gradient_accumulation_steps, clipnorm, clipvalue,
+            global_clipnorm, lr_scheduler, use_ema, ema_momentum, ema_overwrite_frequency,
+        )  # fmt: skip
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
         self.step = Step(
@@ -102,12 +140,16 @@ class Trainer:
             optimizer,
             device=device,
             own=step,
+            options=options,
         )
         self.step.steps_per_execution = whole_number("steps_per_execution", steps_per_execution, least=1)
         self.step.fitted = self._fitted
         self.history: History | None = None
         self._seed: int | None = None
         self._random_state: Mapping[str, Tensor] | None = None
+        self._remembered: Mapping[str, Any] | None = None  # by the callbacks of a training that may go on
+        self._interrupted = False
+        self._under_way: CallbackList | None = None
 
     @in_turn
     def fit(
@@ -128,6 +170,14 @@ class Trainer:
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int | Iterable[int] = 1,
+        *,
+        max_steps: int | None = None,
+        max_time: Any = None,
+        val_check_interval: int | None = None,
+        fast_dev_run: bool | int = False,
+        overfit_batches: int | float | None = None,
+        anomaly: bool = False,
+        profile: str | Path | None = None,
     ) -> History:
         """Pass over the data `epochs` times, measuring on validation data after each pass.
 
@@ -142,7 +192,8 @@ class Trainer:
             verbose: 0 silent, 1 or "auto" a bar, 2 a line an epoch.
             callbacks: one or a list.
             validation_split: the fraction of arrays, from their end, that is kept for validation.
-            validation_data: (x, y), (x, y, sample_weight), or what yields batches.
+            validation_data: (x, y), (x, y, sample_weight), or what yields batches; a dict with several of these by
+                name, whose figures are called `val_name_loss` and so on.
             shuffle: whether arrays are taken in a new order each epoch; `torch.manual_seed` settles it.
             class_weight: a weight for each class of a single output; of one that it leaves out 1.
             sample_weight: a weight for each sample; a list or dict for several outputs.
@@ -151,6 +202,15 @@ class Trainer:
             validation_steps: how many batches of validation data are used.
             validation_batch_size: `batch_size` by default.
             validation_freq: validate every so many epochs, or after these (counted from 1).
+            max_steps: after how many steps of the optimizer the training ends, within an epoch too;
+                `initial_epoch=trainer.epoch` goes on there.
+            max_time: after how long it ends: seconds, a timedelta, or a text "DD:HH:MM:SS".
+            val_check_interval: validate after every so many batches instead of after epochs; an epoch logs the last.
+            fast_dev_run: whether one epoch of one batch, or of so many, of training and of validation is tried,
+                without callbacks that write files.
+            overfit_batches: how many batches, or which share of them, are learned again and again, and validated on.
+            anomaly: whether the first layer, or the derivative, that makes NaN is named in an error; slow.
+            profile: a file for a trace of ten batches, which chrome://tracing and Perfetto show.
 
         A batch whose loss or gradient is NaN or infinite is not learned from: weights, statistics and optimizer
         are afterwards as before it. A lone one is skipped with a warning, and a loss that is no number is left out of
@@ -165,6 +225,9 @@ class Trainer:
             CompileError: no loss.
             DataError: data that do not fit the module, its losses, or each other.
         """
+        limits = Limits(
+            max_steps, max_time, val_check_interval, fast_dev_run, overfit_batches, anomaly, profile
+        )
         plan = Plan(
             whole_number("initial_epoch", initial_epoch, least=0),
             whole_number("epochs", epochs, least=0),
@@ -181,14 +244,30 @@ class Trainer:
             batch_size=batch_size, steps=steps_per_epoch, shuffle=shuffle,
             seed=self._seed_for(goes_on, shuffle=shuffle), class_weight=class_weight,
         )  # fmt: skip
-        validation: Data | None = None
+        validations: dict[str, Data] = {}
         if validation_data is not None:
             size = validation_batch_size or batch_size
-            validation = Feed(self.step, "measure").validation(
-                validation_data, batch_size=size, steps=validation_steps
-            )
+            sets = several(validation_data)
+            named = {"val_": validation_data} if sets is None else {f"val_{k}_": v for k, v in sets.items()}
+            validating = Feed(self.step, "measure")
+            validations = {
+                prefix: validating.validation(each, batch_size=size, steps=validation_steps)
+                for prefix, each in named.items()
+            }
         elif validation_split:
-            train, validation = divided(train, validation_split, validation_batch_size, validation_steps)
+            train, validations["val_"] = divided(
+                train, validation_split, validation_batch_size, validation_steps
+            )
+        if val_check_interval is not None and not validations:
+            got, fix = "no validation data", "fit(..., validation_data=(x, y))"
+            raise CompileError(explain("val_check_interval", got=got, fix=fix))
+        train = limits.train(train)
+        if limits.fast_dev_run:
+            plan = replace(plan, epochs=min(plan.epochs, plan.first + 1))
+            validations = {prefix: limits.train(each) for prefix, each in validations.items()}
+        if limits.overfit_batches is not None:
+            validations = dict.fromkeys(validations, train)
+        self.step.epochs = plan.epochs
         self._position(train, goes_on)
         self.step.prepare(train)
         history = self.history = History()
@@ -196,21 +275,35 @@ class Trainer:
             "epochs": plan.epochs,
             "steps": train.steps,
             "verbose": verbose,
-            "validated": validation is not None,
+            "validated": bool(validations),
         }
-        events = self._events(callbacks, params, history)
+        events = self._events(callbacks, params, history, limits)
         step = self.step
         watch = step.watch = Watch(self.module, step.device)
         watch.steady = goes_on and step.count > 0
         stops = (TerminateOnNaN, LearningRateFinder)  # which see what is no number, and end the training
         step.quiet = any(isinstance(each, stops) for each in events.callbacks)
+        step.base = step.base if goes_on else step.steps_taken
+        run = Run(
+            limits, Clock(limits, step.base), self._remembered if goes_on and self._interrupted else None
+        )
+        if profile is not None:
+            run.profiled = Profiled(profile, 1)
+        self._remembered, self._interrupted, self._under_way = None, True, events
         try:
-            with self._session(display):
-                over_epochs(step, plan, train, validation, events, display)
-        except BaseException:
-            step.sums = sums_of(step.objective)  # for who goes on within the epoch
-            raise
+            with heeding(self.module, events, run.asked), self._session(display), limits.looking(self.module):
+                try:
+                    over_epochs(step, plan, train, validations, events, display, run)
+                except BaseException:
+                    step.sums = sums_of(step.objective)  # for who goes on within the epoch
+                    raise
+            self._interrupted = False
         finally:
+            with suppress(SavingError):  # which is told where the training is saved
+                self._remembered = of_callbacks(events)
+            self._under_way = None
+            if run.profiled is not None:
+                run.profiled.end()
             step.quiet = False
             if watch.skipped > 1:
                 told = f"fit skipped {watch.skipped} batches whose loss or gradient was no number."
@@ -351,10 +444,15 @@ class Trainer:
                 display.leave()
 
     def _events(
-        self, callbacks: Any, params: Mapping[str, Any], history: History | None = None
+        self,
+        callbacks: Any,
+        params: Mapping[str, Any],
+        history: History | None = None,
+        limits: Limits | None = None,
     ) -> CallbackList:
         """The callbacks of the user, and after them the history."""
         given = [callbacks] if hasattr(callbacks, "set_model") else list(callbacks or [])
+        given = given if limits is None else limits.callbacks(given)
         for each in given:
             if isinstance(each, type) or not hasattr(each, "set_model"):
                 got = f"the class {each.__name__}" if isinstance(each, type) else f"a {type(each).__name__}"
@@ -389,6 +487,8 @@ class Trainer:
             step.done = 0
         if not goes_on:
             step.done = 0
+            if step.learning is not None:
+                step.learning.begin_anew()
         if not step.done:
             step.sums = None
         step.steps = train.steps
@@ -431,7 +531,9 @@ class Trainer:
 
     @optimizer.setter
     def optimizer(self, identifier: Any) -> None:
-        self.step.optimization = Optimization(self.module, identifier)
+        optimization = Optimization(self.module, identifier)
+        self.step.options.check_beside(optimization.optimizer)
+        self.step.optimization = optimization
 
     @property
     def learning_rate(self) -> float:
@@ -473,7 +575,14 @@ class Trainer:
             "random_state": random_state() if waiting[1] is None else waiting[1],
             "optimizer": self.step.optimization.state(),
             **({"within": within} if self.step.done else {}),
+            **({} if self.step.learning is None else {"learning": self.step.learning.state()}),
+            **({"base": self.step.base} if self.step.base else {}),
+            **self._of_callbacks(),
         }
+
+    def _of_callbacks(self) -> dict[str, Any]:
+        held = self._remembered if self._under_way is None else of_callbacks(self._under_way)
+        return {} if held is None else {"callbacks": held}
 
     def load_state_dict(self, state: Mapping[str, Any], *, place: str = "state") -> None:
         """Take what `state_dict` gave; `fit(initial_epoch=trainer.epoch)` then goes on to the bit.
@@ -496,6 +605,28 @@ class Trainer:
         self.step.done, self.step.steps = within.get("done", 0), within.get("steps")
         self.step.begun, self.step.sums = list(within.get("begun", ())), within.get("sums")
         self.step.optimization.load(state["optimizer"])
+        self.step.base = state.get("base", 0)
+        self._remembered, self._interrupted = state.get("callbacks"), True
+        if self.step.learning is not None:
+            self.step.learning.load(state.get("learning") or {})
+
+    def back_up(self, filepath: Any) -> None:
+        """Write the weights and the state of the training to a file, without the architecture, for `restore_backup`.
+
+        Its tensors are those of `module.state_dict()`, in the format of safetensors, and those of the optimizer under
+        the prefix `optimizer/`.
+        """
+        backups["write"](self, filepath)
+
+    def restore_backup(self, filepath: Any) -> None:
+        """Take what `back_up` wrote of a module with the same weights, compiled alike.
+
+        `fit(initial_epoch=trainer.epoch)` then goes on to the bit.
+
+        Raises:
+            TorchfuncError: another file, or what does not fit the module; nothing is changed then.
+        """
+        backups["read"](self, filepath)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `compile` as plain data.
@@ -512,6 +643,7 @@ class Trainer:
             "metrics": plain(self.metrics, lambda each, name: metrics.serialize(each)),
             "weighted_metrics": plain(self.weighted_metrics, lambda each, name: metrics.serialize(each)),
             **({"steps_per_execution": several} if several > 1 else {}),
+            **self.step.options.get_config(),
         }
 
 
