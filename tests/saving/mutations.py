@@ -12,6 +12,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -250,9 +251,10 @@ def words() -> tuple[str, ...]:
 
 def value(dice: random.Random) -> Any:
     """Something that may stand anywhere."""
-    return dice.choice(
+    found = dice.choice(
         [lambda: dice.choice(NUMBERS), lambda: dice.choice(OTHERS), lambda: dice.choice(words())]
     )()
+    return deepcopy(found)  # what is put in may be changed in its turn, and every seed begins with the same
 
 
 Place = tuple[Any, Any]  # a list or dict, and a key of it

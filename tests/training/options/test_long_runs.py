@@ -320,9 +320,9 @@ def test_a_state_that_no_callbacks_gave_is_refused(state: Any) -> None:
         (
             callbacks.History(),
             {"epoch": [1]},
-            "the state of History: expected 'epoch', 'history', got no 'history'",
+            "the state of History: expected 'epoch', 'history', 'measured', got no 'history'",
         ),
-        (callbacks.History(), {"epoch": ["a"], "history": {}}, "the state of History.epoch"),
+        (callbacks.History(), {"epoch": ["a"], "history": {}, "measured": {}}, "the state of History.epoch"),
     ],
 )
 def test_values_of_another_kind_are_refused_by_the_callback(callback: Any, state: Any, words: str) -> None:
