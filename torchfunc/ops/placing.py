@@ -54,7 +54,21 @@ def _reduced(data: Array, segment_ids: Array, count: int | None, how: str) -> Te
 def segment_sum(
     data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False
 ) -> Tensor:
-    """The sum of the rows of each segment; 0 where there are none. Ids that are out of bounds are left out."""
+    """The sum of the rows of each segment; 0 where there are none. Ids that are out of bounds are left out.
+
+    Args:
+        data: the values, the segments along the first axis.
+        segment_ids: the segment of each value.
+        num_segments: how many segments there are; None counts them.
+        sorted: whether what comes in, or goes out, is in order.
+
+    Returns:
+        A value for each segment.
+
+    Example:
+        >>> ops.segment_sum([1, 2, 3], [0, 0, 1])
+        tensor([3, 3], dtype=torch.int32)
+    """
     return _reduced(data, segment_ids, num_segments, "sum")
 
 
@@ -62,7 +76,21 @@ def segment_sum(
 def segment_prod(
     data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False
 ) -> Tensor:
-    """The product of the rows of each segment; 1 where there are none."""
+    """The product of the rows of each segment; 1 where there are none.
+
+    Args:
+        data: the values, the segments along the first axis.
+        segment_ids: the segment of each value.
+        num_segments: how many segments there are; None counts them.
+        sorted: whether what comes in, or goes out, is in order.
+
+    Returns:
+        A value for each segment.
+
+    Example:
+        >>> ops.segment_prod([2, 2, 3], [0, 0, 1])
+        tensor([4, 3], dtype=torch.int32)
+    """
     return _reduced(data, segment_ids, num_segments, "prod")
 
 
@@ -70,7 +98,21 @@ def segment_prod(
 def segment_max(
     data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False
 ) -> Tensor:
-    """The largest of the rows of each segment; the least number of the dtype where there are none."""
+    """The largest of the rows of each segment; the least number of the dtype where there are none.
+
+    Args:
+        data: the values, the segments along the first axis.
+        segment_ids: the segment of each value.
+        num_segments: how many segments there are; None counts them.
+        sorted: whether what comes in, or goes out, is in order.
+
+    Returns:
+        A value for each segment.
+
+    Example:
+        >>> ops.segment_max([1, 2, 3], [0, 0, 1])
+        tensor([2, 3], dtype=torch.int32)
+    """
     return _reduced(data, segment_ids, num_segments, "amax")
 
 
@@ -78,19 +120,60 @@ def segment_max(
 def segment_min(
     data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False
 ) -> Tensor:
-    """The least of the rows of each segment; the largest number of the dtype where there are none."""
+    """The least of the rows of each segment; the largest number of the dtype where there are none.
+
+    Args:
+        data: the values, the segments along the first axis.
+        segment_ids: the segment of each value.
+        num_segments: how many segments there are; None counts them.
+        sorted: whether what comes in, or goes out, is in order.
+
+    Returns:
+        A value for each segment.
+
+    Example:
+        >>> ops.segment_min([1, 2, 3], [0, 0, 1])
+        tensor([1, 3], dtype=torch.int32)
+    """
     return _reduced(data, segment_ids, num_segments, "amin")
 
 
 @op
 def top_k(x: Array, k: int, sorted: bool = True) -> Any:
-    """The k largest values of the last axis, and their indices."""
+    """The k largest values of the last axis, and their indices.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        k: how many.
+        sorted: whether what comes in, or goes out, is in order.
+
+    Returns:
+        Two tensors: the values and their places.
+
+    Example:
+        >>> values, places = ops.top_k([3, 1, 2], 2)
+        >>> values, places
+        (tensor([3, 2], dtype=torch.int32), tensor([0, 2]))
+    """
     return torch.topk(to_tensor(x), k, sorted=sorted)
 
 
 @op
 def in_top_k(targets: Array, predictions: Array, k: int) -> Tensor:
-    """Whether the prediction for each target is among the k largest of its row, ties included."""
+    """Whether the prediction for each target is among the k largest of its row, ties included.
+
+    Args:
+        targets: the class of each sample.
+        predictions: the scores (samples, classes).
+        k: how many.
+
+    Returns:
+        A truth value for each target.
+
+    Example:
+        >>> ops.in_top_k([0, 1], [[0.9, 0.1], [0.8, 0.2]], 1)
+        tensor([ True, False])
+    """
     targets, predictions = tensors(targets, predictions)
     least = predictions.topk(k).values[..., -1:]
     return (predictions.gather(-1, targets.long().unsqueeze(-1)) >= least).squeeze(-1)
@@ -98,14 +181,40 @@ def in_top_k(targets: Array, predictions: Array, k: int) -> Tensor:
 
 @op
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """`log(sum(exp(x)))` along axes, without overflow."""
+    """`log(sum(exp(x)))` along axes, without overflow.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.logsumexp([0.0, 0.0])
+        tensor(0.6931)
+    """
     x = to_tensor(x)
     return torch.logsumexp(x, axes_of(axis, x.ndim), keepdim=keepdims)
 
 
 @op
 def scatter(indices: Array, values: Array, shape: Shape) -> Tensor:
-    """Zeros of a shape with values added at indices: (..., n) indices of the first n axes."""
+    """Zeros of a shape with values added at indices: (..., n) indices of the first n axes.
+
+    Args:
+        indices: the places (n, axes).
+        values: the values that are put or sought.
+        shape: the sizes of the result.
+
+    Returns:
+        A tensor of that shape, 0 where nothing was put.
+
+    Example:
+        >>> ops.scatter([[0], [2]], [5, 7], (4,))
+        tensor([5, 0, 7, 0], dtype=torch.int32)
+    """
     indices, values = tensors(indices, values)
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     depth = indices.shape[-1]
@@ -118,8 +227,21 @@ def scatter(indices: Array, values: Array, shape: Shape) -> Tensor:
 def scatter_update(inputs: Array, indices: Array, updates: Array, reduction: str | None = None) -> Tensor:
     """`inputs` with updates at indices, (updates, n): put there, or added ("add"), or "max", "min", "mul".
 
+    Args:
+        inputs: the values.
+        indices: the places (n, axes).
+        updates: the values that are put there.
+        reduction: None to put, or "add", "max", "min" or "mul".
+
+    Returns:
+        A tensor of the shape of `inputs`.
+
     Raises:
         GraphError: an unknown reduction.
+
+    Example:
+        >>> ops.scatter_update([1, 2, 3], [[1]], [9])
+        tensor([1, 9, 3], dtype=torch.int32)
     """
     inputs, indices, updates = tensors(inputs, indices, updates)
     indices, updates = indices.long(), updates.to(inputs.dtype)
@@ -143,7 +265,20 @@ def _known(values: Any) -> bool:
 
 @op
 def slice(inputs: Array, start_indices: Indices, shape: Shape) -> Tensor:
-    """The part of a tensor that begins at these indices and has this shape."""
+    """The part of a tensor that begins at these indices and has this shape.
+
+    Args:
+        inputs: the values.
+        start_indices: where it begins, a number for each axis.
+        shape: how many values, a number for each axis.
+
+    Returns:
+        A tensor of that shape.
+
+    Example:
+        >>> ops.slice([1, 2, 3, 4], [1], [2])
+        tensor([2, 3], dtype=torch.int32)
+    """
     x = to_tensor(inputs)
     sizes = (shape,) if isinstance(shape, int) else tuple(map(int, shape))
     if _known(start_indices):
@@ -156,7 +291,20 @@ def slice(inputs: Array, start_indices: Indices, shape: Shape) -> Tensor:
 
 @op
 def slice_update(inputs: Array, start_indices: Indices, updates: Array) -> Tensor:
-    """A copy of a tensor with `updates` in it from these indices on."""
+    """A copy of a tensor with `updates` in it from these indices on.
+
+    Args:
+        inputs: the values.
+        start_indices: where it begins, a number for each axis.
+        updates: the values that are put there.
+
+    Returns:
+        A tensor of the shape of `inputs`.
+
+    Example:
+        >>> ops.slice_update([1, 2, 3, 4], [1], [8, 9])
+        tensor([1, 8, 9, 4], dtype=torch.int32)
+    """
     x, updates = tensors(inputs, updates)
     starts = start_indices if _known(start_indices) else to_tensor(start_indices).unbind()
     places = []
@@ -168,13 +316,39 @@ def slice_update(inputs: Array, start_indices: Indices, updates: Array) -> Tenso
 
 @op
 def unstack(x: Array, num: int | None = None, axis: int = 0) -> Sequence[Tensor]:
-    """The parts of a tensor along an axis."""
+    """The parts of a tensor along an axis.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        num: how many there are; None looks.
+        axis: the axis, counted from the end where negative.
+
+    Returns:
+        A list of tensors, without `axis`.
+
+    Example:
+        >>> ops.unstack([[1, 2], [3, 4]])
+        (tensor([1, 2], dtype=torch.int32), tensor([3, 4], dtype=torch.int32))
+    """
     return to_tensor(x).unbind(axis)
 
 
 @op
 def rearrange(tensor: Array, pattern: str, **axes_lengths: int) -> Tensor:
-    """Axes split, moved and joined as a pattern says: `rearrange(x, "b (h p) c -> b h (p c)", p=2)` (einops)."""
+    """Axes split, moved and joined as a pattern says: `rearrange(x, "b (h p) c -> b h (p c)", p=2)` (einops).
+
+    Args:
+        tensor: the values.
+        pattern: the axes before and behind an arrow, as in "b h w -> b (h w)".
+        axes_lengths: the sizes of axes that the pattern splits.
+
+    Returns:
+        A tensor of the shape behind the arrow.
+
+    Example:
+        >>> ops.rearrange(ops.ones((2, 3, 4)), "b h w -> b (h w)").shape
+        torch.Size([2, 12])
+    """
     x = to_tensor(tensor)
     before, after = (
         [(group or name).split() for group, name in re.findall(r"\((.*?)\)|(\S+)", side)]
@@ -193,13 +367,37 @@ def rearrange(tensor: Array, pattern: str, **axes_lengths: int) -> Tensor:
 
 @op
 def cast(x: Array, dtype: DType) -> Tensor:
-    """A tensor in another dtype."""
+    """A tensor in another dtype.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        dtype: the dtype of the result, by name or of torch; None leaves it to the values.
+
+    Returns:
+        A tensor of that dtype.
+
+    Example:
+        >>> ops.cast([1.7, 2.2], "int32")
+        tensor([1, 2], dtype=torch.int32)
+    """
     return to_tensor(x, to_dtype(dtype))
 
 
 @op
 def saturate_cast(x: Array, dtype: DType) -> Tensor:
-    """A tensor in another dtype, what lies outside its range moved to the nearest end."""
+    """A tensor in another dtype, what lies outside its range moved to the nearest end.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        dtype: the dtype of the result, by name or of torch; None leaves it to the values.
+
+    Returns:
+        A tensor of that dtype.
+
+    Example:
+        >>> ops.saturate_cast([-5.0, 300.0], "uint8")
+        tensor([  0, 255], dtype=torch.uint8)
+    """
     x, kind = to_tensor(x), to_dtype(dtype)
     if kind is torch.bool:
         return x.clamp(0, 1).to(kind)
@@ -223,8 +421,21 @@ def convert_to_tensor(
 ) -> Tensor:
     """A tensor, an array, a number or a list of these as a tensor.
 
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        dtype: the dtype of the result, by name or of torch; None leaves it to the values.
+        sparse: must be False: there are no sparse tensors.
+        ragged: must be False: there are no ragged tensors.
+
+    Returns:
+        A tensor.
+
     Raises:
         GraphError: sparse or ragged.
+
+    Example:
+        >>> ops.convert_to_tensor([1, 2])
+        tensor([1, 2], dtype=torch.int32)
     """
     if sparse or ragged:
         raise GraphError(
@@ -235,12 +446,34 @@ def convert_to_tensor(
 
 @op
 def stop_gradient(variable: Array) -> Tensor:
-    """The same values, through which no gradient flows."""
+    """The same values, through which no gradient flows.
+
+    Args:
+        variable: the value.
+
+    Returns:
+        The value, through which no gradient flows.
+
+    Example:
+        >>> ops.stop_gradient(torch.ones(2, requires_grad=True)).requires_grad
+        False
+    """
     return to_tensor(variable).detach()
 
 
 def convert_to_numpy(x: Array) -> Any:
-    """A tensor, or a list of tensors, as an array; bfloat16 as float32, which NumPy has."""
+    """A tensor, or a list of tensors, as an array; bfloat16 as float32, which NumPy has.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        An array.
+
+    Example:
+        >>> ops.convert_to_numpy(torch.ones(2))
+        array([1., 1.], dtype=float32)
+    """
     if isinstance(x, (list, tuple)):
         return np.array([convert_to_numpy(each) for each in x])
     if not isinstance(x, (Tensor, SymbolicTensor)):
@@ -250,16 +483,49 @@ def convert_to_numpy(x: Array) -> Any:
 
 
 def shape(x: Array) -> tuple[Any, ...]:
-    """The shape as a tuple; an unknown dimension of a symbol is live, as in `x.shape`."""
+    """The shape as a tuple; an unknown dimension of a symbol is live, as in `x.shape`.
+
+    Args:
+        x: a tensor, an array, a list or a symbol.
+
+    Returns:
+        A tuple of sizes.
+
+    Example:
+        >>> ops.shape([[1, 2]])
+        (1, 2)
+    """
     return tuple(x.shape) if hasattr(x, "shape") else tuple(to_tensor(x).shape)
 
 
 def dtype(x: Array) -> str:
-    """The name of the dtype: "float32"."""
+    """The name of the dtype: "float32".
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        The name of the dtype.
+
+    Example:
+        >>> ops.dtype([1.0])
+        'float32'
+    """
     found = x.dtype if hasattr(x, "dtype") else to_tensor(x).dtype
     return str(found).removeprefix("torch.")
 
 
 def is_tensor(x: Any) -> bool:
-    """Whether it is a tensor; an array and a symbol are not."""
+    """Whether it is a tensor; an array and a symbol are not.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        Whether it is a tensor or a symbol.
+
+    Example:
+        >>> ops.is_tensor([1.0]), ops.is_tensor(torch.ones(1))
+        (False, True)
+    """
     return isinstance(x, Tensor) and not isinstance(x, SymbolicTensor)

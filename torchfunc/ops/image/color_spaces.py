@@ -22,8 +22,19 @@ def _channels(data_format: str | None) -> int:
 def rgb_to_grayscale(images: Array, data_format: str | None = None) -> Tensor:
     """`0.2989 r + 0.587 g + 0.114 b`, in one channel.
 
+    Args:
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The images, with one channel.
+
     Raises:
         ShapeError: neither one nor three channels.
+
+    Example:
+        >>> ops.image.rgb_to_grayscale(ops.ones((1, 2, 2, 3))).shape
+        torch.Size([1, 2, 2, 1])
     """
     images, axis = to_tensor(images), _channels(data_format)
     batch_of(images)
@@ -51,8 +62,19 @@ def _planes(name: str, images: Array, data_format: str | None) -> tuple[Tensor, 
 def rgb_to_hsv(images: Array, data_format: str | None = None) -> Tensor:
     """Hue, saturation and value, each from 0 to 1 (Smith 1978).
 
+    Args:
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The images in the other colours.
+
     Raises:
         DTypeError: not of floats.
+
+    Example:
+        >>> ops.image.rgb_to_hsv([[[1.0, 0.0, 0.0]]])
+        tensor([[[0., 1., 1.]]])
     """
     eps = torch.finfo(to_tensor(images).dtype).eps if to_tensor(images).is_floating_point() else 0.0
     planes = _planes("rgb_to_hsv", images, data_format)
@@ -70,8 +92,19 @@ def rgb_to_hsv(images: Array, data_format: str | None = None) -> Tensor:
 def hsv_to_rgb(images: Array, data_format: str | None = None) -> Tensor:
     """What `rgb_to_hsv` undoes.
 
+    Args:
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The images in the other colours.
+
     Raises:
         DTypeError: not of floats.
+
+    Example:
+        >>> ops.image.hsv_to_rgb([[[0.0, 1.0, 1.0]]])
+        tensor([[[1., 0., 0.]]])
     """
     hue, saturation, value = _planes("hsv_to_rgb", images, data_format)
     turn = torch.remainder(hue, 1.0) * 6.0
@@ -110,6 +143,15 @@ def gaussian_blur(
     Args:
         kernel_size: the window's height and width.
         sigma: the deviation along the width and along the height.
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The blurred images.
+
+    Example:
+        >>> ops.image.gaussian_blur(ops.ones((1, 4, 4, 3))).shape
+        torch.Size([1, 4, 4, 3])
     """
     batch, alone = batch_of(to_tensor(images))
     found = outward(blurred(inward(batch, data_format), kernel_size, sigma), data_format)
@@ -118,7 +160,19 @@ def gaussian_blur(
 
 @op
 def sobel_edges(images: Array, data_format: str | None = None) -> Tensor:
-    """How much each pixel changes downwards and to the right: a last axis of two."""
+    """How much each pixel changes downwards and to the right: a last axis of two.
+
+    Args:
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The edges, two for each channel: down, and to the right.
+
+    Example:
+        >>> ops.image.sobel_edges(ops.ones((1, 4, 4, 1))).shape
+        torch.Size([1, 4, 4, 1, 2])
+    """
     images = to_tensor(images)
     x = inward(images, data_format)
     right = torch.tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=x.dtype, device=x.device)
@@ -137,7 +191,25 @@ def ssim(
     k2: float = 0.03,
     data_format: str | None = None,
 ) -> Tensor:
-    """The structural similarity of two images, 1 for equal ones (Wang et al. 2004)."""
+    """The structural similarity of two images, 1 for equal ones (Wang et al. 2004).
+
+    Args:
+        image1: images with channels.
+        image2: images of the same shape.
+        max_val: the largest value that there can be.
+        filter_size: the side of the window.
+        filter_sigma: the width of its bell curve.
+        k1: what holds the means off 0.
+        k2: what holds the variances off 0.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        A likeness for each pair of images, at most 1.
+
+    Example:
+        >>> ops.image.ssim(ops.ones((1, 16, 16, 1)), ops.ones((1, 16, 16, 1)))
+        tensor([1.])
+    """
     kind = to_tensor(image1).dtype
     (one, alone), (other, _) = (batch_of(floating(each)) for each in (image1, image2))
     one, other = inward(one, data_format), inward(other, data_format)

@@ -43,8 +43,26 @@ def resize(
 ) -> Tensor:
     """Images of another (height, width), cropped or padded to its ratio first where that is asked for.
 
+    Args:
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        size: the height and the width.
+        interpolation: "bilinear", "nearest" and others that the op lists in its error.
+        antialias: whether it is smoothed where it gets smaller.
+        crop_to_aspect_ratio: whether what stands out is cut, so that nothing is stretched.
+        pad_to_aspect_ratio: whether what lacks is filled, so that nothing is stretched.
+        fill_mode: what lies outside: "constant", "nearest", "reflect", "wrap" or "mirror".
+        fill_value: the value that fills what is empty.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The images in the new size.
+
     Raises:
         GraphError: both cropped and padded, or an unknown interpolation.
+
+    Example:
+        >>> ops.image.resize(ops.ones((1, 4, 4, 3)), (8, 6)).shape
+        torch.Size([1, 8, 6, 3])
     """
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise GraphError("resize: an image is cropped or padded to a ratio, not both. Fix: leave one out.")
@@ -132,8 +150,22 @@ def map_coordinates(
 ) -> Tensor:
     """Values at coordinates, of which there is a tensor for each axis: (n, ...) to (...).
 
+    Args:
+        inputs: the values.
+        coordinates: the places: a row for each axis.
+        order: 0 takes the nearest, 1 goes straight between two.
+        fill_mode: what lies outside: "constant", "nearest", "reflect", "wrap" or "mirror".
+        fill_value: the value that fills what is empty.
+
+    Returns:
+        The values at these places.
+
     Raises:
         ShapeError: another number of coordinates than of axes; GraphError: an order that is neither 0 nor 1.
+
+    Example:
+        >>> ops.image.map_coordinates([1.0, 3.0], [[0.5]], order=1)
+        tensor([2.])
     """
     inputs = to_tensor(inputs)
     places = to_tensor(coordinates).unbind(0)
@@ -194,6 +226,18 @@ def affine_transform(
 
     Args:
         transform: (8,) or (batch, 8): a0, a1, a2, b0, b1, b2, c0, c1.
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        interpolation: "bilinear", "nearest" and others that the op lists in its error.
+        fill_mode: what lies outside: "constant", "nearest", "reflect", "wrap" or "mirror".
+        fill_value: the value that fills what is empty.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The transformed images.
+
+    Example:
+        >>> ops.image.affine_transform(ops.ones((1, 4, 4, 3)), [[1.0, 0, 0, 0, 1, 0, 0, 0]]).shape
+        torch.Size([1, 4, 4, 3])
     """
     images, matrix = tensors(images, transform)
     matrix = matrix.unsqueeze(0) if matrix.ndim == 1 else matrix
@@ -215,7 +259,24 @@ def perspective_transform(
     fill_value: float = 0,
     data_format: str | None = None,
 ) -> Tensor:
-    """Images seen so that four points of theirs come to lie at four others: (4, 2) or (batch, 4, 2) of (x, y)."""
+    """Images seen so that four points of theirs come to lie at four others: (4, 2) or (batch, 4, 2) of (x, y).
+
+    Args:
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        start_points: four corners of each image.
+        end_points: where the four corners come to lie.
+        interpolation: "bilinear", "nearest" and others that the op lists in its error.
+        fill_value: the value that fills what is empty.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The transformed images.
+
+    Example:
+        >>> corners = [[[0.0, 0], [0, 3], [3, 0], [3, 3]]]
+        >>> ops.image.perspective_transform(ops.ones((1, 4, 4, 3)), corners, corners).shape
+        torch.Size([1, 4, 4, 3])
+    """
     images, start, end = tensors(images, start_points, end_points)
     if start.shape != end.shape or start.ndim not in (2, 3) or tuple(start.shape[-2:]) != (4, 2):
         got = f"shapes {tuple(start.shape)} and {tuple(end.shape)}"
@@ -249,6 +310,19 @@ def elastic_transform(
     Args:
         alpha: how far they come.
         sigma: the deviation of the noise, and of the window of Gauss that smooths it.
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        interpolation: "bilinear", "nearest" and others that the op lists in its error.
+        fill_mode: what lies outside: "constant", "nearest", "reflect", "wrap" or "mirror".
+        fill_value: the value that fills what is empty.
+        seed: a number or a `SeedGenerator`; None draws from the global one.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The transformed images.
+
+    Example:
+        >>> ops.image.elastic_transform(ops.ones((1, 4, 4, 3)), seed=0).shape
+        torch.Size([1, 4, 4, 3])
     """
     images = to_tensor(images)
     kind = result_type(images.dtype, torch.float32)
@@ -308,6 +382,17 @@ def scale_and_translate(
     Args:
         scale: one for each of `spatial_dims`; as `translation` is.
         method: "linear", "cubic", "lanczos3" or "lanczos5".
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        output_shape: the sizes of the result.
+        antialias: whether it is smoothed where it gets smaller.
+
+    Returns:
+        A tensor of `output_shape`.
+
+    Example:
+        >>> x = ops.ones((4, 4))
+        >>> ops.image.scale_and_translate(x, (8, 8), [2.0, 2.0], [0.0, 0.0], (0, 1), "linear").shape
+        torch.Size([8, 8])
     """
     images, scales, moves = tensors(images, scale, translation)
     kernel, sizes = _known("method", method, _KERNELS), each(output_shape, images.ndim, "output_shape")
@@ -369,7 +454,23 @@ def extract_patches(
     padding: str = "valid",
     data_format: str | None = None,
 ) -> Tensor:
-    """The patches of images, or of volumes where `size` has three numbers, each laid out as channels."""
+    """The patches of images, or of volumes where `size` has three numbers, each laid out as channels.
+
+    Args:
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        size: the height and the width of a patch.
+        strides: how far the window moves, a number or one for each axis.
+        dilation_rate: how far apart the values lie that a window sees.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The patches (batch, rows, columns, values of a patch).
+
+    Example:
+        >>> ops.image.extract_patches(ops.ones((1, 4, 4, 3)), (2, 2)).shape
+        torch.Size([1, 2, 2, 12])
+    """
     rank = 2 if isinstance(size, int) else len(size)
     return _patches(images, size, strides, dilation_rate, padding, data_format, rank)
 
@@ -383,7 +484,23 @@ def extract_patches_3d(
     padding: str = "valid",
     data_format: str | None = None,
 ) -> Tensor:
-    """The patches of volumes, each laid out as channels."""
+    """The patches of volumes, each laid out as channels.
+
+    Args:
+        volumes: one volume or a batch of them, (..., depth, height, width, channels).
+        size: the depth, the height and the width of a patch.
+        strides: how far the window moves, a number or one for each axis.
+        dilation_rate: how far apart the values lie that a window sees.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The patches, each in a row.
+
+    Example:
+        >>> ops.image.extract_patches_3d(ops.ones((1, 4, 4, 4, 1)), (2, 2, 2)).shape
+        torch.Size([1, 2, 2, 2, 8])
+    """
     return _patches(volumes, size, strides, dilation_rate, padding, data_format, 3)
 
 
@@ -422,8 +539,25 @@ def pad_images(
 ) -> Tensor:
     """Images with zeros around: two of both sides and the target are said, and the third follows.
 
+    Args:
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        top_padding: rows that come at the top.
+        left_padding: columns that come at the left.
+        bottom_padding: rows that come at the bottom.
+        right_padding: columns that come at the right.
+        target_height: the height of the result.
+        target_width: the width of the result.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The padded images.
+
     Raises:
         GraphError: more or fewer are said, or one would be below 0.
+
+    Example:
+        >>> ops.image.pad_images(ops.ones((1, 2, 2, 3)), 1, 1, 0, 0).shape
+        torch.Size([1, 3, 3, 3])
     """
     return _framed(
         "pad_images", images, (top_padding, bottom_padding, target_height),
@@ -444,8 +578,25 @@ def crop_images(
 ) -> Tensor:
     """Images without their edges: two of both sides and the target are said, and the third follows.
 
+    Args:
+        images: one image or a batch of them, (..., height, width, channels) or channels first.
+        top_cropping: rows that go at the top.
+        left_cropping: columns that go at the left.
+        bottom_cropping: rows that go at the bottom.
+        right_cropping: columns that go at the right.
+        target_height: the height of the result.
+        target_width: the width of the result.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The cropped images.
+
     Raises:
         GraphError: more or fewer are said, or one would be below 0.
+
+    Example:
+        >>> ops.image.crop_images(ops.ones((1, 4, 4, 3)), 1, 1, 1, 0).shape
+        torch.Size([1, 2, 3, 3])
     """
     return _framed(
         "crop_images", images, (top_cropping, bottom_cropping, target_height),

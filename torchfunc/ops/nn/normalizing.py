@@ -20,8 +20,21 @@ def moments(
 ) -> tuple[Tensor, Tensor]:
     """The mean and the variance along axes; those of float16 are computed in float32.
 
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axes: the axes.
+        keepdims: whether the axes that are reduced stay, with size 1.
+        synchronized: must be False.
+
+    Returns:
+        Two tensors: the mean and the variance.
+
     Raises:
         GraphError: synchronized=True.
+
+    Example:
+        >>> ops.moments([1.0, 3.0], axes=0)
+        (tensor(2.), tensor(1.))
     """
     if synchronized:
         raise GraphError("moments(synchronized=True) is of a layer's. Fix: torch.nn.SyncBatchNorm.")
@@ -44,7 +57,25 @@ def batch_normalization(
     scale: Maybe = None,
     epsilon: float = 1e-3,
 ) -> Tensor:
-    """`(x - mean) / sqrt(variance + epsilon) * scale + offset`, with one number for each place of `axis`."""
+    """`(x - mean) / sqrt(variance + epsilon) * scale + offset`, with one number for each place of `axis`.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        mean: the mean.
+        variance: the variance.
+        axis: the axis, counted from the end where negative.
+        offset: what is added at the end.
+        scale: what is multiplied at the end; None leaves it out.
+        epsilon: what is added so that nothing is divided by 0; None is the global setting.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> ops.batch_normalization([[1.0], [3.0]], [2.0], [1.0], axis=-1, epsilon=0.0)
+        tensor([[-1.],
+                [ 1.]])
+    """
     x = to_tensor(x)
     shape = [1] * x.ndim
     shape[axis] = -1
@@ -65,7 +96,22 @@ def _broadcast(weight: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
 def layer_normalization(
     x: Array, gamma: Maybe = None, beta: Maybe = None, axis: Axis = -1, epsilon: float | None = None
 ) -> Tensor:
-    """`(x - mean) / sqrt(variance + epsilon) * gamma + beta` along axes, computed in float32 at least."""
+    """`(x - mean) / sqrt(variance + epsilon) * gamma + beta` along axes, computed in float32 at least.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        gamma: what is multiplied at the end; None leaves it out.
+        beta: what is added at the end; None leaves it out.
+        axis: the axis, counted from the end where negative.
+        epsilon: what is added so that nothing is divided by 0; None is the global setting.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> ops.layer_normalization([1.0, 3.0])
+        tensor([-1.,  1.])
+    """
     x = to_tensor(x)
     wide, axes = x.to(result_type(x.dtype, torch.float32)), tuple(sorted(axes_of(axis, x.ndim)))
     variance, mean = torch.var_mean(wide, axes, correction=0, keepdim=True)
@@ -79,7 +125,21 @@ def layer_normalization(
 
 @op
 def rms_normalization(x: Array, scale: Maybe = None, axis: Axis = -1, epsilon: float | None = None) -> Tensor:
-    """`x / sqrt(mean(x^2) + epsilon) * scale` along axes, in float32 at least (Zhang and Sennrich 2019)."""
+    """`x / sqrt(mean(x^2) + epsilon) * scale` along axes, in float32 at least (Zhang and Sennrich 2019).
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        scale: what is multiplied at the end; None leaves it out.
+        axis: the axis, counted from the end where negative.
+        epsilon: what is added so that nothing is divided by 0; None is the global setting.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> ops.rms_normalization([1.0, 3.0])
+        tensor([0.4472, 1.3416])
+    """
     x = to_tensor(x)
     wide, axes = x.to(result_type(x.dtype, torch.float32)), tuple(sorted(axes_of(axis, x.ndim)))
     squares = wide.square().mean(axes, keepdim=True)
@@ -93,8 +153,21 @@ def rms_normalization(x: Array, scale: Maybe = None, axis: Axis = -1, epsilon: f
 def normalize(x: Array, axis: Axis = -1, order: int = 2, epsilon: float | None = None) -> Tensor:
     """`x` over its norm of an order along axes, which counts as `epsilon` where it is less.
 
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative.
+        order: the order of the norm.
+        epsilon: what a norm is at least; None is the global setting.
+
+    Returns:
+        A tensor of the shape of `x`.
+
     Raises:
         GraphError: an order that is no positive integer.
+
+    Example:
+        >>> ops.normalize([3.0, 4.0])
+        tensor([0.6000, 0.8000])
     """
     if not isinstance(order, int) or order < 1:
         raise GraphError(explain("order", got=repr(order), expected="a positive integer", fix="order=2"))
@@ -107,7 +180,19 @@ def normalize(x: Array, axis: Axis = -1, order: int = 2, epsilon: float | None =
 
 @op
 def polar(abs_: Array, angle: Array) -> Tensor:
-    """The complex numbers of these magnitudes and angles."""
+    """The complex numbers of these magnitudes and angles.
+
+    Args:
+        abs_: the lengths.
+        angle: the angles, in radians.
+
+    Returns:
+        A complex tensor.
+
+    Example:
+        >>> ops.polar([2.0], [0.0])
+        tensor([2.+0.j])
+    """
     return torch.polar(*tensors(abs_, angle))
 
 
@@ -134,10 +219,20 @@ def dot_product_attention(
         scale: 1 / sqrt(width) if None.
         is_causal: whether a place sees only those up to its own.
         attn_logits_soft_cap: `cap * tanh(logits / cap)` of the logits.
+        value: the values (batch, keys, heads, width).
+        flash_attention: must be None: PyTorch chooses the kernel.
+
+    Returns:
+        A tensor (batch, queries, heads, width).
 
     Raises:
         ShapeError: not 4 dimensions.
         GraphError: both bias and mask.
+
+    Example:
+        >>> x = ops.ones((1, 5, 2, 4))
+        >>> ops.dot_product_attention(x, x, x).shape
+        torch.Size([1, 5, 2, 4])
     """
     query, key, value = tensors(query, key, value)
     if not query.ndim == key.ndim == value.ndim == 4:

@@ -21,7 +21,23 @@ def _dense(sparse: bool | None) -> None:
 
 @op
 def one_hot(x: Array, num_classes: int, axis: int = -1, dtype: DType = None, sparse: bool = False) -> Tensor:
-    """A one at the place of each label along a new axis; nothing for a label that is not in 0 .. num_classes - 1."""
+    """A one at the place of each label along a new axis; nothing for a label that is not in 0 .. num_classes - 1.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        num_classes: how many classes there are.
+        axis: the axis, counted from the end where negative.
+        dtype: the dtype of the result, by name or of torch; None leaves it to the values.
+        sparse: must be False: there are no sparse tensors.
+
+    Returns:
+        A tensor with one axis more, of `num_classes`.
+
+    Example:
+        >>> ops.one_hot([0, 2], 3)
+        tensor([[1., 0., 0.],
+                [0., 0., 1.]])
+    """
     _dense(sparse)
     labels = to_tensor(x).long()
     return _one_hot(labels, num_classes, axis).to(to_dtype(dtype))
@@ -36,7 +52,22 @@ def _one_hot(labels: Tensor, num_classes: int, axis: int) -> Tensor:
 def multi_hot(
     inputs: Array, num_classes: int, axis: int = -1, dtype: DType = None, sparse: bool = False
 ) -> Tensor:
-    """A one at the place of each label of a row: (batch, labels) to (batch, num_classes)."""
+    """A one at the place of each label of a row: (batch, labels) to (batch, num_classes).
+
+    Args:
+        inputs: the classes (..., n).
+        num_classes: how many classes there are.
+        axis: the axis, counted from the end where negative.
+        dtype: the dtype of the result, by name or of torch; None leaves it to the values.
+        sparse: must be False: there are no sparse tensors.
+
+    Returns:
+        A tensor whose last axis is replaced by one of `num_classes`.
+
+    Example:
+        >>> ops.multi_hot([0, 2], 3)
+        tensor([1., 0., 1.])
+    """
     _dense(sparse)
     labels = to_tensor(inputs).long()
     return _one_hot(labels, num_classes, axis).to(to_dtype(dtype)).amax(1 if labels.ndim > 1 else 0)
@@ -57,8 +88,20 @@ def _clipped(output: Tensor) -> Tensor:
 def binary_crossentropy(target: Array, output: Array, from_logits: bool = False) -> Tensor:
     """`-(t log p + (1 - t) log(1 - p))` of each number, p clipped to 1e-7 .. 1 - 1e-7.
 
+    Args:
+        target: the truth.
+        output: the prediction.
+        from_logits: whether the prediction has not yet gone through a softmax or sigmoid.
+
+    Returns:
+        A loss for each value.
+
     Raises:
         ShapeError: target and output differ in shape.
+
+    Example:
+        >>> ops.binary_crossentropy([0.0, 1.0], [0.5, 0.5])
+        tensor([0.6931, 0.6931])
     """
     target, output = tensors(target, output)
     _alike("binary_crossentropy", target, output)
@@ -79,8 +122,21 @@ def categorical_crossentropy(
 ) -> Tensor:
     """`-sum(t log p)` along an axis, for targets that are probabilities.
 
+    Args:
+        target: the truth.
+        output: the prediction.
+        from_logits: whether the prediction has not yet gone through a softmax or sigmoid.
+        axis: the axis, counted from the end where negative.
+
+    Returns:
+        A loss for each sample, without `axis`.
+
     Raises:
         ShapeError: target and output differ in shape.
+
+    Example:
+        >>> ops.categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]])
+        tensor([0.6931])
     """
     target, output = tensors(target, output)
     _alike("categorical_crossentropy", target, output)
@@ -93,8 +149,21 @@ def sparse_categorical_crossentropy(
 ) -> Tensor:
     """`-log p` of the class that each target names.
 
+    Args:
+        target: the truth.
+        output: the prediction.
+        from_logits: whether the prediction has not yet gone through a softmax or sigmoid.
+        axis: the axis, counted from the end where negative.
+
+    Returns:
+        A loss for each sample, without `axis`.
+
     Raises:
         ShapeError: the target is not the output without its axis of classes.
+
+    Example:
+        >>> ops.sparse_categorical_crossentropy([1], [[0.5, 0.5]])
+        tensor([0.6931])
     """
     target, output = tensors(target, output)
     target = target.long()
@@ -107,7 +176,20 @@ def sparse_categorical_crossentropy(
 
 @op
 def psnr(x1: Array, x2: Array, max_val: float) -> Tensor:
-    """The peak signal-to-noise ratio in decibels: `20 log10(max_val) - 10 log10(mean((x1 - x2)^2))`."""
+    """The peak signal-to-noise ratio in decibels: `20 log10(max_val) - 10 log10(mean((x1 - x2)^2))`.
+
+    Args:
+        x1: the values on the left.
+        x2: the values on the right.
+        max_val: the largest value that there can be.
+
+    Returns:
+        A tensor of one value, in decibels.
+
+    Example:
+        >>> ops.psnr([0.0, 1.0], [0.0, 0.9], max_val=1.0)
+        tensor(23.0103)
+    """
     x1, x2 = tensors(x1, x2)
     _alike("psnr", x1, x2)
     return 20 * math.log10(max_val) - 10 * torch.log10(torch.mean((x1 - x2) ** 2))
@@ -125,6 +207,13 @@ def ctc_loss(
         target_length: (batch,) how many labels of each row count.
         output_length: (batch,) how many steps of each row count.
         mask_index: the class that stands for no label.
+
+    Returns:
+        A loss for each sequence.
+
+    Example:
+        >>> ops.ctc_loss([[1]], ops.zeros((1, 2, 3)), [1], [2])
+        tensor([1.0986])
     """
     target, output, target_length, output_length = tensors(target, output, target_length, output_length)
     logs = output.to(result_type(kind_of(output), torch.float32)).log_softmax(-1)
@@ -152,12 +241,26 @@ def ctc_decode(
 ) -> tuple[Tensor, Tensor]:
     """The most probable transcripts of (batch, steps, classes).
 
+    Args:
+        inputs: the scores (batch, steps, classes).
+        sequence_lengths: how long each sequence is.
+        strategy: "greedy" or "beam_search".
+        beam_width: how many paths are kept.
+        top_paths: how many paths are given.
+        merge_repeated: whether a label that repeats counts once.
+        mask_index: the label that stands for nothing.
+
     Returns:
         The labels, (paths, batch, steps) int32 with -1 after the last; and a score for each: of "greedy" minus
         the sum of the largest inputs, (batch, 1), of "beam_search" the log of the probability, (batch, paths).
 
     Raises:
         GraphError: an unknown strategy.
+
+    Example:
+        >>> labels, scores = ops.ctc_decode([[[0.1, 0.9], [0.9, 0.1]]], [2])
+        >>> labels
+        tensor([[[ 1, -1]]], dtype=torch.int32)
     """
     x, lengths = tensors(inputs, sequence_lengths)
     x = x.to(result_type(kind_of(x), torch.float32))

@@ -50,7 +50,22 @@ def max_pool(
     padding: str = "valid",
     data_format: str | None = None,
 ) -> Tensor:
-    """The largest value under each window; what padding="same" adds is never the largest."""
+    """The largest value under each window; what padding="same" adds is never the largest.
+
+    Args:
+        inputs: the values (batch, ..., channels), or channels first.
+        pool_size: the size of the window.
+        strides: how far the window moves, a number or one for each axis.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The pooled inputs.
+
+    Example:
+        >>> ops.max_pool(ops.reshape(ops.arange(4.0), (1, 4, 1)), 2).ravel()
+        tensor([1., 3.])
+    """
     x = inward(to_tensor(inputs), data_format)
     rank = _rank(x)
     size = each(pool_size, rank, "pool_size")
@@ -69,7 +84,22 @@ def average_pool(
     padding: str = "valid",
     data_format: str | None = None,
 ) -> Tensor:
-    """The mean under each window; what padding="same" adds is not counted."""
+    """The mean under each window; what padding="same" adds is not counted.
+
+    Args:
+        inputs: the values (batch, ..., channels), or channels first.
+        pool_size: the size of the window.
+        strides: how far the window moves, a number or one for each axis.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The pooled inputs.
+
+    Example:
+        >>> ops.average_pool(ops.reshape(ops.arange(4.0), (1, 4, 1)), 2).ravel()
+        tensor([0.5000, 2.5000])
+    """
     x = inward(to_tensor(inputs), data_format)
     rank = _rank(x)
     size = each(pool_size, rank, "pool_size")
@@ -84,7 +114,20 @@ def average_pool(
 
 @op
 def adaptive_max_pool(inputs: Array, output_size: Shape, data_format: str | None = None) -> Tensor:
-    """The largest value under windows that are as large as `output_size` results ask for."""
+    """The largest value under windows that are as large as `output_size` results ask for.
+
+    Args:
+        inputs: the values (batch, ..., channels), or channels first.
+        output_size: the sizes in space of the result.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The pooled inputs.
+
+    Example:
+        >>> ops.adaptive_max_pool(ops.ones((1, 6, 2)), 3).shape
+        torch.Size([1, 3, 2])
+    """
     x = inward(to_tensor(inputs), data_format)
     size = each(output_size, _rank(x), "output_size")
     return outward(_ADAPTIVE_MAX[x.ndim - 2](x, size), data_format)
@@ -92,7 +135,20 @@ def adaptive_max_pool(inputs: Array, output_size: Shape, data_format: str | None
 
 @op
 def adaptive_average_pool(inputs: Array, output_size: Shape, data_format: str | None = None) -> Tensor:
-    """The mean under windows that are as large as `output_size` results ask for."""
+    """The mean under windows that are as large as `output_size` results ask for.
+
+    Args:
+        inputs: the values (batch, ..., channels), or channels first.
+        output_size: the sizes in space of the result.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        The pooled inputs.
+
+    Example:
+        >>> ops.adaptive_average_pool(ops.ones((1, 6, 2)), 3).shape
+        torch.Size([1, 3, 2])
+    """
     x = inward(to_tensor(inputs), data_format)
     size = each(output_size, _rank(x), "output_size")
     return outward(_ADAPTIVE_AVERAGE[x.ndim - 2](x, size), data_format)
@@ -109,8 +165,23 @@ def conv(
 ) -> Tensor:
     """A convolution; where the kernel takes fewer channels than there are, in as many groups as fit.
 
+    Args:
+        inputs: the values (batch, ..., channels), or channels first.
+        kernel: the weights, (window..., channels in, channels out).
+        strides: how far the window moves, a number or one for each axis.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+        dilation_rate: how far apart the values lie that a window sees.
+
+    Returns:
+        The convolved inputs.
+
     Raises:
         ShapeError: channels that the kernel's do not divide.
+
+    Example:
+        >>> ops.conv(ops.ones((1, 8, 8, 3)), ops.ones((3, 3, 3, 16))).shape
+        torch.Size([1, 6, 6, 16])
     """
     x, kernel = tensors(inputs, kernel)
     return _convolved(x, kernel, strides, padding, data_format, dilation_rate)
@@ -159,7 +230,23 @@ def depthwise_conv(
     data_format: str | None = None,
     dilation_rate: Shape = 1,
 ) -> Tensor:
-    """A convolution of each channel by itself, with a kernel of (*window, channels, multiplier)."""
+    """A convolution of each channel by itself, with a kernel of (*window, channels, multiplier).
+
+    Args:
+        inputs: the values (batch, ..., channels), or channels first.
+        kernel: the weights, (window..., channels, multiplier).
+        strides: how far the window moves, a number or one for each axis.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+        dilation_rate: how far apart the values lie that a window sees.
+
+    Returns:
+        The convolved inputs, with channels for each channel of the inputs.
+
+    Example:
+        >>> ops.depthwise_conv(ops.ones((1, 8, 8, 3)), ops.ones((3, 3, 3, 2))).shape
+        torch.Size([1, 6, 6, 6])
+    """
     x, kernel = tensors(inputs, kernel)
     return _depthwise(x, kernel, strides, padding, data_format, dilation_rate)
 
@@ -174,7 +261,24 @@ def separable_conv(
     data_format: str | None = None,
     dilation_rate: Shape = 1,
 ) -> Tensor:
-    """A convolution of each channel by itself, then one that mixes the channels."""
+    """A convolution of each channel by itself, then one that mixes the channels.
+
+    Args:
+        inputs: the values (batch, ..., channels), or channels first.
+        depthwise_kernel: the weights of each channel, (window..., channels, multiplier).
+        pointwise_kernel: the weights that mix the channels.
+        strides: how far the window moves, a number or one for each axis.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+        dilation_rate: how far apart the values lie that a window sees.
+
+    Returns:
+        The convolved inputs.
+
+    Example:
+        >>> ops.separable_conv(ops.ones((1, 8, 3)), ops.ones((3, 3, 1)), ops.ones((1, 3, 16))).shape
+        torch.Size([1, 6, 16])
+    """
     x, depthwise, pointwise = tensors(inputs, depthwise_kernel, pointwise_kernel)
     x = _depthwise(x, depthwise, strides, padding, data_format, dilation_rate)
     return _convolved(x, pointwise, 1, "valid", data_format, 1)
@@ -190,7 +294,24 @@ def conv_transpose(
     data_format: str | None = None,
     dilation_rate: Shape = 1,
 ) -> Tensor:
-    """The transpose of a convolution, with a kernel of (*window, channels out, channels in)."""
+    """The transpose of a convolution, with a kernel of (*window, channels out, channels in).
+
+    Args:
+        inputs: the values (batch, ..., channels), or channels first.
+        kernel: the weights, (window..., channels out, channels in).
+        strides: how far the window moves, a number or one for each axis.
+        padding: "valid" or "same".
+        output_padding: what is added to the size of the result.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+        dilation_rate: how far apart the values lie that a window sees.
+
+    Returns:
+        The inputs, spread.
+
+    Example:
+        >>> ops.conv_transpose(ops.ones((1, 4, 4, 3)), ops.ones((2, 2, 8, 3)), strides=2).shape
+        torch.Size([1, 8, 8, 8])
+    """
     x, kernel = tensors(inputs, kernel)
     x, rank = inward(x, data_format), _rank(x)
     step, dilation = each(strides, rank, "strides"), each(dilation_rate, rank, "dilation_rate")
@@ -216,7 +337,22 @@ def _trimmed(window: int, stride: int, padding: str, extra: int | None) -> tuple
 def unfold(
     x: Array, kernel_size: Shape, dilation: Shape = 1, padding: Shape = 0, stride: Shape = 1
 ) -> Tensor:
-    """The windows of a (batch, channels, height, width) as columns: (batch, channels * window, windows)."""
+    """The windows of a (batch, channels, height, width) as columns: (batch, channels * window, windows).
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        kernel_size: the size of the window.
+        dilation: how far apart the values lie that a window sees.
+        padding: how many zeros come at each side.
+        stride: how far the window moves.
+
+    Returns:
+        The windows (batch, channels * window, windows).
+
+    Example:
+        >>> ops.unfold(ops.ones((1, 3, 4, 4)), 2).shape
+        torch.Size([1, 12, 9])
+    """
     return F.unfold(to_tensor(x), kernel_size, dilation, padding, stride)  # type: ignore[arg-type]
 
 
@@ -229,13 +365,42 @@ def fold(
     padding: Shape = 0,
     stride: Shape = 1,
 ) -> Tensor:
-    """The sum of what `unfold` spread: (batch, channels, height, width)."""
+    """The sum of what `unfold` spread: (batch, channels, height, width).
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        output_size: the sizes in space of the result.
+        kernel_size: the size of the window.
+        dilation: how far apart the values lie that a window sees.
+        padding: how many were added at each side.
+        stride: how far the window moves.
+
+    Returns:
+        The sums (batch, channels, height, width).
+
+    Example:
+        >>> ops.fold(ops.ones((1, 12, 9)), (4, 4), 2).shape
+        torch.Size([1, 3, 4, 4])
+    """
     return F.fold(to_tensor(x), output_size, kernel_size, dilation, padding, stride)  # type: ignore[arg-type]
 
 
 @op
 def depth_to_space(x: Array, block_size: int, data_format: str = "channels_last") -> Tensor:
-    """Channels laid out as blocks of space, the position in the block counting before the channel."""
+    """Channels laid out as blocks of space, the position in the block counting before the channel.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        block_size: the side of a block.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        A tensor that is larger in space, with fewer channels.
+
+    Example:
+        >>> ops.depth_to_space(ops.ones((1, 2, 2, 4)), 2).shape
+        torch.Size([1, 4, 4, 1])
+    """
     x = inward(to_tensor(x), data_format)
     count, channels, height, width = x.shape
     rest = channels // block_size**2
@@ -248,7 +413,20 @@ def depth_to_space(x: Array, block_size: int, data_format: str = "channels_last"
 
 @op
 def space_to_depth(x: Array, block_size: int, data_format: str = "channels_last") -> Tensor:
-    """Blocks of space laid out as channels: what `depth_to_space` undoes."""
+    """Blocks of space laid out as channels: what `depth_to_space` undoes.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        block_size: the side of a block.
+        data_format: "channels_last" or "channels_first"; None is the global setting.
+
+    Returns:
+        A tensor that is smaller in space, with more channels.
+
+    Example:
+        >>> ops.space_to_depth(ops.ones((1, 4, 4, 1)), 2).shape
+        torch.Size([1, 2, 2, 4])
+    """
     x = inward(to_tensor(x), data_format)
     count, channels, height, width = x.shape
     rows, columns = height // block_size, width // block_size

@@ -20,7 +20,21 @@ def _counted_from_the_begin(indices: Tensor, size: int) -> Tensor:
 
 @op
 def take(x: Array, indices: Array, axis: int | None = None) -> Tensor:
-    """The slices of an axis at indices, of any shape; of the flattened tensor where no axis is given."""
+    """The slices of an axis at indices, of any shape; of the flattened tensor where no axis is given.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        indices: whole numbers, the places.
+        axis: the axis, counted from the end where negative; None stands for all values.
+
+    Returns:
+        The values taken: the shape of `indices` stands where `axis` stood.
+
+    Example:
+        >>> ops.take([[1, 2], [3, 4]], [1, 0], axis=0)
+        tensor([[3, 4],
+                [1, 2]], dtype=torch.int32)
+    """
     x, indices = tensors(x, indices)
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axes_of(axis, x.ndim)[0])
     places = _counted_from_the_begin(indices, x.shape[axis])
@@ -30,7 +44,20 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Tensor:
 
 @op
 def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Tensor:
-    """For each place of `indices` the value at that index of an axis; of the flattened tensor without one."""
+    """For each place of `indices` the value at that index of an axis; of the flattened tensor without one.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        indices: whole numbers, the places.
+        axis: the axis, counted from the end where negative; None stands for all values.
+
+    Returns:
+        The values taken, of the shape of `indices`.
+
+    Example:
+        >>> ops.take_along_axis([[3, 1, 2]], [[2, 0]], axis=1)
+        tensor([[2, 3]], dtype=torch.int32)
+    """
     x, indices = tensors(x, indices)
     if axis is None:
         x, indices, axis = x.reshape(-1), indices.reshape(-1), 0
@@ -38,7 +65,19 @@ def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Tensor
 
 
 def get_item(x: Any, key: Any) -> Any:
-    """`x[key]`."""
+    """`x[key]`.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        key: what stands in the brackets.
+
+    Returns:
+        What `x[key]` is.
+
+    Example:
+        >>> ops.get_item([[1, 2], [3, 4]], (0, 1))
+        tensor(2, dtype=torch.int32)
+    """
     return x[key] if isinstance(x, SymbolicTensor) else to_tensor(x)[key]
 
 
@@ -46,8 +85,20 @@ def get_item(x: Any, key: Any) -> Any:
 def where(condition: Array, x1: Array | None = None, x2: Array | None = None) -> Tensor:
     """x1 where the condition holds, x2 elsewhere; alone, the indices where it holds, a row an axis.
 
+    Args:
+        condition: the truth values.
+        x1: the values where it holds.
+        x2: the values where it does not.
+
+    Returns:
+        A tensor of the shape that all three broadcast to; without `x1` and `x2` what `nonzero` gives.
+
     Raises:
         GraphError: one of x1 and x2 without the other.
+
+    Example:
+        >>> ops.where([True, False], [1, 2], [3, 4])
+        tensor([1, 4], dtype=torch.int32)
     """
     if (x1 is None) != (x2 is None):
         got = "x1 alone" if x2 is None else "x2 alone"
@@ -63,8 +114,20 @@ def where(condition: Array, x1: Array | None = None, x2: Array | None = None) ->
 def select(condlist: Arrays, choicelist: Arrays, default: Array = 0) -> Tensor:
     """Of each place the choice whose condition is the first that holds, or the default.
 
+    Args:
+        condlist: a list of conditions.
+        choicelist: a list of values, one for each condition.
+        default: the value where no condition holds.
+
+    Returns:
+        A tensor of the shape that all broadcast to.
+
     Raises:
         ShapeError: another number of choices than of conditions, or none.
+
+    Example:
+        >>> ops.select([[True, False], [False, True]], [[1, 2], [3, 4]], default=0)
+        tensor([1, 4], dtype=torch.int32)
     """
     if len(condlist) != len(choicelist) or not condlist:
         got = f"{len(condlist)} conditions and {len(choicelist)} choices"
@@ -77,20 +140,56 @@ def select(condlist: Arrays, choicelist: Arrays, default: Array = 0) -> Tensor:
 
 @op
 def nonzero(x: Array) -> Tensor:
-    """The indices of what is not 0: int32, a row an axis."""
+    """The indices of what is not 0: int32, a row an axis.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        A tuple with the places along each axis.
+
+    Example:
+        >>> ops.nonzero([[0, 5], [6, 0]])
+        tensor([[0, 1],
+                [1, 0]], dtype=torch.int32)
+    """
     return to_tensor(x).nonzero().T.to(torch.int32)
 
 
 @op
 def sort(x: Array, axis: int | None = -1) -> Tensor:
-    """The values of an axis in rising order; of the flattened tensor if None."""
+    """The values of an axis in rising order; of the flattened tensor if None.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> ops.sort([3, 1, 2])
+        tensor([1, 2, 3], dtype=torch.int32)
+    """
     x = to_tensor(x)
     return x.reshape(-1).sort().values if axis is None else x.sort(axis).values
 
 
 @op
 def argsort(x: Array, axis: int | None = -1) -> Tensor:
-    """The indices in int32 that `sort` takes; of equal values the first comes first."""
+    """The indices in int32 that `sort` takes; of equal values the first comes first.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative.
+
+    Returns:
+        The places of the values in their order, of the shape of `x`.
+
+    Example:
+        >>> ops.argsort([3, 1, 2])
+        tensor([1, 2, 0], dtype=torch.int32)
+    """
     x = to_tensor(x)
     x = x.to(torch.uint8) if x.dtype is torch.bool else x
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
@@ -102,6 +201,18 @@ def argpartition(x: Array, kth: int, axis: int | None = -1) -> Tensor:
     """Indices in int32 of an axis that put the kth value in its place, lower ones before and higher ones behind.
 
     Those of a whole sort do it too, and are given.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        kth: the place that is in order; what is smaller stands before it.
+        axis: the axis; None stands for all values in a row.
+
+    Returns:
+        The places, of the shape of `x`.
+
+    Example:
+        >>> ops.argpartition([3, 1, 2], 1)
+        tensor([1, 2, 0], dtype=torch.int32)
     """
     x = to_tensor(x)
     size = x.numel() if axis is None else x.shape[axis]
@@ -131,6 +242,10 @@ def unique(
 
     Returns:
         One tensor, or a tuple of the values and what was asked for, in the order of the arguments.
+
+    Example:
+        >>> ops.unique([3, 1, 3])
+        tensor([1, 3], dtype=torch.int32)
     """
     x = to_tensor(x)
     values, inverse, counts = torch.unique(x, return_inverse=True, return_counts=True, dim=axis)
@@ -154,7 +269,19 @@ def _of_size(x: Tensor, dim: int, size: int, value: float) -> Tensor:
 
 @op
 def unravel_index(indices: Array, shape: Shape) -> Any:
-    """For each index of a flattened tensor its index along each axis of a shape."""
+    """For each index of a flattened tensor its index along each axis of a shape.
+
+    Args:
+        indices: whole numbers, the places.
+        shape: the sizes of the result.
+
+    Returns:
+        A tuple with the places along each axis.
+
+    Example:
+        >>> ops.unravel_index([5, 3], (2, 3))
+        (tensor([1, 1], dtype=torch.int32), tensor([2, 0], dtype=torch.int32))
+    """
     found = to_tensor(indices)
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     return tuple(each.to(found.dtype) for each in torch.unravel_index(found.long(), sizes))
@@ -162,7 +289,21 @@ def unravel_index(indices: Array, shape: Shape) -> Any:
 
 @op
 def isin(x1: Array, x2: Array, assume_unique: bool = False, invert: bool = False) -> Tensor:
-    """Whether each value of x1 is somewhere in x2, or is not, with `invert`."""
+    """Whether each value of x1 is somewhere in x2, or is not, with `invert`.
+
+    Args:
+        x1: the values on the left.
+        x2: the values on the right.
+        assume_unique: has no effect on the result.
+        invert: whether the opposite is asked.
+
+    Returns:
+        Truth values, of the shape of `x1`.
+
+    Example:
+        >>> ops.isin([1, 2, 3], [2, 3])
+        tensor([False,  True,  True])
+    """
     one, other = promoted(x1, x2)
     if one.dtype is torch.bool:
         one, other = one.int(), other.int()

@@ -26,7 +26,19 @@ def _factors(*values: Array) -> tuple[list[Tensor], torch.dtype]:
 
 @op
 def matmul(x1: Array, x2: Array) -> Tensor:
-    """The product of matrices, over the last two axes; int8 gives int32."""
+    """The product of matrices, over the last two axes; int8 gives int32.
+
+    Args:
+        x1: the values on the left.
+        x2: the values on the right.
+
+    Returns:
+        The product (..., n, m).
+
+    Example:
+        >>> ops.matmul([[1.0, 2.0]], [[3.0], [4.0]])
+        tensor([[11.]])
+    """
     (one, other), kind = _factors(x1, x2)
     if kind is torch.int8:
         return torch.matmul(one.int(), other.int())
@@ -36,7 +48,19 @@ def matmul(x1: Array, x2: Array) -> Tensor:
 
 @op
 def dot(x1: Array, x2: Array) -> Tensor:
-    """The sum of products over the last axis of x1 and the last but one of x2 (its only one, of a vector)."""
+    """The sum of products over the last axis of x1 and the last but one of x2 (its only one, of a vector).
+
+    Args:
+        x1: the values on the left.
+        x2: the values on the right.
+
+    Returns:
+        The product.
+
+    Example:
+        >>> ops.dot([1, 2], [3, 4])
+        tensor(11, dtype=torch.int32)
+    """
     (one, other), kind = _factors(x1, x2)
     if one.ndim == 0 or other.ndim == 0:
         return (one * other).to(kind)
@@ -46,28 +70,78 @@ def dot(x1: Array, x2: Array) -> Tensor:
 
 @op
 def vdot(x1: Array, x2: Array) -> Tensor:
-    """The sum of the products of all values, the first conjugated."""
+    """The sum of the products of all values, the first conjugated.
+
+    Args:
+        x1: the values on the left.
+        x2: the values on the right.
+
+    Returns:
+        A tensor of one value.
+
+    Example:
+        >>> ops.vdot([1, 2], [3, 4])
+        tensor(11, dtype=torch.int32)
+    """
     (one, other), kind = _factors(x1, x2)
     return torch.vdot(one.reshape(-1), other.reshape(-1)).to(kind)
 
 
 @op
 def inner(x1: Array, x2: Array) -> Tensor:
-    """The sum of products over the last axes."""
+    """The sum of products over the last axes.
+
+    Args:
+        x1: the values on the left.
+        x2: the values on the right.
+
+    Returns:
+        The product, without the last axes of both.
+
+    Example:
+        >>> ops.inner([1, 2], [3, 4])
+        tensor(11, dtype=torch.int32)
+    """
     (one, other), kind = _factors(x1, x2)
     return torch.inner(one, other).to(kind)
 
 
 @op
 def outer(x1: Array, x2: Array) -> Tensor:
-    """The product of each value of x1 with each of x2, both flattened."""
+    """The product of each value of x1 with each of x2, both flattened.
+
+    Args:
+        x1: the values on the left.
+        x2: the values on the right.
+
+    Returns:
+        A matrix: the values of `x1` by those of `x2`.
+
+    Example:
+        >>> ops.outer([1, 2], [3, 4])
+        tensor([[3, 4],
+                [6, 8]], dtype=torch.int32)
+    """
     one, other = promoted(x1, x2)
     return one.reshape(-1, 1) * other.reshape(1, -1)
 
 
 @op
 def tensordot(x1: Array, x2: Array, axes: Array = 2) -> Tensor:
-    """The sum of products over axes: so many last of x1 and first of x2, or those of x1 and those of x2."""
+    """The sum of products over axes: so many last of x1 and first of x2, or those of x1 and those of x2.
+
+    Args:
+        x1: the values on the left.
+        x2: the values on the right.
+        axes: the axes.
+
+    Returns:
+        The product, without the axes that were summed.
+
+    Example:
+        >>> ops.tensordot(ops.ones((2, 3)), ops.ones((3, 4)), axes=1).shape
+        torch.Size([2, 4])
+    """
     (one, other), kind = _factors(x1, x2)
     if isinstance(axes, int):
         pairs: Any = axes
@@ -79,7 +153,19 @@ def tensordot(x1: Array, x2: Array, axes: Array = 2) -> Tensor:
 
 @op
 def einsum(subscripts: str, *operands: Array) -> Tensor:
-    """Einstein's sum: "ij,jk->ik" sums over what the result does not name; int8 gives int32."""
+    """Einstein's sum: "ij,jk->ik" sums over what the result does not name; int8 gives int32.
+
+    Args:
+        subscripts: the letters of the axes, as in "ij,jk->ik".
+        operands: what goes in.
+
+    Returns:
+        What the subscripts say behind their arrow.
+
+    Example:
+        >>> ops.einsum("ij,jk->ik", ops.ones((2, 3)), ops.ones((3, 4))).shape
+        torch.Size([2, 4])
+    """
     found, kind = _factors(*operands)
     if kind is torch.int8:
         return torch.einsum(subscripts, *(each.int() for each in found))
@@ -96,6 +182,13 @@ def cross(
         x1, x2: tensors.
         axisa, axisb, axisc: the axis of the vectors in x1, in x2 and in the result.
         axis: all three at once.
+
+    Returns:
+        The product, whose axis of three stands at `axis`.
+
+    Example:
+        >>> ops.cross([1, 0, 0], [0, 1, 0])
+        tensor([0, 0, 1], dtype=torch.int32)
     """
     one, other = promoted(x1, x2)
     first, second, last = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
@@ -111,7 +204,19 @@ def cross(
 
 @op
 def kron(x1: Array, x2: Array) -> Tensor:
-    """Each value of x1 times the whole of x2."""
+    """Each value of x1 times the whole of x2.
+
+    Args:
+        x1: the values on the left.
+        x2: the values on the right.
+
+    Returns:
+        A tensor whose sizes are products of those of both.
+
+    Example:
+        >>> ops.kron([1, 2], [1, 10])
+        tensor([ 1, 10,  2, 20], dtype=torch.int32)
+    """
     return torch.kron(*promoted(x1, x2))
 
 
@@ -119,9 +224,21 @@ def kron(x1: Array, x2: Array) -> Tensor:
 def correlate(x1: Array, x2: Array, mode: str = "valid") -> Tensor:
     """The sums of products of two vectors at each shift: "valid" where both overlap wholly, "same", "full".
 
+    Args:
+        x1: the values on the left.
+        x2: the values on the right.
+        mode: "valid", "same" or "full".
+
+    Returns:
+        A tensor of one axis.
+
     Raises:
         GraphError: another mode.
         ShapeError: not two vectors.
+
+    Example:
+        >>> ops.correlate([1, 2, 3], [0, 1, 0.5])
+        tensor([3.5000])
     """
     if mode not in ("valid", "same", "full"):
         raise GraphError(explain("correlate", got=f"mode={mode!r}", expected="'valid', 'same' or 'full'"))
@@ -140,7 +257,21 @@ def correlate(x1: Array, x2: Array, mode: str = "valid") -> Tensor:
 
 @op
 def trapezoid(y: Array, x: Array | None = None, dx: float = 1.0, axis: int = -1) -> Tensor:
-    """The area under values along an axis, at places x or at distances dx."""
+    """The area under values along an axis, at places x or at distances dx.
+
+    Args:
+        y: the values.
+        x: the places of the values; None puts them `dx` apart.
+        dx: how far apart the places are.
+        axis: the axis, counted from the end where negative.
+
+    Returns:
+        The areas, without `axis`.
+
+    Example:
+        >>> ops.trapezoid([1, 2, 3])
+        tensor(4.)
+    """
     found = to_tensor(y)
     found = found.to(torch.get_default_dtype()) if found.dtype is torch.bool else found
     if x is None:
@@ -150,7 +281,20 @@ def trapezoid(y: Array, x: Array | None = None, dx: float = 1.0, axis: int = -1)
 
 @op
 def diff(a: Array, n: int = 1, axis: int = -1) -> Tensor:
-    """The differences of neighbours along an axis, n times over."""
+    """The differences of neighbours along an axis, n times over.
+
+    Args:
+        a: the values.
+        n: how often.
+        axis: the axis, counted from the end where negative.
+
+    Returns:
+        The differences: along `axis` there are `n` values less.
+
+    Example:
+        >>> ops.diff([1, 4, 9])
+        tensor([3, 5], dtype=torch.int32)
+    """
     found = to_tensor(a)
     size = found.shape[axis]
     return torch.diff(found, min(n, size), axis)
@@ -158,7 +302,21 @@ def diff(a: Array, n: int = 1, axis: int = -1) -> Tensor:
 
 @op
 def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """The sum of the diagonal of two axes; small integers are summed in int32."""
+    """The sum of the diagonal of two axes; small integers are summed in int32.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        offset: which diagonal: 0 is the main one, 1 the one above it.
+        axis1: the first axis.
+        axis2: the second axis.
+
+    Returns:
+        The sums, without both axes.
+
+    Example:
+        >>> ops.trace([[1, 2], [3, 4]])
+        tensor(5, dtype=torch.int32)
+    """
     found = to_tensor(x)
     kind = torch.int32 if found.dtype in _SMALL else found.dtype
     return found.diagonal(offset, axis1, axis2).sum(-1, dtype=kind)
@@ -166,7 +324,19 @@ def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
 
 @op
 def slogdet(x: Array) -> Any:
-    """The sign of the determinant of square matrices, and the logarithm of its size."""
+    """The sign of the determinant of square matrices, and the logarithm of its size.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        Two tensors: the sign, and the logarithm of the absolute determinant.
+
+    Example:
+        >>> sign, logarithm = ops.slogdet([[2.0, 0.0], [0.0, 3.0]])
+        >>> sign, logarithm
+        (tensor(1.), tensor(1.7918))
+    """
     return tuple(torch.linalg.slogdet(to_tensor(x)))
 
 

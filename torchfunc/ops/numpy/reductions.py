@@ -37,21 +37,60 @@ def _wide(x: Tensor) -> torch.dtype:
 
 @op
 def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Whether every value is other than 0."""
+    """Whether every value is other than 0.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.all([[True, False], [True, True]], axis=1)
+        tensor([False,  True])
+    """
     x = to_tensor(x).bool()
     return x.all(axes_of(axis, x.ndim), keepdim=keepdims) if axis != () else x
 
 
 @op
 def any(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Whether some value is other than 0."""
+    """Whether some value is other than 0.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.any([[True, False], [False, False]], axis=1)
+        tensor([ True, False])
+    """
     x = to_tensor(x).bool()
     return x.any(axes_of(axis, x.ndim), keepdim=keepdims) if axis != () else x
 
 
 @op
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The sum; of small integers and truth values in int32."""
+    """The sum; of small integers and truth values in int32.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.sum([[1, 2], [3, 4]], axis=0)
+        tensor([4, 6], dtype=torch.int32)
+    """
     x = to_tensor(x)
     axes = axes_of(axis, x.ndim)
     return x.sum(axes, keepdims, dtype=_wide(x)) if axes or x.ndim == 0 else x.to(_wide(x))
@@ -59,7 +98,21 @@ def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @op
 def prod(x: Array, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
-    """The product; of small integers and truth values in int32."""
+    """The product; of small integers and truth values in int32.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+        dtype: the dtype of the result, by name or of torch; None leaves it to the values.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.prod([[1, 2], [3, 4]], axis=0)
+        tensor([3, 8], dtype=torch.int32)
+    """
     x = to_tensor(x)
     kind = _wide(x) if dtype is None else to_dtype(dtype)
     if axis == ():
@@ -69,7 +122,20 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False, dtype: DType = Non
 
 @op
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean, a float."""
+    """The mean, a float.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.mean([[1, 2], [3, 4]], axis=0)
+        tensor([2., 3.])
+    """
     x = to_tensor(x)
     kind = x.dtype if x.is_floating_point() or x.is_complex() else torch.get_default_dtype()
     return x.mean(axes_of(axis, x.ndim), keepdims, dtype=kind) if axis != () else x.to(kind)
@@ -97,8 +163,21 @@ def _extreme(x: Array, axis: Axis, keepdims: bool, initial: float | None, is_max
 def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: float | None = None) -> Tensor:
     """The largest value, or `initial` if that is larger.
 
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+        initial: a value that takes part as well.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
     Raises:
         ShapeError: there is no value, and no `initial`.
+
+    Example:
+        >>> ops.max([[1, 2], [3, 4]], axis=0)
+        tensor([3, 4], dtype=torch.int32)
     """
     return _extreme(x, axis, keepdims, initial, is_max=True)
 
@@ -107,27 +186,79 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: float | No
 def min(x: Array, axis: Axis = None, keepdims: bool = False, initial: float | None = None) -> Tensor:
     """The least value, or `initial` if that is less.
 
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+        initial: a value that takes part as well.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
     Raises:
         ShapeError: there is no value, and no `initial`.
+
+    Example:
+        >>> ops.min([[1, 2], [3, 4]], axis=0)
+        tensor([1, 2], dtype=torch.int32)
     """
     return _extreme(x, axis, keepdims, initial, is_max=False)
 
 
 @op
 def amax(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The largest value."""
+    """The largest value.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.amax([[1, 2], [3, 4]], axis=1)
+        tensor([2, 4], dtype=torch.int32)
+    """
     return _extreme(x, axis, keepdims, None, is_max=True)
 
 
 @op
 def amin(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The least value."""
+    """The least value.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.amin([[1, 2], [3, 4]], axis=1)
+        tensor([1, 3], dtype=torch.int32)
+    """
     return _extreme(x, axis, keepdims, None, is_max=False)
 
 
 @op
 def ptp(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The largest value less the least."""
+    """The largest value less the least.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.ptp([[1, 5], [3, 4]], axis=1)
+        tensor([4, 1], dtype=torch.int32)
+    """
     return amax(x, axis, keepdims) - amin(x, axis, keepdims)
 
 
@@ -139,19 +270,57 @@ def _place(x: Array, axis: int | None, keepdims: bool, is_max: bool) -> Tensor:
 
 @op
 def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index in int32 of the largest value; of the flattened tensor without an axis."""
+    """The index in int32 of the largest value; of the flattened tensor without an axis.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.argmax([[1, 5], [4, 3]], axis=1)
+        tensor([1, 0], dtype=torch.int32)
+    """
     return _place(x, axis, keepdims, is_max=True)
 
 
 @op
 def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index in int32 of the least value; of the flattened tensor without an axis."""
+    """The index in int32 of the least value; of the flattened tensor without an axis.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.argmin([[1, 5], [4, 3]], axis=1)
+        tensor([0, 1], dtype=torch.int32)
+    """
     return _place(x, axis, keepdims, is_max=False)
 
 
 @op
 def count_nonzero(x: Array, axis: Axis = None) -> Tensor:
-    """How many values are other than 0: int32."""
+    """How many values are other than 0: int32.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.count_nonzero([[0, 5], [4, 3]], axis=1)
+        tensor([1, 2], dtype=torch.int32)
+    """
     x = to_tensor(x) != 0
     return x.sum(axes_of(axis, x.ndim), dtype=torch.int32) if axis != () else x.to(torch.int32)
 
@@ -165,27 +334,79 @@ def _running(x: Array, axis: int | None, dtype: DType) -> tuple[Tensor, int, tor
 
 @op
 def cumsum(x: Array, axis: int | None = None, dtype: DType = None) -> Tensor:
-    """The sums up to each value along an axis; of the flattened tensor without one."""
+    """The sums up to each value along an axis; of the flattened tensor without one.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        dtype: the dtype of the result, by name or of torch; None leaves it to the values.
+
+    Returns:
+        A tensor of the shape of `x`, in a row where `axis` is None.
+
+    Example:
+        >>> ops.cumsum([1, 2, 3])
+        tensor([1, 3, 6], dtype=torch.int32)
+    """
     x, axis, kind = _running(x, axis, dtype)
     return x.cumsum(axis, dtype=kind)
 
 
 @op
 def cumprod(x: Array, axis: int | None = None, dtype: DType = None) -> Tensor:
-    """The products up to each value along an axis; of the flattened tensor without one."""
+    """The products up to each value along an axis; of the flattened tensor without one.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        dtype: the dtype of the result, by name or of torch; None leaves it to the values.
+
+    Returns:
+        A tensor of the shape of `x`, in a row where `axis` is None.
+
+    Example:
+        >>> ops.cumprod([1, 2, 3])
+        tensor([1, 2, 6], dtype=torch.int32)
+    """
     x, axis, kind = _running(x, axis, dtype)
     return x.cumprod(axis, dtype=kind)
 
 
 @op
 def nancumsum(x: Array, axis: int | None = None, dtype: DType = None) -> Tensor:
-    """`cumsum` with NaN as 0."""
+    """`cumsum` with NaN as 0.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        dtype: the dtype of the result, by name or of torch; None leaves it to the values.
+
+    Returns:
+        A tensor of the shape of `x`, in a row where `axis` is None.
+
+    Example:
+        >>> ops.nancumsum([1.0, float("nan"), 3.0])
+        tensor([1., 1., 4.])
+    """
     return cumsum(_without_nan(x, 0.0), axis, dtype)
 
 
 @op
 def nancumprod(x: Array, axis: int | None = None, dtype: DType = None) -> Tensor:
-    """`cumprod` with NaN as 1."""
+    """`cumprod` with NaN as 1.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        dtype: the dtype of the result, by name or of torch; None leaves it to the values.
+
+    Returns:
+        A tensor of the shape of `x`, in a row where `axis` is None.
+
+    Example:
+        >>> ops.nancumprod([1.0, float("nan"), 3.0])
+        tensor([1., 1., 3.])
+    """
     return cumprod(_without_nan(x, 1.0), axis, dtype)
 
 
@@ -197,26 +418,78 @@ def _without_nan(x: Array, value: float) -> Tensor:
 
 @op
 def nansum(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """`sum` with NaN as 0."""
+    """`sum` with NaN as 0.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nansum([1.0, float("nan"), 3.0])
+        tensor(4.)
+    """
     return sum(_without_nan(x, 0.0), axis, keepdims)
 
 
 @op
 def nanprod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """`prod` with NaN as 1."""
+    """`prod` with NaN as 1.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nanprod([2.0, float("nan"), 3.0])
+        tensor(6.)
+    """
     return prod(_without_nan(x, 1.0), axis, keepdims)
 
 
 @op
 def nanmean(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean of what is a number."""
+    """The mean of what is a number.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nanmean([1.0, float("nan"), 3.0])
+        tensor(2.)
+    """
     (x,) = promoted(x, beside=float)
     return x.nanmean(axes_of(axis, x.ndim), keepdims) if axis != () else x
 
 
 @op
 def nanvar(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The variance of what is a number: the mean of the squared distances from the mean."""
+    """The variance of what is a number: the mean of the squared distances from the mean.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nanvar([1.0, float("nan"), 3.0])
+        tensor(1.)
+    """
     (x,) = promoted(x, beside=float)
     axes = axes_of(axis, x.ndim)
     if axis == ():
@@ -229,7 +502,20 @@ def nanvar(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @op
 def nanstd(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The root of `nanvar`."""
+    """The root of `nanvar`.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nanstd([1.0, float("nan"), 3.0])
+        tensor(1.)
+    """
     return nanvar(x, axis, keepdims).sqrt()
 
 
@@ -244,13 +530,39 @@ def _of_numbers(x: Array, axis: Axis, keepdims: bool, is_max: bool) -> Tensor:
 
 @op
 def nanmax(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The largest of what is a number; NaN where nothing is."""
+    """The largest of what is a number; NaN where nothing is.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nanmax([1.0, float("nan"), 3.0])
+        tensor(3.)
+    """
     return _of_numbers(x, axis, keepdims, is_max=True)
 
 
 @op
 def nanmin(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The least of what is a number; NaN where nothing is."""
+    """The least of what is a number; NaN where nothing is.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nanmin([1.0, float("nan"), 3.0])
+        tensor(1.)
+    """
     return _of_numbers(x, axis, keepdims, is_max=False)
 
 
@@ -263,11 +575,37 @@ def _place_of_numbers(x: Array, axis: int | None, keepdims: bool, is_max: bool) 
 
 @op
 def nanargmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index of the largest of what is a number; -1 where nothing is."""
+    """The index of the largest of what is a number; -1 where nothing is.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nanargmax([1.0, float("nan"), 3.0])
+        tensor(2, dtype=torch.int32)
+    """
     return _place_of_numbers(x, axis, keepdims, is_max=True)
 
 
 @op
 def nanargmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index of the least of what is a number; -1 where nothing is."""
+    """The index of the least of what is a number; -1 where nothing is.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nanargmin([1.0, float("nan"), 3.0])
+        tensor(0, dtype=torch.int32)
+    """
     return _place_of_numbers(x, axis, keepdims, is_max=False)

@@ -29,38 +29,114 @@ def _ints(value: Any) -> tuple[int, ...]:
 
 @op
 def reshape(x: Array, newshape: Shape) -> Tensor:
-    """The values in a new shape, in which one size may be -1."""
+    """The values in a new shape, in which one size may be -1.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        newshape: the sizes; one may be -1.
+
+    Returns:
+        A tensor of the new shape.
+
+    Example:
+        >>> ops.reshape([1, 2, 3, 4], (2, -1))
+        tensor([[1, 2],
+                [3, 4]], dtype=torch.int32)
+    """
     return to_tensor(x).reshape(_ints(newshape))
 
 
 @op
 def ravel(x: Array) -> Tensor:
-    """The values in one dimension."""
+    """The values in one dimension.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        A tensor of one axis.
+
+    Example:
+        >>> ops.ravel([[1, 2], [3, 4]])
+        tensor([1, 2, 3, 4], dtype=torch.int32)
+    """
     return to_tensor(x).reshape(-1)
 
 
 @op
 def transpose(x: Array, axes: Axis = None) -> Tensor:
-    """The axes in another order; turned round where none is given."""
+    """The axes in another order; turned round where none is given.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axes: the axes.
+
+    Returns:
+        A tensor with its axes in the new order.
+
+    Example:
+        >>> ops.transpose([[1, 2], [3, 4]])
+        tensor([[1, 3],
+                [2, 4]], dtype=torch.int32)
+    """
     x = to_tensor(x)
     return x.permute(*(range(x.ndim)[::-1] if axes is None else _ints(axes)))
 
 
 @op
 def moveaxis(x: Array, source: Shape, destination: Shape) -> Tensor:
-    """Axes moved to other places; the rest keep their order."""
+    """Axes moved to other places; the rest keep their order.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        source: the axes that move.
+        destination: where they go.
+
+    Returns:
+        A tensor with its axes in the new order.
+
+    Example:
+        >>> ops.moveaxis(ops.ones((2, 3, 4)), 0, -1).shape
+        torch.Size([3, 4, 2])
+    """
     return to_tensor(x).movedim(_ints(source), _ints(destination))
 
 
 @op
 def swapaxes(x: Array, axis1: int, axis2: int) -> Tensor:
-    """Two axes in each other's place."""
+    """Two axes in each other's place.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis1: the first axis.
+        axis2: the second axis.
+
+    Returns:
+        A tensor with its axes in the new order.
+
+    Example:
+        >>> ops.swapaxes(ops.ones((2, 3, 4)), 0, 2).shape
+        torch.Size([4, 3, 2])
+    """
     return to_tensor(x).swapaxes(axis1, axis2)
 
 
 @op
 def expand_dims(x: Array, axis: Shape) -> Tensor:
-    """New axes of size 1, at their places in the result."""
+    """New axes of size 1, at their places in the result.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: where the new axes stand.
+
+    Returns:
+        A tensor with one axis more for each in `axis`.
+
+    Example:
+        >>> ops.expand_dims([1, 2], axis=1)
+        tensor([[1],
+                [2]], dtype=torch.int32)
+    """
     x, new = to_tensor(x), _ints(axis)
     for each in sorted(axes_of(new, x.ndim + len(new))):
         x = x.unsqueeze(each)
@@ -71,8 +147,19 @@ def expand_dims(x: Array, axis: Shape) -> Tensor:
 def squeeze(x: Array, axis: Axis = None) -> Tensor:
     """Without the axes of size 1, or without those that are named.
 
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axes of size 1 that go; None stands for all of them.
+
+    Returns:
+        A tensor without those axes.
+
     Raises:
         ShapeError: a named axis has another size.
+
+    Example:
+        >>> ops.squeeze([[[1], [2]]])
+        tensor([1, 2], dtype=torch.int32)
     """
     x = to_tensor(x)
     if axis is None:
@@ -86,44 +173,129 @@ def squeeze(x: Array, axis: Axis = None) -> Tensor:
 
 @op
 def broadcast_to(x: Array, shape: Shape) -> Tensor:
-    """The values repeated to a shape, without copies."""
+    """The values repeated to a shape, without copies.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        shape: the sizes of the result.
+
+    Returns:
+        A tensor of that shape.
+
+    Example:
+        >>> ops.broadcast_to([1, 2], (2, 2))
+        tensor([[1, 2],
+                [1, 2]], dtype=torch.int32)
+    """
     return to_tensor(x).broadcast_to(_ints(shape))
 
 
 @op
 def concatenate(xs: Arrays, axis: int | None = 0) -> Tensor:
-    """Tensors one after the other along an axis; flattened first where it is None."""
+    """Tensors one after the other along an axis; flattened first where it is None.
+
+    Args:
+        xs: a list of tensors.
+        axis: the axis, counted from the end where negative.
+
+    Returns:
+        A tensor, as long along `axis` as all together.
+
+    Example:
+        >>> ops.concatenate([[[1, 2]], [[3, 4]]], axis=1)
+        tensor([[1, 2, 3, 4]], dtype=torch.int32)
+    """
     found = promoted(*xs)
     return torch.cat([each.reshape(-1) for each in found] if axis is None else found, axis or 0)
 
 
 @op
 def stack(x: Arrays, axis: int = 0) -> Tensor:
-    """Tensors of one shape along a new axis."""
+    """Tensors of one shape along a new axis.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative.
+
+    Returns:
+        A tensor with one axis more.
+
+    Example:
+        >>> ops.stack([[1, 2], [3, 4]], axis=1)
+        tensor([[1, 3],
+                [2, 4]], dtype=torch.int32)
+    """
     return torch.stack(promoted(*x), axis)
 
 
 @op
 def hstack(xs: Arrays) -> Tensor:
-    """Tensors beside each other: along axis 1, of vectors along axis 0."""
+    """Tensors beside each other: along axis 1, of vectors along axis 0.
+
+    Args:
+        xs: a list of tensors.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> ops.hstack([[1, 2], [3]])
+        tensor([1, 2, 3], dtype=torch.int32)
+    """
     return torch.hstack(promoted(*xs))
 
 
 @op
 def vstack(xs: Arrays) -> Tensor:
-    """Tensors below each other: along axis 0, vectors as rows."""
+    """Tensors below each other: along axis 0, vectors as rows.
+
+    Args:
+        xs: a list of tensors.
+
+    Returns:
+        A tensor of two axes or more.
+
+    Example:
+        >>> ops.vstack([[1, 2], [3, 4]])
+        tensor([[1, 2],
+                [3, 4]], dtype=torch.int32)
+    """
     return torch.vstack(promoted(*xs))
 
 
 @op
 def dstack(xs: Arrays) -> Tensor:
-    """Tensors behind each other: along axis 2."""
+    """Tensors behind each other: along axis 2.
+
+    Args:
+        xs: a list of tensors.
+
+    Returns:
+        A tensor of three axes or more.
+
+    Example:
+        >>> ops.dstack([[1, 2], [3, 4]]).shape
+        torch.Size([1, 2, 2])
+    """
     return torch.dstack(promoted(*xs))
 
 
 @op
 def append(x1: Array, x2: Array, axis: int | None = None) -> Tensor:
-    """One tensor after the other along an axis; flattened first where none is given."""
+    """One tensor after the other along an axis; flattened first where none is given.
+
+    Args:
+        x1: the values on the left.
+        x2: the values on the right.
+        axis: the axis, counted from the end where negative; None stands for all values.
+
+    Returns:
+        A tensor; of one axis where `axis` is None.
+
+    Example:
+        >>> ops.append([1, 2], [3])
+        tensor([1, 2, 3], dtype=torch.int32)
+    """
     found = promoted(x1, x2)
     return torch.cat([each.reshape(-1) for each in found] if axis is None else found, axis or 0)
 
@@ -140,8 +312,20 @@ def _places(indices_or_sections: Any) -> Any:
 def split(x: Array, indices_or_sections: Shape, axis: int = 0) -> Any:
     """A list of parts: so many of one size, or those that begin at indices.
 
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        indices_or_sections: how many parts there are, or the places where they begin.
+        axis: the axis, counted from the end where negative.
+
+    Returns:
+        A list of tensors.
+
     Raises:
         ShapeError: parts of one size do not fill the axis.
+
+    Example:
+        >>> ops.split([1, 2, 3, 4], 2)
+        [tensor([1, 2], dtype=torch.int32), tensor([3, 4], dtype=torch.int32)]
     """
     x, places = to_tensor(x), _places(indices_or_sections)
     if isinstance(places, int) and (places < 1 or x.shape[axis] % places):
@@ -152,32 +336,95 @@ def split(x: Array, indices_or_sections: Shape, axis: int = 0) -> Any:
 
 @op
 def array_split(x: Array, indices_or_sections: Shape, axis: int = 0) -> Any:
-    """As `split`; where parts of one size do not fill the axis the first are longer by one."""
+    """As `split`; where parts of one size do not fill the axis the first are longer by one.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        indices_or_sections: how many parts there are, or the places where they begin.
+        axis: the axis, counted from the end where negative.
+
+    Returns:
+        A list of tensors.
+
+    Example:
+        >>> ops.array_split([1, 2, 3], 2)
+        [tensor([1, 2], dtype=torch.int32), tensor([3], dtype=torch.int32)]
+    """
     return list(to_tensor(x).tensor_split(_places(indices_or_sections), axis))
 
 
 @op
 def hsplit(x: Array, indices_or_sections: Shape) -> Any:
-    """`split` along axis 1, of a vector along axis 0."""
+    """`split` along axis 1, of a vector along axis 0.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        indices_or_sections: how many parts there are, or the places where they begin.
+
+    Returns:
+        A list of tensors.
+
+    Example:
+        >>> ops.hsplit([[1, 2], [3, 4]], 2)[0]
+        tensor([[1],
+                [3]], dtype=torch.int32)
+    """
     x = to_tensor(x)
     return split(x, _places(indices_or_sections), min(1, x.ndim - 1))
 
 
 @op
 def vsplit(x: Array, indices_or_sections: Shape) -> Any:
-    """`split` along axis 0."""
+    """`split` along axis 0.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        indices_or_sections: how many parts there are, or the places where they begin.
+
+    Returns:
+        A list of tensors.
+
+    Example:
+        >>> ops.vsplit([[1, 2], [3, 4]], 2)[0]
+        tensor([[1, 2]], dtype=torch.int32)
+    """
     return split(x, _places(indices_or_sections), 0)
 
 
 @op
 def dsplit(x: Array, indices_or_sections: Shape) -> Any:
-    """`split` along axis 2."""
+    """`split` along axis 2.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        indices_or_sections: how many parts there are, or the places where they begin.
+
+    Returns:
+        A list of tensors.
+
+    Example:
+        >>> ops.dsplit(ops.ones((2, 3, 4)), 2)[0].shape
+        torch.Size([2, 3, 2])
+    """
     return split(x, _places(indices_or_sections), 2)
 
 
 @op
 def repeat(x: Array, repeats: Array, axis: int | None = None) -> Tensor:
-    """Each value or row repeated: all so often, or each as often as its number says."""
+    """Each value or row repeated: all so often, or each as often as its number says.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        repeats: how often, a number or one for each.
+        axis: the axis, counted from the end where negative; None stands for all values.
+
+    Returns:
+        A tensor; of one axis where `axis` is None.
+
+    Example:
+        >>> ops.repeat([1, 2], 2)
+        tensor([1, 1, 2, 2], dtype=torch.int32)
+    """
     x = to_tensor(x)
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axes_of(axis, x.ndim)[0])
     if isinstance(repeats, int):
@@ -195,7 +442,19 @@ def repeat(x: Array, repeats: Array, axis: int | None = None) -> Tensor:
 
 @op
 def tile(x: Array, repeats: Shape) -> Tensor:
-    """The whole tensor repeated along each axis."""
+    """The whole tensor repeated along each axis.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        repeats: how often, a number or one for each.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> ops.tile([1, 2], 2)
+        tensor([1, 2, 1, 2], dtype=torch.int32)
+    """
     return to_tensor(x).tile(_ints(repeats.tolist() if isinstance(repeats, Tensor) else repeats))
 
 
@@ -210,9 +469,16 @@ def pad(x: Array, pad_width: Array, mode: str = "constant", constant_values: flo
             "edge" (its last value).
         constant_values: the value; 0 if None.
 
+    Returns:
+        A tensor, longer at both ends of its axes.
+
     Raises:
         GraphError: another mode, or a constant beside one.
         ShapeError: other pairs than axes.
+
+    Example:
+        >>> ops.pad([1, 2], (1, 2))
+        tensor([0, 1, 2, 0, 0], dtype=torch.int32)
     """
     x = to_tensor(x)
     modes = ("constant", "reflect", "symmetric", "edge")
@@ -257,7 +523,20 @@ def _mirrored(size: int, before: int, after: int, mode: str) -> Tensor:
 
 @op
 def roll(x: Array, shift: Shape, axis: Axis = None) -> Tensor:
-    """Values moved along axes, from the end to the begin; along all in one where none is given."""
+    """Values moved along axes, from the end to the begin; along all in one where none is given.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        shift: how far.
+        axis: the axis, counted from the end where negative; None stands for all values.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> ops.roll([1, 2, 3], 1)
+        tensor([3, 1, 2], dtype=torch.int32)
+    """
     x = to_tensor(x)
     return x.roll(_ints(shift), None if axis is None else _ints(axis))  # type: ignore[arg-type]
 
@@ -266,8 +545,21 @@ def roll(x: Array, shift: Shape, axis: Axis = None) -> Tensor:
 def rot90(array: Array, k: int = 1, axes: Shape = (0, 1)) -> Tensor:
     """A plane turned by k quarters, from its first axis to its second.
 
+    Args:
+        array: the values.
+        k: how often by a quarter.
+        axes: the axes.
+
+    Returns:
+        A tensor that is turned.
+
     Raises:
         ShapeError: not two different axes that the tensor has.
+
+    Example:
+        >>> ops.rot90([[1, 2], [3, 4]])
+        tensor([[2, 4],
+                [1, 3]], dtype=torch.int32)
     """
     x = to_tensor(array)
     if len(_ints(axes)) != 2 or len({*axes_of(axes, x.ndim)}) != 2:
@@ -277,70 +569,217 @@ def rot90(array: Array, k: int = 1, axes: Shape = (0, 1)) -> Tensor:
 
 @op
 def flip(x: Array, axis: Axis = None) -> Tensor:
-    """Axes turned round; all where none is given."""
+    """Axes turned round; all where none is given.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> ops.flip([1, 2, 3])
+        tensor([3, 2, 1], dtype=torch.int32)
+    """
     x = to_tensor(x)
     return x.flip(axes_of(axis, x.ndim))
 
 
 @op
 def fliplr(x: Array) -> Tensor:
-    """Axis 1 turned round."""
+    """Axis 1 turned round.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> ops.fliplr([[1, 2], [3, 4]])
+        tensor([[2, 1],
+                [4, 3]], dtype=torch.int32)
+    """
     return to_tensor(x).flip(1)
 
 
 @op
 def flipud(x: Array) -> Tensor:
-    """Axis 0 turned round."""
+    """Axis 0 turned round.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> ops.flipud([[1, 2], [3, 4]])
+        tensor([[3, 4],
+                [1, 2]], dtype=torch.int32)
+    """
     return to_tensor(x).flip(0)
 
 
 @op
 def view(x: Array, dtype: DType = None) -> Tensor:
-    """The same memory read as another dtype."""
+    """The same memory read as another dtype.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        dtype: the dtype as which the memory is read.
+
+    Returns:
+        A tensor over the same memory.
+
+    Example:
+        >>> ops.view(torch.tensor([1.0]), "int32")
+        tensor([1065353216], dtype=torch.int32)
+    """
     return to_tensor(x).view(to_dtype(dtype))
 
 
 def ndim(x: Any) -> int:
-    """How many axes there are."""
+    """How many axes there are.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        A whole number.
+
+    Example:
+        >>> ops.ndim([[1, 2]])
+        2
+    """
     return len(x.shape) if hasattr(x, "shape") else to_tensor(x).ndim
 
 
 def size(x: Any) -> Any:
-    """How many values there are, as a number."""
+    """How many values there are, as a number.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        A whole number.
+
+    Example:
+        >>> ops.size([[1, 2]])
+        2
+    """
     return prod(x.shape if hasattr(x, "shape") else to_tensor(x).shape)
 
 
 @op
 def diag(x: Array, k: int = 0) -> Tensor:
-    """A vector as the diagonal k of a matrix, or the diagonal k of a matrix as a vector."""
+    """A vector as the diagonal k of a matrix, or the diagonal k of a matrix as a vector.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        k: which diagonal: 0 is the main one, 1 the one above it.
+
+    Returns:
+        The matrix of a vector, or the diagonal of a matrix.
+
+    Example:
+        >>> ops.diag([1, 2])
+        tensor([[1, 0],
+                [0, 2]], dtype=torch.int32)
+    """
     return to_tensor(x).diag(k)
 
 
 @op
 def diagflat(x: Array, k: int = 0) -> Tensor:
-    """All values as the diagonal k of a matrix."""
+    """All values as the diagonal k of a matrix.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        k: which diagonal: 0 is the main one, 1 the one above it.
+
+    Returns:
+        A square matrix.
+
+    Example:
+        >>> ops.diagflat([[1, 2]])
+        tensor([[1, 0],
+                [0, 2]], dtype=torch.int32)
+    """
     return to_tensor(x).diagflat(k)
 
 
 @op
 def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """The diagonal of two axes, as the last axis."""
+    """The diagonal of two axes, as the last axis.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        offset: which diagonal: 0 is the main one, 1 the one above it.
+        axis1: the first axis.
+        axis2: the second axis.
+
+    Returns:
+        A tensor whose last axis is the diagonal.
+
+    Example:
+        >>> ops.diagonal([[1, 2], [3, 4]])
+        tensor([1, 4], dtype=torch.int32)
+    """
     return to_tensor(x).diagonal(offset, axis1, axis2)
 
 
 @op
 def tril(x: Array, k: int = 0) -> Tensor:
-    """Zeros above the diagonal k."""
+    """Zeros above the diagonal k.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        k: which diagonal: 0 is the main one, 1 the one above it.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> ops.tril([[1, 2], [3, 4]])
+        tensor([[1, 0],
+                [3, 4]], dtype=torch.int32)
+    """
     return to_tensor(x).tril(k)
 
 
 @op
 def triu(x: Array, k: int = 0) -> Tensor:
-    """Zeros below the diagonal k."""
+    """Zeros below the diagonal k.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        k: which diagonal: 0 is the main one, 1 the one above it.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> ops.triu([[1, 2], [3, 4]])
+        tensor([[1, 2],
+                [0, 4]], dtype=torch.int32)
+    """
     return to_tensor(x).triu(k)
 
 
 @op
 def copy(x: Array) -> Tensor:
-    """The same values in memory of their own."""
+    """The same values in memory of their own.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> ops.copy([1, 2])
+        tensor([1, 2], dtype=torch.int32)
+    """
     return to_tensor(x).clone()

@@ -17,13 +17,39 @@ from torchfunc.tree import leaves
 
 @op
 def var(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The variance: the mean of the squared distances from the mean."""
+    """The variance: the mean of the squared distances from the mean.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.var([[1.0, 3.0], [2.0, 2.0]], axis=1)
+        tensor([1., 0.])
+    """
     return _spread(x, axis, keepdims, torch.var)
 
 
 @op
 def std(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The root of the variance."""
+    """The root of the variance.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.std([[1.0, 3.0], [2.0, 2.0]], axis=1)
+        tensor([1., 0.])
+    """
     return _spread(x, axis, keepdims, torch.std)
 
 
@@ -43,8 +69,15 @@ def average(x: Array, axis: Axis = None, weights: Array | None = None) -> Tensor
         axis: along which; all if None.
         weights: of x's shape, or of one axis alone.
 
+    Returns:
+        The average, without `axis`.
+
     Raises:
         ShapeError: weights of another shape.
+
+    Example:
+        >>> ops.average([1.0, 2.0], weights=[3.0, 1.0])
+        tensor(1.2500)
     """
     if weights is None:
         (x,) = promoted(x, beside=float)
@@ -108,8 +141,15 @@ def quantile(x: Array, q: Array, axis: Axis = None, method: str = "linear", keep
         method: between two values "linear", "lower", "higher", "midpoint" or "nearest".
         keepdims: whether axes that are gone stay, of size 1.
 
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
     Raises:
         GraphError: another method, or a number q outside that range (tensors are held within it).
+
+    Example:
+        >>> ops.quantile([1.0, 2.0, 3.0, 4.0], 0.5)
+        tensor(2.5000)
     """
     return _quantiles(x, q, axis, method, keepdims, skips=False)
 
@@ -118,7 +158,23 @@ def quantile(x: Array, q: Array, axis: Axis = None, method: str = "linear", keep
 def percentile(
     x: Array, q: Array, axis: Axis = None, method: str = "linear", keepdims: bool = False
 ) -> Tensor:
-    """`quantile` of q hundredths (0 to 100)."""
+    """`quantile` of q hundredths (0 to 100).
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        q: the percentage that lies below it, or several: from 0 to 100.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        method: how to choose between two neighbours: "linear", "lower", "higher", "midpoint" or
+            "nearest".
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.percentile([1.0, 2.0, 3.0, 4.0], 50.0)
+        tensor(2.5000)
+    """
     return _quantiles(x, q, axis, method, keepdims, skips=False, whole=100)
 
 
@@ -126,7 +182,23 @@ def percentile(
 def nanquantile(
     x: Array, q: Array, axis: Axis = None, method: str = "linear", keepdims: bool = False
 ) -> Tensor:
-    """`quantile` of what is a number."""
+    """`quantile` of what is a number.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        q: the share that lies below it, or several: from 0 to 1.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        method: how to choose between two neighbours: "linear", "lower", "higher", "midpoint" or
+            "nearest".
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nanquantile([1.0, float("nan"), 3.0], 0.5)
+        tensor(2.)
+    """
     return _quantiles(x, q, axis, method, keepdims, skips=True)
 
 
@@ -134,25 +206,79 @@ def nanquantile(
 def nanpercentile(
     x: Array, q: Array, axis: Axis = None, method: str = "linear", keepdims: bool = False
 ) -> Tensor:
-    """`percentile` of what is a number."""
+    """`percentile` of what is a number.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        q: the percentage that lies below it, or several: from 0 to 100.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        method: how to choose between two neighbours: "linear", "lower", "higher", "midpoint" or
+            "nearest".
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nanpercentile([1.0, float("nan"), 3.0], 50.0)
+        tensor(2.)
+    """
     return _quantiles(x, q, axis, method, keepdims, skips=True, whole=100)
 
 
 @op
 def median(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The value in the middle; the mean of the two there."""
+    """The value in the middle; the mean of the two there.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.median([1.0, 2.0, 4.0])
+        tensor(2.)
+    """
     return _quantiles(x, 0.5, axis, "linear", keepdims, skips=False)
 
 
 @op
 def nanmedian(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """`median` of what is a number."""
+    """`median` of what is a number.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        axis: the axis, counted from the end where negative; None stands for all values.
+        keepdims: whether the axes that are reduced stay, with size 1.
+
+    Returns:
+        A tensor without the axes that were reduced, or with size 1 there.
+
+    Example:
+        >>> ops.nanmedian([1.0, float("nan"), 4.0])
+        tensor(2.5000)
+    """
     return _quantiles(x, 0.5, axis, "linear", keepdims, skips=True)
 
 
 @op
 def corrcoef(x: Array) -> Tensor:
-    """The correlation of each row with each, -1 to 1: the cosine of what they are without their means."""
+    """The correlation of each row with each, -1 to 1: the cosine of what they are without their means.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+
+    Returns:
+        A square matrix.
+
+    Example:
+        >>> ops.corrcoef([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
+        tensor([[ 1.0000, -1.0000],
+                [-1.0000,  1.0000]])
+    """
     x = finely(x)
     rows = x.reshape(1, -1) if x.ndim < 2 else x
     rows = rows - rows.mean(1, keepdim=True)
@@ -176,6 +302,11 @@ def histogram(x: Array, bins: int = 10, range: Array | None = None) -> Any:
 
     Raises:
         ShapeError: no bin; GraphError: a range that ends before it begins.
+
+    Example:
+        >>> counts, edges = ops.histogram([1.0, 2.0, 2.0], bins=2)
+        >>> counts, edges
+        (tensor([1., 2.]), tensor([1.0000, 1.5000, 2.0000]))
     """
     if bins < 1:
         raise ShapeError(explain("bins", got=str(bins), expected="at least 1", fix="bins=10"))
@@ -211,6 +342,10 @@ def bincount(x: Array, weights: Array | None = None, minlength: int = 0, sparse:
     Raises:
         GraphError: sparse.
         DTypeError: x is not of integers; ShapeError: one of them is below 0.
+
+    Example:
+        >>> ops.bincount([0, 2, 2])
+        tensor([1, 0, 2], dtype=torch.int32)
     """
     if sparse:
         raise GraphError(explain("bincount", got="sparse=True", expected="False", fix="sparse=False"))
@@ -237,7 +372,19 @@ def bincount(x: Array, weights: Array | None = None, minlength: int = 0, sparse:
 
 @op
 def digitize(x: Array, bins: Array) -> Tensor:
-    """The bin of each value in int32: how many of the rising `bins` are not above it."""
+    """The bin of each value in int32: how many of the rising `bins` are not above it.
+
+    Args:
+        x: the values: a tensor, an array, a list, a number or a symbol.
+        bins: the edges of the bins.
+
+    Returns:
+        The number of the bin of each value.
+
+    Example:
+        >>> ops.digitize([0.5, 2.5], [1.0, 2.0])
+        tensor([0, 2], dtype=torch.int32)
+    """
     x, bins = tensors(x, bins)
     x = x.to(torch.uint8) if x.dtype is torch.bool else x
     return torch.bucketize(x, bins, right=True).to(torch.int32)
@@ -247,9 +394,21 @@ def digitize(x: Array, bins: Array) -> Tensor:
 def searchsorted(sorted_sequence: Array, values: Array, side: str = "left") -> Tensor:
     """Where in a rising vector values would stand, in int32: before ("left") or behind ("right") equal ones.
 
+    Args:
+        sorted_sequence: the values in order.
+        values: the values that are put or sought.
+        side: "left" or "right".
+
+    Returns:
+        The places, of the shape of `values`.
+
     Raises:
         GraphError: another side.
         ShapeError: not a vector.
+
+    Example:
+        >>> ops.searchsorted([1, 3, 5], [2, 5])
+        tensor([1, 2], dtype=torch.int32)
     """
     if side not in ("left", "right"):
         raise GraphError(explain("searchsorted", got=f"side={side!r}", expected="'left' or 'right'"))

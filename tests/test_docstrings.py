@@ -1,0 +1,96 @@
+"""The docstrings of public names: their examples run, and what they leave out may only become less."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import torchfunc as tf
+from tests import docstrings, public_names
+
+THINGS = docstrings.things()
+ROOMS = sorted({place.split(".")[1] for place in THINGS})
+NAMES = {
+    **{name: getattr(tf, name) for name in public_names.names_of(tf)},
+    "torch": torch,
+    "np": np,
+    "tf": tf,
+    "nn": torch.nn,
+    "F": torch.nn.functional,
+}
+
+
+def examples(room: str) -> list[tuple[str, str]]:
+    """The examples of the things that have their first name in a namespace."""
+    texts = {place: value.__doc__ or "" for place, value in THINGS.items() if place.split(".")[1] == room}
+    return [(place, text) for place, text in texts.items() if ">>>" in text]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_examples_run_and_give_what_they_show(
+    room: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told: list[str] = []
+    for place, text in examples(room):
+        tf.utils.set_random_seed(0)
+        runner = doctest.DocTestRunner(
+            verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+        )
+        runner.run(
+            doctest.DocTestParser().get_doctest(
+                text, {**NAMES, place.rsplit(".", 1)[1]: THINGS[place]}, place, place, 0
+            ),
+            out=told.append,
+        )
+    assert "".join(told) == ""
+
+
+def test_an_example_is_short() -> None:
+    for place, value in THINGS.items():
+        assert (value.__doc__ or "").count(">>> ") <= 8, place
+
+
+def test_what_docstrings_leave_out_only_becomes_less() -> None:
+    now, kept = docstrings.listing(), docstrings.kept()
+    fresh = {
+        place: new
+        for place, lacks in now.items()
+        if (new := sorted(set(lacks.split()) - set(kept.get(place, "").split())))
+    }
+    assert fresh == {}, "write these sections"
+    assert kept == docstrings.shrunk(), "run python -m tests.docstrings: some of these are there by now"
+
+
+def test_what_is_left_out_is_seen() -> None:
+    def bare(x: int, y: int) -> int:
+        """The sum, as Python makes it.
+
+        Args:
+            x: one.
+        """
+        if x is None:
+            raise ValueError("no x")
+        return x + y
+
+    def whole(x: int) -> int:
+        """One more.
+
+        Args:
+            x: one.
+
+        Returns:
+            One more.
+
+        Example:
+            >>> 1 + 1
+            2
+        """
+        return x + 1
+
+    assert list(docstrings.lacking(bare)) == ["Args", "Returns", "Raises", "Example"]
+    assert list(docstrings.lacking(whole)) == []
