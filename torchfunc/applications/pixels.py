@@ -55,7 +55,7 @@ def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe"
         GraphError: another mode or data format.
 
     Example:
-        >>> preprocess_input(np.full((1, 2, 2, 3), 255.0), mode="tf").max()
+        >>> float(preprocess_input(np.full((1, 2, 2, 3), 255.0), mode="tf").max())
         1.0
     """
     _one_of("mode", mode, ("caffe", "tf", "torch"))

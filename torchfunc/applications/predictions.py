@@ -34,8 +34,9 @@ def decode_predictions(
         MissingExtraError: torchvision is not installed, and there is no file.
 
     Example:
-        >>> decode_predictions(np.eye(1000)[[0]], top=1)
-        [[('n01440764', 'tench', 1.0)]]
+        >>> [[(synset, name, score)]] = decode_predictions(np.eye(1000)[[0]], top=1)
+        >>> synset, name, float(score)
+        ('n01440764', 'tench', 1.0)
     """
     scores = preds.detach().cpu().float().numpy() if isinstance(preds, Tensor) else np.asarray(preds)
     if scores.ndim != 2 or scores.shape[1] != 1000:

@@ -206,23 +206,29 @@ class SymbolicTensor(refusals.WithoutValues):
     is_sparse = is_quantized = is_nested = is_mkldnn = property(lambda self: False)
 
     def size(self, dim: int | None = None) -> Any:
+        """The shape, or its length along a dimension."""
         return self.shape if dim is None else self.shape[dim]
 
     def dim(self) -> int:
+        """How many dimensions it has."""
         return self.ndim
 
     ndimension = dim
 
     def element_size(self) -> int:
+        """How many bytes an element takes."""
         return self.dtype.itemsize
 
     def is_floating_point(self) -> bool:
+        """Whether its numbers are floats."""
         return self.dtype.is_floating_point
 
     def is_complex(self) -> bool:
+        """Whether its numbers are complex."""
         return self.dtype.is_complex
 
     def is_signed(self) -> bool:
+        """Whether its numbers may be negative."""
         return self.dtype.is_signed
 
     def __getattr__(self, name: str) -> Any:

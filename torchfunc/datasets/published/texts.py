@@ -45,8 +45,8 @@ def load_imdb(
         DataError: the file can neither be found nor downloaded; no review is left.
         CorruptFileError: it is not the file that was published.
 
-    >>> (x_train, y_train), (x_test, y_test) = imdb.load_data(num_words=10000)
-    >>> x_train = utils.pad_sequences(x_train, maxlen=200)  # (25000, 200)
+    `(x_train, y_train), (x_test, y_test) = imdb.load_data(num_words=10000)`, and then
+    `utils.pad_sequences(x_train, maxlen=200)` of shape (25000, 200).
     """
     x_train, y_train, x_test, y_test = arrays_of("imdb.npz", path, ("x_train", "y_train", "x_test", "y_test"))
     generator = np.random.RandomState(seed)

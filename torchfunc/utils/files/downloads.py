@@ -76,9 +76,8 @@ def get_file(
         LimitError: it is larger than `max_bytes`.
         WriteError: the folder cannot be written to.
 
-    >>> get_file(origin="https://example.org/flowers.tgz", extract=True)
-    Downloading data from https://example.org/flowers.tgz
-    '/home/you/.torchfunc/datasets/flowers.tgz'
+    `get_file(origin="https://example.org/flowers.tgz", extract=True)` gives '~/.torchfunc/datasets/flowers.tgz', in
+    which the archive is unpacked.
     """
     if origin is None:
         raise DataError(

@@ -50,7 +50,7 @@ def load_img(
     Raises:
         DataError: no image; UnknownNameError: an unknown mode or interpolation; MissingExtraError: no Pillow.
 
-    >>> img_to_array(load_img("photo.jpg", target_size=(224, 224))).shape
+    >>> utils.img_to_array(load_img("photo.jpg", target_size=(224, 224))).shape
     (224, 224, 3)
     """
     if interpolation not in _RESAMPLING:

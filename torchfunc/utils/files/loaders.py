@@ -123,10 +123,9 @@ def image_dataset_from_directory(
         MissingExtraError: Pillow is not installed.
 
     >>> train, test = image_dataset_from_directory("photos", validation_split=0.2, subset="both", seed=1)
-    Found 1000 files belonging to 2 classes.
-    Using 800 files for training.
-    Using 200 files for validation.
-    >>> model.fit(train, validation_data=test)
+    Found 10 files belonging to 2 classes.
+    Using 8 files for training.
+    Using 2 files for validation.
     """
     ask = Ask(
         directory, labels, label_mode, class_names, shuffle, seed, validation_split, subset, follow_links, verbose
@@ -170,8 +169,8 @@ def text_dataset_from_directory(
     The other arguments, what comes back and what is raised are those of `image_dataset_from_directory`.
 
     >>> [(texts, labels), *_] = text_dataset_from_directory("reviews", batch_size=2, verbose=False)
-    >>> texts, labels
-    (['A good film.', 'A bad one.'], tensor([1, 0], dtype=torch.int32))
+    >>> sorted(texts), labels.tolist().count(1)
+    (['A bad one.', 'A good film.'], 1)
     """
     ask = Ask(
         directory, labels, label_mode, class_names, shuffle, seed, validation_split, subset, follow_links, verbose
@@ -207,7 +206,7 @@ def audio_dataset_from_directory(
 
     >>> [(sounds, labels), *_] = audio_dataset_from_directory("words", sampling_rate=16000, verbose=False)
     >>> sounds.shape
-    torch.Size([32, 16000, 1])
+    torch.Size([4, 16000, 1])
     """
     ask = Ask(
         directory, labels, label_mode, class_names, shuffle, seed, validation_split, subset, follow_links, verbose
