@@ -19,7 +19,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
     {"arrays_in", "errors", "signatures", "tree"},
-    {"registry", "functions", "native", "turns", "fields", "settings"},
+    {"distributed", "registry", "functions", "native", "turns", "fields", "settings"},
     {"dtype_policies"},
     {"schemas"},
     {"config"},

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from torchfunc.callbacks.callback import Callback, Logs
+from torchfunc.distributed.launch import is_first
 from torchfunc.errors import SavingError, TorchfuncError, explain
 
 
@@ -88,6 +89,8 @@ class BackupAndRestore(Callback):
             self._back_up()
 
     def _back_up(self) -> None:
+        if not is_first():
+            return
         latest, before = self._files
         latest.parent.mkdir(parents=True, exist_ok=True)
         if self.double_checkpoint and latest.exists():
@@ -95,7 +98,7 @@ class BackupAndRestore(Callback):
         self._known_model().back_up(latest)
 
     def on_train_end(self, logs: Logs = None) -> None:
-        if self.delete_checkpoint:
+        if self.delete_checkpoint and is_first():
             for each in self._files:
                 each.unlink(missing_ok=True)
             folder = Path(self.backup_dir)

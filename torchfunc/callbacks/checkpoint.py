@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from torchfunc.callbacks.callback import Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback
+from torchfunc.distributed.launch import is_first
 from torchfunc.errors import SavingError, TorchfuncError, UnknownNameError, explain, shorten
 
 _OTHER_FORMATS = {".pt", ".pth", ".ckpt", ".pkl", ".onnx"}
@@ -114,6 +115,8 @@ class ModelCheckpoint(MonitorCallback):
         if self.save_best_only and not self._is_best(logs):
             return
         path = Path(self._formatted(logs))
+        if not is_first():
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         model = self._known_model()
         save = model.save_weights if self.save_weights_only else model.save

@@ -93,6 +93,7 @@ class Training(Layer):
         auto_scale_loss: bool | None = None,
         *,
         device: torch.device | str | None = None,
+        distribute: Any = None,
         **torch_options: Any,
     ) -> None:
         """Say how the model is trained.
@@ -112,13 +113,15 @@ class Training(Layer):
             jit_compile: True puts the forward through `torch.compile`.
             auto_scale_loss: no loss is scaled here, so that True is refused where weights in float16 would need it.
             device: where to train; CUDA where there is one, else the CPU.
+            distribute: how several processes train together: "ddp" or "fsdp"; None for "ddp" where torchrun has begun
+                them; False for each process by itself.
             torch_options: keywords of `torch.compile`, for `jit_compile=True`.
 
         Raises:
             UnknownNameError: a loss, metric or optimizer of that name does not exist.
             CompileError: something that does not fit the model's outputs, or that compile does not take.
         """
-        ours = (optimizer, loss, loss_weights, metrics, weighted_metrics, jit_compile, device)
+        ours = (optimizer, loss, loss_weights, metrics, weighted_metrics, jit_compile, device, distribute)
         not_needed = (run_eagerly, steps_per_execution, auto_scale_loss)
         alone = torch_options.keys() <= _TORCH and all(each is None for each in (*ours, *not_needed))
         if alone and (torch_options or not self._trains_itself()):
@@ -135,6 +138,7 @@ class Training(Layer):
             ports=self._ports(),
             device=device,
             step=self._own_steps(),
+            distribute=distribute,
             steps_per_execution=1 if steps_per_execution in (None, "auto") else steps_per_execution,  # type: ignore[arg-type]
         )
         if auto_scale_loss and any(each.dtype is torch.float16 for each in self.parameters()):

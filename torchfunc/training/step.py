@@ -13,6 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from torchfunc.distributed.launch import checked_mode, is_wrapped, ranks_for
+from torchfunc.distributed.merging import merged
+from torchfunc.distributed.ranks import Ranks, buffers_of
+from torchfunc.distributed.replicas import Replicas
 from torchfunc.errors import CompileError, DataError, TorchfuncError, explain
 from torchfunc.graph import blame
 from torchfunc.metrics.metric import Metric, figures
@@ -20,7 +24,7 @@ from torchfunc.training.batches import Batch, Data
 from torchfunc.training.convert import is_array
 from torchfunc.training.figures import read
 from torchfunc.training.finite import Watch, culprit
-from torchfunc.training.objective import NO_MASKS, Objective
+from torchfunc.training.objective import NO_MASKS, Objective, shared_means
 from torchfunc.training.ports import Ports, ports_of_outputs
 from torchfunc.training.state import Optimization, restore_sums
 from torchfunc.tree import leaves
@@ -43,8 +47,11 @@ class Step:
         own: an object whose `train`, `measure` or `predict` takes the place of ours, or whose `compute_loss` or
             `compute_metrics`, which are called with Keras's keywords. The acts that its `takes_data` names are given
             the data of a batch as Keras gives them, x, (x, y) or (x, y, sample_weight), nested as they came.
+        distribute: "ddp" or "fsdp"; None for "ddp" where torchrun has begun several processes; False for each by itself.
 
     Attributes:
+        ranks: the processes that train together; None where this one is alone.
+        guest: whether somebody else has wrapped the module for them, who shares the data out too.
         count: the number of batches that were learned from.
         epoch: the number of the epoch, while one is under way, or of the next.
         done: how many batches of it are done.
@@ -64,7 +71,13 @@ class Step:
         *,
         device: torch.device | str | None = None,
         own: Any = None,
+        distribute: Any = None,
     ) -> None:
+        self.distribute = checked_mode(distribute)
+        self.ranks: Ranks | None = None
+        self.replicas: Replicas | None = None
+        self.guest = False
+        self._joined: Tensor | None = None  # the loss of the last batch over all ranks
         self.module, self.ports, self.objective, self.own = module, ports, objective, own
         self.optimization = Optimization(module, optimizer)
         self.wanted_device = usable(device)
@@ -125,17 +138,20 @@ class Step:
         batch = self._fitting(batch)
         watch, parameters = self.watch, self.optimization.parameters
         watch.begin_step()
-        loss, returned = self._passed(batch, learning=True)
-        counts = watch.is_number(loss)
-        logs = self._counted(loss, returned, batch) if counts or self.quiet else self._before()
+        loss, returned = self._learning(batch)
+        figure = loss if self._joined is None else self._joined
+        counts = watch.is_number(figure)
+        logs = self._counted(figure, returned, batch) if counts or self.quiet else self._before()
         del returned  # outputs may be large, and backward needs room
         if not parameters:  # of a module without weights, which was warned of
             return logs
         for parameter in parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        if not (watch.passes(loss, parameters) and counts):
-            self._pass_over(loss.item())
+        if self.replicas is not None:
+            self.replicas.after_backward()
+        if not (watch.passes(figure, parameters) and counts):
+            self._pass_over(figure.item())
             return logs
         watch.steady = True
         self.optimization.built.step()  # type: ignore[union-attr]
@@ -212,7 +228,7 @@ class Step:
         """Measure one batch, or data such as (x, y); returns what `train` does."""
         batch = self._fitting(batch)
         loss, returned = self._passed(batch, learning=False)
-        return self._counted(loss, returned, batch)
+        return self._counted(loss if self._joined is None else self._joined, returned, batch)
 
     def predict(self, batch: Any) -> Any:
         """What the module returns for one batch, or for data such as x."""
@@ -223,9 +239,22 @@ class Step:
         self.extras.begin()
         return batch.form.call(self.module, batch.inputs)
 
+    def _learning(self, batch: Batch) -> tuple[Tensor, Any]:
+        """Run the module on a batch to learn from it; with several ranks DDP sees what it does."""
+        if self.replicas is None:
+            return self._passed(batch, learning=True)
+        returned: list[Any] = []
+
+        def passed() -> Tensor:
+            loss, outputs = self._passed(batch, learning=True)
+            returned.append(outputs)
+            return loss
+
+        return self.replicas.run(passed), returned.pop()
+
     def _passed(self, batch: Batch, *, learning: bool) -> tuple[Tensor, Any]:
         """Run the module on a batch: its loss, and what the module returned."""
-        objective = self.objective
+        objective, self._joined = self.objective, None
         if not objective.settled:
             self.settle(batch)
         returned = self._with_masks(batch) if self.masked else self.outputs_of(batch)
@@ -236,6 +265,15 @@ class Step:
             compute = getattr(self.own, "compute_loss", self.compute_loss)
             told = {"training": learning} if _takes(compute, "training") else {}
             loss = compute(**self._in_words_of_keras(batch, returned), **told)
+            if self.ranks is not None and loss is not None:
+                (loss,), (self._joined,) = shared_means(
+                    self.ranks, [loss], [float(batch.size)], [False], counts=batch.size > 0
+                )
+        elif self.ranks is not None:
+            returned = self._flat(returned)
+            loss, self._joined = objective.sum_over(
+                self.ranks, returned, batch, self.extras.losses(), self.masks
+            )
         else:
             returned = self._flat(returned)
             loss = objective.sum(returned, batch, self.extras.losses(), self.masks)
@@ -248,7 +286,9 @@ class Step:
         """Take a batch into the figures: the logs, where somebody else computes the metrics."""
         objective, own = self.objective, self.own
         if loss is not None:
-            objective.count(loss, batch.size)
+            objective.count(loss, batch.size if self.ranks is None else self.ranks.size)
+        if not batch.size:  # it only makes up the step of a rank that has no samples left
+            return self._said
         if hasattr(own, "compute_metrics"):
             self._said = own.compute_metrics(**self._in_words_of_keras(batch, returned))
             return self._said
@@ -357,9 +397,19 @@ class Step:
 
     def logs(self, result: Mapping[str, Any] | None) -> Logs:
         """What a step returned, or the objective's sums, as numbers: the one place that reads the device."""
-        logs = read(self.figures() if result is None else result)
+        if self.ranks is None:
+            logs = read(self.figures() if result is None else result)
+        elif result is None:
+            with merged(self._metrics(), self.ranks, self.device):
+                logs = read(self.figures())
+        else:
+            logs = self.ranks.averaged(read(result))
         self._look()
         return logs
+
+    def _metrics(self) -> list[Any]:
+        """Every metric whose figures stand in the logs."""
+        return [each.metric for each in self.objective.measures.values() if each.metric] + list(self.held)
 
     def settle(self, batch: Batch) -> None:
         """Choose what only the first batch can tell, before it is learned from; most objectives need none."""
@@ -405,6 +455,13 @@ class Step:
 
     def begin(self) -> None:
         """Put the module on its device, and look at it as it is now."""
+        self.ranks = ranks_for(self.module, self.distribute)
+        self.guest = self.ranks is not None and is_wrapped(self.module)
+        if self.ranks is None or self.guest:
+            self.replicas = None
+        elif self.replicas is None or self.replicas.module is not self.module:
+            own = hasattr(self.own, "train")
+            self.replicas = Replicas(self.module, self.ranks, own=own)
         self.device = placed(self.module, self.wanted_device)
         self.extras = Extras(self.module)
         self.objective.forget_shapes()
@@ -464,6 +521,14 @@ class Step:
             self.optimization.ready()
         elif not hasattr(self.own, "train"):
             self.optimization.nothing()
+        if self.replicas is not None:
+            self.replicas.ready()
+
+    def align(self) -> None:
+        """Before something is measured or predicted: have the weights and statistics of the first rank on all of them."""
+        if self.replicas is not None and self.ranks is not None:
+            self.replicas.ready()
+            self.ranks.align(buffers_of(self.module))
 
     @contextmanager
     def session(self) -> Iterator[None]:

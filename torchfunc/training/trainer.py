@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from torchfunc import losses, metrics, optimizers
 from torchfunc.callbacks import BackupAndRestore, CallbackList, History, TerminateOnNaN
 from torchfunc.config import plain
+from torchfunc.distributed.launch import ranks_for
+from torchfunc.distributed.parts import Dealt, Sampled, Shared
+from torchfunc.distributed.ranks import Ranks, together
 from torchfunc.errors import CompileError, explain
 from torchfunc.graph import blame
 from torchfunc.training import progress
@@ -67,6 +70,8 @@ class Trainer:
             `compute_loss(x, y, y_pred, sample_weight, training)` returns the loss, or whose
             `compute_metrics(x, y, y_pred, sample_weight)` the logs.
         steps_per_execution: how many batches callbacks are told of at a time.
+        distribute: how several processes train together: "ddp" or "fsdp"; None for "ddp" where torchrun has begun them
+            or a process group runs; False for each process by itself.
 
     Attributes:
         step: the `Step` that batches go through.
@@ -92,6 +97,7 @@ class Trainer:
         device: torch.device | str | None = None,
         step: Any = None,
         steps_per_execution: int = 1,
+        distribute: Any = None,
     ) -> None:
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
@@ -102,6 +108,7 @@ class Trainer:
             optimizer,
             device=device,
             own=step,
+            distribute=distribute,
         )
         self.step.steps_per_execution = whole_number("steps_per_execution", steps_per_execution, least=1)
         self.step.fitted = self._fitted
@@ -110,6 +117,7 @@ class Trainer:
         self._random_state: Mapping[str, Tensor] | None = None
 
     @in_turn
+    @together
     def fit(
         self,
         x: Any = None,
@@ -203,20 +211,26 @@ class Trainer:
         watch = step.watch = Watch(self.module, step.device)
         watch.steady = goes_on and step.count > 0
         step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
+        self._tell_of_ranks(verbose)
         try:
             with self._session(display):
                 over_epochs(step, plan, train, validation, events, display)
+            if step.ranks is not None:
+                step.ranks.any(False)  # nobody goes on before the first one has written its files
         except BaseException:
             step.sums = sums_of(step.objective)  # for who goes on within the epoch
             raise
         finally:
             step.quiet = False
+            if step.replicas is not None:
+                step.replicas.leave()
             if watch.skipped > 1:
                 told = f"fit skipped {watch.skipped} batches whose loss or gradient was no number."
                 warnings.warn(told, stacklevel=blame.level())
         return history
 
     @in_turn
+    @together
     def evaluate(
         self,
         x: Any = None,
@@ -248,6 +262,7 @@ class Trainer:
         return logs if return_dict else _as_list(logs)
 
     @in_turn
+    @together
     def predict(
         self,
         x: Any,
@@ -276,9 +291,10 @@ class Trainer:
             self.module.eval()
             events.call("on_predict_begin", {})
             display.start(data.steps)
+            self.step.align()
             done, _ = over_batches(
                 self.step,
-                lambda batch: collected.add(predict(batch)),
+                lambda batch: collected.add(predict(batch), counts=batch.size > 0),
                 data.epoch(0),
                 "predict",
                 events,
@@ -286,9 +302,15 @@ class Trainer:
             )
             display.finish(done, {})
             events.call("on_predict_end", {})
+        source = getattr(data, "source", None)
+        if self.step.ranks is not None and (
+            getattr(data, "ranks", None) or isinstance(source, (Dealt, Sampled, Shared))
+        ):
+            collected.gather(self.step.ranks, by_samples=isinstance(source, Sampled))
         return collected.joined()
 
     @in_turn
+    @together
     def train_on_batch(
         self,
         x: Any,
@@ -311,6 +333,7 @@ class Trainer:
         return logs if return_dict else _as_list(logs)
 
     @in_turn
+    @together
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -322,6 +345,7 @@ class Trainer:
         return logs if return_dict else _as_list(logs)
 
     @in_turn
+    @together
     def predict_on_batch(self, x: Any) -> Any:
         """What the module returns for one batch in inference mode, as NumPy arrays."""
         batch, collected = self._begin("predict").batch(x), Collected()
@@ -329,6 +353,29 @@ class Trainer:
             self.module.eval()
             collected.add(self.step.act("predict")(batch))
         return collected.joined()
+
+    def ranks(self) -> Ranks | None:
+        """The processes that this one trains together with, if there are any."""
+        return ranks_for(self.module, self.step.distribute)
+
+    def _tell_of_ranks(self, verbose: str | int) -> None:
+        """Have ranks that nobody has seeded begin with one random state, and say who trains together."""
+        ranks = self.step.ranks
+        if ranks is None:
+            return
+        states = ranks.gathered((is_seeded(), random_state()))
+        alike = all(torch.equal(state["cpu"], states[0][1]["cpu"]) for _, state in states)
+        if not alike and not any(seeded for seeded, _ in states):
+            restore_random_state(states[0][1])
+            alike = True
+        if ranks.is_first and verbose and not ranks.told:
+            seeds = (
+                "seeded alike"
+                if alike
+                else "each with a seed of its own; weights and orders are those of rank 0"
+            )
+            print(f"{ranks.world} processes train together ({ranks.kind}), {seeds}", flush=True)
+        ranks.told = True
 
     def _begin(self, act: str) -> Feed:
         """What makes batches for an act of the step, on the device of the module and for it as it is now."""
@@ -401,7 +448,9 @@ class Trainer:
         if state is not None and (goes_on or not is_seeded()):
             restore_random_state(state)
         if shuffle and not (goes_on and self._seed is not None):
-            self._seed = drawn_seed()
+            seed = self._seed = drawn_seed()
+            if self.step.ranks is not None:
+                self._seed = self.step.ranks.of_first(lambda: seed)
         return self._seed if shuffle else None
 
     def take_ports(self, ports: Ports) -> None:
