@@ -142,7 +142,20 @@ def list_of_batches() -> Any:
     return results(model, history)
 
 
+def batch_normalization() -> Any:
+    inputs = tf.Input((8, 8, 2))
+    x = layers.Conv2D(4, 3, activation="relu")(inputs)
+    x = layers.BatchNormalization()(x)
+    x = layers.Flatten()(layers.MaxPooling2D()(x))
+    x = nn.BatchNorm1d(36)(x)
+    model = tf.Model(inputs, layers.Dense(3, activation="softmax")(x))
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], sync_batchnorm=True)
+    x, y = numbers((43, 8, 8, 2)), classes(43, 3)
+    history = model.fit(x, y, batch_size=size(8), epochs=2, verbose=0, validation_data=(x, y))
+    return results(model, history, model.evaluate(x, y, verbose=0), model.predict(x, verbose=0))
+
+
 ALL = [
-    dense_on_arrays, class_and_sample_weights, several_outputs, lstm_with_masks, ignored_targets, sum_of_losses,
+    batch_normalization, dense_on_arrays, class_and_sample_weights, several_outputs, lstm_with_masks, ignored_targets, sum_of_losses,
     dataset_and_loader, list_of_batches,
 ]  # fmt: skip

@@ -58,6 +58,11 @@ def is_first() -> bool:
     return True
 
 
+def counts_now() -> bool:
+    """Whether the batch that is under way counts: one that only makes up the step of a rank without samples does not."""
+    return not _known or _known[0].share > 0
+
+
 def is_wrapped(module: nn.Module) -> bool:
     """Whether somebody else has a module trained by several processes already: by DDP or FSDP, or in shards."""
     if any(isinstance(each, nn.parallel.DistributedDataParallel) for each in module.modules()):

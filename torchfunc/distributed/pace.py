@@ -28,8 +28,15 @@ class Pace:
     def even(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Batches, as long as one rank has one that counts."""
         ranks = self.ranks
-        last: Any = None
         running = iter(batches)
+        try:
+            yield from self._even(running)
+        finally:
+            ranks.share = 1.0
+
+    def _even(self, running: Iterator[Any]) -> Iterator[Any]:
+        ranks = self.ranks
+        last: Any = None
         while True:
             batch = next(running, None)
             size = 0 if batch is None else batch.size

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from torchfunc.distributed.normalizing import Synchronized
 from torchfunc.distributed.ranks import Ranks, buffers_of
 
 
@@ -32,10 +33,12 @@ class Replicas:
         ranks: the processes.
         own: whether a step of the user's calls backward, on whatever it likes: each gradient is averaged as it
             comes then, over the samples.
+        sync_batchnorm: whether batch normalization is over the batches of all ranks.
     """
 
-    def __init__(self, module: nn.Module, ranks: Ranks, *, own: bool) -> None:
-        self.module, self.ranks, self.own = module, ranks, own
+    def __init__(self, module: nn.Module, ranks: Ranks, *, own: bool, sync_batchnorm: bool) -> None:
+        self.module, self.ranks, self.own, self.sync_batchnorm = module, ranks, own, sync_batchnorm
+        self._synchronized: Synchronized | None = None
         self._trained: list[nn.Parameter] | None = None
         self._ddp: DistributedDataParallel | None = None
         self._hooks: list[Any] = []
@@ -51,6 +54,7 @@ class Replicas:
         self.leave()
         self.ranks.align([*self.module.parameters(), *buffers_of(self.module)])
         self._trained = trained
+        self._synchronized = Synchronized(self.module) if self.sync_batchnorm else None
         if self.own:
             hook: Any = self._averaged_by_samples
             self._hooks = [each.register_hook(hook) for each in trained]  # type: ignore[no-untyped-call]
@@ -59,6 +63,8 @@ class Replicas:
         """Have the module as it was."""
         for each in self._hooks:
             each.remove()
+        if self._synchronized is not None:
+            self._synchronized.leave()
         self._ddp, self._hooks, self._trained = None, [], None
 
     def run(self, step: Callable[[], Tensor]) -> Tensor:

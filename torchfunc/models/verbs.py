@@ -94,6 +94,7 @@ class Training(Layer):
         *,
         device: torch.device | str | None = None,
         distribute: Any = None,
+        sync_batchnorm: bool | None = None,
         **torch_options: Any,
     ) -> None:
         """Say how the model is trained.
@@ -115,13 +116,24 @@ class Training(Layer):
             device: where to train; CUDA where there is one, else the CPU.
             distribute: how several processes train together: "ddp" or "fsdp"; None for "ddp" where torchrun has begun
                 them; False for each process by itself.
+            sync_batchnorm: whether batch normalization is over the batches of all processes, rather than of each.
             torch_options: keywords of `torch.compile`, for `jit_compile=True`.
 
         Raises:
             UnknownNameError: a loss, metric or optimizer of that name does not exist.
             CompileError: something that does not fit the model's outputs, or that compile does not take.
         """
-        ours = (optimizer, loss, loss_weights, metrics, weighted_metrics, jit_compile, device, distribute)
+        ours = (
+            optimizer,
+            loss,
+            loss_weights,
+            metrics,
+            weighted_metrics,
+            jit_compile,
+            device,
+            distribute,
+            sync_batchnorm,
+        )
         not_needed = (run_eagerly, steps_per_execution, auto_scale_loss)
         alone = torch_options.keys() <= _TORCH and all(each is None for each in (*ours, *not_needed))
         if alone and (torch_options or not self._trains_itself()):
@@ -139,6 +151,7 @@ class Training(Layer):
             device=device,
             step=self._own_steps(),
             distribute=distribute,
+            sync_batchnorm=bool(sync_batchnorm),
             steps_per_execution=1 if steps_per_execution in (None, "auto") else steps_per_execution,  # type: ignore[arg-type]
         )
         if auto_scale_loss and any(each.dtype is torch.float16 for each in self.parameters()):

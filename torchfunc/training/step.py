@@ -48,6 +48,7 @@ class Step:
             `compute_metrics`, which are called with Keras's keywords. The acts that its `takes_data` names are given
             the data of a batch as Keras gives them, x, (x, y) or (x, y, sample_weight), nested as they came.
         distribute: "ddp" or "fsdp"; None for "ddp" where torchrun has begun several processes; False for each by itself.
+        sync_batchnorm: whether batch normalization is over the batches of all of them.
 
     Attributes:
         ranks: the processes that train together; None where this one is alone.
@@ -72,7 +73,9 @@ class Step:
         device: torch.device | str | None = None,
         own: Any = None,
         distribute: Any = None,
+        sync_batchnorm: bool = False,
     ) -> None:
+        self.sync_batchnorm = bool(sync_batchnorm)
         self.distribute = checked_mode(distribute)
         self.ranks: Ranks | None = None
         self.replicas: Replicas | None = None
@@ -461,7 +464,7 @@ class Step:
             self.replicas = None
         elif self.replicas is None or self.replicas.module is not self.module:
             own = hasattr(self.own, "train")
-            self.replicas = Replicas(self.module, self.ranks, own=own)
+            self.replicas = Replicas(self.module, self.ranks, own=own, sync_batchnorm=self.sync_batchnorm)
         self.device = placed(self.module, self.wanted_device)
         self.extras = Extras(self.module)
         self.objective.forget_shapes()

@@ -72,6 +72,7 @@ class Trainer:
         steps_per_execution: how many batches callbacks are told of at a time.
         distribute: how several processes train together: "ddp" or "fsdp"; None for "ddp" where torchrun has begun them
             or a process group runs; False for each process by itself.
+        sync_batchnorm: whether batch normalization is over the batches of all processes, rather than of each.
 
     Attributes:
         step: the `Step` that batches go through.
@@ -98,6 +99,7 @@ class Trainer:
         step: Any = None,
         steps_per_execution: int = 1,
         distribute: Any = None,
+        sync_batchnorm: bool = False,
     ) -> None:
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
@@ -109,6 +111,7 @@ class Trainer:
             device=device,
             own=step,
             distribute=distribute,
+            sync_batchnorm=sync_batchnorm,
         )
         self.step.steps_per_execution = whole_number("steps_per_execution", steps_per_execution, least=1)
         self.step.fitted = self._fitted
