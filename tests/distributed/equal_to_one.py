@@ -156,6 +156,6 @@ def batch_normalization() -> Any:
 
 
 ALL = [
-    batch_normalization, dense_on_arrays, class_and_sample_weights, several_outputs, lstm_with_masks, ignored_targets, sum_of_losses,
-    dataset_and_loader, list_of_batches,
+    dense_on_arrays, batch_normalization, lstm_with_masks, several_outputs, class_and_sample_weights,
+    ignored_targets, sum_of_losses, dataset_and_loader, list_of_batches,
 ]  # fmt: skip

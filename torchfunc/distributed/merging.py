@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,14 +11,40 @@ import torch
 from torch import Tensor
 
 from torchfunc.distributed.ranks import Ranks
+from torchfunc.errors import explain
 from torchfunc.tree import map_leaves
+
+_warned: set[str] = set()
+
+
+def cannot_merge(metrics: Sequence[Any]) -> bool:
+    """Whether one of the metrics keeps its sums where nobody can add up those of all ranks; the first is warned of."""
+    hidden = [each for each in metrics if not _is_open(each)]
+    for each in hidden:
+        name = getattr(each, "name", type(each).__name__)
+        if name not in _warned:
+            _warned.add(name)
+            told = explain(
+                f"Metric {name!r}",
+                got="sums that it keeps to itself",
+                why="they cannot be added up over processes, and the mean of their figures is logged",
+                fix="a torchfunc.metrics.Metric that calls self.add, or a metric of torchmetrics",
+            )
+            warnings.warn(told, stacklevel=2)
+    return bool(hidden)
+
+
+def _is_open(metric: Any) -> bool:
+    held = getattr(metric, "metric", metric)  # what wraps a metric of others
+    return hasattr(held, "sync") or (held is metric and isinstance(getattr(metric, "state", None), dict))
 
 
 @contextmanager
 def merged(metrics: Sequence[Any], ranks: Ranks, device: torch.device) -> Iterator[None]:
     """Within it metrics have in their `state` what those of all ranks have summed up.
 
-    A metric of others that sums over ranks itself, as those of torchmetrics do, is left to it.
+    A metric of others that sums over ranks itself, as those of torchmetrics do, is left to it. Of what does not, the
+    mean over the ranks is told, and a warning.
     """
     ours = [each for each in metrics if isinstance(getattr(each, "state", None), dict)]
     own = [each.state for each in ours]

@@ -74,8 +74,7 @@ class Synchronized:
 def _forward(layer: Any, x: Tensor) -> Tensor:
     """The forward of a BatchNorm of PyTorch, over all ranks where it learns."""
     if not layer.training:
-        outputs: Tensor = type(layer).forward(layer, x)
-        return outputs
+        return type(layer).forward(layer, x)  # type: ignore[no-any-return]
     layer._check_input_dim(x)
     mean, variance, number = moments(x)
     if layer.track_running_stats:
@@ -85,8 +84,9 @@ def _forward(layer: Any, x: Tensor) -> Tensor:
             unbiased = variance * number / (number - 1)
             layer.running_mean += momentum * (mean.to(layer.running_mean.dtype) - layer.running_mean)
             layer.running_var += momentum * (unbiased.to(layer.running_var.dtype) - layer.running_var)
-    outputs = normalized(x, mean, variance, layer.eps)
+    outputs: Tensor = normalized(x, mean, variance, layer.eps)
     if not layer.affine:
         return outputs
     shape = [-1 if axis == 1 else 1 for axis in range(x.ndim)]
-    return outputs * layer.weight.view(shape) + layer.bias.view(shape)
+    scaled: Tensor = outputs * layer.weight.view(shape) + layer.bias.view(shape)
+    return scaled

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from torchfunc.distributed.launch import checked_mode, is_wrapped, ranks_for
-from torchfunc.distributed.merging import merged
+from torchfunc.distributed.merging import cannot_merge, merged
 from torchfunc.distributed.ranks import Ranks, buffers_of
 from torchfunc.distributed.replicas import Replicas
 from torchfunc.errors import CompileError, DataError, TorchfuncError, explain
@@ -403,8 +403,11 @@ class Step:
         if self.ranks is None:
             logs = read(self.figures() if result is None else result)
         elif result is None:
-            with merged(self._metrics(), self.ranks, self.device):
+            metrics = self._metrics()
+            with merged(metrics, self.ranks, self.device):
                 logs = read(self.figures())
+            if cannot_merge(metrics):
+                logs = self.ranks.averaged(logs)
         else:
             logs = self.ranks.averaged(read(result))
         self._look()
