@@ -68,7 +68,12 @@ def early_stopping_and_files() -> Any:
     write = model.save
     model.save = lambda *args, **options: (saved.append(args[0]), write(*args, **options))
     history = model.fit(X, Y, 8, epochs=9, verbose=0, callbacks=given)
-    return len(history.epoch), len(saved), sorted(os.listdir("kept")), Path("log.csv").read_text().count("\n")
+    return (
+        len(history.epoch),
+        len(saved),
+        sorted(each.name for each in Path("kept").iterdir()),
+        Path("log.csv").read_text().count("\n"),
+    )
 
 
 def a_sampler_of_the_user() -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from torchfunc.callbacks.callback import Callback, Logs
+from torchfunc.distributed.fully_sharded import is_sharded
 from torchfunc.distributed.launch import is_first
 from torchfunc.errors import SavingError, TorchfuncError, explain
 
@@ -89,13 +90,14 @@ class BackupAndRestore(Callback):
             self._back_up()
 
     def _back_up(self) -> None:
-        if not is_first():
-            return
+        model = self._known_model()
         latest, before = self._files
-        latest.parent.mkdir(parents=True, exist_ok=True)
-        if self.double_checkpoint and latest.exists():
-            latest.replace(before)
-        self._known_model().back_up(latest)
+        if is_first():
+            latest.parent.mkdir(parents=True, exist_ok=True)
+            if self.double_checkpoint and latest.exists():
+                latest.replace(before)
+        if is_first() or is_sharded(model):
+            model.back_up(latest)
 
     def on_train_end(self, logs: Logs = None) -> None:
         if self.delete_checkpoint and is_first():

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
+from torchfunc.distributed.fully_sharded import is_ours, is_sharded
 from torchfunc.distributed.ranks import Ranks
 from torchfunc.errors import CompileError, explain
 
@@ -65,9 +66,10 @@ def counts_now() -> bool:
 
 def is_wrapped(module: nn.Module) -> bool:
     """Whether somebody else has a module trained by several processes already: by DDP or FSDP, or in shards."""
-    if any(isinstance(each, nn.parallel.DistributedDataParallel) for each in module.modules()):
-        return True
-    return any(hasattr(each, "device_mesh") for each in module.parameters())
+    if is_ours(module):
+        return False
+    wrapped = any(isinstance(each, nn.parallel.DistributedDataParallel) for each in module.modules())
+    return wrapped or is_sharded(module) or any(hasattr(each, "device_mesh") for each in module.parameters())
 
 
 def _begin() -> None:

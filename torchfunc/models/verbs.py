@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 
+from torchfunc.distributed.fully_sharded import write_whole
 from torchfunc.errors import CompileError, TorchfuncError, explain
 from torchfunc.graph.graph import Graph
 from torchfunc.graph.symbolic import Input
@@ -375,7 +376,7 @@ class Training(Layer):
 
     def back_up(self, filepath: Place) -> None:
         """Write the weights and the state of the training, without the architecture; see `BackupAndRestore`."""
-        write_backup(self, filepath)
+        write_whole(self, lambda: write_backup(self, filepath))
 
     def restore_backup(self, filepath: Place) -> None:
         """Take what `back_up` wrote of a model with the same weights, compiled alike.

@@ -26,7 +26,7 @@ from torchfunc.metrics.metric import expanded, figures
 from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
 from torchfunc.training.figures import RunningMean
-from torchfunc.training.logits import Logits, logits_of, warn_of_misfit
+from torchfunc.training.logits import Logits, logits_of, submodule, warn_of_misfit
 from torchfunc.training.ports import Port, Slots
 
 LOSSES_BY_SHAPE = ("crossentropy", "ce")
@@ -265,6 +265,10 @@ class Objective:
         """Have the tensors of the losses on the device."""
         for head in self.losing:
             head.loss = head.loss if isinstance(head.loss, str) else head.loss.to(device)
+
+    def layers_of_logits(self, module: nn.Module) -> list[nn.Module | None]:
+        """The layers whose logits losses take, rather than what they return."""
+        return [submodule(module, head.logits.layer) for head in self.heads if head.logits is not None]
 
     @contextmanager
     def asking(self, module: nn.Module) -> Iterator[None]:

@@ -13,6 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from torchfunc.distributed.fully_sharded import (
+    Shards,
+    gather_for,
+    is_ours,
+    is_sharded,
+    reshard,
+    whole,
+    whole_of,
+)
 from torchfunc.distributed.launch import checked_mode, is_wrapped, ranks_for
 from torchfunc.distributed.merging import cannot_merge, merged
 from torchfunc.distributed.ranks import Ranks, buffers_of
@@ -27,7 +36,7 @@ from torchfunc.training.finite import Watch, culprit
 from torchfunc.training.objective import NO_MASKS, Objective, shared_means
 from torchfunc.training.ports import Ports, ports_of_outputs
 from torchfunc.training.state import Optimization, restore_sums
-from torchfunc.tree import leaves
+from torchfunc.tree import leaves, map_leaves
 
 NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
 
@@ -78,8 +87,8 @@ class Step:
         self.sync_batchnorm = bool(sync_batchnorm)
         self.distribute = checked_mode(distribute)
         self.ranks: Ranks | None = None
-        self.replicas: Replicas | None = None
-        self.guest = False
+        self.replicas: Replicas | Shards | None = None
+        self.guest = self.sharded = False
         self._joined: Tensor | None = None  # the loss of the last batch over all ranks
         self.module, self.ports, self.objective, self.own = module, ports, objective, own
         self.optimization = Optimization(module, optimizer)
@@ -150,6 +159,8 @@ class Step:
             return logs
         for parameter in parameters:
             parameter.grad = None
+        if self.sharded:
+            gather_for(loss, [self.module, *self.objective.layers_of_logits(self.module)])
         loss.backward()  # type: ignore[no-untyped-call]
         if self.replicas is not None:
             self.replicas.after_backward()
@@ -465,7 +476,11 @@ class Step:
         self.guest = self.ranks is not None and is_wrapped(self.module)
         if self.ranks is None or self.guest:
             self.replicas = None
-        elif self.replicas is None or self.replicas.module is not self.module:
+        elif self.replicas is not None and self.replicas.module is self.module:
+            pass
+        elif self.distribute == "fsdp" or is_ours(self.module):
+            self.replicas = Shards(self.module, self.ranks)
+        else:
             own = hasattr(self.own, "train")
             self.replicas = Replicas(self.module, self.ranks, own=own, sync_batchnorm=self.sync_batchnorm)
         self.device = placed(self.module, self.wanted_device)
@@ -515,6 +530,9 @@ class Step:
             CompileError: no loss, or no parameters to train.
         """
         self.build(data, "train")
+        if isinstance(self.replicas, Shards) and self.masked and not is_ours(self.module):
+            with torch.no_grad(), modes_kept(self.module):  # how masks pass is found on whole layers alone
+                self._with_masks(self._fitting(data.sample()))
         self.ready()
         self.module.stop_training = False  # type: ignore[assignment]
         own = hasattr(self.own, "train") or hasattr(self.own, "compute_loss")
@@ -523,6 +541,11 @@ class Step:
 
     def ready(self) -> None:
         """Have an optimizer for what is trainable now; where nothing is, that is told, and what there is measured."""
+        if isinstance(self.replicas, Shards):
+            self.replicas.ready()  # whose parameters are the optimizer's
+        self.sharded = self.ranks is not None and is_sharded(self.module)
+        if self.sharded:
+            reshard(self.module)
         if any(each.requires_grad for each in self.module.parameters()):
             self.optimization.ready()
         elif not hasattr(self.own, "train"):
@@ -535,6 +558,20 @@ class Step:
         if self.replicas is not None and self.ranks is not None:
             self.replicas.ready()
             self.ranks.align(buffers_of(self.module))
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Within it the weights and the memory of the optimizer are whole, though they lie in shards; for who saves them."""
+        if not is_sharded(self.module):
+            yield
+            return
+        state = map_leaves(whole_of, self.optimization.state())
+        vars(self.optimization)["state"] = lambda: state
+        try:
+            with whole(self.module):
+                yield
+        finally:
+            del vars(self.optimization)["state"]
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -656,7 +693,9 @@ class Extras:
         if not self._decided:
             listed = isinstance(found, (list, tuple)) and all(isinstance(each, Tensor) for each in found)
             self._decided, self.has_losses = True, listed and (bool(found) or self.may_have_losses)
-        return [each.sum() if each.ndim else each for each in found] if self.has_losses else ()
+        if not self.has_losses:
+            return ()
+        return [whole_of(each.sum() if each.ndim else each) for each in found]
 
     @torch.no_grad()
     def constrain(self) -> None:

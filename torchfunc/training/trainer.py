@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from torchfunc import losses, metrics, optimizers
 from torchfunc.callbacks import BackupAndRestore, CallbackList, History, TerminateOnNaN
 from torchfunc.config import plain
+from torchfunc.distributed import sharded_folders
+from torchfunc.distributed.fully_sharded import Shards, is_sharded, reshard
 from torchfunc.distributed.launch import ranks_for
 from torchfunc.distributed.parts import Dealt, Sampled, Shared
 from torchfunc.distributed.ranks import Ranks, together
@@ -212,6 +215,7 @@ class Trainer:
         events = self._events(callbacks, params, history)
         step = self.step
         watch = step.watch = Watch(self.module, step.device)
+        watch.ranks = step.ranks if is_sharded(self.module) else None
         watch.steady = goes_on and step.count > 0
         step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
         self._tell_of_ranks(verbose)
@@ -547,6 +551,35 @@ class Trainer:
         self.step.done, self.step.steps = within.get("done", 0), within.get("steps")
         self.step.begun, self.step.sums = list(within.get("begun", ())), within.get("sums")
         self.step.optimization.load(state["optimizer"])
+
+    @together
+    def save_checkpoint(self, folder: str | Path) -> None:
+        """Write weights and training to a folder, of which each process writes its shards.
+
+        Any number of processes reads it: `load_checkpoint`. All processes call it; what stood there stays whole until
+        the new one does.
+        """
+        reshard(self.module)
+        weights = {name: each.detach() for name, each in self.module.state_dict().items()}
+        sharded_folders.write(folder, {"model": weights, "training": self.state_dict()})
+
+    @together
+    def load_checkpoint(self, folder: str | Path) -> None:
+        """Take what `save_checkpoint` wrote; `fit(initial_epoch=trainer.epoch)` then goes on.
+
+        Raises:
+            CorruptFileError: a folder without such files.
+            WeightMismatchError: weights of other names or shapes; nothing is changed then.
+        """
+        self.step.begin()
+        if isinstance(self.step.replicas, Shards) and not is_unbuilt(self.module):
+            self.step.replicas.ready()
+        reshard(self.module)
+        weights = {f"model/{name}": each for name, each in self.module.state_dict().items()}
+        found = sharded_folders.read(folder, weights)
+        check_state(found["training"], str(folder), self.step.optimization)
+        self.module.load_state_dict(found["model"])
+        self.load_state_dict(found["training"], place=str(folder))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `compile` as plain data.
