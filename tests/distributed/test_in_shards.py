@@ -53,7 +53,8 @@ def test_a_whole_file_is_written_from_shards(folder: Path, two: list[dict[str, A
     for name in ("whole", "by_callback"):
         loaded = tf.load_model(folder / f"{name}.safetensors")
         assert_close(in_shards.weights_of(loaded), expected)
-        assert loaded.optimizer.iterations == model.optimizer.iterations + 3
+        loaded.fit(in_shards.X[:4], in_shards.Y[:4], verbose=0)
+        assert loaded.optimizer.iterations == 6 + 1
     model.load_weights(folder / "weights.safetensors")
     assert_close(in_shards.weights_of(model), expected)
 
@@ -88,7 +89,9 @@ def test_a_folder_of_another_model_or_none_is_refused(
     other = tf.Sequential([tf.Input((4,)), tf.layers.Dense(2)])
     other.compile(loss="mse")
     before = in_shards.weights_of(other)
-    with pytest.raises(tf.errors.WeightMismatchError, match=r"from_two: got no 'model/dense.weight'"):
+    with pytest.raises(
+        tf.errors.WeightMismatchError, match=r"from_two: expected 'model/dense.weight' of shape \(2, 4\)"
+    ):
         other.trainer.load_checkpoint(folder / "from_two")
     assert_close(in_shards.weights_of(other), before)
     with pytest.raises(tf.errors.CorruptFileError, match="expected a folder that save_checkpoint wrote"):

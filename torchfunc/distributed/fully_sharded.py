@@ -128,9 +128,14 @@ def reshard(module: nn.Module) -> None:
             each.reshard()  # type: ignore[operator]
 
 
+def is_in_shards(tensor: Any) -> bool:
+    """Whether a tensor is one of which each rank holds a part."""
+    return hasattr(tensor, "full_tensor")
+
+
 def whole_of(tensor: Any) -> Any:
     """All of a tensor that lies in shards, gathered by all ranks; anything else as it is."""
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return tensor.full_tensor() if is_in_shards(tensor) else tensor
 
 
 def local_of(tensor: Tensor) -> Tensor:
@@ -144,7 +149,8 @@ def placed_as(tensor: Tensor, like: Tensor) -> Tensor:
         return tensor
     from torch.distributed.tensor import distribute_tensor
 
-    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+    kept: Any = like
+    return distribute_tensor(tensor.to(like.device), kept.device_mesh, kept.placements)
 
 
 def write_whole(module: nn.Module, write: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from torchfunc.distributed.normalizing import Synchronized
+from torchfunc.distributed.batch_moments import Synchronized
 from torchfunc.distributed.ranks import Ranks, buffers_of
 
 

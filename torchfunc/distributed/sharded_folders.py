@@ -24,8 +24,8 @@ def write(folder: str | Path, state: Mapping[str, Any]) -> None:
 
     What stood there stays whole until everything is written.
     """
-    from torch.distributed.checkpoint import save
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
 
     folder, tensors = Path(folder), dict[str, Tensor]()
     plain = _taken_out(state, "", tensors)
@@ -55,8 +55,8 @@ def read(folder: str | Path, own: Mapping[str, Tensor]) -> Any:
         CorruptFileError: no folder that `write` wrote.
         WeightMismatchError: tensors of other names or shapes.
     """
-    from torch.distributed.checkpoint import load
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
 
     folder = Path(folder)
     try:
@@ -76,9 +76,11 @@ def read(folder: str | Path, own: Mapping[str, Tensor]) -> Any:
     tensors: dict[str, Any] = {}
     for name, each in stored.items():
         like = own.get(name, own.get(_owner(name)))
-        fits = like is not None and tuple(like.shape) == tuple(each.size)
         dtype = each.properties.dtype
-        tensors[name] = torch.empty_like(like, dtype=dtype) if fits else torch.empty(each.size, dtype=dtype)
+        if like is not None and tuple(like.shape) == tuple(each.size):
+            tensors[name] = torch.empty_like(like, dtype=dtype)
+        else:
+            tensors[name] = torch.empty(each.size, dtype=dtype)
     with _quiet():
         load(tensors, storage_reader=HuggingFaceStorageReader(str(folder)))
     return _put_back(plain, tensors, str(folder))
@@ -96,7 +98,7 @@ def _taken_out(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, (list, tuple)):
         return [_taken_out(each, f"{place}/{index}", tensors) for index, each in enumerate(value)]
     if isinstance(value, Tensor):
-        tensors[place] = value.detach()
+        tensors[place] = value.detach().contiguous()
         return {TENSOR: place}
     return value
 

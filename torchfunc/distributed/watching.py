@@ -13,7 +13,7 @@ from typing import Any
 
 INTERVAL = 0.5
 # Seconds after which a process that waits for a rank that has failed is ended; a connection that breaks is quicker.
-LIMIT = 6.0
+LIMIT = 5.0
 
 
 class Watcher:

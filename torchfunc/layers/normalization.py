@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from typing_extensions import Unpack
 
 from torchfunc import initializers, registry
-from torchfunc.distributed.normalizing import moments, normalized
+from torchfunc.distributed.batch_moments import moments, normalized
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import axes_of, image_data_format, known, one_shape
 from torchfunc.layers.layer import Common, Layer

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchfunc.distributed.merging import in_one
+from torchfunc.distributed.joining import in_one
 from torchfunc.distributed.ranks import Ranks
 from torchfunc.errors import DataError, explain
 from torchfunc.tree import leaves, map_leaves

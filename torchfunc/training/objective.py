@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import losses, metrics
+from torchfunc.distributed.fully_sharded import is_in_shards, whole_of
 from torchfunc.distributed.ranks import Ranks
 from torchfunc.errors import CompileError, DataError, explain, shorten
 from torchfunc.graph import blame
@@ -146,7 +147,7 @@ class Objective:
             head.weighted(head.value(outputs[head.index], batch, masks.get(head.index)))
             for head in self.losing
         ]
-        parts += extra
+        parts += map(whole_of, extra)
         if not parts:
             return None
         total = parts[0]
@@ -163,21 +164,27 @@ class Objective:
         masks: Mapping[int, Tensor] = NO_MASKS,
     ) -> tuple[Tensor, Tensor] | tuple[None, None]:
         """`sum` of the joined batch of all ranks: what its gradient is that of, averaged over them, and the number."""
+        # what lies in shards is the same on all ranks, and its gradient is no mean over them
+        of_weights = [whole_of(each) for each in extra if is_in_shards(each)]
+        extra = [each for each in extra if not is_in_shards(each)]
         heads = [(head, outputs[head.index], masks.get(head.index)) for head in self.losing]
         values = [*(head.value(output, batch, mask) for head, output, mask in heads), *extra]
         divisors = [
             *(head.divisor(output, batch, mask) for head, output, mask in heads),
             *([float(batch.size)] * len(extra)),
         ]
-        if not values:
+        if not values and not of_weights:
             return None, None
         sums = [*(is_sum(head.loss) for head in self.losing), *([False] * len(extra))]
-        learned, joined = shared_means(ranks, values, divisors, sums, counts=batch.size > 0)
+        learned, joined = (
+            shared_means(ranks, values, divisors, sums, counts=batch.size > 0) if values else ([], [])
+        )
         for head, each in zip(self.losing, joined, strict=False):
             head.latest = each if head.keeps_running else None
         weights = [*(head.weight for head in self.losing), *([1.0] * len(extra))]
         parts = zip(weights, learned, joined, strict=True)
         both = [(one * weight, other * weight) for weight, one, other in parts]
+        both += [(each, each.detach()) for each in of_weights]
         return torch.stack([one for one, _ in both]).sum(), torch.stack([other for _, other in both]).sum()
 
     def count(self, loss: Tensor, size: int) -> None:

@@ -22,8 +22,8 @@ from torchfunc.distributed.fully_sharded import (
     whole,
     whole_of,
 )
+from torchfunc.distributed.joining import cannot_merge, merged
 from torchfunc.distributed.launch import checked_mode, is_wrapped, ranks_for
-from torchfunc.distributed.merging import cannot_merge, merged
 from torchfunc.distributed.ranks import Ranks, buffers_of
 from torchfunc.distributed.replicas import Replicas
 from torchfunc.errors import CompileError, DataError, TorchfuncError, explain
@@ -693,9 +693,7 @@ class Extras:
         if not self._decided:
             listed = isinstance(found, (list, tuple)) and all(isinstance(each, Tensor) for each in found)
             self._decided, self.has_losses = True, listed and (bool(found) or self.may_have_losses)
-        if not self.has_losses:
-            return ()
-        return [whole_of(each.sum() if each.ndim else each) for each in found]
+        return [each.sum() if each.ndim else each for each in found] if self.has_losses else ()
 
     @torch.no_grad()
     def constrain(self) -> None:

@@ -1,4 +1,4 @@
-"""Normalizing: the mean and the variance over the batches of all ranks, with their gradients."""
+"""Batch moments: the mean and the variance over the batches of all ranks, with their gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merging: the sums of metrics over all ranks, for as long as figures are read from them."""
+"""Joining: the sums of metrics over all ranks, and the outputs of all in one."""
 
 from __future__ import annotations
 
