@@ -78,7 +78,24 @@ def lstm_with_masks() -> Any:
     return history.history, weights_of(model), {"DTensor"}
 
 
-EQUAL = [adam, sgd, rmsprop, adam_of_torch, clipped, lstm_with_masks]
+def divided_layers() -> Any:
+    """Every rank has all data, and a part of two layers."""
+    torch.manual_seed(0)
+    inputs = tf.Input((4,))
+    hidden = nn.Linear(4, 8)(inputs).relu()
+    model = tf.Model(inputs, layers.Dense(3, activation="softmax")(nn.Linear(8, 6)(hidden)))
+    model.compile(
+        "adam", "sparse_categorical_crossentropy", metrics=["accuracy"],
+        parallelize={"linear": "colwise", "linear_1": "rowwise"},
+    )  # fmt: skip
+    x, y = numbers((40, 4)), classes(40, 3)
+    history = model.fit(x, y, 16, epochs=2, verbose=0)
+    model.save("divided.safetensors")
+    kinds = {type(each.data).__name__ for each in list(model.parameters())[:4]}
+    return history.history, weights_of(model), model.predict(x, verbose=0), kinds
+
+
+EQUAL = [divided_layers, adam, sgd, rmsprop, adam_of_torch, clipped, lstm_with_masks]
 
 
 def whole_and_in_shards() -> Any:

@@ -59,6 +59,19 @@ def test_a_whole_file_is_written_from_shards(folder: Path, two: list[dict[str, A
     assert_close(in_shards.weights_of(model), expected)
 
 
+def test_what_cannot_be_divided_is_refused_by_its_name() -> None:
+    model = in_shards.cnn(distribute=None, parallelize={"dense": "colwise"})
+    with pytest.raises(
+        tf.errors.CompileError, match=r"parallelize\['dense'\]: .*got a Dense.*Fix: leave it out, or"
+    ):
+        model.fit(in_shards.X, in_shards.Y, verbose=0)
+    model = in_shards.cnn(distribute=None, parallelize={"linear": "diagonal"})
+    with pytest.raises(tf.errors.CompileError, match="got 'diagonal'"):
+        model.fit(in_shards.X, in_shards.Y, verbose=0)
+    with pytest.raises(tf.errors.CompileError, match="distribute: .*'ddp', 'fsdp'.*got 'dp'"):
+        in_shards.cnn(distribute="dp")
+
+
 def test_each_process_writes_its_shards_without_pickle(two: list[dict[str, Any]]) -> None:
     _, files = value(two[0], in_shards.whole_and_in_shards)
     assert files == [

@@ -63,8 +63,8 @@ def is_ours(module: nn.Module) -> bool:
 
 
 def is_sharded(module: nn.Module) -> bool:
-    """Whether `fully_shard` was called on a module or on one in it."""
-    return any(map(_holds_shards, module.modules()))
+    """Whether ranks hold parts of the weights of a module: by `fully_shard`, or because they are divided among them."""
+    return any(map(_holds_shards, module.modules())) or any(map(is_in_shards, module.parameters()))
 
 
 def _holds_shards(module: nn.Module) -> bool:

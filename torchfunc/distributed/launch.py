@@ -69,7 +69,7 @@ def is_wrapped(module: nn.Module) -> bool:
     if is_ours(module):
         return False
     wrapped = any(isinstance(each, nn.parallel.DistributedDataParallel) for each in module.modules())
-    return wrapped or is_sharded(module) or any(hasattr(each, "device_mesh") for each in module.parameters())
+    return wrapped or is_sharded(module)
 
 
 def _begin() -> None:

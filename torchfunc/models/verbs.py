@@ -96,6 +96,7 @@ class Training(Layer):
         device: torch.device | str | None = None,
         distribute: Any = None,
         sync_batchnorm: bool | None = None,
+        parallelize: Any = None,
         **torch_options: Any,
     ) -> None:
         """Say how the model is trained.
@@ -118,6 +119,7 @@ class Training(Layer):
             distribute: how several processes train together: "ddp" or "fsdp"; None for "ddp" where torchrun has begun
                 them; False for each process by itself.
             sync_batchnorm: whether batch normalization is over the batches of all processes, rather than of each.
+            parallelize: instead of sharing data out, divide layers among the processes, "colwise" or "rowwise" by name.
             torch_options: keywords of `torch.compile`, for `jit_compile=True`.
 
         Raises:
@@ -134,6 +136,7 @@ class Training(Layer):
             device,
             distribute,
             sync_batchnorm,
+            parallelize,
         )
         not_needed = (run_eagerly, steps_per_execution, auto_scale_loss)
         alone = torch_options.keys() <= _TORCH and all(each is None for each in (*ours, *not_needed))
@@ -153,6 +156,7 @@ class Training(Layer):
             step=self._own_steps(),
             distribute=distribute,
             sync_batchnorm=bool(sync_batchnorm),
+            parallelize=parallelize,
             steps_per_execution=1 if steps_per_execution in (None, "auto") else steps_per_execution,  # type: ignore[arg-type]
         )
         if auto_scale_loss and any(each.dtype is torch.float16 for each in self.parameters()):

@@ -26,6 +26,7 @@ from torchfunc.distributed.joining import cannot_merge, merged
 from torchfunc.distributed.launch import checked_mode, is_wrapped, ranks_for
 from torchfunc.distributed.ranks import Ranks, buffers_of
 from torchfunc.distributed.replicas import Replicas
+from torchfunc.distributed.tensor_parallel import checked_plan, parallelize
 from torchfunc.errors import CompileError, DataError, TorchfuncError, explain
 from torchfunc.graph import blame
 from torchfunc.metrics.metric import Metric, figures
@@ -58,6 +59,7 @@ class Step:
             the data of a batch as Keras gives them, x, (x, y) or (x, y, sample_weight), nested as they came.
         distribute: "ddp" or "fsdp"; None for "ddp" where torchrun has begun several processes; False for each by itself.
         sync_batchnorm: whether batch normalization is over the batches of all of them.
+        parallelize: how layers are divided among them, "colwise" or "rowwise" by name; all compute the same batch then.
 
     Attributes:
         ranks: the processes that train together; None where this one is alone.
@@ -83,7 +85,9 @@ class Step:
         own: Any = None,
         distribute: Any = None,
         sync_batchnorm: bool = False,
+        parallelize: Any = None,
     ) -> None:
+        self.parallelize = parallelize
         self.sync_batchnorm = bool(sync_batchnorm)
         self.distribute = checked_mode(distribute)
         self.ranks: Ranks | None = None
@@ -473,6 +477,8 @@ class Step:
     def begin(self) -> None:
         """Put the module on its device, and look at it as it is now."""
         self.ranks = ranks_for(self.module, self.distribute)
+        if self.parallelize is not None:
+            self.ranks = None  # each of them has all data, and all figures
         self.guest = self.ranks is not None and is_wrapped(self.module)
         if self.ranks is None or self.guest:
             self.replicas = None
@@ -518,10 +524,21 @@ class Step:
         elif not own and (is_unbuilt(self.module) or self.objective.outputs is None):
             self.tried(self._fitting(data.sample()))
         placed(self.module, self.device)
+        self._divide()
         self.extras = Extras(self.module)
         self.held = list(metrics_in(self.module))
         self.masked, self.masks = masked_outputs(self.module), NO_MASKS
         self.objective.to(self.device)
+
+    def _divide(self) -> None:
+        """Divide the layers of a plan among the processes, once."""
+        if self.parallelize is None:
+            return
+        plan = checked_plan(self.parallelize, self.module)
+        ranks = ranks_for(self.module, self.distribute)
+        if ranks is not None and not is_sharded(self.module):
+            ranks.align([*self.module.parameters(), *buffers_of(self.module)])
+            parallelize(self.module, plan)
 
     def prepare(self, data: Data) -> None:
         """Everything that a training needs besides data.
@@ -543,7 +560,7 @@ class Step:
         """Have an optimizer for what is trainable now; where nothing is, that is told, and what there is measured."""
         if isinstance(self.replicas, Shards):
             self.replicas.ready()  # whose parameters are the optimizer's
-        self.sharded = self.ranks is not None and is_sharded(self.module)
+        self.sharded = is_sharded(self.module)
         if self.sharded:
             reshard(self.module)
         if any(each.requires_grad for each in self.module.parameters()):

@@ -76,6 +76,8 @@ class Trainer:
         distribute: how several processes train together: "ddp" or "fsdp"; None for "ddp" where torchrun has begun them
             or a process group runs; False for each process by itself.
         sync_batchnorm: whether batch normalization is over the batches of all processes, rather than of each.
+        parallelize: instead of sharing data out, divide layers among the processes: {"name": "colwise"} by outputs,
+            "rowwise" by inputs, or a ParallelStyle of PyTorch's, for `nn.Linear` and `nn.Embedding`.
 
     Attributes:
         step: the `Step` that batches go through.
@@ -103,6 +105,7 @@ class Trainer:
         steps_per_execution: int = 1,
         distribute: Any = None,
         sync_batchnorm: bool = False,
+        parallelize: Any = None,
     ) -> None:
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
@@ -115,6 +118,7 @@ class Trainer:
             own=step,
             distribute=distribute,
             sync_batchnorm=sync_batchnorm,
+            parallelize=parallelize,
         )
         self.step.steps_per_execution = whole_number("steps_per_execution", steps_per_execution, least=1)
         self.step.fitted = self._fitted
@@ -215,7 +219,7 @@ class Trainer:
         events = self._events(callbacks, params, history)
         step = self.step
         watch = step.watch = Watch(self.module, step.device)
-        watch.ranks = step.ranks if is_sharded(self.module) else None
+        watch.ranks = self.ranks() if is_sharded(self.module) else None
         watch.steady = goes_on and step.count > 0
         step.quiet = any(isinstance(each, TerminateOnNaN) for each in events.callbacks)
         self._tell_of_ranks(verbose)
@@ -367,7 +371,7 @@ class Trainer:
 
     def _tell_of_ranks(self, verbose: str | int) -> None:
         """Have ranks that nobody has seeded begin with one random state, and say who trains together."""
-        ranks = self.step.ranks
+        ranks = self.ranks()
         if ranks is None:
             return
         states = ranks.gathered((is_seeded(), random_state()))
@@ -456,8 +460,9 @@ class Trainer:
             restore_random_state(state)
         if shuffle and not (goes_on and self._seed is not None):
             seed = self._seed = drawn_seed()
-            if self.step.ranks is not None:
-                self._seed = self.step.ranks.of_first(lambda: seed)
+            ranks = self.ranks()
+            if ranks is not None:
+                self._seed = ranks.of_first(lambda: seed)
         return self._seed if shuffle else None
 
     def take_ports(self, ports: Ports) -> None:
