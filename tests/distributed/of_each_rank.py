@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 import torchfunc as tf
 from tests.distributed.equal_to_one import classes, mlp, numbers
 from torchfunc import callbacks
+from torchfunc.distributed.launch import ranks_for
+from torchfunc.training import state
 
 
 def rank() -> int:
@@ -34,6 +36,27 @@ X, Y = numbers((40, 4)), classes(40, 3)
 
 def what_is_shown() -> Any:
     compiled().fit(X, Y, 8, epochs=2)
+
+
+def dropout_and_order(seeded: bool) -> Any:
+    ranks_for(torch.nn.Linear(1, 1), None).told = False  # type: ignore[union-attr]
+    torch.manual_seed(100 + rank())
+    if not seeded:
+        state._UNCHOSEN.add(torch.initial_seed())
+    inputs = tf.Input((4,))
+    hidden = tf.layers.Dropout(0.5)(tf.layers.Dense(8)(inputs))
+    model = tf.Model(inputs, tf.layers.Dense(3, activation="softmax")(hidden))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(X, Y, 8, verbose=2)
+    return model.get_weights(), torch.rand(3).tolist()
+
+
+def seeds_of_their_own() -> Any:
+    return dropout_and_order(seeded=True)
+
+
+def nobody_has_seeded() -> Any:
+    return dropout_and_order(seeded=False)
 
 
 def callbacks_of_one_rank_alone() -> Any:
@@ -272,7 +295,8 @@ def a_forward_that_fails_on_one_rank() -> Any:
 
 
 ALL = [
-    what_is_shown, callbacks_of_one_rank_alone, early_stopping_and_files, a_sampler_of_the_user,
+    what_is_shown, seeds_of_their_own, nobody_has_seeded,
+    callbacks_of_one_rank_alone, early_stopping_and_files, a_sampler_of_the_user,
     streams_of_different_lengths, metrics_of_others, step_of_the_users_own, a_module_that_the_user_wrapped,
     as_guest_of_accelerate, each_by_itself, batches_by_hand, a_loss_that_is_no_number, a_write_that_fails,
     data_that_fail_on_one_rank, a_forward_that_fails_on_one_rank,

@@ -43,6 +43,23 @@ def test_the_first_rank_alone_draws_and_says_who_trains(ranks: list[dict[str, An
     assert second == ""
 
 
+@pytest.mark.parametrize(
+    "check", [of_each_rank.seeds_of_their_own, of_each_rank.nobody_has_seeded], ids=["own", "none"]
+)
+def test_ranks_are_seeded_alike_unless_the_user_has_seeded_them(
+    check: Any, both: Both, ranks: list[dict[str, Any]]
+) -> None:
+    (weights, drawn), (same, others) = both(check)
+    for one, other in zip(weights, same, strict=True):
+        np.testing.assert_array_equal(one, other)
+    line = ranks[0][check.__name__][1].splitlines()[0]
+    if check is of_each_rank.nobody_has_seeded:
+        assert drawn == others and line == "2 processes train together (gloo), seeded alike"
+    else:
+        assert drawn != others
+        assert line.endswith("(gloo), each with a seed of its own; weights and orders are those of rank 0")
+
+
 def test_a_rank_may_have_callbacks_that_others_have_not_and_one_that_stops_stops_all(both: Both) -> None:
     first, second = both(of_each_rank.callbacks_of_one_rank_alone)
     assert first == (1, 2, 2 + 5, True)
