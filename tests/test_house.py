@@ -19,7 +19,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
     {"arrays_in", "errors", "signatures", "tree"},
-    {"registry", "functions", "native", "turns", "fields", "settings"},
+    {"distributed", "registry", "functions", "native", "turns", "fields", "settings"},
     {"dtype_policies"},
     {"schemas"},
     {"config"},
@@ -58,6 +58,8 @@ OPTIONAL = {
     "torchvision",
     "wandb",
 }
+# What of PyTorch takes a second to import, and is there for several processes alone.
+SLOW = tuple(f"torch.distributed.{part}." for part in ("checkpoint", "device_mesh", "fsdp", "tensor"))
 BANNED_MODULES = {
     "cloudpickle",
     "ctypes",
@@ -191,7 +193,9 @@ def test_only_what_is_required_is_imported_at_the_top_and_only_what_is_optional_
         # what PyTorch has for it asks for the package tensorboard
         package = "tensorboard" if name.startswith("torch.utils.tensorboard.") else name.split(".")[0]
         if id(node) in inside:
-            assert package in OPTIONAL, f"line {node.lineno}: {name} is imported inside a function"
+            assert package in OPTIONAL or name.startswith(SLOW), (
+                f"line {node.lineno}: {name} is imported inside a function"
+            )
         else:
             known = REQUIRED | {"torchfunc"} | sys.stdlib_module_names
             assert package in known, f"line {node.lineno}: {name} is no hard dependency"

@@ -169,7 +169,7 @@ def test_a_verb_of_a_model_has_the_signature_of_the_trainers_and_kerass_order(ve
 def test_compile_takes_the_arguments_of_keras_in_their_order():
     ours, theirs = (list(inspect.signature(kind.compile).parameters) for kind in (tf.Model, keras.Model))
 
-    assert ours == [*theirs, "device", "torch_options"]
+    assert ours == [*theirs, "device", "distribute", "sync_batchnorm", "parallelize", "torch_options"]
 
 
 def test_arguments_are_taken_by_place():

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from torchfunc.callbacks.callback import Callback, Logs
+from torchfunc.distributed.fully_sharded import is_sharded
+from torchfunc.distributed.launch import is_first
 from torchfunc.errors import CorruptFileError, SavingError, TorchfuncError, explain
 from torchfunc.graph import blame
 
@@ -94,13 +96,15 @@ class BackupAndRestore(Callback):
     def save_now(self) -> None:
         """Back up the training as it is now."""
         latest, before = self._files
-        latest.parent.mkdir(parents=True, exist_ok=True)
-        if self.double_checkpoint and latest.exists():
-            latest.replace(before)
-        self.trainer.back_up(latest)
+        if is_first():
+            latest.parent.mkdir(parents=True, exist_ok=True)
+            if self.double_checkpoint and latest.exists():
+                latest.replace(before)
+        if is_first() or is_sharded(self.trainer.module):
+            self.trainer.back_up(latest)
 
     def on_train_end(self, logs: Logs = None) -> None:
-        if self.delete_checkpoint:
+        if self.delete_checkpoint and is_first():
             for each in self._files:
                 each.unlink(missing_ok=True)
             folder = Path(self.backup_dir)

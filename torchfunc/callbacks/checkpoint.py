@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from torchfunc.callbacks.callback import Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback
+from torchfunc.distributed.fully_sharded import is_sharded
+from torchfunc.distributed.launch import is_first
 from torchfunc.errors import SavingError, TorchfuncError, UnknownNameError, explain, shorten
 
 _OTHER_FORMATS = {".pt", ".pth", ".ckpt", ".pkl", ".onnx"}
@@ -146,6 +148,8 @@ class ModelCheckpoint(MonitorCallback):
         if self.save_best_only and not self._is_best(logs):
             return
         path = Path(self._formatted(logs))
+        if not is_first() and not is_sharded(self._known_model()):
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         model = self._known_model()
         if self.save_weights_only:

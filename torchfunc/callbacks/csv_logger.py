@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torchfunc.callbacks.callback import Callback, Logs
+from torchfunc.distributed.launch import is_first
 from torchfunc.errors import SavingError, explain, shorten
 
 MISSING = "NA"
@@ -31,7 +32,8 @@ class CSVLogger(Callback):
         self._names: list[str] | None = None
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        self._names = self._begun()
+        if is_first():
+            self._names = self._begun()
 
     def _begun(self) -> list[str]:
         """The names in the header of the file as it is now; none where the file begins anew."""
@@ -53,6 +55,8 @@ class CSVLogger(Callback):
         return rows[0] if rows else []
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if not is_first():
+            return
         row: dict[str, Any] = {"epoch": epoch, **(logs or {})}
         names = self._begun() if self._names is None else self._names
         self._names = [*names, *(name for name in row if name not in names)]

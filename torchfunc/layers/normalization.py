@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 from typing_extensions import Unpack
 
 from torchfunc import initializers, registry
+from torchfunc.distributed.batch_moments import moments, normalized
 from torchfunc.errors import GraphError, explain
 from torchfunc.layers.arguments import axes_of, image_data_format, known, one_shape
 from torchfunc.layers.layer import Common, Layer
@@ -245,16 +245,9 @@ class BatchNormalization(_Normalization):
 
     def _over_processes(self, x: Tensor) -> Tensor:
         """As `_over_batch` over the batches of all processes, whose sums are added up with their gradients."""
-        axes = [0, *range(2, x.ndim)]
-        number = x.new_tensor([x.numel() / x.shape[1]])
-        sums = all_reduce(  # type: ignore[no-untyped-call]
-            torch.cat([x.sum(axes), x.square().sum(axes), number])
-        )
-        mean, squares = (sums[:-1] / sums[-1]).chunk(2)
-        variance = (squares - mean.square()).clamp(min=0)
+        mean, variance, _ = moments(x)
         self._move(mean.detach(), variance.detach())
-        shape = [-1 if axis == 1 else 1 for axis in range(x.ndim)]
-        return self._scaled((x - mean.view(shape)) * torch.rsqrt(variance.view(shape) + self.epsilon))
+        return self._scaled(normalized(x, mean, variance, self.epsilon))
 
     def _renormalized(self, x: Tensor, kept: Tensor) -> Tensor:
         """Normalized over the batch, and corrected towards the averages over many batches."""

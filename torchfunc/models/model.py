@@ -20,6 +20,7 @@ from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.config import checked, described, in_either_order, reading, writes_once
+from torchfunc.distributed.fully_sharded import write_whole
 from torchfunc.errors import (
     DataError,
     GraphError,
@@ -631,7 +632,7 @@ class Model(MaskedCalls, Training):
         try:
             if not include_optimizer:
                 self.__dict__["trainer"] = None
-            loading.save_model(self, filepath, overwrite=overwrite)
+            write_whole(self, lambda: loading.save_model(self, filepath, overwrite=overwrite))
         finally:
             self.__dict__["trainer"] = trainer
 
@@ -661,7 +662,7 @@ class Model(MaskedCalls, Training):
 
     def save_weights(self, filepath: Place, overwrite: bool = True) -> None:
         """Write the weights alone, under the names of `state_dict`, to where `save` writes a model."""
-        loading.save_weights(self, filepath, overwrite=overwrite)
+        write_whole(self, lambda: loading.save_weights(self, filepath, overwrite=overwrite))
 
     def load_weights(
         self,

@@ -104,6 +104,9 @@ class Training(Layer):
         use_ema: bool = False,
         ema_momentum: float = 0.99,
         ema_overwrite_frequency: int | None = None,
+        distribute: Any = None,
+        sync_batchnorm: bool | None = None,
+        parallelize: Any = None,
         **torch_options: Any,
     ) -> None:
         """Say how the model is trained.
@@ -138,13 +141,28 @@ class Training(Layer):
             use_ema: whether averages of the weights are kept beside any optimizer, which take their place when `fit` ends.
             ema_momentum: how much of an average stays at each step.
             ema_overwrite_frequency: after how many steps the weights are set to their averages; None for never.
+            distribute: how several processes train together: "ddp" or "fsdp"; None for "ddp" where torchrun has begun
+                them; False for each process by itself.
+            sync_batchnorm: whether batch normalization is over the batches of all processes, rather than of each.
+            parallelize: instead of sharing data out, divide layers among the processes, "colwise" or "rowwise" by name.
             torch_options: keywords of `torch.compile`, for `jit_compile=True`.
 
         Raises:
             UnknownNameError: a loss, metric or optimizer of that name does not exist.
             CompileError: something that does not fit the model's outputs, or that compile does not take.
         """
-        ours = (optimizer, loss, loss_weights, metrics, weighted_metrics, jit_compile, device)
+        ours = (
+            optimizer,
+            loss,
+            loss_weights,
+            metrics,
+            weighted_metrics,
+            jit_compile,
+            device,
+            distribute,
+            sync_batchnorm,
+            parallelize,
+        )
         not_needed = (run_eagerly, steps_per_execution, auto_scale_loss)
         options: dict[str, Any] = {
             "precision": precision,
@@ -175,6 +193,9 @@ class Training(Layer):
             ports=self._ports(),
             device=device,
             step=self._own_steps(),
+            distribute=distribute,
+            sync_batchnorm=bool(sync_batchnorm),
+            parallelize=parallelize,
             steps_per_execution=1 if steps_per_execution in (None, "auto") else steps_per_execution,  # type: ignore[arg-type]
             **options,
         )

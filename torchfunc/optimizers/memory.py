@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from torchfunc import native
+from torchfunc.distributed.fully_sharded import placed_as
 from torchfunc.errors import ConfigError, TorchfuncError, WeightMismatchError, explain, shorten
 from torchfunc.fields import COUNTS, item, listed, number, record, refused, shape_of, told, whole
 from torchfunc.optimizers.multiple import MultiOptimizer, Steppers
@@ -523,6 +524,7 @@ def _copied(value: Any, parameter: Tensor) -> Any:
     """A tensor of its own, so that two optimizers never share one."""
     if not isinstance(value, Tensor):
         return value
+    value = placed_as(value, parameter)
     return value.detach().to(parameter.device if value.ndim else value.device, copy=True)
 
 

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
+from torchfunc.distributed.parts import Part, part_of
+from torchfunc.distributed.ranks import Ranks
 from torchfunc.errors import DataError, explain
 from torchfunc.training.convert import is_array
 from torchfunc.training.ports import Form
@@ -82,14 +84,23 @@ class Arrays:
         batch_size: of all batches but the last, which may be smaller.
         seed: for the order of the samples, a new one each epoch; None keeps them in order.
         device: where the batches go, for tensors that were too large to go there as a whole.
+        ranks: the processes that share the samples out; each takes its part of every joined batch.
 
     Attributes:
         measured: the samples as they are measured and not learned from: without what their classes weigh.
     """
 
     def __init__(
-        self, whole: Batch, batch_size: int, *, seed: int | None = None, device: torch.device | None = None
+        self,
+        whole: Batch,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        device: torch.device | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks, self.even = ranks, True  # whether a rank takes batches of any size
+        self._joined = batch_size * (1 if ranks is None else ranks.world)
         self.whole, self.batch_size, self.seed, self.device = whole, batch_size, seed, device
         self.measured = whole
         self.limit: int | None = None
@@ -97,7 +108,7 @@ class Arrays:
     @property
     def passes(self) -> int:
         """How many batches a pass over all samples has."""
-        return math.ceil(self.whole.size / self.batch_size)
+        return math.ceil(self.whole.size / self._joined)
 
     @property
     def steps(self) -> int:
@@ -123,19 +134,29 @@ class Arrays:
         """Batches in an order that depends on the seed alone."""
         home = self.whole.inputs[0].device
         order = torch.randperm(self.whole.size, generator=torch.Generator().manual_seed(seed)).to(home)
-        for index in torch.split(order, self.batch_size)[skip:]:
-            yield self._ready(self._taken(partial(_rows, index=index), index.shape[0]))
+        for index in torch.split(order, self._joined)[skip:]:
+            start, stop, counts = self._own(index.shape[0])
+            index = index[start:stop]
+            yield self._ready(self._taken(partial(_rows, index=index), index.shape[0] * counts))
 
     def _in_order(self, skip: int) -> Iterator[Batch]:
         """Views of the data as long as the module leaves its inputs alone; copies otherwise."""
         copy = True
-        for start in range(skip * self.batch_size, self.whole.size, self.batch_size):
-            batch = self.part(start, min(start + self.batch_size, self.whole.size))
+        for start in range(skip * self._joined, self.whole.size, self._joined):
+            first, last, counts = self._own(min(self._joined, self.whole.size - start))
+            batch = self.part(start + first, start + last)
+            batch = batch if counts else batch._replace(size=0)
             if copy:
                 batch = batch._replace(inputs=[each.clone() for each in batch.inputs])
             yield self._ready(batch)
             # a first layer that works in place must not change the user's arrays
             copy = copy and any(each._version for each in batch.inputs)
+
+    def _own(self, count: int) -> Part:
+        """Which of so many samples are in the batch of this process."""
+        if self.ranks is None:
+            return Part(0, count)
+        return part_of(count, self.batch_size, self.ranks.rank, self.ranks.world, even=self.even)
 
     def _ready(self, batch: Batch) -> Batch:
         return (batch if self.device is None else moved(batch, self.device)).ready()
@@ -269,7 +290,9 @@ class Stream:
     def _iterator(self, number: int) -> Iterator[Any]:
         """The source from its begin, in the order with this number."""
         self.begun[:] = [torch.get_rng_state()]
-        if self.seed is not None and isinstance(self.source, DataLoader):
+        if hasattr(self.source, "begin"):
+            self.source.begin(number)
+        if self.seed is not None and hasattr(self.source, "generator"):
             self.source.generator.manual_seed(self.seed + number)
         if self._tells_epochs:
             return iter(self.source.batches(None if self.seed is None else self.seed + number))
@@ -294,6 +317,18 @@ class Stream:
                 "DataLoader or a function that returns a new generator, or give steps_per_epoch."
             )
         return DataError(f"the {kind} yielded no batches, so there is nothing to compute on.")
+
+
+def first_of(batch: Batch, count: int | None) -> Batch:
+    """The first samples of a batch; of none of them the batch as one that counts nothing, and for None as it is."""
+    if not count:
+        return batch if count is None else batch._replace(size=0)
+    return batch._replace(
+        inputs=[each[:count] for each in batch.inputs],
+        targets=[each if each is None else each[:count] for each in batch.targets],
+        weights=batch.weights and [each if each is None else each[:count] for each in batch.weights],
+        size=count,
+    )
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:

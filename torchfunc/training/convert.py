@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torchfunc.distributed.joining import in_one
+from torchfunc.distributed.ranks import Ranks
 from torchfunc.errors import DataError, explain
 from torchfunc.training.sources.columns import is_column
 from torchfunc.tree import leaves, map_leaves
@@ -192,20 +194,30 @@ class Collected:
 
     def __init__(self) -> None:
         self._structure: Any = None
-        self._parts: list[list[Any]] = []
+        self._parts: list[Any] = []
 
-    def add(self, outputs: Any) -> Any:
-        """Take the outputs of one more batch; they are returned as they are."""
+    def add(self, outputs: Any, *, counts: bool = True) -> Any:
+        """Take the outputs of one more batch, if it counts; they are returned as they are."""
         self._structure = outputs if not self._parts else self._structure
-        self._parts.append([_on_host(leaf) for leaf in leaves(outputs)])
+        self._parts.append([_on_host(leaf) for leaf in leaves(outputs)] if counts else None)
         return outputs
+
+    def gather(self, ranks: Ranks, *, by_samples: bool) -> None:
+        """Have the outputs of all ranks on each of them."""
+        _synchronize()
+        self._parts = in_one(ranks.gathered(self._parts), by_samples=by_samples)
 
     def joined(self) -> Any:
         """All batches as one, nested as the outputs are."""
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.synchronize()  # the copies to the host were started, not waited for
+        _synchronize()
         arrays = iter([_joined(parts) for parts in zip(*self._parts, strict=True)])
         return map_leaves(lambda _: next(arrays), self._structure)
+
+
+def _synchronize() -> None:
+    """Wait for copies to the host, which were started alone."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
 
 
 def _on_host(leaf: Any) -> Any:

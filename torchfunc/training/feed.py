@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,10 +12,20 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from torchfunc.arrays_in import is_numbers
+from torchfunc.distributed.parts import Marked, source_for
 from torchfunc.errors import DataError, explain
 from torchfunc.losses.class_weight import product_of_weights, weights_of_classes
 from torchfunc.training import checks
-from torchfunc.training.batches import Arrays, Batch, Data, Stream, moved, stream_source, unpacked
+from torchfunc.training.batches import (
+    Arrays,
+    Batch,
+    Data,
+    Stream,
+    first_of,
+    moved,
+    stream_source,
+    unpacked,
+)
 from torchfunc.training.convert import (
     as_given,
     cast,
@@ -88,15 +98,25 @@ class Feed:
                     explain(name, got=f"values beside a {type(x).__name__}", why="it yields them with x")
                 )
         own = seed if source is not x or hasattr(x, "batches") else None
+        source = source_for(source, self.step.ranks, shares=not self.step.guest)
         if self.as_they_come and class_weight is None:
-            return Stream(source, self._moved_as_it_came, steps, seed=own)
+            return Stream(source, self._counted(self._moved_as_it_came), steps, seed=own)
         known = self._labelled.of_columns if holds_columns(x) else lambda item: item
         if inputs_only:
             return Stream(
-                source, lambda item: self.batch(self._apart(known(item), inputs_only=True)[0]), steps
+                source,
+                self._counted(lambda item: self.batch(self._apart(known(item), inputs_only=True)[0])),
+                steps,
             )
-        return Stream(
-            source, lambda item: self.batch(*self._apart(known(item)), class_weight), steps, seed=own
+        convert = self._counted(lambda item: self.batch(*self._apart(known(item)), class_weight))
+        return Stream(source, convert, steps, seed=own)
+
+    def _counted(self, convert: Callable[[Any], Batch]) -> Callable[[Any], Batch]:
+        """What makes batches of what a source yields, which may say how many of its samples count."""
+        if self.step.ranks is None:
+            return convert
+        return lambda item: (
+            first_of(convert(item.item), item.samples) if isinstance(item, Marked) else convert(item)
         )
 
     def _lists_batches(self, x: Any, y: Any) -> bool:
@@ -146,7 +166,10 @@ class Feed:
         inputs = () if self.as_they_come or self.inputs is None else self.inputs
         size = batch_size or (inputs and inputs.batch_size) or 32
         checks.check_fixed_batch(inputs, whole.size, size)
-        data = Arrays(whole, size, seed=seed, device=None if self._holds(whole) else self.device)
+        device = None if self._holds(whole) else self.device
+        ranks = None if self.step.guest else self.step.ranks
+        data = Arrays(whole, size, seed=seed, device=device, ranks=ranks)
+        data.even = not (inputs and inputs.batch_size)
         return limited(data, steps, "steps")
 
     def whole(self, x: Any, y: Any, sample_weight: Any) -> Batch:
@@ -450,10 +473,10 @@ def divided(data: Data, fraction: float, batch_size: int | None, steps: int | No
     if border in (0, count):
         side = "train" if border == 0 else "validate"
         raise DataError(explain(where, got=f"{count} samples", why=f"nothing is left to {side} on"))
-    train = Arrays(data.part(0, border), data.batch_size, seed=data.seed, device=data.device)
-    train.limit = data.limit
+    shared: dict[str, Any] = {"device": data.device, "ranks": data.ranks}
+    train = Arrays(data.part(0, border), data.batch_size, seed=data.seed, **shared)
+    train.limit, train.even = data.limit, data.even
     # what the classes weigh is of the training alone
-    validation = Arrays(
-        data.part(border, count, of=data.measured), batch_size or data.batch_size, device=data.device
-    )
+    validation = Arrays(data.part(border, count, of=data.measured), batch_size or data.batch_size, **shared)
+    validation.even = data.even
     return train, limited(validation, steps, "validation_steps")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer
 
+from torchfunc.distributed.fully_sharded import local_of
 from torchfunc.training.state import copied_state
 
 SMALL = 2**16
@@ -50,6 +51,7 @@ class Watch:
         self._large: list[nn.Parameter] = []
         self._small: list[nn.Parameter] = []
         self.steady, self.skipped = False, 0
+        self.ranks: Any = None  # the processes that hold the other shards of the gradients
 
     def begin_epoch(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Where batches are not looked at one by one, remember what there is, in the memory of the host."""
@@ -84,11 +86,13 @@ class Watch:
         if parameters is not self._parameters:
             self._parameters, sums = parameters, self._unit.device.type == "cpu"
             self._large = [
-                each for each in parameters if sums and each.numel() >= LARGE and each.dtype in WIDE
+                each
+                for each in parameters
+                if sums and each.numel() >= LARGE and each.dtype in WIDE and self.ranks is None
             ]
             summed = set(map(id, self._large))
             self._small = [each for each in parameters if id(each) not in summed]
-        looked = [each.grad for each in self._small if each.grad is not None]
+        looked = [local_of(each.grad) for each in self._small if each.grad is not None]
         looked += [each.grad.sum() for each in self._large if each.grad is not None]
         looked.append(loss.detach())
         try:
@@ -96,6 +100,8 @@ class Watch:
         except (RuntimeError, NotImplementedError):  # complex, sparse or spread out in memory
             for each in looked:
                 self._flag += ~values(each).isfinite().all()
+        if self.reads and self.ranks is not None and self.ranks.any(bool(self._flag)):
+            return False
         if not (self.reads and self._flag.item()):
             return True
         if not self._large or not loss.isfinite() or any(map(_is_wrong, parameters)):
@@ -105,7 +111,8 @@ class Watch:
 
     def found(self) -> bool:
         """Whether there was a loss or a gradient that is no number. This reads the device."""
-        return bool(self._flag)
+        found = bool(self._flag)
+        return found if self.ranks is None else self.ranks.any(found)
 
     @torch.no_grad()
     def back(self) -> None:
@@ -158,4 +165,4 @@ def culprit(module: nn.Module, parameters: Sequence[nn.Parameter]) -> str:
 
 
 def _is_wrong(parameter: nn.Parameter) -> bool:
-    return parameter.grad is not None and not bool(values(parameter.grad).isfinite().all())
+    return parameter.grad is not None and not bool(values(local_of(parameter.grad)).isfinite().all())

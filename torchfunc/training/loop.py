@@ -14,6 +14,7 @@ import torch
 
 from torchfunc.callbacks import CallbackList
 from torchfunc.callbacks.callback import Mode
+from torchfunc.distributed.pace import Pace
 from torchfunc.training.batches import Batch, Data, Stream
 from torchfunc.training.options.guards import Growing, Starving
 from torchfunc.training.options.limits import Clock, Limits, Profiled
@@ -140,7 +141,8 @@ def over_epochs(
         events.call("on_epoch_end", epoch, logs)
         if run.asked.by is not None and epoch + 1 < plan.epochs:
             raise Terminated
-        if step.module.stop_training:
+        stops = bool(step.module.stop_training)
+        if stops if step.ranks is None else step.ranks.any(stops):
             break
     step.finish()
     events.call("on_train_end", logs)
@@ -187,6 +189,7 @@ def measure(
 ) -> tuple[int, Logs]:
     """One pass in inference mode: the number of batches and the logs."""
     step.module.eval()
+    step.align()
     events.call("on_test_begin", {})
     # not torch.inference_mode, which is no faster here: what a module keeps of its forward could
     # never be trained on again
@@ -220,6 +223,10 @@ def over_batches(
     told = first = done  # how many batches the hooks know of: those of an execution are told as one
     if not predicts:
         step.reset()
+    pace = None if step.ranks is None else Pace(step.ranks, display)
+    batches = batches if pace is None else pace.even(batches)
+    # what one rank is told of, all have to sum
+    tells = bool(end) if pace is None else pace.ranks.any(bool(end))
     for batch in batches:
         if first and done == first:
             step.resume_sums(batch)
@@ -235,21 +242,30 @@ def over_batches(
             after()
         if done - told == group:
             told = done
-            _tell(end, done, result, step, predicts)
-        if time.perf_counter() >= display.due:
+            _tell(end, done, result, step, predicts, tells)
+        if pace is not None and pace.draws:
+            logs = {} if predicts else step.logs(result)
+            display.draw(done, partial(dict, logs))
+        elif pace is None and time.perf_counter() >= display.due:
             display.draw(done, dict if predicts else partial(step.logs, result))
         if done == told and getattr(step.module, stops):
-            break
+            if pace is None:
+                break
+            pace.stops = True
+    if pace is not None and pace.stops:
+        setattr(step.module, stops, True)
     if first and done == first:
         step.resume_sums(None)
     if done > told:
-        _tell(end, done, result, step, predicts)
+        _tell(end, done, result, step, predicts, tells)
     return done, {} if predicts else step.logs(result)
 
 
-def _tell(end: Sequence[Callable[..., Any]], done: int, result: Any, step: Step, predicts: bool) -> None:
+def _tell(
+    end: Sequence[Callable[..., Any]], done: int, result: Any, step: Step, predicts: bool, tells: bool
+) -> None:
     """Tell the hooks that want to know when so many batches are done."""
-    if end:
+    if tells:
         logs = {"outputs": result} if predicts else step.logs(result)
         for tell in end:
             tell(done - 1, logs)

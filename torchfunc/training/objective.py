@@ -17,14 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from torchfunc import losses, metrics
+from torchfunc.distributed.fully_sharded import is_in_shards, whole_of
+from torchfunc.distributed.ranks import Ranks
 from torchfunc.errors import CompileError, DataError, explain, shorten
 from torchfunc.graph import blame
+from torchfunc.losses.divisors import divisor, is_sum
 from torchfunc.losses.loss import masked_weights
 from torchfunc.metrics.metric import expanded, figures
 from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
 from torchfunc.training.figures import RunningMean
-from torchfunc.training.logits import Logits, logits_of, warn_of_misfit
+from torchfunc.training.logits import Logits, logits_of, submodule, warn_of_misfit
 from torchfunc.training.options.accumulation import SAMPLES, SUMS, Part
 from torchfunc.training.ports import Port, Slots
 
@@ -149,10 +152,13 @@ class Objective:
         Raises:
             DataError: an output with a loss has no target.
         """
-        parts = [head.value(outputs[head.index], batch, masks.get(head.index)) for head in self.losing]
+        parts = [
+            head.weighted(head.value(outputs[head.index], batch, masks.get(head.index)))
+            for head in self.losing
+        ]
         if self.divides:
             self.parts = self._divided(parts, extra, batch.size)
-        parts += extra
+        parts += map(whole_of, extra)
         if not parts:
             return None
         total = parts[0]
@@ -172,6 +178,38 @@ class Objective:
             else:
                 parts.append(Part(f"output {head.name}", value, head.divisor))
         return parts
+
+    def sum_over(
+        self,
+        ranks: Ranks,
+        outputs: Sequence[Tensor],
+        batch: Batch,
+        extra: Sequence[Tensor] = (),
+        masks: Mapping[int, Tensor] = NO_MASKS,
+    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """`sum` of the joined batch of all ranks: what its gradient is that of, averaged over them, and the number."""
+        # what lies in shards is the same on all ranks, and its gradient is no mean over them
+        of_weights = [whole_of(each) for each in extra if is_in_shards(each)]
+        extra = [each for each in extra if not is_in_shards(each)]
+        heads = [(head, outputs[head.index], masks.get(head.index)) for head in self.losing]
+        values = [*(head.value(output, batch, mask) for head, output, mask in heads), *extra]
+        divisors = [
+            *(head.mean_over(output, batch, mask) for head, output, mask in heads),
+            *([float(batch.size)] * len(extra)),
+        ]
+        if not values and not of_weights:
+            return None, None
+        sums = [*(is_sum(head.loss) for head in self.losing), *([False] * len(extra))]
+        learned, joined = (
+            shared_means(ranks, values, divisors, sums, counts=batch.size > 0) if values else ([], [])
+        )
+        for head, each in zip(self.losing, joined, strict=False):
+            head.latest = each if head.keeps_running else None
+        weights = [*(head.weight for head in self.losing), *([1.0] * len(extra))]
+        parts = zip(weights, learned, joined, strict=True)
+        both = [(one * weight, other * weight) for weight, one, other in parts]
+        both += [(each, each.detach()) for each in of_weights]
+        return torch.stack([one for one, _ in both]).sum(), torch.stack([other for _, other in both]).sum()
 
     def count(self, loss: Tensor, size: int) -> None:
         """Take the loss of a batch into account, and what `sum` found for each output."""
@@ -258,6 +296,10 @@ class Objective:
         """Have the tensors of the losses on the device."""
         for head in self.losing:
             head.loss = head.loss if isinstance(head.loss, str) else head.loss.to(device)
+
+    def layers_of_logits(self, module: nn.Module) -> list[nn.Module | None]:
+        """The layers whose logits losses take, rather than what they return."""
+        return [submodule(module, head.logits.layer) for head in self.heads if head.logits is not None]
 
     @contextmanager
     def asking(self, module: nn.Module) -> Iterator[None]:
@@ -373,7 +415,7 @@ class Head:
         return target
 
     def value(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> Tensor:
-        """What this output adds to the loss."""
+        """The loss of this output, which `weight` says the part of."""
         target, weight = self._target(batch), batch.weights[self.index] if batch.weights else None
         loss, logits = self.loss, None if self.logits is None else self.logits.taken(output)
         if self.logits is not None and logits is not None:
@@ -389,7 +431,16 @@ class Head:
             value = value.mean()
         if self.keeps_running:
             self.latest = value.detach()
+        return value
+
+    def weighted(self, value: Tensor) -> Tensor:
+        """What a loss of this output adds to that of the batch."""
         return value if self.weight == 1 else value * self.weight
+
+    def mean_over(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> Tensor | float:
+        """What the mean of `value` is divided by."""
+        weight = batch.weights[self.index] if batch.weights else None
+        return divisor(self.loss, self._target(batch), output, weight, mask)
 
     def measure(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> None:
         """Take a batch into the metrics of this output; a mask weighs those that take one."""
@@ -411,6 +462,33 @@ class Head:
 
 def _wide(output: Tensor) -> Tensor:
     return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
+
+def shared_means(
+    ranks: Ranks,
+    values: Sequence[Tensor],
+    divisors: Sequence[Tensor | float],
+    sums: Sequence[bool],
+    *,
+    counts: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Means and sums over the batch of one rank as those over the batches of all.
+
+    Returns:
+        Numbers to learn from, whose gradients have to be averaged over the ranks; the numbers over all.
+    """
+    held = torch.stack(
+        [each.detach().double() if each.device.type != "mps" else each.detach() for each in values]
+    )
+    by = torch.stack([torch.as_tensor(each, dtype=held.dtype, device=held.device) for each in divisors])
+    added = torch.tensor(sums, device=held.device)
+    by = torch.where(added, 1.0, by) if counts else torch.zeros_like(by)
+    all_by, totals = ranks.summed(torch.cat([by, torch.where(by == 0, 0.0, held * by)])).chunk(2)
+    nothing = all_by == 0
+    joined = torch.where(added, totals, torch.where(nothing, 0.0, totals / all_by))
+    share = torch.where(added, by, torch.where(nothing, 0.0, by / all_by)) * ranks.world
+    learned = [each * part.to(each.dtype) for each, part in zip(values, share, strict=True)]
+    return learned, [each.to(value.dtype) for each, value in zip(joined, values, strict=True)]
 
 
 def is_identifier(value: Any) -> bool:

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
+from torchfunc.distributed.launch import is_first
 from torchfunc.errors import DataError, explain
 from torchfunc.settings import is_interactive_logging_enabled
 
@@ -316,7 +317,7 @@ def display(verbose: str | int) -> Display:
     known: dict[Any, Callable[[], Display]] = {"auto": usual, 0: Display, 1: _bar, 2: Line}
     if not isinstance(verbose, (str, int)) or verbose not in known:
         raise DataError(explain("verbose", got=repr(verbose), expected="'auto', 0, 1 or 2"))
-    return known[verbose]()
+    return known[verbose]() if is_first() else Display()
 
 
 def _bar() -> Bar:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from torchfunc import optimizers
+from torchfunc.distributed.fully_sharded import is_in_shards
 from torchfunc.errors import CompileError, ConfigError, DataError, TorchfuncError, explain
 from torchfunc.fields import item, listed, number, record, refused, whole
 from torchfunc.graph import blame
@@ -137,7 +138,12 @@ class Optimization:
     def _as_asked_for(self, trainable: list[nn.Parameter]) -> list[Any]:
         """Parameters, with their names where the optimizer goes by these."""
         if not isinstance(self.optimizer, optimizers.MultiOptimizer):
-            return list(trainable)
+            divided = [each for each in trainable if is_in_shards(each)]
+            if not 0 < len(divided) < len(trainable):
+                return list(trainable)
+            # kernels take tensors of one kind at a time
+            whole = [each for each in trainable if not is_in_shards(each)]
+            return [{"params": whole}, {"params": divided}]
         getattr(self.module, "weights", None)  # which has them know their paths
         names = {id(each): name for name, each in self.module.named_parameters()}
         return [(names[id(each)], each) for each in trainable]

@@ -14,6 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from torchfunc.distributed.fully_sharded import (
+    Shards,
+    gather_for,
+    is_ours,
+    is_sharded,
+    reshard,
+    whole,
+    whole_of,
+)
+from torchfunc.distributed.joining import cannot_merge, merged
+from torchfunc.distributed.launch import checked_mode, is_wrapped, ranks_for
+from torchfunc.distributed.ranks import Ranks, buffers_of
+from torchfunc.distributed.replicas import Replicas
+from torchfunc.distributed.tensor_parallel import checked_plan, parallelize
 from torchfunc.errors import CompileError, DataError, TorchfuncError, explain
 from torchfunc.graph import blame
 from torchfunc.metrics.metric import Metric, figures
@@ -21,7 +35,7 @@ from torchfunc.training.batches import Batch, Data
 from torchfunc.training.convert import is_array
 from torchfunc.training.figures import read
 from torchfunc.training.finite import Watch, culprit
-from torchfunc.training.objective import NO_MASKS, Objective
+from torchfunc.training.objective import NO_MASKS, Objective, shared_means
 from torchfunc.training.options.accumulation import SAMPLES, Part
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.learning import Learning
@@ -29,7 +43,7 @@ from torchfunc.training.options.precision import HALVES, computing_in, modes, wi
 from torchfunc.training.ports import Ports, ports_of_outputs
 from torchfunc.training.sources.records import parted
 from torchfunc.training.state import Optimization, restore_sums
-from torchfunc.tree import leaves
+from torchfunc.tree import leaves, map_leaves
 
 NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
 OWN_LOSS_GONE = (
@@ -53,8 +67,13 @@ class Step:
             `compute_metrics`, which are called with Keras's keywords. The acts that its `takes_data` names are given
             the data of a batch as Keras gives them, x, (x, y) or (x, y, sample_weight), nested as they came.
         options: what else belongs to the training, such as its precision.
+        distribute: "ddp" or "fsdp"; None for "ddp" where torchrun has begun several processes; False for each by itself.
+        sync_batchnorm: whether batch normalization is over the batches of all of them.
+        parallelize: how layers are divided among them, "colwise" or "rowwise" by name; all compute the same batch then.
 
     Attributes:
+        ranks: the processes that train together; None where this one is alone.
+        guest: whether somebody else has wrapped the module for them, who shares the data out too.
         count: the number of batches that were learned from.
         epoch: the number of the epoch, while one is under way, or of the next.
         done: how many batches of it are done.
@@ -75,7 +94,17 @@ class Step:
         device: torch.device | str | None = None,
         own: Any = None,
         options: Options | None = None,
+        distribute: Any = None,
+        sync_batchnorm: bool = False,
+        parallelize: Any = None,
     ) -> None:
+        self.parallelize = parallelize
+        self.sync_batchnorm = bool(sync_batchnorm)
+        self.distribute = checked_mode(distribute)
+        self.ranks: Ranks | None = None
+        self.replicas: Replicas | Shards | None = None
+        self.guest = self.sharded = False
+        self._joined: Tensor | None = None  # the loss of the last batch over all ranks
         self.module, self.ports, self.objective, self.own = module, ports, objective, own
         self.options = options or Options()
         self.learning = Learning.asked_for(self.options, module)
@@ -175,19 +204,24 @@ class Step:
         batch = self._fitting(batch)
         watch, parameters = self.watch, self.optimization.parameters
         watch.begin_step()
-        loss, returned = self._passed(batch, learning=True)
-        counts = watch.is_number(loss)
-        logs = self._counted(loss, returned, batch) if counts or self.quiet else self._before()
+        loss, returned = self._learning(batch)
+        figure = loss if self._joined is None else self._joined
+        counts = watch.is_number(figure)
+        logs = self._counted(figure, returned, batch) if counts or self.quiet else self._before()
         del returned  # outputs may be large, and backward needs room
         if not parameters:  # of a module without weights, which was warned of
             return logs
         for parameter in parameters:
             parameter.grad = None
+        if self.sharded:
+            gather_for(loss, [self.module, *self.objective.layers_of_logits(self.module)])
         if self.learning is not None:
-            return self._learn(self.learning, loss, counts, logs, batch.size)
+            return self._learn(self.learning, loss, figure, counts, logs, batch.size)
         loss.backward()  # type: ignore[no-untyped-call]
-        if not (watch.passes(loss, parameters) and counts):
-            self._pass_over(loss.item())
+        if self.replicas is not None:
+            self.replicas.after_backward()
+        if not (watch.passes(figure, parameters) and counts):
+            self._pass_over(figure.item())
             return logs
         watch.steady = True
         self.optimization.built.step()  # type: ignore[union-attr]
@@ -196,16 +230,24 @@ class Step:
         return logs
 
     def _learn(
-        self, learning: Learning, loss: Tensor, counts: bool, logs: Mapping[str, Any] | None, size: int
+        self,
+        learning: Learning,
+        loss: Tensor,
+        figure: Tensor,
+        counts: bool,
+        logs: Mapping[str, Any] | None,
+        size: int,
     ) -> Mapping[str, Any] | None:
         """The rest of `train`, where the options of the training ask for more than gradients and a step."""
         own = hasattr(self.own, "compute_loss")
         learning.backward(loss, [Part(SAMPLES, loss, size)] if own else self.objective.parts)
+        if self.replicas is not None:
+            self.replicas.after_backward()
         # scaled gradients may be infinite, which the scaler sees to
         looked = self.optimization.parameters if learning.scaler is None else ()
-        if not (self.watch.passes(loss, looked) and counts):
+        if not (self.watch.passes(figure, looked) and counts):
             learning.forget()
-            self._pass_over(loss.item())
+            self._pass_over(figure.item())
             return logs
         self.watch.steady = True
         learning.take()
@@ -304,7 +346,7 @@ class Step:
         """Measure one batch, or data such as (x, y); returns what `train` does."""
         batch = self._fitting(batch)
         loss, returned = self._passed(batch, learning=False)
-        return self._counted(loss, returned, batch)
+        return self._counted(loss if self._joined is None else self._joined, returned, batch)
 
     def predict(self, batch: Any) -> Any:
         """What the module returns for one batch, or for data such as x."""
@@ -318,11 +360,24 @@ class Step:
         self.extras.begin()
         return batch.form.call(self.module, batch.inputs)
 
+    def _learning(self, batch: Batch) -> tuple[Tensor, Any]:
+        """Run the module on a batch to learn from it; with several ranks DDP sees what it does."""
+        if self.replicas is None:
+            return self._passed(batch, learning=True)
+        returned: list[Any] = []
+
+        def passed() -> Tensor:
+            loss, outputs = self._passed(batch, learning=True)
+            returned.append(outputs)
+            return loss
+
+        return self.replicas.run(passed), returned.pop()
+
     def _passed(self, batch: Batch, *, learning: bool) -> tuple[Tensor, Any]:
         """Run the module on a batch: its loss, and what the module returned."""
         if self.mixed is not None:
             return self._in_halves(self.mixed, batch, learning=learning)
-        objective = self.objective
+        objective, self._joined = self.objective, None
         if not objective.settled:
             self.settle(batch)
         returned = self._with_masks(batch) if self.masked else self.outputs_of(batch)
@@ -333,11 +388,18 @@ class Step:
             compute = getattr(self.own, "compute_loss", self.compute_loss)
             told = {"training": learning} if _takes(compute, "training") else {}
             loss = compute(**self._in_words_of_keras(batch, returned), **told)
+            if self.ranks is not None and loss is not None:
+                (loss,), (self._joined,) = shared_means(
+                    self.ranks, [loss], [float(batch.size)], [False], counts=batch.size > 0
+                )
         else:
             found, returned = self._apart(returned)
             returned = self._flat(returned)
             added = self.extras.losses() if found is None else [*self.extras.losses(), found]
-            loss = objective.sum(returned, batch, added, self.masks)
+            if self.ranks is None:
+                loss = objective.sum(returned, batch, added, self.masks)
+            else:
+                loss, self._joined = objective.sum_over(self.ranks, returned, batch, added, self.masks)
         _check_learnable(loss, learning=learning and bool(self.optimization.parameters))
         if learning and loss is None:
             raise CompileError(OWN_LOSS_GONE if self.returns_loss else NO_LOSS)
@@ -366,7 +428,9 @@ class Step:
         """Take a batch into the figures: the logs, where somebody else computes the metrics."""
         objective, own = self.objective, self.own
         if loss is not None:
-            objective.count(loss, batch.size)
+            objective.count(loss, batch.size if self.ranks is None else self.ranks.size)
+        if not batch.size:  # it only makes up the step of a rank that has no samples left
+            return self._said
         if hasattr(own, "compute_metrics"):
             self._said = own.compute_metrics(**self._in_words_of_keras(batch, returned))
             return self._said
@@ -475,9 +539,22 @@ class Step:
 
     def logs(self, result: Mapping[str, Any] | None) -> Logs:
         """What a step returned, or the objective's sums, as numbers: the one place that reads the device."""
-        logs = read(self.figures() if result is None else result)
+        if self.ranks is None:
+            logs = read(self.figures() if result is None else result)
+        elif result is None:
+            metrics = self._metrics()
+            with merged(metrics, self.ranks, self.device):
+                logs = read(self.figures())
+            if cannot_merge(metrics):
+                logs = self.ranks.averaged(logs)
+        else:
+            logs = self.ranks.averaged(read(result))
         self._look()
         return logs
+
+    def _metrics(self) -> list[Any]:
+        """Every metric whose figures stand in the logs."""
+        return [each.metric for each in self.objective.measures.values() if each.metric] + list(self.held)
 
     def settle(self, batch: Batch) -> None:
         """Choose what only the first batch can tell, before it is learned from; most objectives need none."""
@@ -525,6 +602,29 @@ class Step:
 
     def begin(self) -> None:
         """Put the module on its device, and look at it as it is now."""
+        self.ranks = ranks_for(self.module, self.distribute)
+        if self.parallelize is not None:
+            self.ranks = None  # each of them has all data, and all figures
+        self.guest = self.ranks is not None and is_wrapped(self.module)
+        if self.ranks is None or self.guest:
+            self.replicas = None
+        elif self.replicas is not None and self.replicas.module is self.module:
+            pass
+        elif self.distribute == "fsdp" or is_ours(self.module):
+            self.replicas = Shards(self.module, self.ranks)
+        else:
+            own = hasattr(self.own, "train")
+            self.replicas = Replicas(self.module, self.ranks, own=own, sync_batchnorm=self.sync_batchnorm)
+        if self.ranks is not None and self.options.accumulates > 1:
+            raise CompileError(
+                explain(
+                    "gradient_accumulation_steps",
+                    got=f"{self.options.accumulates} in {self.ranks.world} processes",
+                    expected="1",
+                    why="batches of several processes are joined as they come",
+                    fix="the argument of the optimizer: Adam(gradient_accumulation_steps=4)",
+                )
+            )
         self.device = placed(self.module, self.wanted_device)
         self.mixed = computing_in(self.options.precision, self.device)
         if self.learning is not None:
@@ -563,10 +663,21 @@ class Step:
         elif not own and (is_unbuilt(self.module) or self.objective.outputs is None):
             self.tried(self._fitting(data.sample()))
         placed(self.module, self.device)
+        self._divide()
         self.extras = Extras(self.module)
         self.held = list(metrics_in(self.module))
         self.masked, self.masks = masked_outputs(self.module), NO_MASKS
         self.objective.to(self.device)
+
+    def _divide(self) -> None:
+        """Divide the layers of a plan among the processes, once."""
+        if self.parallelize is None:
+            return
+        plan = checked_plan(self.parallelize, self.module)
+        ranks = ranks_for(self.module, self.distribute)
+        if ranks is not None and not is_sharded(self.module):
+            ranks.align([*self.module.parameters(), *buffers_of(self.module)])
+            parallelize(self.module, plan)
 
     def prepare(self, data: Data) -> None:
         """Everything that a training needs besides data.
@@ -575,6 +686,9 @@ class Step:
             CompileError: no loss, or no parameters to train.
         """
         self.build(data, "train")
+        if isinstance(self.replicas, Shards) and self.masked and not is_ours(self.module):
+            with torch.no_grad(), modes_kept(self.module):  # how masks pass is found on whole layers alone
+                self._with_masks(self._fitting(data.sample()))
         self.ready()
         self.module.stop_training = False  # type: ignore[assignment]
         own = hasattr(self.own, "train") or hasattr(self.own, "compute_loss")
@@ -583,6 +697,11 @@ class Step:
 
     def ready(self) -> None:
         """Have an optimizer for what is trainable now; where nothing is, that is told, and what there is measured."""
+        if isinstance(self.replicas, Shards):
+            self.replicas.ready()  # whose parameters are the optimizer's
+        self.sharded = is_sharded(self.module)
+        if self.sharded:
+            reshard(self.module)
         if any(each.requires_grad for each in self.module.parameters()):
             self.optimization.ready()
             if self.learning is not None and self.optimization.built is not None:
@@ -590,6 +709,28 @@ class Step:
                 self.learning.ready(built, parameters, self.steps, self.epochs)
         elif not hasattr(self.own, "train"):
             self.optimization.nothing()
+        if self.replicas is not None:
+            self.replicas.ready()
+
+    def align(self) -> None:
+        """Before something is measured or predicted: have the weights and statistics of the first rank on all of them."""
+        if self.replicas is not None and self.ranks is not None:
+            self.replicas.ready()
+            self.ranks.align(buffers_of(self.module))
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Within it the weights and the memory of the optimizer are whole, though they lie in shards; for who saves them."""
+        if not is_sharded(self.module):
+            yield
+            return
+        state = map_leaves(whole_of, self.optimization.state())
+        vars(self.optimization)["state"] = lambda: state
+        try:
+            with whole(self.module):
+                yield
+        finally:
+            del vars(self.optimization)["state"]
 
     @contextmanager
     def session(self) -> Iterator[None]:

@@ -15,6 +15,11 @@ from torch import Tensor, nn
 from torchfunc import losses, metrics, optimizers
 from torchfunc.callbacks import BackupAndRestore, CallbackList, History, LearningRateFinder, TerminateOnNaN
 from torchfunc.config import plain
+from torchfunc.distributed import sharded_folders
+from torchfunc.distributed.fully_sharded import Shards, is_sharded, reshard, write_whole
+from torchfunc.distributed.launch import ranks_for
+from torchfunc.distributed.parts import Dealt, Sampled, Shared
+from torchfunc.distributed.ranks import Ranks, together
 from torchfunc.errors import CompileError, SavingError, explain
 from torchfunc.graph import blame
 from torchfunc.training import progress
@@ -91,6 +96,11 @@ class Trainer:
         use_ema: whether averages of the weights are kept beside any optimizer, which take their place when `fit` ends.
         ema_momentum: how much of an average stays at each step.
         ema_overwrite_frequency: after how many steps the weights are set to their averages; None for never.
+        distribute: how several processes train together: "ddp" or "fsdp"; None for "ddp" where torchrun has begun them
+            or a process group runs; False for each process by itself.
+        sync_batchnorm: whether batch normalization is over the batches of all processes, rather than of each.
+        parallelize: instead of sharing data out, divide layers among the processes: {"name": "colwise"} by outputs,
+            "rowwise" by inputs, or a ParallelStyle of PyTorch's, for `nn.Linear` and `nn.Embedding`.
 
     Attributes:
         step: the `Step` that batches go through.
@@ -126,6 +136,9 @@ class Trainer:
         use_ema: bool = False,
         ema_momentum: float = 0.99,
         ema_overwrite_frequency: int | None = None,
+        distribute: Any = None,
+        sync_batchnorm: bool = False,
+        parallelize: Any = None,
     ) -> None:
         options = Options(
             precision or of_policy(), deterministic, gradient_accumulation_steps, clipnorm, clipvalue,
@@ -141,6 +154,9 @@ class Trainer:
             device=device,
             own=step,
             options=options,
+            distribute=distribute,
+            sync_batchnorm=sync_batchnorm,
+            parallelize=parallelize,
         )
         self.step.steps_per_execution = whole_number("steps_per_execution", steps_per_execution, least=1)
         self.step.fitted = self._fitted
@@ -152,6 +168,7 @@ class Trainer:
         self._under_way: CallbackList | None = None
 
     @in_turn
+    @together
     def fit(
         self,
         x: Any = None,
@@ -280,6 +297,7 @@ class Trainer:
         events = self._events(callbacks, params, history, limits)
         step = self.step
         watch = step.watch = Watch(self.module, step.device)
+        watch.ranks = self.ranks() if is_sharded(self.module) else None
         watch.steady = goes_on and step.count > 0
         stops = (TerminateOnNaN, LearningRateFinder)  # which see what is no number, and end the training
         step.quiet = any(isinstance(each, stops) for each in events.callbacks)
@@ -290,10 +308,13 @@ class Trainer:
         if profile is not None:
             run.profiled = Profiled(profile, 1)
         self._remembered, self._interrupted, self._under_way = None, True, events
+        self._tell_of_ranks(verbose)
         try:
             with heeding(self.module, events, run.asked), self._session(display), limits.looking(self.module):
                 try:
                     over_epochs(step, plan, train, validations, events, display, run)
+                    if step.ranks is not None:
+                        step.ranks.any(False)  # nobody goes on before the first one has written its files
                 except BaseException:
                     step.sums = sums_of(step.objective)  # for who goes on within the epoch
                     raise
@@ -305,12 +326,15 @@ class Trainer:
             if run.profiled is not None:
                 run.profiled.end()
             step.quiet = False
+            if step.replicas is not None:
+                step.replicas.leave()
             if watch.skipped > 1:
                 told = f"fit skipped {watch.skipped} batches whose loss or gradient was no number."
                 warnings.warn(told, stacklevel=blame.level())
         return history
 
     @in_turn
+    @together
     def evaluate(
         self,
         x: Any = None,
@@ -342,6 +366,7 @@ class Trainer:
         return logs if return_dict else _as_list(logs)
 
     @in_turn
+    @together
     def predict(
         self,
         x: Any,
@@ -370,9 +395,10 @@ class Trainer:
             self.module.eval()
             events.call("on_predict_begin", {})
             display.start(data.steps)
+            self.step.align()
             done, _ = over_batches(
                 self.step,
-                lambda batch: collected.add(predict(batch)),
+                lambda batch: collected.add(predict(batch), counts=batch.size > 0),
                 data.epoch(0),
                 "predict",
                 events,
@@ -380,9 +406,15 @@ class Trainer:
             )
             display.finish(done, {})
             events.call("on_predict_end", {})
+        source = getattr(data, "source", None)
+        if self.step.ranks is not None and (
+            getattr(data, "ranks", None) or isinstance(source, (Dealt, Sampled, Shared))
+        ):
+            collected.gather(self.step.ranks, by_samples=isinstance(source, Sampled))
         return collected.joined()
 
     @in_turn
+    @together
     def train_on_batch(
         self,
         x: Any,
@@ -405,6 +437,7 @@ class Trainer:
         return logs if return_dict else _as_list(logs)
 
     @in_turn
+    @together
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -416,6 +449,7 @@ class Trainer:
         return logs if return_dict else _as_list(logs)
 
     @in_turn
+    @together
     def predict_on_batch(self, x: Any) -> Any:
         """What the module returns for one batch in inference mode, as NumPy arrays."""
         batch, collected = self._begin("predict").batch(x), Collected()
@@ -423,6 +457,29 @@ class Trainer:
             self.module.eval()
             collected.add(self.step.act("predict")(batch))
         return collected.joined()
+
+    def ranks(self) -> Ranks | None:
+        """The processes that this one trains together with, if there are any."""
+        return ranks_for(self.module, self.step.distribute)
+
+    def _tell_of_ranks(self, verbose: str | int) -> None:
+        """Have ranks that nobody has seeded begin with one random state, and say who trains together."""
+        ranks = self.ranks()
+        if ranks is None:
+            return
+        states = ranks.gathered((is_seeded(), random_state()))
+        alike = all(torch.equal(state["cpu"], states[0][1]["cpu"]) for _, state in states)
+        if not alike and not any(seeded for seeded, _ in states):
+            restore_random_state(states[0][1])
+            alike = True
+        if ranks.is_first and verbose and not ranks.told:
+            seeds = (
+                "seeded alike"
+                if alike
+                else "each with a seed of its own; weights and orders are those of rank 0"
+            )
+            print(f"{ranks.world} processes train together ({ranks.kind}), {seeds}", flush=True)
+        ranks.told = True
 
     def _begin(self, act: str) -> Feed:
         """What makes batches for an act of the step, on the device of the module and for it as it is now."""
@@ -502,7 +559,10 @@ class Trainer:
         if state is not None and (goes_on or not is_seeded()):
             restore_random_state(state)
         if shuffle and not (goes_on and self._seed is not None):
-            self._seed = drawn_seed()
+            seed = self._seed = drawn_seed()
+            ranks = self.ranks()
+            if ranks is not None:
+                self._seed = ranks.of_first(lambda: seed)
         return self._seed if shuffle else None
 
     def take_ports(self, ports: Ports) -> None:
@@ -616,7 +676,7 @@ class Trainer:
         Its tensors are those of `module.state_dict()`, in the format of safetensors, and those of the optimizer under
         the prefix `optimizer/`.
         """
-        backups["write"](self, filepath)
+        write_whole(self.module, lambda: backups["write"](self, filepath))
 
     def restore_backup(self, filepath: Any) -> None:
         """Take what `back_up` wrote of a module with the same weights, compiled alike.
@@ -627,6 +687,35 @@ class Trainer:
             TorchfuncError: another file, or what does not fit the module; nothing is changed then.
         """
         backups["read"](self, filepath)
+
+    @together
+    def save_checkpoint(self, folder: str | Path) -> None:
+        """Write weights and training to a folder, of which each process writes its shards.
+
+        Any number of processes reads it: `load_checkpoint`. All processes call it; what stood there stays whole until
+        the new one does.
+        """
+        reshard(self.module)
+        weights = {name: each.detach() for name, each in self.module.state_dict().items()}
+        sharded_folders.write(folder, {"model": weights, "training": self.state_dict()})
+
+    @together
+    def load_checkpoint(self, folder: str | Path) -> None:
+        """Take what `save_checkpoint` wrote; `fit(initial_epoch=trainer.epoch)` then goes on.
+
+        Raises:
+            CorruptFileError: a folder without such files.
+            WeightMismatchError: weights of other names or shapes; nothing is changed then.
+        """
+        self.step.begin()
+        if isinstance(self.step.replicas, Shards) and not is_unbuilt(self.module):
+            self.step.replicas.ready()
+        reshard(self.module)
+        weights = {f"model/{name}": each for name, each in self.module.state_dict().items()}
+        found = sharded_folders.read(folder, weights)
+        check_state(found["training"], str(folder), self.step.optimization)
+        self.module.load_state_dict(found["model"])
+        self.load_state_dict(found["training"], place=str(folder))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `compile` as plain data.

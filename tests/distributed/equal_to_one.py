@@ -1,0 +1,161 @@
+"""What trains equally in one process and in two: each check returns figures and weights by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import torchfunc as tf
+from torchfunc import layers
+
+
+def parts() -> int:
+    """Into how many parts a joined batch is divided."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def size(joined: int) -> int:
+    """The batch size of a process."""
+    import os
+
+    return joined // int(os.environ.get("WORLD_SIZE", 1))
+
+
+def numbers(shape: tuple[int, ...], seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def classes(count: int, number: int, seed: int = 1) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).integers(0, number, count)
+
+
+def results(model: Any, history: Any, *more: Any) -> dict[str, Any]:
+    weights = {name: each.detach().numpy().copy() for name, each in model.state_dict().items()}
+    return {"history": history.history, "weights": weights, "more": more}
+
+
+def mlp() -> Any:
+    inputs = tf.Input((4,))
+    return tf.Model(inputs, layers.Dense(3, activation="softmax")(layers.Dense(8, activation="relu")(inputs)))
+
+
+def dense_on_arrays() -> Any:
+    model, x, y = mlp(), numbers((103, 4)), classes(103, 3)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    history = model.fit(x, y, batch_size=size(16), epochs=3, verbose=0, validation_split=0.2)
+    return results(
+        model, history, model.evaluate(x, y, size(8), verbose=0), model.predict(x, size(8), verbose=0)
+    )
+
+
+def class_and_sample_weights() -> Any:
+    model, x, y = mlp(), numbers((50, 4)), classes(50, 3)
+    model.compile("sgd", "sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
+    weights = np.random.default_rng(2).uniform(size=50).astype("float32")
+    history = model.fit(
+        x,
+        y,
+        batch_size=size(16),
+        epochs=2,
+        verbose=0,
+        sample_weight=weights,
+        class_weight={0: 1.0, 1: 3.0, 2: 0.5},
+    )
+    return results(model, history, model.evaluate(x, y, verbose=0, sample_weight=weights))
+
+
+def several_outputs() -> Any:
+    inputs = tf.Input((4,), name="x")
+    hidden = layers.Dense(6, activation="tanh", kernel_regularizer="l2", activity_regularizer="l1")(inputs)
+    outputs = {
+        "kind": layers.Dense(3, activation="softmax", name="kind")(hidden),
+        "size": layers.Dense(1, name="size")(hidden),
+        "unused": layers.Dense(2, name="unused")(hidden),
+    }
+    model = tf.Model(inputs, outputs)
+    model.compile(
+        "adam",
+        {"kind": "sparse_categorical_crossentropy", "size": "mse"},
+        loss_weights={"kind": 0.3, "size": 2.0},
+        metrics={"kind": ["accuracy"], "size": ["mae"]},
+    )
+    x, y = numbers((45, 4)), {"kind": classes(45, 3), "size": numbers((45, 1), 3)}
+    history = model.fit(x, y, batch_size=size(8), epochs=2, verbose=0)
+    predicted = model.predict(x, size(8), verbose=0)
+    return results(model, history, model.evaluate(x, y, verbose=0, return_dict=True), predicted)
+
+
+def lstm_with_masks() -> Any:
+    inputs = tf.Input((None,), dtype="int64")
+    x = layers.Embedding(11, 5, mask_zero=True)(inputs)
+    model = tf.Model(inputs, layers.Dense(3, activation="softmax")(layers.LSTM(6, return_sequences=True)(x)))
+    model.compile("rmsprop", "sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
+    rng = np.random.default_rng(0)
+    words = rng.integers(1, 11, (37, 7)) * (np.arange(7) < rng.integers(1, 8, (37, 1)))
+    history = model.fit(words, classes(37 * 7, 3).reshape(37, 7), batch_size=size(8), epochs=2, verbose=0)
+    return results(model, history, model.predict(words, verbose=0))
+
+
+def ignored_targets() -> Any:
+    torch.manual_seed(0)
+    model, y = nn.Linear(4, 3), torch.as_tensor(classes(41, 3))
+    y[::3] = -100
+    trainer = tf.Trainer(
+        model, optimizer="sgd", loss=nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 0.5]))
+    )
+    history = trainer.fit(torch.as_tensor(numbers((41, 4))), y, batch_size=size(8), epochs=2, verbose=0)
+    return results(model, history)
+
+
+def sum_of_losses() -> Any:
+    torch.manual_seed(0)
+    model = nn.Linear(4, 3)
+    trainer = tf.Trainer(
+        model, optimizer=torch.optim.SGD(model.parameters(), 0.01), loss=nn.MSELoss(reduction="sum")
+    )
+    history = trainer.fit(numbers((21, 4)), numbers((21, 3), 4), batch_size=size(4), epochs=2, verbose=0)
+    return results(model, history)
+
+
+def dataset_and_loader() -> Any:
+    model, data = mlp(), TensorDataset(torch.as_tensor(numbers((45, 4))), torch.as_tensor(classes(45, 3)))
+    held = torch.utils.data.Subset(data, range(45))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    history = model.fit(held, batch_size=size(8), epochs=2, verbose=0)
+    torch.manual_seed(7)
+    loader = DataLoader(data, size(8), shuffle=True)
+    more = model.fit(loader, epochs=2, verbose=0, validation_data=DataLoader(data, size(4)))
+    predicted = model.predict(DataLoader(data, size(8)), verbose=0)
+    return results(model, history, more.history, predicted)
+
+
+def list_of_batches() -> Any:
+    model, x, y = mlp(), numbers((36, 4)), classes(36, 3)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    step = size(12)
+    batches = [(x[at : at + step], y[at : at + step]) for at in range(0, 36, step)]
+    history = model.fit(batches, epochs=2, verbose=0)
+    return results(model, history)
+
+
+def batch_normalization() -> Any:
+    inputs = tf.Input((8, 8, 2))
+    x = layers.Conv2D(4, 3, activation="relu")(inputs)
+    x = layers.BatchNormalization()(x)
+    x = layers.Flatten()(layers.MaxPooling2D()(x))
+    x = nn.BatchNorm1d(36)(x)
+    model = tf.Model(inputs, layers.Dense(3, activation="softmax")(x))
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], sync_batchnorm=True)
+    x, y = numbers((43, 8, 8, 2)), classes(43, 3)
+    history = model.fit(x, y, batch_size=size(8), epochs=2, verbose=0, validation_data=(x, y))
+    return results(model, history, model.evaluate(x, y, verbose=0), model.predict(x, verbose=0))
+
+
+ALL = [
+    dense_on_arrays, batch_normalization, lstm_with_masks, several_outputs, class_and_sample_weights,
+    ignored_targets, sum_of_losses, dataset_and_loader, list_of_batches,
+]  # fmt: skip

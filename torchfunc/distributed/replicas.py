@@ -1,0 +1,97 @@
+"""Replicas: a module that each rank has a copy of, kept equal by PyTorch's DistributedDataParallel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from torchfunc.distributed.batch_moments import Synchronized
+from torchfunc.distributed.ranks import Ranks, buffers_of
+
+
+class Carrier(nn.Module):
+    """What DDP wraps: its forward does a step up to the loss, so that all that the loss depends on lies in it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, step: Callable[[], Tensor]) -> Tensor:
+        return step()
+
+
+class Replicas:
+    """Copies of one module, whose gradients are averaged in each backward; a copy of it has none.
+
+    Args:
+        module: this process's copy.
+        ranks: the processes.
+        own: whether a step of the user's calls backward, on whatever it likes: each gradient is averaged as it
+            comes then, over the samples.
+        sync_batchnorm: whether batch normalization is over the batches of all ranks.
+    """
+
+    def __init__(self, module: nn.Module, ranks: Ranks, *, own: bool, sync_batchnorm: bool) -> None:
+        self.module, self.ranks, self.own, self.sync_batchnorm = module, ranks, own, sync_batchnorm
+        self._synchronized: Synchronized | None = None
+        self._trained: list[nn.Parameter] | None = None
+        self._ddp: DistributedDataParallel | None = None
+        self._hooks: list[Any] = []
+
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        return type(None), ()
+
+    def ready(self) -> None:
+        """Have the copies equal, and the gradients of what is trained now averaged."""
+        trained = [each for each in self.module.parameters() if each.requires_grad]
+        if self._trained is not None and list(map(id, self._trained)) == list(map(id, trained)):
+            return
+        self.leave()
+        self.ranks.align([*self.module.parameters(), *buffers_of(self.module)])
+        self._trained = trained
+        self._synchronized = Synchronized(self.module) if self.sync_batchnorm else None
+        if self.own:
+            hook: Any = self._averaged_by_samples
+            self._hooks = [each.register_hook(hook) for each in trained]  # type: ignore[no-untyped-call]
+
+    def leave(self) -> None:
+        """Have the module as it was."""
+        for each in self._hooks:
+            each.remove()
+        if self._synchronized is not None:
+            self._synchronized.leave()
+        self._ddp, self._hooks, self._trained = None, [], None
+
+    def run(self, step: Callable[[], Tensor]) -> Tensor:
+        """The loss that `step` returns, whose gradients are averaged in `loss.backward()` or in `after_backward`."""
+        if self._ddp is None:
+            return step()
+        loss: Tensor = self._ddp(step)
+        return loss
+
+    def after_backward(self) -> None:
+        """Average what DDP has not: the gradients of the first batch, which tells it what parameters a loss reaches."""
+        if self.own or self._ddp is not None or not self._trained:
+            return
+        reached = torch.tensor([float(each.grad is not None) for each in self._trained])
+        reached = torch.stack(self.ranks.gathered(reached)).sum(0)
+        for each, number in zip(self._trained, reached.tolist(), strict=True):
+            if number:
+                each.grad = torch.zeros_like(each) if each.grad is None else each.grad / self.ranks.world
+                distributed.all_reduce(each.grad)
+        unused = bool((reached < self.ranks.world).any())
+        self._ddp = DistributedDataParallel(Carrier(self.module), find_unused_parameters=unused)
+
+    def accumulating(self) -> Any:
+        """Within it gradients are added up on each rank, and not averaged: the last backward of a step is outside."""
+        return nullcontext() if self._ddp is None else self._ddp.no_sync()
+
+    def _averaged_by_samples(self, gradient: Tensor) -> Tensor:
+        gradient = gradient * (self.ranks.share / self.ranks.world)
+        distributed.all_reduce(gradient)
+        return gradient
