@@ -14,6 +14,7 @@ from torchfunc.callbacks import CallbackList
 from torchfunc.callbacks.callback import Mode
 from torchfunc.training.batches import Batch, Data
 from torchfunc.training.progress import Display
+from torchfunc.training.recording.replaying import recorded
 from torchfunc.training.step import Act, Logs, Step
 
 _STOPS = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}
@@ -51,7 +52,8 @@ def over_epochs(
         step.module.train()
         display.start(train.steps)
         batches = train.epoch(epoch, skip)
-        done, logs = over_batches(step, step.act("train"), batches, "train", events, display, skip)
+        with recorded(step, train, events) as act:
+            done, logs = over_batches(step, act, batches, "train", events, display, skip)
         step.epoch, step.done = epoch + 1, 0
         if validation is not None and plan.validates_after(epoch):
             display.pause(done, logs, validation.steps)

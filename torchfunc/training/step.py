@@ -22,6 +22,7 @@ from torchfunc.training.figures import read
 from torchfunc.training.finite import Watch, culprit
 from torchfunc.training.objective import NO_MASKS, Objective
 from torchfunc.training.ports import Ports, ports_of_outputs
+from torchfunc.training.recording.notes import Notes
 from torchfunc.training.state import Optimization, restore_sums
 from torchfunc.tree import leaves
 
@@ -77,6 +78,7 @@ class Step:
         self.held: Sequence[Any] = ()
         self.watch = Watch(module, self.device)
         self.begun: list[Tensor] = []
+        self.notes = Notes()  # of its recording
         self.steps: int | None = None
         self.sums: Mapping[str, Any] | None = None
         self.quiet, self.steps_per_execution = False, 1
