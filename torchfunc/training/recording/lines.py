@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchfunc.training.recording.tape import Row
+from torchfunc.training.recording.tape import Row, place_of
 from torchfunc.tree import leaves, map_leaves
 
 
@@ -140,6 +140,7 @@ class Reader:
     count: int = 0
 
     def __post_init__(self) -> None:
+        self.before: dict[int, Any] = {}
         for kind, named in (
             ("held", self.held),
             ("parameter", self.parameters),
@@ -154,7 +155,10 @@ class Reader:
         Raises:
             Unknown: a tensor in it comes from nowhere.
         """
-        lines = [line for row in rows if (line := self._line(row)) is not None]
+        for row in reversed(rows):
+            if row.turned is not None:
+                self.before[id(row.args[0])], _ = row.turned
+        lines = [self._line(row) for row in rows]
         return Lines(
             (),
             lines,
@@ -163,7 +167,7 @@ class Reader:
             map_leaves(lambda each: self._known(each) if isinstance(each, Tensor) else each, returned),
         )
 
-    def _line(self, row: Row) -> Line | None:
+    def _line(self, row: Row) -> Line:
         if row.function is torch.ops.aten.lift_fresh.default and id(row.args[0]) not in self.values:
             # a number that was written in Python, as a tensor
             self.values[id(row.args[0])] = _value("held", self._name("constant"), row.args[0], row.args[0])
@@ -172,7 +176,16 @@ class Reader:
             return self._known(leaf) if isinstance(leaf, Tensor) else leaf
 
         args, kwargs = map_leaves(known, row.args), map_leaves(known, dict(row.kwargs))
+        if row.turned is not None:
+            return self._turned(row, args)
         return Line(row.function, args, kwargs, map_leaves(self._made, row.out))
+
+    def _turned(self, row: Any, args: Any) -> Line:
+        """A tensor that is turned in place is another view of the same memory from then on."""
+        _, after = row.turned
+        turned = replace(args[0], kind="made", name=self._name("v"), place=after, tensor=None)
+        self.values[id(row.args[0])] = turned
+        return Line(torch.ops.aten.as_strided.default, (args[0], *map(_listed, after[1:])), {}, turned)
 
     def _known(self, tensor: Tensor) -> Value:
         value = self.values.get(id(tensor))
@@ -184,7 +197,7 @@ class Reader:
         if not isinstance(leaf, Tensor):
             return leaf
         if id(leaf) not in self.values:
-            self.values[id(leaf)] = _value("made", self._name("v"), leaf)
+            self.values[id(leaf)] = _value("made", self._name("v"), leaf, place=self.before.get(id(leaf)))
         return self.values[id(leaf)]
 
     def _name(self, stem: str) -> str:
@@ -192,6 +205,9 @@ class Reader:
         return f"{stem}{self.count}"
 
 
-def _value(kind: str, name: str, tensor: Tensor, kept: Tensor | None = None) -> Value:
-    place = (tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset())
-    return Value(kind, name, tensor.untyped_storage()._cdata, place, kept)
+def _listed(sizes: Any) -> Any:
+    return list(sizes) if isinstance(sizes, tuple) else sizes
+
+
+def _value(kind: str, name: str, tensor: Tensor, kept: Tensor | None = None, place: Any = None) -> Value:
+    return Value(kind, name, tensor.untyped_storage()._cdata, place or place_of(tensor), kept)

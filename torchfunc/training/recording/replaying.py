@@ -18,7 +18,7 @@ from torchfunc.training.recording.flat_memory import FlatOptimizer, Gradients, f
 from torchfunc.training.recording.lines import Reader, Unknown, Value
 from torchfunc.training.recording.permitted import why_not
 from torchfunc.training.recording.spelling import spelled
-from torchfunc.training.recording.tape import Tape
+from torchfunc.training.recording.tape import Tape, place_of
 from torchfunc.training.recording.tidying import tidied
 from torchfunc.training.step import Act, Step
 from torchfunc.tree import leaves
@@ -58,6 +58,11 @@ class Program:
     gradients: Gradients
     generators: Sequence[torch.Generator]
     text: str
+
+    def __call__(self, *tensors: Tensor) -> Told:
+        # as it was recorded: below autograd, of which some kernels want to know that it is on
+        with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd():
+            return self.run(*tensors)
 
 
 class Recorder:
@@ -185,9 +190,9 @@ class Recorder:
         """Learn from a batch by the program."""
         step = self.step
         step.watch.begin_step()
+        told = program(*tensors_in(batch))
+        loss = told[0]
         with torch.no_grad():
-            told = program.run(*tensors_in(batch))
-            loss = told[0]
             number = not step.watch.reads or math.isfinite(loss.item())
             finite = number and all(math.isfinite(each.sum().item()) for each in program.gradients.whole)
         program.gradients.show()
@@ -230,8 +235,7 @@ class Recorder:
         buffers = [(each, each.clone()) for each in step.module.buffers()]
         states = [torch.get_rng_state(), *(each.get_state() for each in program.generators)]
         inputs = [each.clone() for each in tensors_in(batch)]
-        with torch.no_grad():
-            told = program.run(*inputs)
+        told = program(*inputs)
         found = [told[0].detach(), *told[1], *(gradient.clone() for _, gradient in program.gradients.of)]
         found += [each.clone() for each, _ in buffers]
         self._back(buffers, states, program)
@@ -336,5 +340,5 @@ def _tensors(name: str, value: Any) -> dict[str, Tensor]:
 
 
 def _place(name: str, gradient: Tensor) -> Value:
-    place = (gradient.dtype, tuple(gradient.shape), gradient.stride(), gradient.storage_offset())
-    return Value("held", f"{name}.grad", gradient.untyped_storage()._cdata, place, gradient)
+    memory = gradient.untyped_storage()._cdata
+    return Value("held", f"{name}.grad", memory, place_of(gradient), gradient)

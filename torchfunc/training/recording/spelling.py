@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from torchfunc.graph.emit import Code
 from torchfunc.graph.text import identifier, written_constant
 from torchfunc.training.recording.lines import Line, Lines, Value
 from torchfunc.tree import is_branch, leaves
 
-_FUNCTIONS, _METHODS = torch._C._VariableFunctions, torch._C.TensorBase
-# what Python calls by these names takes other arguments than the kernel
-_OTHERS = frozenset("to item size stride index set_ resize_ normal".split())
+# Kernels that functions of torch call with the same arguments and the same defaults, which cost least to call. Others go
+# without Python: `torch.binary_cross_entropy_with_logits` has another default than its kernel.
+_FUNCTIONS = frozenset(
+    """
+    _log_softmax _log_softmax_backward_data _softmax _softmax_backward_data abs add addcdiv addcmul addmm all amax amin
+    any arange argmax argmin as_strided bmm cat ceil clamp clamp_max clamp_min clone convolution cos cumsum div eq erf exp
+    expm1 eye floor full ge gt index_select log log1p logical_and logical_not logical_or lt le masked_fill maximum mean
+    minimum mkldnn_rnn_layer mm mul native_batch_norm native_dropout native_group_norm native_layer_norm ne neg ones
+    permute pow reciprocal relu relu_ rsqrt rsub scalar_tensor select sigmoid sigmoid_ sign sin sqrt square squeeze stack
+    sub sum t tanh tanh_ transpose unbind unsafe_split unsqueeze where zeros
+    """.split()
+)
+_METHODS = frozenset("add_ copy_ div_ expand masked_fill_ mul_ sub_ view zero_".split())
 
 
 def spelled(lines: Lines) -> Code:
@@ -81,11 +89,9 @@ class _Speller:
         if line.out is not None:
             given.append(f"out={self._name(line.out)}")
         name = line.name
-        plain = name not in _OTHERS and name.isidentifier()
-        function = getattr(_FUNCTIONS, name, None)
-        if plain and function is not None and getattr(torch, name, None) is function:
+        if name in _FUNCTIONS:
             return f"torch.{name}({', '.join(given)})"
-        if plain and line.args and isinstance(line.args[0], Value) and hasattr(_METHODS, name):
+        if name in _METHODS:
             return f"{given[0]}.{name}({', '.join(given[1:])})"
         return f"{self._kernel(line)}({', '.join(given)})"
 

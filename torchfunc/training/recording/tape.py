@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -13,12 +13,16 @@ from torchfunc.tree import leaves
 
 
 class Row(NamedTuple):
-    """One call: a kernel, what it was given, and what it returned."""
+    """One call: a kernel, what it was given, and what it returned.
+
+    `turned` is how its first argument lay in memory before and afterwards, where it changes that in place.
+    """
 
     function: Any
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     out: Any
+    turned: tuple[Any, Any] | None = None
 
 
 # what their results hold, or how large they are, depends on numbers that the tags of PyTorch do not tell of
@@ -41,17 +45,24 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self,
-        func: Callable[..., Any],
+        func: Any,
         types: Any,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        turns = torch.Tag.inplace_view in func.tags
+        before = place_of(args[0]) if turns else None
         out = func(*args, **kwargs)
-        row = Row(func, args, kwargs, out)
+        row = Row(func, args, kwargs, out, (before, place_of(out)) if turns else None)
         self.rows.append(row)
         self.refused = self.refused or _reason(row)
         return out
+
+
+def place_of(tensor: Tensor) -> tuple[Any, ...]:
+    """The dtype, shape, strides and offset of a tensor: all but the memory itself."""
+    return (tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset())
 
 
 def _reason(row: Row) -> str:
