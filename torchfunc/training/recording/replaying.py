@@ -81,7 +81,7 @@ class Recorder:
         self.flat: FlatOptimizer | None = None
         self.seen: Fingerprint | None = None
         self.recordings = 0
-        self.refused = False
+        self.refused = self.movable = False
         reason = why_not(step)
         if reason:
             self.refuse(reason)
@@ -123,6 +123,7 @@ class Recorder:
             step.settle(batch)
         before, tape = Fingerprint(step), Tape()
         parameters = step.optimization.parameters
+        self.movable = not any(map(is_shared, parameters))  # what is recorded holds views of them
         watch.begin_step()
         with tape:
             loss, returned = step._passed(batch, learning=True)
@@ -167,7 +168,7 @@ class Recorder:
         ]
         having = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
         memory = Gradients(having)
-        if flattens(step.optimization.built, having) and not any(map(is_shared, having)):
+        if self.movable and flattens(step.optimization.built, having):
             self.flat = FlatOptimizer(step.optimization.built, memory)  # type: ignore[arg-type]
             self.flat.take()
         places = {id(parameter): gradient for parameter, gradient in memory.of}
