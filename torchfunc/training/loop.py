@@ -52,7 +52,7 @@ def over_epochs(
         step.module.train()
         display.start(train.steps)
         batches = train.epoch(epoch, skip)
-        with recorded(step, train, events) as act:
+        with recorded(step, train, events, display.say) as act:
             done, logs = over_batches(step, act, batches, "train", events, display, skip)
         step.epoch, step.done = epoch + 1, 0
         if validation is not None and plan.validates_after(epoch):

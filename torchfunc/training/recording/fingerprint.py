@@ -64,6 +64,8 @@ class Fingerprint:
             if parameter is not None:
                 self._see(parameter, 0)
                 self.marks += [parameter.requires_grad, parameter.dtype, parameter.data_ptr()]
+                self.marks.append(len(parameter._backward_hooks or ()))
+                self.marks.append(len(getattr(parameter, "_post_accumulate_grad_hooks", None) or ()))
         for name, buffer in own["_buffers"].items():
             self._see(buffer, 0)
             self.marks.append(name)

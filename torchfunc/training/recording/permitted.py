@@ -40,6 +40,8 @@ def _reasons(step: Step) -> Iterator[str]:
     options = getattr(step, "options", None)
     if options is not None and options != type(options)():
         yield "it was compiled with options that it does not know"
+    if not step.optimization.parameters:
+        yield "nothing in it is trained"
     if step.device.type != "cpu":
         yield f"it is on {step.device}"
     elif not step.watch.reads:

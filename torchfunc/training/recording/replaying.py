@@ -29,17 +29,30 @@ Told = tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor | None]
 
 
 @contextmanager
-def recorded(step: Step, data: Data, events: CallbackList) -> Iterator[Act]:
-    """Within it, what is done with a batch of an epoch that is learned from: recorded where that is known to be right."""
+def recorded(
+    step: Step, data: Data, events: CallbackList, told: Callable[[str], None] = lambda text: None
+) -> Iterator[Act]:
+    """Within it, what is done with a batch of an epoch that is learned from: recorded where that is known to be right.
+
+    Args:
+        step: what is trained.
+        data: of which the batches are.
+        events: what hears of them.
+        told: is told once why nothing is recorded.
+    """
     act = step.act("train")
     hooks = events.methods("on_train_batch_begin") + events.methods("on_train_batch_end")
     recorder = Recorder(step, act, alone=isinstance(data, Arrays) and not hooks)
     if data.steps is not None and data.steps < FEWEST:
         recorder.refuse(f"an epoch has {data.steps} batches, and it takes {FEWEST} to gain by it")
+        step.notes.said = True
     try:
         yield recorder.train
     finally:
         recorder.leave()
+    if recorder.refused and not step.notes.said:
+        step.notes.said = True
+        told(f"The training step runs as it is, not recorded, because {step.notes.why_not}.")
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,11 @@ class Recorder:
         self.seen: Fingerprint | None = None
         self.recordings = 0
         self.refused = self.movable = False
-        reason = why_not(step)
+        self._look()
+
+    def _look(self) -> None:
+        """See whether the step, as it is now, is one that is recorded."""
+        reason = why_not(self.step)
         if reason:
             self.refuse(reason)
 
@@ -99,11 +116,12 @@ class Recorder:
 
     def train(self, batch: Any) -> Any:
         """Learn from one batch."""
+        if self.program is not None and not self.alone and Fingerprint(self.step) != self.seen:
+            self.leave()
+            self._look()
         if self.refused:
             return self.eager(batch)
         key = key_of(batch)
-        if self.program is not None and not self.alone and Fingerprint(self.step) != self.seen:
-            self.leave()
         if self.program is not None and key != self.program.key and self.flat is not None:
             self.leave()  # whose optimizer would not hear of another step
         if key is None or (self.program is not None and key != self.program.key):
@@ -127,7 +145,9 @@ class Recorder:
         watch.begin_step()
         with tape:
             loss, returned = step._passed(batch, learning=True)
-            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+            trained = [each for each in parameters if each.requires_grad]
+            made = iter(torch.autograd.grad(loss, trained, allow_unused=True))
+        gradients = [next(made) if each.requires_grad else None for each in parameters]
         told: Told = (
             loss,
             list(step._flat(returned)),
@@ -236,7 +256,11 @@ class Recorder:
         buffers = [(each, each.clone()) for each in step.module.buffers()]
         states = [torch.get_rng_state(), *(each.get_state() for each in program.generators)]
         inputs = [each.clone() for each in tensors_in(batch)]
-        told = program(*inputs)
+        try:
+            told = program(*inputs)
+        except Exception:  # whatever is wrong with it, the step itself can still be made
+            self._back(buffers, states, program)
+            return False
         found = [told[0].detach(), *told[1], *(gradient.clone() for _, gradient in program.gradients.of)]
         found += [each.clone() for each, _ in buffers]
         self._back(buffers, states, program)
