@@ -172,7 +172,7 @@ def _lies_plainly(tensor: Tensor) -> bool:
 
 def is_shared(tensor: Tensor) -> bool:
     """Whether somebody else has a tensor in the same memory, who would not hear of what is done elsewhere."""
-    storage = tensor.untyped_storage()
-    alone = torch.empty(1).untyped_storage()
+    other = torch.empty(1)
+    storage, alone = tensor.untyped_storage(), other.untyped_storage()
     count = torch._C._storage_Use_Count
     return bool(count(storage._cdata) > count(alone._cdata))

@@ -160,12 +160,11 @@ class Recorder:
         logs = self._counted(told, batch) if number or step.quiet else step._before()
         if not self._learned(loss, number=number and watch.passes(loss, parameters)):
             return logs
-        if Fingerprint(step) != before:
-            self.refuse("a forward changes what the next one goes by")
-        elif tape.refused:
-            self.refuse(tape.refused)
-        else:
+        changes = "a forward changes what the next one goes by" if Fingerprint(step) != before else ""
+        if not (changes or tape.refused):
             self._write(tape, batch, key, gradients, told)
+        elif self.recordings > 1:  # a first forward may make what later ones use
+            self.refuse(changes or tape.refused)
         return logs
 
     def _write(
