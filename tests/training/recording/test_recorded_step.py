@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from torchfunc.training.recording import replaying
 from torchfunc.training.recording.tape import Tape
 from torchfunc.training.step import Step as TrainingStep
 
+ROOT = Path(__file__).parents[3]
 Change = Callable[[tf.Model], Any]
 ROWS = 8 * 12 + 5  # the last batch is uneven
 
@@ -584,6 +588,21 @@ def test_a_program_that_does_another_thing_is_not_used(monkeypatch: pytest.Monke
     model = fitted(network(layers.Dropout(0.5)), recorded=True)
     assert "it did another thing when it was repeated" in why_not(model)
     assert_equal(model, fitted(network(layers.Dropout(0.5)), recorded=False))
+
+
+ALONE = """
+import sys, numpy as np, torchfunc as tf
+inputs = tf.Input((6,))
+model = tf.Model(inputs, tf.layers.Dense(3)(inputs))
+model.compile("adam", "mse")
+model.fit(np.zeros((80, 6)), np.zeros((80, 3)), batch_size=8, verbose=0)
+print("def forward(" in model.trainer.step_code, [name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+
+
+def test_recording_does_not_load_the_compiler_of_pytorch() -> None:
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split(maxsplit=1) == ["True", "[]\n"]
 
 
 def test_no_batch_of_an_epoch_but_two_goes_through_the_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,11 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.rows: list[Row] = []
         self.refused = ""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Whether PyTorch is to hide this from its compiler, which it would load for that at the first call."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,
