@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from torchfunc.training.options.limits import Clock, Limits, Profiled
 from torchfunc.training.options.remembered import to_callbacks
 from torchfunc.training.options.termination import Asked, Terminated
 from torchfunc.training.progress import Display
+from torchfunc.training.recording.replaying import recorded
 from torchfunc.training.state import sums_of
 from torchfunc.training.step import Act, Logs, Step
 
@@ -122,7 +123,10 @@ def over_epochs(
         display.start(train.steps)
         batches = train.epoch(epoch, skip)
         batches = batches if starving is None else starving.timed(batches)
-        done, logs = over_batches(step, step.act("train"), batches, "train", events, display, skip, after)
+        with (
+            recorded(step, train, events, display.say) if after is None else nullcontext(step.act("train"))
+        ) as act:
+            done, logs = over_batches(step, act, batches, "train", events, display, skip, after)
         if run.asked.by is not None and step.done != step.steps:
             raise Terminated
         if run.stopped and step.done != step.steps:

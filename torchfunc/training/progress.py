@@ -28,6 +28,9 @@ class Display:
     def epoch(self, epoch: int, epochs: int) -> None:
         """An epoch of a training begins."""
 
+    def say(self, text: str) -> None:
+        """Something worth knowing of the training, which is no figure."""
+
     def start(self, steps: int | None) -> None:
         """A pass over `steps` batches begins; None where their number is unknown."""
 
@@ -55,6 +58,9 @@ class Line(Display):
     def epoch(self, epoch: int, epochs: int) -> None:
         print(f"Epoch {epoch + 1}/{epochs}", flush=True)
 
+    def say(self, text: str) -> None:
+        print(text, flush=True)
+
     def start(self, steps: int | None) -> None:
         self.steps, self.begun, self.validated = steps, time.perf_counter(), None
 
@@ -77,6 +83,9 @@ class Bar(Line):
 
     No control characters are written: `LiveBar` is what is redrawn in place.
     """
+
+    def say(self, text: str) -> None:
+        pass
 
     def start(self, steps: int | None) -> None:
         super().start(steps)

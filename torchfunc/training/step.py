@@ -41,6 +41,7 @@ from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.learning import Learning
 from torchfunc.training.options.precision import HALVES, computing_in, modes, widened
 from torchfunc.training.ports import Ports, ports_of_outputs
+from torchfunc.training.recording.notes import Notes
 from torchfunc.training.sources.records import parted
 from torchfunc.training.state import Optimization, restore_sums
 from torchfunc.tree import leaves, map_leaves
@@ -123,6 +124,7 @@ class Step:
         self.held: Sequence[Any] = ()
         self.watch = Watch(module, self.device)
         self.begun: list[Tensor] = []
+        self.notes = Notes()  # of its recording
         self.steps: int | None = None
         self.sums: Mapping[str, Any] | None = None
         self.quiet, self.steps_per_execution = False, 1

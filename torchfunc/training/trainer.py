@@ -580,6 +580,12 @@ class Trainer:
         return self.step.module
 
     @property
+    def step_code(self) -> str:
+        """The training step that the last epoch repeated, as Python; where it was not recorded, a comment says why."""
+        notes = self.step.notes
+        return notes.code or f"# Not recorded, because {notes.why_not or 'nothing was trained yet'}.\n"
+
+    @property
     def epoch(self) -> int:
         """The number of the next epoch: `fit(initial_epoch=trainer.epoch)` goes on with it, or within it."""
         return Epoch(self.step.epoch, self.step.done)

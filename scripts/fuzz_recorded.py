@@ -1,0 +1,63 @@
+"""Compare the recorded step with the step as it is on random models: `python scripts/fuzz_recorded.py --count 500`.
+
+To the bit where parameters stay where they are, to 1e-6 where the optimizer steps on them in one piece.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections import Counter
+from pathlib import Path
+
+os.environ["KERAS_BACKEND"] = "torch"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+def compared(seed: int, moved: bool) -> str:
+    """What came of one random model."""
+    from tests import meaning
+    from tests.training.recording import test_recorded_step as law
+    from torchfunc.training.recording import replaying
+
+    replaying.FEWEST = 1
+    replaying.flattens = flattens if moved else lambda stepper, parameters: False
+    recipe = meaning.recipe(seed)
+    if recipe["compile"] is None:
+        return "not trained"
+    try:
+        expected = law.trained(recipe, recorded=False, epochs=2 - moved)
+    except Exception:
+        return "cannot be trained on single samples"
+    try:
+        found = law.trained(recipe, recorded=True, epochs=2 - moved)
+        assert law.is_recorded(found), law.why_not(found)
+        (law.assert_near if moved else law.assert_equal)(found, expected)
+    except Exception as error:
+        return f"seed {seed}: {type(error).__name__}: {str(error)[:300]}"
+    return "agrees"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=500, help="how many models")
+    parser.add_argument("--seed", type=int, default=0, help="the first of them")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    counts = Counter(
+        compared(seed, moved)
+        for seed in range(options.seed, options.seed + options.count)
+        for moved in (False, True)
+    )
+    for what, count in counts.most_common():
+        print(f"{count:6}  {what}")
+    return int(any(what.startswith("seed") for what in counts))
+
+
+if __name__ == "__main__":
+    from torchfunc.training.recording.replaying import flattens
+
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Recording: a training step written down once as calls of PyTorch, cleaned by small passes, and repeated."""

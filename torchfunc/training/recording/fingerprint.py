@@ -1,0 +1,116 @@
+"""Fingerprint: all that a step goes by besides the numbers in its tensors, as a list that is compared with another."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+
+from torchfunc import settings
+from torchfunc.training.step import Step
+
+# what modules keep for themselves, which changes and does not change what they compute
+_PASSING = frozenset(
+    "_parameters _buffers _modules _losses _told _inside _nodes _models _live trainer before_activation history "
+    "stop_training stop_evaluating stop_predicting _config_arguments _waiting_state _new_weights graph_name given_name "
+    "_backward_pre_hooks _backward_hooks _forward_hooks _forward_pre_hooks _forward_hooks_with_kwargs "
+    "_forward_hooks_always_called _forward_pre_hooks_with_kwargs _state_dict_hooks _state_dict_pre_hooks "
+    "_load_state_dict_pre_hooks _load_state_dict_post_hooks _is_hf_initialized _weight_infos".split()
+)
+_HOOKS = "_forward_hooks _forward_pre_hooks _backward_hooks _backward_pre_hooks".split()
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.memory_format)
+_DEPTH = 4
+
+
+class Fingerprint:
+    """What a step goes by, as it is now; equal to another where nothing has changed.
+
+    It holds what it saw, so that nothing new is taken for it.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self.marks: list[Any] = []
+        self._held: list[Any] = []
+        for each in step.module.modules():
+            self._module(each)
+        objective = step.objective
+        for head in objective.losing:
+            self._see(head.loss, _DEPTH)
+            self._see(head.logits, 0)
+            self.marks += [head.index, head.weight, head.keeps_running]
+        for held in (step.own, step.optimization.built, step.extras):
+            self._see(held, 0)
+        self.marks += [*step.masked, *surroundings()]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fingerprint) and self.marks == other.marks
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _module(self, module: nn.Module) -> None:
+        own = vars(module)
+        self._see(module, 0)
+        self.marks += [type(module), module.training]
+        for name in _HOOKS:
+            for hook in own[name].values():
+                self._see(hook, 0)
+        for name, parameter in own["_parameters"].items():
+            self.marks.append(name)
+            if parameter is not None:
+                self._see(parameter, 0)
+                self.marks += [parameter.requires_grad, parameter.dtype, parameter.data_ptr()]
+                self.marks.append(len(parameter._backward_hooks or ()))
+                self.marks.append(len(getattr(parameter, "_post_accumulate_grad_hooks", None) or ()))
+        for name, buffer in own["_buffers"].items():
+            self._see(buffer, 0)
+            self.marks.append(name)
+        for name, value in own.items():
+            if name not in _PASSING:
+                self.marks.append(name)
+                self._see(value, _DEPTH)
+
+    def _see(self, value: Any, depth: int) -> None:
+        """Plain data by what they are; an object by itself, and to some depth by what it keeps."""
+        if type(value) in _PLAIN:
+            self.marks.append(value)
+        elif isinstance(value, (list, tuple)) and depth:
+            self.marks += [type(value), len(value)]
+            for each in value:
+                self._see(each, depth)
+        elif isinstance(value, dict) and depth:
+            self.marks.append(len(value))
+            for key, each in value.items():
+                self._see(key, 0)
+                self._see(each, depth - 1)
+        else:
+            self.marks.append(id(value))
+            self._held.append(value)
+            if depth and keeps(value):
+                for name, each in vars(value).items():
+                    self.marks.append(name)
+                    self._see(each, depth - 1)
+
+
+def keeps(value: Any) -> bool:
+    """Whether an object is one whose attributes say what it does."""
+    known = (nn.Module, Tensor, type, types.FunctionType, types.ModuleType, np.ndarray)
+    return hasattr(value, "__dict__") and not isinstance(value, known)
+
+
+def surroundings() -> Iterator[Any]:
+    """The settings of PyTorch and of torchfunc that a step goes by."""
+    yield from (settings.epsilon(), settings.floatx(), torch.get_default_dtype())
+    yield from (torch.are_deterministic_algorithms_enabled(), torch.backends.mkldnn.enabled)
+    yield from (
+        torch.is_autocast_enabled("cpu"),
+        torch.is_anomaly_enabled(),
+        torch.is_inference_mode_enabled(),
+    )
+    yield from (torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack())
+    yield len(torch_module._global_forward_hooks) + len(torch_module._global_forward_pre_hooks)
+    yield len(torch_module._global_backward_hooks) + len(torch_module._global_backward_pre_hooks)

@@ -1,0 +1,368 @@
+"""Replaying: the training step of one epoch, recorded at a first batch, checked at a second, and repeated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchfunc.callbacks import CallbackList
+from torchfunc.training.batches import Arrays, Batch, Data
+from torchfunc.training.recording.fingerprint import Fingerprint
+from torchfunc.training.recording.flat_memory import FlatOptimizer, Gradients, flattens, is_shared
+from torchfunc.training.recording.lines import Reader, Unknown, Value
+from torchfunc.training.recording.permitted import why_not
+from torchfunc.training.recording.spelling import spelled
+from torchfunc.training.recording.tape import Tape, place_of
+from torchfunc.training.recording.tidying import tidied
+from torchfunc.training.step import Act, Step
+from torchfunc.tree import leaves
+
+FEWEST = 8  # batches in an epoch, for which a step is recorded
+MOST = 3  # how often it is, in one epoch
+Told = tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor | None]]
+
+
+@contextmanager
+def recorded(
+    step: Step, data: Data, events: CallbackList, told: Callable[[str], None] = lambda text: None
+) -> Iterator[Act]:
+    """Within it, what is done with a batch of an epoch that is learned from: recorded where that is known to be right.
+
+    Args:
+        step: what is trained.
+        data: of which the batches are.
+        events: what hears of them.
+        told: is told once why nothing is recorded.
+    """
+    act = step.act("train")
+    hooks = events.methods("on_train_batch_begin") + events.methods("on_train_batch_end")
+    recorder = Recorder(step, act, alone=isinstance(data, Arrays) and not hooks)
+    if data.steps is not None and data.steps < FEWEST:
+        recorder.refuse(f"an epoch has {data.steps} batches, and it takes {FEWEST} to gain by it")
+        step.notes.said = True
+    try:
+        yield recorder.train
+    finally:
+        recorder.leave()
+    if recorder.refused and not step.notes.said:
+        step.notes.said = True
+        told(f"The training step runs as it is, not recorded, because {step.notes.why_not}.")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A recorded step: what a batch for it looks like, and what repeats it.
+
+    Attributes:
+        key: of the batch.
+        run: takes the tensors of a batch, leaves gradients in their memory, and returns what there is to tell.
+        gradients: that memory.
+        generators: those that it draws random numbers from, besides PyTorch's own.
+    """
+
+    key: Any
+    run: Callable[..., Told]
+    gradients: Gradients
+    generators: Sequence[torch.Generator]
+    text: str
+
+    def __call__(self, *tensors: Tensor) -> Told:
+        # as it was recorded: below autograd, of which some kernels want to know that it is on
+        with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd():
+            return self.run(*tensors)
+
+
+class Recorder:
+    """The training step of one epoch.
+
+    Args:
+        step: what is trained.
+        eager: how a batch is learned from as it is.
+        alone: whether nobody else can do anything between two batches.
+    """
+
+    def __init__(self, step: Step, eager: Act, *, alone: bool) -> None:
+        self.step, self.eager, self.alone = step, eager, alone
+        self.notes = step.notes
+        self.program: Program | None = None
+        self.flat: FlatOptimizer | None = None
+        self.seen: Fingerprint | None = None
+        self.recordings = 0
+        self.refused = self.movable = False
+        self._look()
+
+    def _look(self) -> None:
+        """See whether the step, as it is now, is one that is recorded."""
+        reason = why_not(self.step)
+        if reason:
+            self.refuse(reason)
+
+    def refuse(self, reason: str) -> None:
+        """Record nothing in this epoch."""
+        self.leave()
+        self.refused, self.notes.why_not, self.notes.code = True, reason, ""
+
+    def leave(self) -> None:
+        """Have parameters and optimizer as they were before the epoch, but for their numbers."""
+        flat, self.flat, self.program = self.flat, None, None
+        if flat is not None:
+            flat.give_back()
+
+    def train(self, batch: Any) -> Any:
+        """Learn from one batch."""
+        if self.program is not None and not self.alone and Fingerprint(self.step) != self.seen:
+            self.leave()
+            self._look()
+        if self.refused:
+            return self.eager(batch)
+        key = key_of(batch)
+        if self.program is not None and key != self.program.key and self.flat is not None:
+            self.leave()  # whose optimizer would not hear of another step
+        if key is None or (self.program is not None and key != self.program.key):
+            return self.eager(batch)
+        if self.program is None:
+            return self._recorded(batch, key) if self.recordings < MOST else self.eager(batch)
+        if hash(self.program.text) not in self.notes.checked and not self._is_right(self.program, batch):
+            self.refuse("it did another thing when it was repeated")
+            return self.eager(batch)
+        return self._repeated(self.program, batch)
+
+    def _recorded(self, batch: Batch, key: Any) -> Mapping[str, Any] | None:
+        """Learn from a batch as it is, and write down how."""
+        step, watch = self.step, self.step.watch
+        self.recordings += 1
+        if not step.objective.settled:
+            step.settle(batch)
+        before, tape = Fingerprint(step), Tape()
+        parameters = step.optimization.parameters
+        self.movable = not any(map(is_shared, parameters))  # what is recorded holds views of them
+        watch.begin_step()
+        with tape:
+            loss, returned = step._passed(batch, learning=True)
+            trained = [each for each in parameters if each.requires_grad]
+            made = iter(torch.autograd.grad(loss, trained, allow_unused=True))
+        gradients = [next(made) if each.requires_grad else None for each in parameters]
+        told: Told = (
+            loss,
+            list(step._flat(returned)),
+            [head.latest for head in step.objective.losing if head.latest is not None],
+            list(step.masks.values()),
+        )
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = None if gradient is None else torch.empty_like(parameter).copy_(gradient)
+        number = watch.is_number(loss)
+        logs = self._counted(told, batch) if number or step.quiet else step._before()
+        if not self._learned(loss, number=number and watch.passes(loss, parameters)):
+            return logs
+        changes = "a forward changes what the next one goes by" if Fingerprint(step) != before else ""
+        if not (changes or tape.refused):
+            self._write(tape, batch, key, gradients, told)
+        elif self.recordings > 1:  # a first forward may make what later ones use
+            self.refuse(changes or tape.refused)
+        return logs
+
+    def _write(
+        self, tape: Tape, batch: Batch, key: Any, gradients: Sequence[Tensor | None], told: Told
+    ) -> None:
+        """Make the program of what is on a tape."""
+        step, parameters = self.step, self.step.optimization.parameters
+        names = dict(step.module.named_parameters())
+        reader = Reader(tensors_in(batch), names, _held(step))
+        try:
+            lines = reader.lines(tape.rows, gradients, told)
+        except Unknown as error:
+            self.refuse(str(error))
+            return
+        generators = [
+            each
+            for row in tape.rows
+            for each in leaves((row.args, dict(row.kwargs)))
+            if isinstance(each, torch.Generator)
+        ]
+        having = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
+        memory = Gradients(having)
+        if self.movable and flattens(step.optimization.built, having):
+            self.flat = FlatOptimizer(step.optimization.built, memory)  # type: ignore[arg-type]
+            self.flat.take()
+        places = {id(parameter): gradient for parameter, gradient in memory.of}
+        called = {id(each): name for name, each in names.items()}
+        lines = tidied(
+            lines,
+            [
+                None if gradient is None else _place(called[id(parameter)], places[id(parameter)])
+                for parameter, gradient in zip(parameters, gradients, strict=True)
+            ],
+        )
+        code = spelled(lines)
+        with torch.no_grad():
+            run = code.compile("step")
+        self.program = Program(key, run, memory, generators, code.source)
+        self.seen = None if self.alone else Fingerprint(step)
+        self.notes.code, self.notes.why_not = code.source, ""
+
+    def _repeated(self, program: Program, batch: Batch) -> Mapping[str, Any] | None:
+        """Learn from a batch by the program."""
+        step = self.step
+        step.watch.begin_step()
+        told = program(*tensors_in(batch))
+        loss = told[0]
+        with torch.no_grad():
+            number = not step.watch.reads or math.isfinite(loss.item())
+            finite = number and all(math.isfinite(each.sum().item()) for each in program.gradients.whole)
+        program.gradients.show()
+        keeping = [head for head in step.objective.losing if head.keeps_running]
+        for head, latest in zip(keeping, told[2], strict=True):
+            head.latest = latest
+        logs = self._counted(told, batch) if number or step.quiet else step._before()
+        # a sum may be too large for its dtype
+        finite = finite or step.watch.passes(loss, step.optimization.parameters)
+        self._learned(loss, number=number and finite)
+        return logs
+
+    def _counted(self, told: Told, batch: Batch) -> Mapping[str, Any] | None:
+        """Take a batch into the figures."""
+        (loss, outputs, _, masks), step = told, self.step
+        objective = step.objective
+        objective.count(loss, batch.size)
+        if objective.measures:
+            objective.measure(outputs, batch, dict(zip(step.masked, masks, strict=True)))  # type: ignore[arg-type]
+        return None
+
+    def _learned(self, loss: Tensor, *, number: bool) -> bool:
+        """Change the parameters by their gradients; nothing is changed where these are no numbers."""
+        step = self.step
+        if not number:
+            step._pass_over(loss.item())
+            return False
+        step.watch.steady = True
+        if self.flat is None:
+            step.optimization.built.step()  # type: ignore[union-attr]
+        else:
+            self.flat.step()
+        if step.extras.constraints:
+            step.extras.constrain()
+        return True
+
+    def _is_right(self, program: Program, batch: Batch) -> bool:
+        """Whether the program does with another batch than its first what the step does; nothing is changed by that."""
+        step = self.step
+        buffers = [(each, each.clone()) for each in step.module.buffers()]
+        states = [torch.get_rng_state(), *(each.get_state() for each in program.generators)]
+        inputs = [each.clone() for each in tensors_in(batch)]
+        try:
+            told = program(*inputs)
+        except Exception:  # whatever is wrong with it, the step itself can still be made
+            self._back(buffers, states, program)
+            return False
+        found = [told[0].detach(), *told[1], *(gradient.clone() for _, gradient in program.gradients.of)]
+        found += [each.clone() for each, _ in buffers]
+        self._back(buffers, states, program)
+        loss, returned = step._passed(
+            _with_tensors(batch, [each.clone() for each in tensors_in(batch)]), learning=True
+        )
+        having = [parameter for parameter, _ in program.gradients.of]
+        gradients = torch.autograd.grad(loss, having, allow_unused=True)
+        for head in step.objective.losing:
+            head.latest = None
+        expected = [loss.detach(), *step._flat(returned), *gradients, *(each.clone() for each, _ in buffers)]
+        self._back(buffers, states, program)
+        right = len(found) == len(expected) and all(map(_alike, found, expected))
+        if right:
+            self.notes.checked.add(hash(program.text))
+        return right
+
+    def _back(
+        self, buffers: Sequence[tuple[Tensor, Tensor]], states: Sequence[Tensor], program: Program
+    ) -> None:
+        with torch.no_grad():
+            for buffer, copy in buffers:
+                buffer.copy_(copy)
+        torch.set_rng_state(states[0])
+        for generator, state in zip(program.generators, states[1:], strict=True):
+            generator.set_state(state)
+
+
+def _alike(one: Tensor, other: Tensor | None) -> bool:
+    """Whether two results are the same but for rounding."""
+    if other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    other = other.detach()
+    if not other.is_floating_point():
+        return torch.equal(one, other)
+    size = float(other.abs().amax()) if other.numel() else 0.0
+    tolerance = 1e-5 * size if math.isfinite(size) else 0.0
+    return torch.allclose(one, other, rtol=1e-4, atol=tolerance, equal_nan=True)
+
+
+def key_of(batch: Any) -> Any:
+    """What a recorded step takes for granted of a batch; None where it is one that none is recorded for."""
+    if not isinstance(batch, Batch) or batch.form.nesting is not None or batch.waiting is not None:
+        return None
+    tensors = tensors_in(batch)
+    if len({id(each) for each in tensors}) < len(tensors):
+        return None
+    marks: list[Any] = [batch.size, batch.form.style, len(batch.inputs)]
+    marks += [each is None for each in batch.targets]
+    marks += [each is None for each in batch.weights or ()]
+    for each in tensors:
+        if type(each) is not Tensor or each.requires_grad:
+            return None
+        marks += [each.shape, each.stride(), each.dtype]
+    return marks
+
+
+def tensors_in(batch: Batch) -> list[Tensor]:
+    """The tensors of a batch, one by one."""
+    return [each for each in (*batch.inputs, *batch.targets, *(batch.weights or ())) if each is not None]
+
+
+def _with_tensors(batch: Batch, tensors: Sequence[Tensor]) -> Batch:
+    """The batch with other tensors, in the order of `tensors_in`."""
+    following = iter(tensors)
+
+    def other(each: Tensor | None) -> Any:
+        return None if each is None else next(following)
+
+    inputs, targets = list(map(other, batch.inputs)), list(map(other, batch.targets))
+    return batch._replace(
+        inputs=inputs, targets=targets, weights=batch.weights and list(map(other, batch.weights))
+    )
+
+
+def _held(step: Step) -> dict[str, Tensor]:
+    """Tensors that the module and its losses keep, by names."""
+    found: dict[str, Tensor] = dict(step.module.named_buffers())
+    for name, module in step.module.named_modules():
+        for attribute, value in vars(module).items():
+            if attribute not in ("_parameters", "_buffers", "_modules", "_losses"):
+                found |= _tensors(f"{name}.{attribute}" if name else attribute, value)
+    for head in step.objective.losing:
+        found |= _tensors(f"loss_{head.name}", vars(head.loss))
+    return found
+
+
+def _tensors(name: str, value: Any) -> dict[str, Tensor]:
+    if isinstance(value, nn.Module):
+        return {f"{name}.{key}": each for key, each in value.named_buffers()}
+    if isinstance(value, dict):
+        return {
+            key: each
+            for part, item in value.items()
+            for key, each in _tensors(f"{name}.{part}", item).items()
+        }
+    if isinstance(value, (list, tuple)):
+        return {
+            key: each for at, item in enumerate(value) for key, each in _tensors(f"{name}.{at}", item).items()
+        }
+    return {name: value} if type(value) is Tensor else {}
+
+
+def _place(name: str, gradient: Tensor) -> Value:
+    memory = gradient.untyped_storage()._cdata
+    return Value("held", f"{name}.grad", memory, place_of(gradient), gradient)

@@ -1,0 +1,106 @@
+"""Tape: every call of PyTorch's kernels that a step makes, below autograd, with the very tensors it made them on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from torchfunc.tree import leaves
+
+
+class Row(NamedTuple):
+    """One call: a kernel, what it was given, and what it returned.
+
+    `turned` is how its first argument lay in memory before and afterwards, where it changes that in place.
+    """
+
+    function: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    out: Any
+    turned: tuple[Any, Any] | None = None
+
+
+# what their results hold, or how large they are, depends on numbers that the tags of PyTorch do not tell of
+_BY_VALUE = frozenset("_pack_padded_sequence _pad_packed_sequence _ctc_loss set_ resize_ resize_as_".split())
+_BY_VALUE_TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+
+
+class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Writes down what passes through it.
+
+    Attributes:
+        rows: the calls so far. They hold their tensors, so that none is freed and its identity given to another.
+        refused: why what is on it cannot be repeated; empty while it can.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.rows: list[Row] = []
+        self.refused = ""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Whether PyTorch is to hide this from its compiler, which it would load for that at the first call."""
+        return False
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        turns = torch.Tag.inplace_view in func.tags
+        before = place_of(args[0]) if turns else None
+        out = func(*args, **kwargs)
+        row = Row(func, args, kwargs, out, (before, place_of(out)) if turns else None)
+        self.rows.append(row)
+        self.refused = self.refused or _reason(row)
+        return out
+
+
+def place_of(tensor: Tensor) -> tuple[Any, ...]:
+    """The dtype, shape, strides and offset of a tensor: all but the memory itself."""
+    return (tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset())
+
+
+def _reason(row: Row) -> str:
+    """Why a call cannot be repeated on other numbers; empty where it can."""
+    name = str(row.function)
+    if getattr(row.function, "namespace", "") != "aten":
+        return f"it calls {name}, which is no kernel of PyTorch's own"
+    if torch.is_autocast_enabled("cpu"):
+        return "it runs under autocast"
+    if _goes_by_value(row):
+        return f"what it does depends on the numbers in a tensor, which {name} reads"
+    if any(not isinstance(each, Tensor | None) for each in leaves(row.out)):
+        return f"{name} returns something else than tensors"
+    for each in tensors_of(row):
+        if each.device.type != "cpu":
+            return f"it computes on {each.device}"
+        if type(each) not in (Tensor, torch.nn.Parameter):
+            return f"it computes with a {type(each).__name__}"
+        if each.layout is not torch.strided or each.is_conj() or each.is_neg():
+            return "it computes with a tensor that is sparse, conjugated or laid out in another way"
+    return ""
+
+
+def _goes_by_value(row: Row) -> bool:
+    """Whether a call reads numbers to know what to do; an index does where it is a mask."""
+    name = row.function._schema.name.removeprefix("aten::")
+    if name == "index":
+        return any(each is not None and each.dtype in (torch.bool, torch.uint8) for each in row.args[1])
+    return name in _BY_VALUE or any(tag in row.function.tags for tag in _BY_VALUE_TAGS)
+
+
+def tensors_of(row: Row) -> Iterator[Tensor]:
+    """The tensors that a call was given, and those that it returned."""
+    for each in leaves((row.args, dict(row.kwargs), row.out)):
+        if isinstance(each, Tensor):
+            yield each

@@ -1,0 +1,179 @@
+"""Tidying: passes over the lines of a step, each from lines to lines, each of which leaves its results as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from torchfunc.training.recording.lines import Line, Lines, Value
+from torchfunc.tree import leaves, map_leaves
+
+_MADE_OF_NOTHING = frozenset("arange zeros ones full scalar_tensor eye linspace".split())
+# kernels that can write what they make where they are told to, to the bit as they would make it
+_WRITING = frozenset("mm addmm bmm sum mul add div sub neg".split())
+_COPY = torch.ops.aten.copy_.default
+
+
+def tidied(lines: Lines, places: Sequence[Value | None]) -> Lines:
+    """The lines after all passes.
+
+    Args:
+        lines: as they were recorded.
+        places: where the gradient of each parameter is to be, in the order of `lines.gradients`.
+    """
+    for each in PASSES:
+        lines = each(lines)
+    return gradients_in_place(lines, places)
+
+
+def without_copies_of_views(lines: Lines) -> Lines:
+    """Every view of the same numbers in the same order is one value: detaches and double transposes are gone."""
+    first: dict[tuple[Any, ...], Value] = {}
+    for value in _there_before(lines):
+        first.setdefault((value.memory, value.place), value)
+    same: dict[Value, Value] = {}
+    kept = []
+    for line in lines.lines:
+        line = line.with_values(same)
+        if line.is_view:
+            if line.results is line.args[0]:
+                continue
+            known = first.setdefault((line.results.memory, line.results.place), line.results)
+            if known is not line.results:
+                same[line.results] = known
+                continue
+        for value in line.makes():
+            first.setdefault((value.memory, value.place), value)
+        kept.append(line)
+    return _renamed(replace(lines, lines=kept), same)
+
+
+def views_once(lines: Lines) -> Lines:
+    """Views of what stays where it is, and constants that nobody changes, are made before the first batch."""
+    changed = {value.memory for line in lines.lines for value in line.changes()}
+    told = {value.memory for value in _told(lines)}
+    fixed: set[Value] = {each for each in _there_before(lines) if each.kind != "batch"}
+    before, kept = list(lines.before), []
+    for line in lines.lines:
+        view = line.is_view and line.args[0] in fixed
+        constant = (
+            line.name in _MADE_OF_NOTHING
+            and isinstance(line.results, Value)
+            and not list(line.takes())
+            and line.results.memory not in changed | told
+        )
+        if view or constant:
+            before.append(line)
+            fixed.add(line.results)
+        else:
+            kept.append(line)
+    return replace(lines, before=before, lines=kept)
+
+
+def constants_of_their_own(lines: Lines) -> Lines:
+    """A constant that the step changes is made anew for each batch."""
+    changed = {value.memory for line in lines.lines for value in line.changes()}
+    kept = []
+    for line in lines.lines:
+        if line.function is torch.ops.aten.lift_fresh.default and line.args[0].memory in changed:
+            line = replace(line, function=torch.ops.aten.clone.default)
+        kept.append(line)
+    return replace(lines, lines=kept)
+
+
+def without_the_unread(lines: Lines) -> Lines:
+    """What nobody reads is not computed, unless computing it changes something or draws random numbers."""
+    read = set(_told(lines))
+    kept: list[Line] = []
+    for line in reversed(lines.lines):
+        needed = any(value in read for value in line.makes())
+        seeded = torch.Tag.nondeterministic_seeded in line.function.tags
+        if needed or seeded or line.out is not None or any(line.changes()):
+            read.update(line.takes())
+            kept.append(line)
+    before = []
+    for line in reversed(lines.before):
+        if any(value in read for value in line.makes()):
+            read.update(line.takes())
+            before.append(line)
+    return replace(lines, before=before[::-1], lines=kept[::-1])
+
+
+def gradients_in_place(lines: Lines, places: Sequence[Value | None]) -> Lines:
+    """Gradients are in their places: written there by the kernel that makes them where it can, else copied."""
+    changed = {value.memory for line in lines.lines for value in line.changes()}
+    taken = changed | {each.memory for each in leaves(lines.returned) if isinstance(each, Value)}
+    makers = {
+        value.memory: at for at, line in reversed(list(enumerate(lines.lines))) for value in line.makes()
+    }
+    made, copies = list(lines.lines), []
+    for gradient, place in zip(lines.gradients, places, strict=True):
+        if gradient is None or place is None:
+            continue
+        at = makers.get(gradient.memory)
+        if at is None or gradient.memory in taken or not _writes(made[at], gradient, place):
+            copies.append(Line(_COPY, (place, gradient), {}, place))
+            continue
+        taken.add(gradient.memory)
+        maker = made[at].results
+        view = place.tensor.as_strided(maker.shape, maker.strides, place.offset)  # type: ignore[union-attr]
+        written = Value("held", f"{place.name}_made", place.memory, (*maker.place[:3], place.offset), view)
+        made[at] = replace(made[at], out=place if maker.shape == place.shape else written)
+    return without_the_unread(replace(lines, lines=[*made, *copies], gradients=()))
+
+
+def _writes(line: Line, gradient: Value, place: Value) -> bool:
+    """Whether a kernel can write a gradient where it is to be: what it makes lies there as the gradient does."""
+    maker = line.results
+    return (
+        line.name in _WRITING
+        and isinstance(maker, Value)
+        and line.out is None
+        and maker.place[0] is place.place[0]
+        and maker.offset == gradient.offset
+        and _size(maker) == _size(gradient) == _size(place)
+        and _steps(gradient) == _steps(place)
+    )
+
+
+def _size(value: Value) -> int:
+    return math.prod(value.shape)
+
+
+def _steps(value: Value) -> list[tuple[int, int]]:
+    """The sizes and strides of the axes that are longer than 1."""
+    return [each for each in zip(value.shape, value.strides, strict=True) if each[0] != 1]
+
+
+PASSES: tuple[Callable[[Lines], Lines], ...] = (
+    constants_of_their_own,
+    without_copies_of_views,
+    views_once,
+    without_the_unread,
+)
+
+
+def _there_before(lines: Lines) -> Sequence[Value]:
+    """The values that are there before the first batch, and the batch."""
+    found = {value for line in lines.lines for value in line.takes() if value.kind != "made"}
+    return [*lines.batch, *sorted(found - set(lines.batch), key=lambda each: each.name)]
+
+
+def _told(lines: Lines) -> list[Value]:
+    """What comes of the step."""
+    return [each for each in leaves((list(lines.gradients), lines.returned)) if isinstance(each, Value)]
+
+
+def _renamed(lines: Lines, same: Mapping[Value, Value]) -> Lines:
+    def renamed(leaf: Any) -> Any:
+        return same.get(leaf, leaf) if isinstance(leaf, Value) else leaf
+
+    return replace(
+        lines,
+        gradients=map_leaves(renamed, list(lines.gradients)),
+        returned=map_leaves(renamed, lines.returned),
+    )
