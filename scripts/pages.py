@@ -77,16 +77,18 @@ def reference() -> dict[str, str]:
     """A page a namespace, by its name; each object stands on one page, under the first of its names."""
     modules = dict(namespaces("torchfunc", public_names.torchfunc))
     modules |= {room: public_names.resolve(room) for room in ("torchfunc.training", "torchfunc.vis")}
-    first: dict[int, str] = {}
-    pages: dict[str, list[str]] = {}
     # A split namespace hands on the names of its folders, which therefore come first.
-    for place in sorted(modules, key=lambda place: (place == "torchfunc", -place.count("."), place)):
-        page = pages.setdefault(page_of(place), [])
-        for name in public_names.names_of(modules[place]):
-            value = getattr(modules[place], name)
-            if not isinstance(value, ModuleType) and public_names.is_ours(value) and id(value) not in first:
-                first[id(value)] = f"{place}.{name}"
-                page.append(entry(f"{place}.{name}", value))
+    places = sorted(modules, key=lambda place: (place == "torchfunc", -place.count("."), place))
+    named = [(place, name) for place in places for name in public_names.names_of(modules[place])]
+    # A second name, as KerasTensor is, comes after the name that the object gives itself.
+    named.sort(key=lambda each: getattr(getattr(modules[each[0]], each[1]), "__name__", each[1]) != each[1])
+    pages: dict[str, list[str]] = {page_of(place): [] for place in places}
+    shown: set[int] = set()
+    for place, name in named:
+        value = getattr(modules[place], name)
+        if not isinstance(value, ModuleType) and public_names.is_ours(value) and id(value) not in shown:
+            shown.add(id(value))
+            pages[page_of(place)].append(entry(f"{place}.{name}", value))
     rows = [f"- [`{page}`]({page}.md): {sentence(modules[page])}" for page in sorted(pages)]
     made = {page: f"# {page}\n\n{sentence(modules[page])}\n\n" + "\n".join(pages[page]) for page in pages}
     made["index"] = "# Reference\n\nEvery public name, by namespace.\n\n" + "\n".join(rows) + "\n"

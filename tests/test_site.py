@@ -82,6 +82,12 @@ def test_every_public_name_stands_in_the_reference(site: Path) -> None:
     assert missing == []
 
 
+def test_an_example_stands_as_code(site: Path) -> None:
+    pages = [page.read_text(encoding="utf-8") for page in (site / "reference").rglob("*.html")]
+    assert sum(text.count('<span class="gp">&gt;&gt;&gt; </span>') for text in pages) > 300
+    assert not any("<blockquote>" in text for text in pages)
+
+
 def test_the_house_is_drawn_with_every_room(site: Path) -> None:
     picture = (site / "house.svg").read_text(encoding="utf-8")
     rooms = {path.stem for path in (ROOT / "torchfunc").iterdir() if path.suffix == ".py" or path.is_dir()}

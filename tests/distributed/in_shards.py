@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,8 @@ def divided_layers() -> Any:
     )  # fmt: skip
     x, y = numbers((40, 4)), classes(40, 3)
     history = model.fit(x, y, 16, epochs=2, verbose=0)
-    model.save("divided.safetensors")
+    with TemporaryDirectory() as folder:
+        model.save(f"{folder}/divided.safetensors")
     kinds = {type(each.data).__name__ for each in list(model.parameters())[:4]}
     return history.history, weights_of(model), model.predict(x, verbose=0), kinds
 

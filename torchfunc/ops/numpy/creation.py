@@ -416,8 +416,8 @@ def blackman(x: Array) -> Tensor:
         A tensor with `x` values.
 
     Example:
-        >>> ops.blackman(5).round(decimals=2)
-        tensor([-0.0000, 0.3400, 1.0000, 0.3400, -0.0000])
+        >>> ops.blackman(5)[1:4]
+        tensor([0.3400, 1.0000, 0.3400])
     """
     return torch.signal.windows.blackman(_window(x, "blackman"))
 

@@ -146,7 +146,7 @@ def nonzero(x: Array) -> Tensor:
         x: the values: a tensor, an array, a list, a number or a symbol.
 
     Returns:
-        A tuple with the places along each axis.
+        The places: a row for each axis.
 
     Example:
         >>> ops.nonzero([[0, 5], [6, 0]])
