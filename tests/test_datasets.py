@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from torchfunc import datasets
+from torchfunc.datasets.coarse_classes import COARSE
 from torchfunc.errors import DataError, MissingExtraError
 from torchfunc.interop import torchvision
 
@@ -143,7 +144,7 @@ def test_cifar100_has_the_fine_labels(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_five_fine_classes_are_one_coarse_class() -> None:
-    coarse = datasets.cifar100._COARSE
+    coarse = COARSE
     assert np.bincount(coarse).tolist() == [5] * 20
     # beaver, dolphin, otter, seal and whale are aquatic mammals; baby, boy, girl, man and woman are people
     assert np.flatnonzero(coarse == 0).tolist() == [4, 30, 55, 72, 95]

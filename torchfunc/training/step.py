@@ -82,6 +82,8 @@ class Step:
         begun: the random state in which the data of the epoch were begun, if that matters.
         sums: what the figures of the epoch had summed up where a training goes on.
         steps_per_execution: how many batches the hooks of batches are told of at a time.
+        flat: whether the optimizer of a recorded step acts on all small parameters in one piece of memory: faster, and not
+            to the last bit what it is without, so that a training that goes on within an epoch differs by rounding.
         quiet: whether a loss that is no number is passed over without a step, for a callback to see it.
     """
 
@@ -127,7 +129,7 @@ class Step:
         self.notes = Notes()  # of its recording
         self.steps: int | None = None
         self.sums: Mapping[str, Any] | None = None
-        self.quiet, self.steps_per_execution = False, 1
+        self.quiet, self.steps_per_execution, self.flat = False, 1, False
         self.count = self.epoch = self.done = 0
         self.epochs, self.base = 1, 0
         self.fitted: Callable[[Any], Batch] | None = None  # makes a batch that fits of data

@@ -167,6 +167,10 @@ class Trainer:
         self._interrupted = False
         self._under_way: CallbackList | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, or what is pickled, is of no training that is under way."""
+        return {**self.__dict__, "_under_way": None}
+
     @in_turn
     @together
     def fit(

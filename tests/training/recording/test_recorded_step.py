@@ -27,10 +27,15 @@ Change = Callable[[tf.Model], Any]
 ROWS = 8 * 12 + 5  # the last batch is uneven
 
 
+@pytest.fixture(autouse=True)
+def in_pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parameters are stepped on in one piece of memory, which is asked for; one by one where it is to the bit."""
+    monkeypatch.setattr(replaying, "asks_for_pieces", lambda step: "one_by_one" not in request.fixturenames)
+
+
 @pytest.fixture
-def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parameters are stepped on one by one, as by the step as it is: nothing is rounded in another way then."""
-    monkeypatch.setattr(replaying, "flattens", lambda stepper, parameters: False)
+def one_by_one() -> None:
+    """For `in_pieces` to see."""
 
 
 to_the_bit = pytest.mark.usefixtures("one_by_one")
@@ -247,8 +252,7 @@ def test_outputs_weights_and_masks_are_told() -> None:
 @pytest.mark.parametrize("part", range(6))
 def test_random_models_learn_the_same(part: int, moved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replaying, "FEWEST", 1)
-    if not moved:
-        monkeypatch.setattr(replaying, "flattens", lambda stepper, parameters: False)
+    monkeypatch.setattr(replaying, "asks_for_pieces", lambda step: moved)
     recorded = 0
     for seed in range(part * 10, part * 10 + 10):
         recipe = meaning.recipe(seed)

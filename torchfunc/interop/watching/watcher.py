@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torchfunc.graph.symbolic import SYMBOLS, SymbolicTensor
 from torchfunc.graph.targets import Method, applied
 from torchfunc.interop.walking import opened
-from torchfunc.interop.watching.precision import Casts, in_precision
+from torchfunc.interop.watching.autocasts import Casts, in_precision
 from torchfunc.interop.watching.sizes import Sizes, UnknownError, not_asked, shapes, without_data
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.tree.branches import Path
