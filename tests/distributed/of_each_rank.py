@@ -59,6 +59,13 @@ def nobody_has_seeded() -> Any:
     return dropout_and_order(seeded=False)
 
 
+def the_clock_of_one_rank() -> Any:
+    """The time of the second rank is over at its first batch."""
+    model = compiled()
+    model.fit(X, Y, 4, epochs=3, verbose=0, max_time=1e-9 if rank() == 1 else None)
+    return int(model.trainer.epoch), model.trainer.step.done, model.optimizer.iterations
+
+
 def callbacks_of_one_rank_alone() -> Any:
     """A callback of the first rank reads logs at each batch; the second rank stops the training."""
     seen = []
@@ -296,7 +303,7 @@ def a_forward_that_fails_on_one_rank() -> Any:
 
 ALL = [
     what_is_shown, seeds_of_their_own, nobody_has_seeded,
-    callbacks_of_one_rank_alone, early_stopping_and_files, a_sampler_of_the_user,
+    callbacks_of_one_rank_alone, the_clock_of_one_rank, early_stopping_and_files, a_sampler_of_the_user,
     streams_of_different_lengths, metrics_of_others, step_of_the_users_own, a_module_that_the_user_wrapped,
     as_guest_of_accelerate, each_by_itself, batches_by_hand, a_loss_that_is_no_number, a_write_that_fails,
     data_that_fail_on_one_rank, a_forward_that_fails_on_one_rank,

@@ -66,6 +66,10 @@ def test_a_rank_may_have_callbacks_that_others_have_not_and_one_that_stops_stops
     assert second == (1, 2, 2, True)
 
 
+def test_where_the_time_of_one_rank_is_over_all_stop_at_its_batch_and_know_it(both: Both) -> None:
+    assert both(of_each_rank.the_clock_of_one_rank) == [(0, 1, 1), (0, 1, 1)]
+
+
 def test_files_are_written_once_and_are_there_for_all(both: Both) -> None:
     files = ["1.safetensors", "2.safetensors"]
     assert both(of_each_rank.early_stopping_and_files) == [(2, 2, files, 3), (2, 0, files, 3)]

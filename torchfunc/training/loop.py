@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import signal
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,6 +16,7 @@ import torch
 from torchfunc.callbacks import CallbackList
 from torchfunc.callbacks.callback import Mode
 from torchfunc.distributed.pace import Pace
+from torchfunc.distributed.ranks import Ranks
 from torchfunc.training.batches import Batch, Data, Stream
 from torchfunc.training.options.guards import Growing, Starving
 from torchfunc.training.options.limits import Clock, Limits, Profiled
@@ -127,6 +129,8 @@ def over_epochs(
             recorded(step, train, events, display.say) if after is None else nullcontext(step.act("train"))
         ) as act:
             done, logs = over_batches(step, act, batches, "train", events, display, skip, after)
+        if step.ranks is not None:
+            _agree(step.ranks, run)
         if run.asked.by is not None and step.done != step.steps:
             raise Terminated
         if run.stopped and step.done != step.steps:
@@ -150,6 +154,13 @@ def over_epochs(
             break
     step.finish()
     events.call("on_train_end", logs)
+
+
+def _agree(ranks: Ranks, run: Run) -> None:
+    """Have all ranks end a training that one of them was asked to end, or whose clock says so: they stopped at one batch."""
+    run.stopped = ranks.any(run.stopped)
+    if ranks.any(run.asked.by is not None):
+        run.asked.by = run.asked.by or signal.SIGTERM
 
 
 def _after_batch(step: Step, run: Run) -> None:
