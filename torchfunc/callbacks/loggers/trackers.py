@@ -31,6 +31,10 @@ class Tracker(Callback):
             raise TorchfuncError(explain(who, got=got, expected="a number of batches, or 0 for never"))
         self.every, self.run_params, self.options = every, dict(params or {}), dict(options or {})
         self._opened = False
+        try:
+            self._service = self._package()
+        except ImportError as error:
+            raise _missing(type(self).__name__, str(error.name)) from error
         if every:
             self.on_train_batch_end = self._on_batch  # type: ignore[method-assign]
 
@@ -49,6 +53,10 @@ class Tracker(Callback):
         if self._opened:
             self._close()
         self._opened = False
+
+    def _package(self) -> Any:
+        """The package of the service."""
+        raise NotImplementedError
 
     def _open(self) -> bool:
         """Have a run; whether it was opened for this."""
@@ -73,18 +81,10 @@ class WandbLogger(Tracker):
         TorchfuncError: the package is not installed.
     """
 
-    def __init__(
-        self,
-        every: int = 0,
-        params: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(every, params, options)
-        try:
-            import wandb
-        except ImportError as error:
-            raise _missing("WandbLogger", "wandb") from error
-        self._service: Any = wandb
+    def _package(self) -> Any:
+        import wandb
+
+        return wandb
 
     def _open(self) -> bool:
         if self._service.run is not None:
@@ -112,18 +112,10 @@ class MLflowLogger(Tracker):
         TorchfuncError: the package is not installed.
     """
 
-    def __init__(
-        self,
-        every: int = 0,
-        params: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(every, params, options)
-        try:
-            import mlflow
-        except ImportError as error:
-            raise _missing("MLflowLogger", "mlflow") from error
-        self._service: Any = mlflow
+    def _package(self) -> Any:
+        import mlflow
+
+        return mlflow
 
     def _open(self) -> bool:
         opened = self._service.active_run() is None
