@@ -20,6 +20,7 @@ from torchfunc.models.graph_ports import ports_of
 from torchfunc.models.own_steps import compiled_metrics
 from torchfunc.models.resuming import restore_training
 from torchfunc.saving.archive import Place
+from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.precision import Precision
 from torchfunc.training.ports import Ports
 from torchfunc.training.step import NO_LOSS, is_waiting, metrics_in
@@ -176,8 +177,7 @@ class Training(Layer):
             "ema_momentum": ema_momentum,
             "ema_overwrite_frequency": ema_overwrite_frequency,
         }
-        chosen = any(value is not None and value is not False and value != 0.99 for value in options.values())
-        said = chosen or any(each is not None for each in (*ours, *not_needed))
+        said = Options(**options) != Options() or any(each is not None for each in (*ours, *not_needed))
         alone = torch_options.keys() <= _TORCH and not said
         if alone and (torch_options or not self._trains_itself()):
             super().compile(**torch_options)

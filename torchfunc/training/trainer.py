@@ -17,7 +17,7 @@ from torchfunc.callbacks import BackupAndRestore, CallbackList, History, Learnin
 from torchfunc.config import plain
 from torchfunc.distributed import sharded_folders
 from torchfunc.distributed.fully_sharded import Shards, is_sharded, reshard, write_whole
-from torchfunc.distributed.launch import ranks_for
+from torchfunc.distributed.launch import is_first, ranks_for
 from torchfunc.distributed.parts import Dealt, Sampled, Shared
 from torchfunc.distributed.ranks import Ranks, together
 from torchfunc.errors import CompileError, SavingError, explain
@@ -268,26 +268,14 @@ class Trainer:
         validations: dict[str, Data] = {}
         if validation_data is not None:
             size = validation_batch_size or batch_size
-            sets = several(validation_data)
-            named = {"val_": validation_data} if sets is None else {f"val_{k}_": v for k, v in sets.items()}
-            validating = Feed(self.step, "measure")
-            validations = {
-                prefix: validating.validation(each, batch_size=size, steps=validation_steps)
-                for prefix, each in named.items()
-            }
+            validations = self._validations(validation_data, size, validation_steps)
         elif validation_split:
             train, validations["val_"] = divided(
                 train, validation_split, validation_batch_size, validation_steps
             )
-        if val_check_interval is not None and not validations:
-            got, fix = "no validation data", "fit(..., validation_data=(x, y))"
-            raise CompileError(explain("val_check_interval", got=got, fix=fix))
-        train = limits.train(train)
+        train, validations = limits.data(train, validations)
         if limits.fast_dev_run:
             plan = replace(plan, epochs=min(plan.epochs, plan.first + 1))
-            validations = {prefix: limits.train(each) for prefix, each in validations.items()}
-        if limits.overfit_batches is not None:
-            validations = dict.fromkeys(validations, train)
         self.step.epochs = plan.epochs
         self._position(train, goes_on)
         self.step.prepare(train)
@@ -300,28 +288,50 @@ class Trainer:
         }
         events = self._events(callbacks, params, history, limits)
         step = self.step
+        step.base = step.base if goes_on else step.steps_taken
+        run = Run(
+            limits, Clock(limits, step.base), self._remembered if goes_on and self._interrupted else None
+        )
+        if profile is not None and is_first():
+            run.profiled = Profiled(profile, 1)
+        self._tell_of_ranks(verbose)
+        with (
+            self._training(run, events, goes_on=goes_on),
+            heeding(self.module, events, run.asked),
+            self._session(display),
+            limits.looking(self.module),
+        ):
+            try:
+                over_epochs(step, plan, train, validations, events, display, run)
+                if step.ranks is not None:
+                    step.ranks.any(False)  # nobody goes on before the first one has written its files
+            except BaseException:
+                step.sums = sums_of(step.objective)  # for who goes on within the epoch
+                raise
+        return history
+
+    def _validations(self, given: Any, batch_size: int | None, steps: int | None) -> dict[str, Data]:
+        """The validation data by what goes before the names of their figures in the logs."""
+        sets = several(given)
+        named = {"val_": given} if sets is None else {f"val_{name}_": each for name, each in sets.items()}
+        feed = Feed(self.step, "measure")
+        return {
+            prefix: feed.validation(each, batch_size=batch_size, steps=steps)
+            for prefix, each in named.items()
+        }
+
+    @contextmanager
+    def _training(self, run: Run, events: CallbackList, *, goes_on: bool) -> Iterator[None]:
+        """Within it the step learns; whatever happens, the trainer knows afterwards what goes on from there."""
+        step = self.step
         watch = step.watch = Watch(self.module, step.device)
         watch.ranks = self.ranks() if is_sharded(self.module) else None
         watch.steady = goes_on and step.count > 0
         stops = (TerminateOnNaN, LearningRateFinder)  # which see what is no number, and end the training
         step.quiet = any(isinstance(each, stops) for each in events.callbacks)
-        step.base = step.base if goes_on else step.steps_taken
-        run = Run(
-            limits, Clock(limits, step.base), self._remembered if goes_on and self._interrupted else None
-        )
-        if profile is not None:
-            run.profiled = Profiled(profile, 1)
         self._remembered, self._interrupted, self._under_way = None, True, events
-        self._tell_of_ranks(verbose)
         try:
-            with heeding(self.module, events, run.asked), self._session(display), limits.looking(self.module):
-                try:
-                    over_epochs(step, plan, train, validations, events, display, run)
-                    if step.ranks is not None:
-                        step.ranks.any(False)  # nobody goes on before the first one has written its files
-                except BaseException:
-                    step.sums = sums_of(step.objective)  # for who goes on within the epoch
-                    raise
+            yield
             self._interrupted = False
         finally:
             with suppress(SavingError):  # which is told where the training is saved
@@ -335,7 +345,6 @@ class Trainer:
             if watch.skipped > 1:
                 told = f"fit skipped {watch.skipped} batches whose loss or gradient was no number."
                 warnings.warn(told, stacklevel=blame.level())
-        return history
 
     @in_turn
     @together

@@ -87,6 +87,22 @@ class Limits:
             count = max(1, round(count * data.steps))
         return Held(list(itertools.islice(data.epoch(0), count)))
 
+    def data(self, train: Data, validations: Mapping[str, Data]) -> tuple[Data, dict[str, Data]]:
+        """The training and the validation data that are taken of all.
+
+        Raises:
+            CompileError: validation every so many batches, without data for it.
+        """
+        if self.val_check_interval is not None and not validations:
+            got, fix = "no validation data", "fit(..., validation_data=(x, y))"
+            raise CompileError(explain("val_check_interval", got=got, fix=fix))
+        taken = self.train(train)
+        if self.overfit_batches is not None:
+            return taken, dict.fromkeys(validations, taken)
+        if self.fast_dev_run:
+            return taken, {prefix: self.train(each) for prefix, each in validations.items()}
+        return taken, dict(validations)
+
     def callbacks(self, given: list[Any]) -> list[Any]:
         """The callbacks that take part: in a `fast_dev_run` none that writes files."""
         if not self.fast_dev_run:
