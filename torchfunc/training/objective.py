@@ -21,7 +21,6 @@ from torchfunc.distributed.fully_sharded import is_in_shards, whole_of
 from torchfunc.distributed.ranks import Ranks
 from torchfunc.errors import CompileError, DataError, explain, shorten
 from torchfunc.graph import blame
-from torchfunc.losses.divisors import divisor, is_sum
 from torchfunc.losses.loss import masked_weights
 from torchfunc.metrics.metric import expanded, figures
 from torchfunc.training.batches import Batch
@@ -199,7 +198,7 @@ class Objective:
         ]
         if not values and not of_weights:
             return None, None
-        sums = [*(is_sum(head.loss) for head in self.losing), *([False] * len(extra))]
+        sums = [*(head.loss.reduction == "sum" for head in self.losing), *([False] * len(extra))]
         learned, joined = (
             shared_means(ranks, values, divisors, sums, counts=batch.size > 0) if values else ([], [])
         )
@@ -438,9 +437,10 @@ class Head:
         return value if self.weight == 1 else value * self.weight
 
     def mean_over(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> Tensor | float:
-        """What the mean of `value` is divided by."""
+        """What the mean of `value` is divided by; 1 where it is a sum."""
         weight = batch.weights[self.index] if batch.weights else None
-        return divisor(self.loss, self._target(batch), output, weight, mask)
+        found: Tensor | int | None = self.loss.divisor(self._target(batch), output, weight, mask)
+        return 1.0 if found is None else found
 
     def measure(self, output: Tensor, batch: Batch, mask: Tensor | None = None) -> None:
         """Take a batch into the metrics of this output; a mask weighs those that take one."""
