@@ -22,9 +22,10 @@ def compared(seed: int, moved: bool) -> str:
     from tests import meaning
     from tests.training.recording import test_recorded_step as law
     from torchfunc.training.recording import replaying
+    from torchfunc.training.step import Step
 
     replaying.FEWEST = 1
-    replaying.asks_for_pieces = lambda step: moved
+    Step.flat = moved
     recipe = meaning.recipe(seed)
     if recipe["compile"] is None:
         return "not trained"

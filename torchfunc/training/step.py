@@ -87,6 +87,8 @@ class Step:
         quiet: whether a loss that is no number is passed over without a step, for a callback to see it.
     """
 
+    flat = False
+
     def __init__(
         self,
         module: nn.Module,
@@ -129,7 +131,7 @@ class Step:
         self.notes = Notes()  # of its recording
         self.steps: int | None = None
         self.sums: Mapping[str, Any] | None = None
-        self.quiet, self.steps_per_execution, self.flat = False, 1, False
+        self.quiet, self.steps_per_execution = False, 1
         self.count = self.epoch = self.done = 0
         self.epochs, self.base = 1, 0
         self.fitted: Callable[[Any], Batch] | None = None  # makes a batch that fits of data

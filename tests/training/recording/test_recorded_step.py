@@ -30,7 +30,7 @@ ROWS = 8 * 12 + 5  # the last batch is uneven
 @pytest.fixture(autouse=True)
 def in_pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parameters are stepped on in one piece of memory, which is asked for; one by one where it is to the bit."""
-    monkeypatch.setattr(replaying, "asks_for_pieces", lambda step: "one_by_one" not in request.fixturenames)
+    monkeypatch.setattr(TrainingStep, "flat", "one_by_one" not in request.fixturenames)
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_outputs_weights_and_masks_are_told() -> None:
 @pytest.mark.parametrize("part", range(6))
 def test_random_models_learn_the_same(part: int, moved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replaying, "FEWEST", 1)
-    monkeypatch.setattr(replaying, "asks_for_pieces", lambda step: moved)
+    monkeypatch.setattr(TrainingStep, "flat", moved)
     recorded = 0
     for seed in range(part * 10, part * 10 + 10):
         recipe = meaning.recipe(seed)

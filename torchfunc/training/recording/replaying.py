@@ -187,7 +187,7 @@ class Recorder:
         ]
         having = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
         memory = Gradients(having)
-        if asks_for_pieces(step) and self.movable and flattens(step.optimization.built, having):
+        if step.flat and self.movable and flattens(step.optimization.built, having):
             self.flat = FlatOptimizer(step.optimization.built, memory)  # type: ignore[arg-type]
             self.flat.take()
         places = {id(parameter): gradient for parameter, gradient in memory.of}
@@ -286,11 +286,6 @@ class Recorder:
         torch.set_rng_state(states[0])
         for generator, state in zip(program.generators, states[1:], strict=True):
             generator.set_state(state)
-
-
-def asks_for_pieces(step: Step) -> bool:
-    """Whether small parameters may move into one piece of memory, where a step is rounded in another way."""
-    return step.flat
 
 
 def _alike(one: Tensor, other: Tensor | None) -> bool:
