@@ -79,6 +79,18 @@ class Layer(Weights):
         dtype: the dtype of its weights, float32 by default, to which floats of another dtype are cast.
         activity_regularizer: what its output adds to the loss.
         input_shape: the shape of one sample, for the first layer of a Sequential.
+
+    Raises:
+        GraphError: a name that is no string, or an argument that no layer takes.
+
+    Example:
+        >>> class Scale(tf.Layer):
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight((input_shape[-1],), "ones")
+        ...     def call(self, inputs):
+        ...         return inputs * self.factor
+        >>> Scale(name="scale")(tf.Input((3,))).shape
+        (None, 3)
     """
 
     given_name: str | None
@@ -205,6 +217,17 @@ class Layer(Weights):
 
         As in Keras, what has a fraction gets the layer's dtype. A list of numbers is taken for an array only where
         it comes first.
+
+        Args:
+            args: the arguments in order.
+            kwargs: the arguments by name.
+
+        Returns:
+            Both, with tensors for arrays.
+
+        Example:
+            >>> layers.Dense(2).with_tensors(([[1, 2]],), {})
+            ((tensor([[1, 2]]),), {})
         """
         if "training" in kwargs and not torch.compiler.is_compiling() and not self._knows("training"):
             kwargs = _without(kwargs, "training")
@@ -245,6 +268,15 @@ class Layer(Weights):
 
         It builds once, whoever asks first: the first call, the `build` of a layer around this one, or you.
         What stands in the weights by then stays.
+
+        Args:
+            input_shape: the whole shape, with the batch.
+
+        Example:
+            >>> layer = layers.Dense(2)
+            >>> layer.build((None, 3))
+            >>> layer.count_params()
+            8
         """
 
     def _prepare_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -358,7 +390,23 @@ class Layer(Weights):
             ) from None
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
-        """What `layer(x)` does where `x` is symbolic: check, build, hand on the masks, record."""
+        """What `layer(x)` does where `x` is symbolic: check, build, hand on the masks, record.
+
+        Args:
+            args: what the layer is called on; symbolic tensors among it.
+            kwargs: likewise, by name.
+
+        Returns:
+            A symbolic tensor, or several, as `forward` returns tensors.
+
+        Raises:
+            ShapeError: a shape that the layer cannot take.
+            GraphError: arguments that it does not take.
+
+        Example:
+            >>> layers.Dense(2).symbolic_call(tf.Input((3,))).shape
+            (None, 2)
+        """
         args, kwargs = self._bound(args, kwargs)
         self._check_call(args, kwargs)
         try:
@@ -507,7 +555,24 @@ class Layer(Weights):
     input_spec: Any = None
 
     def check_input(self, *shapes: Any) -> None:
-        """Raise a ShapeError for a shape that the layer cannot take; `self.wrong(...)` makes one."""
+        """Raise a ShapeError for a shape that the layer cannot take; `self.wrong(...)` makes one.
+
+        Args:
+            shapes: for each input its shape with the batch, None where unknown, nested as the input.
+
+        Raises:
+            ShapeError: a shape that `input_spec` does not allow.
+
+        Example:
+            >>> class Pairs(tf.Layer):
+            ...     def check_input(self, shape):
+            ...         if shape[-1] != 2:
+            ...             raise self.wrong(shape, "2 features")
+            ...     def call(self, x):
+            ...         return x
+            >>> Pairs()(tf.Input((2,))).shape
+            (None, 2)
+        """
         if self.input_spec is None:
             return
         several = isinstance(self.input_spec, (list, tuple))
@@ -617,6 +682,12 @@ class Layer(Weights):
 
         Raises:
             GraphError: the layer was called more than once, or never; `get_output_at` gives each.
+
+        Example:
+            >>> model.get_layer("hidden").output.shape
+            (None, 8)
+            >>> tf.Model(model.input, model.get_layer("hidden").output).output_shape
+            (None, 8)
         """
         nodes = self._calls()
         if len(nodes) != 1:
@@ -628,7 +699,14 @@ class Layer(Weights):
 
     @property
     def input(self) -> Any:
-        """What the layer was called on in its graph."""
+        """What the layer was called on in its graph.
+
+        Example:
+            >>> dense = layers.Dense(2)
+            >>> _ = dense(tf.Input((3,)))
+            >>> dense.input.shape
+            (None, 3)
+        """
         nodes = self._calls()
         if len(nodes) != 1:
             way = "use `layer.get_input_at(index)`" if nodes else "call it on an Input"
@@ -638,7 +716,20 @@ class Layer(Weights):
         return _input_of(nodes[0])
 
     def get_output_at(self, index: int) -> Any:
-        """What the call number `index` of a shared layer returned, in the order of the calls."""
+        """What the call number `index` of a shared layer returned, in the order of the calls.
+
+        Args:
+            index: the number of the call, from 0, or from -1 backwards.
+
+        Returns:
+            The symbolic tensor or tensors of that call.
+
+        Example:
+            >>> shared = layers.Dense(2)
+            >>> first, second = shared(tf.Input((3,))), shared(tf.Input((5, 3)))
+            >>> shared.get_output_at(1).shape
+            (None, 5, 2)
+        """
         return self._call_at(index).outputs
 
     def get_input_at(self, index: int) -> Any:
@@ -665,8 +756,15 @@ class Layer(Weights):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data.
 
+        Returns:
+            A dict that JSON can hold.
+
         Raises:
             SavingError: an argument is no plain data, and the class has no `get_config` of its own.
+
+        Example:
+            >>> layers.Dropout(0.5, name="drop").get_config()
+            {'rate': 0.5, 'noise_shape': None, 'seed': None, 'name': 'drop', 'trainable': True, 'dtype': None}
         """
         owner = f"{type(self).__name__} {self.name!r}"
         names = argument_names(type(self))
@@ -711,7 +809,18 @@ class Layer(Weights):
     @classmethod
     @checked
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """A layer with these constructor arguments."""
+        """A layer with these constructor arguments.
+
+        Args:
+            config: the arguments by name, as `get_config` gives them.
+
+        Returns:
+            A layer of this class with new weights.
+
+        Example:
+            >>> layers.Dense.from_config({"units": 3}).units
+            3
+        """
         if not cls._keeps_lists:
             return cls(**config)
         with reading():
@@ -938,8 +1047,18 @@ def _is_of_tensors(value: Any) -> bool:
 def serialize(layer: nn.Module) -> dict[str, Any]:
     """A layer as `{"class_name": ..., "config": {...}}`, without its weights.
 
+    Args:
+        layer: a layer or a model.
+
+    Returns:
+        A dict that JSON can hold.
+
     Raises:
         SavingError: a class or an argument that no file can name.
+
+    Example:
+        >>> layers.serialize(layers.Flatten(name="flat"))["class_name"]
+        'Flatten'
     """
     written: dict[str, Any] = described(layer, getattr(layer, "name", type(layer).__name__))
     return written
@@ -952,9 +1071,16 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
         config: what `serialize` gave.
         custom_objects: classes and functions of yours by the names in it.
 
+    Returns:
+        A layer that is not built.
+
     Raises:
         ConfigError: a config that makes no layer.
         UnknownNameError: a class or function that nobody knows.
+
+    Example:
+        >>> layers.deserialize({"class_name": "Dense", "config": {"units": 3}}).units
+        3
     """
     with registry.custom_object_scope(custom_objects):
         return made(config, "layers.deserialize")
