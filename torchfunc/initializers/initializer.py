@@ -46,10 +46,10 @@ class Initializer(Configurable):
             device: torch's default device if None.
             generator: Where random numbers come from; its device must be the tensor's.
         """
-        target = torch.device(device) if device is not None else torch.get_default_device()
-        if self.seed is not None and generator is None and target.type != "meta":
-            generator = torch.Generator(target).manual_seed(self.seed)
-        options = {"dtype": dtype or torch.get_default_dtype(), "device": target}
+        options = {"dtype": dtype or torch.get_default_dtype(), "device": device}
+        if self.seed is not None and generator is None:
+            target = torch.get_default_device() if device is None else torch.device(device)
+            generator = None if target.type == "meta" else torch.Generator(target).manual_seed(self.seed)
         with torch.no_grad():
             return self.sample(tuple(shape), generator, options)
 
@@ -394,8 +394,8 @@ def get(identifier: Any) -> Initializer | None:
     Raises:
         UnknownNameError: a name that is no initializer, with the nearest one that is.
     """
-    if identifier is None:
-        return None
+    if identifier is None or isinstance(identifier, Initializer):
+        return identifier
     found = config.find(identifier, registry.initializers)
     return found if isinstance(found, Initializer) else FunctionInitializer(found)
 
