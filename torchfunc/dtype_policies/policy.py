@@ -23,8 +23,9 @@ class DTypePolicy:
     Raises:
         DTypeError: a name that is no dtype and no mixture.
 
-    >>> DTypePolicy("mixed_float16").compute_dtype
-    'float16'
+    Example:
+        >>> DTypePolicy("mixed_float16").compute_dtype, DTypePolicy("mixed_float16").variable_dtype
+        ('float16', 'float32')
     """
 
     def __init__(self, name: str | None = None) -> None:
@@ -151,7 +152,15 @@ class DTypePolicyMap(DTypePolicy, MutableMapping[str, DTypePolicy]):
 
 
 def dtype_policy() -> DTypePolicy:
-    """The global policy: that which was set, else the usual dtype's."""
+    """The global policy: that which was set, else the usual dtype's.
+
+    Returns:
+        A policy; "float32" unless something else was set.
+
+    Example:
+        >>> dtype_policy()
+        <DTypePolicy "float32">
+    """
     return settings.chosen_policy() or DTypePolicy(settings.floatx())
 
 
@@ -161,8 +170,17 @@ def set_dtype_policy(policy: Any) -> None:
     A mixed one is what `compile` and `Trainer` take where they are not told a `precision`: what they train, measure
     or predict is computed in halves from then on.
 
+    Args:
+        policy: a name such as "mixed_bfloat16", a config, a dtype or a policy; None is the global one itself.
+
     Raises:
         DTypeError: something that is no policy.
+
+    Example:
+        >>> set_dtype_policy("mixed_bfloat16")
+        >>> mixed_precision.dtype_policy().compute_dtype, mixed_precision.dtype_policy().variable_dtype
+        ('bfloat16', 'float32')
+        >>> set_dtype_policy("float32")
     """
     found = get(policy)
     if found.compute_dtype == found.variable_dtype:
