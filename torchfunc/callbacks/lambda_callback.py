@@ -38,16 +38,17 @@ class Events(TypedDict, total=False):
 class LambdaCallback(Callback):
     """Calls a function at each event for which one is given.
 
-    ```python
-    LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
-    ```
-
     Args:
         functions: by the names of the events; called with what a method of that name would be. What is not called
             "on_..." becomes a method of the callback that nothing calls.
 
     Raises:
         UnknownNameError: an event that does not exist.
+
+    Example:
+        >>> telling = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
+        >>> callbacks.CallbackList(telling).on_epoch_end(3, {"loss": 0.5})
+        3 0.5
     """
 
     __signature__ = signatures.WrittenOut()
