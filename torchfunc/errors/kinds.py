@@ -20,8 +20,8 @@ class TorchfuncError(ValueError):
         ...     losses.get("mean_squarred_error")
         ... except errors.TorchfuncError as error:
         ...     print(error)
-        Unknown loss 'mean_squarred_error'. Did you mean 'mean_squared_error'? For a function of your own
-        pass custom_objects={'mean_squarred_error': ...}.
+        Unknown loss 'mean_squarred_error'. Did you mean 'mean_squared_error'? For a
+        function of your own pass custom_objects={'mean_squarred_error': ...}.
         >>> issubclass(errors.TorchfuncError, ValueError)
         True
     """
@@ -42,9 +42,10 @@ class GraphError(TorchfuncError):
         ...     bool(Input((4,)) > 0)
         ... except errors.GraphError as error:
         ...     print(error)
-        a branch (`if x:`, `and`, `or`, `not`) on <SymbolicTensor gt (None, 4) bool>: expected a tensor with
-        values, got a symbolic tensor. It has no value while the graph is being built. Fix: `torch.where`,
-        or write the branch inside a Layer.
+        a branch (`if x:`, `and`, `or`, `not`) on <SymbolicTensor gt (None, 4) bool>:
+        expected a tensor with values, got a symbolic tensor. It has no value while
+        the graph is being built. Fix: `torch.where`, or write the branch inside a
+        Layer.
     """
 
 
@@ -94,8 +95,8 @@ class DisconnectedError(GraphError):
         ...     Model(title, layers.Concatenate()([title, tags]))
         ... except errors.DisconnectedError as error:
         ...     print(error)
-        An output needs 'tags', which is not among the inputs. Inputs: ['title']. It is reached by tags ->
-        concatenate. Fix: Model(inputs=[title, tags], ...).
+        An output needs 'tags', which is not among the inputs. Inputs: ['title']. It
+        is reached by tags -> concatenate. Fix: Model(inputs=[title, tags], ...).
     """
 
 
@@ -112,8 +113,8 @@ class NameTakenError(GraphError):
         ...     Model(x, layers.Dense(2, name="a")(layers.Dense(2, name="a")(x)))
         ... except errors.NameTakenError as error:
         ...     print(error)
-        The name 'a' was given twice, to a Dense and a Dense. A name stands for one layer or input. Fix:
-        name one of them 'a_1'.
+        The name 'a' was given twice, to a Dense and a Dense. A name stands for one
+        layer or input. Fix: name one of them 'a_1'.
     """
 
 
@@ -145,9 +146,9 @@ class DataError(TorchfuncError):
         ...     losses.MeanSquaredError()(torch.zeros(4, 1), torch.zeros(4, 2))
         ... except errors.DataError as error:
         ...     print(error)
-        Loss 'mean_squared_error': expected targets shaped like the outputs, got targets of shape (4, 1) for
-        outputs of shape (4, 2). Fix: reshape the targets, or give the last layer as many units as a target
-        has values.
+        Loss 'mean_squared_error': expected targets shaped like the outputs, got
+        targets of shape (4, 1) for outputs of shape (4, 2). Fix: reshape the targets,
+        or give the last layer as many units as a target has values.
     """
 
 
@@ -163,8 +164,8 @@ class SavingError(TorchfuncError):
         ...     callbacks.ModelCheckpoint("model.pt")
         ... except errors.SavingError as error:
         ...     print(error)
-        ModelCheckpoint: got filepath='model.pt'. Torchfunc saves to '.safetensors' files. Fix:
-        ModelCheckpoint('model.safetensors').
+        ModelCheckpoint: got filepath='model.pt'. Torchfunc saves to '.safetensors'
+        files. Fix: ModelCheckpoint('model.safetensors').
     """
 
 
@@ -180,8 +181,8 @@ class NotATorchfuncFileError(SavingError):
         ...     load_model("photo.jpg")
         ... except errors.NotATorchfuncFileError as error:
         ...     print(error)
-        'photo.jpg' is no safetensors file: its header does not begin with '{'. Fix: load what
-        model.save('model.safetensors') wrote.
+        'photo.jpg' is no safetensors file: its header does not begin with '{'. Fix:
+        load what model.save('model.safetensors') wrote.
     """
 
 
@@ -202,7 +203,8 @@ class UnsupportedVersionError(SavingError):
         ...     load_model("new.safetensors")
         ... except errors.UnsupportedVersionError as error:
         ...     print(error)
-        'new.safetensors' has format version 99; this torchfunc reads up to 2. Fix: pip install --upgrade torchfunc.
+        'new.safetensors' has format version 99; this torchfunc reads up to 2. Fix:
+        pip install --upgrade torchfunc.
     """
 
 
@@ -221,8 +223,8 @@ class CorruptFileError(SavingError):
         ...     load_model("model.safetensors")
         ... except errors.CorruptFileError as error:
         ...     print(error)
-        'model.safetensors' is incomplete: 8,564 of 8,664 bytes. Fix: copy or download it again, or load an
-        earlier checkpoint.
+        'model.safetensors' is incomplete: 8,564 of 8,664 bytes. Fix: copy or download
+        it again, or load an earlier checkpoint.
     """
 
 
@@ -256,9 +258,10 @@ class WeightMismatchError(SavingError):
         ...     Model(x, layers.Dense(2)(x)).load_weights("weights.safetensors")
         ... except errors.WeightMismatchError as error:
         ...     print(error)
-        The tensors do not fit the model: 'dense.weight' is missing; 'dense.bias' is missing; 'block3.bias'
-        is unknown; 'block3.weight' is unknown; 'head.bias' is unknown and 3 more. Fix: load_weights(path,
-        skip_mismatch=True) leaves the layers that differ as they are.
+        The tensors do not fit the model: 'dense.weight' is missing; 'dense.bias' is
+        missing; 'block3.bias' is unknown; 'block3.weight' is unknown; 'head.bias' is
+        unknown and 3 more. Fix: load_weights(path, skip_mismatch=True) leaves the
+        layers that differ as they are.
     """
 
 
@@ -319,7 +322,8 @@ class MissingExtraError(ImportError):
 
     Example:
         >>> print(errors.MissingExtraError("pydot", "plot", "model_to_dot"))
-        model_to_dot needs the package 'pydot', which is not installed. Install it with: pip install 'torchfunc[plot]'
+        model_to_dot needs the package 'pydot', which is not installed. Install it
+        with: pip install 'torchfunc[plot]'
     """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
