@@ -25,6 +25,16 @@ class Initializer(Configurable):
 
     A subclass implements `sample`. With a `seed` every call gives the same values; without one the
     values come from `generator`, or from torch's global generator, and differ from call to call.
+
+    Example:
+        >>> class Checkered(Initializer):
+        ...     def sample(self, shape, generator, options):
+        ...         return torch.arange(shape[0] * shape[1], **options).reshape(shape) % 2
+        >>> Checkered()((2, 3))
+        tensor([[0., 1., 0.],
+                [1., 0., 1.]])
+        >>> layers.Dense(3, kernel_initializer=Checkered())(torch.ones(1, 2)).shape
+        torch.Size([1, 3])
     """
 
     _registry = registry.initializers

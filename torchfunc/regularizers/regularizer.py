@@ -16,7 +16,16 @@ from torchfunc.errors import ShapeError, TorchfuncError, explain
 
 
 class Regularizer(Configurable):
-    """A penalty: a weight of any shape to a scalar."""
+    """A penalty: a weight of any shape to a scalar.
+
+    Example:
+        >>> class Centred(Regularizer):
+        ...     def __call__(self, weight):
+        ...         return 0.01 * weight.mean() ** 2
+        >>> layer = layers.Dense(2, kernel_initializer="ones", kernel_regularizer=Centred())
+        >>> layer(torch.ones(1, 3)).shape, layer.losses
+        (torch.Size([1, 2]), [tensor(0.0100, grad_fn=<MulBackward0>)])
+    """
 
     _registry = registry.regularizers
 
