@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from torchfunc.distributed.batch_moments import Synchronized
-from torchfunc.distributed.ranks import Ranks, buffers_of
+from torchfunc.distributed.ranks import Ranks, buffers_of, take_gradients
 
 
 class Carrier(nn.Module):
@@ -34,10 +33,20 @@ class Replicas:
         own: whether a step of the user's calls backward, on whatever it likes: each gradient is averaged as it
             comes then, over the samples.
         sync_batchnorm: whether batch normalization is over the batches of all ranks.
+        accumulates: whether several batches make a step: gradients stay on each rank then, until they are one.
     """
 
-    def __init__(self, module: nn.Module, ranks: Ranks, *, own: bool, sync_batchnorm: bool) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        ranks: Ranks,
+        *,
+        own: bool = False,
+        sync_batchnorm: bool = False,
+        accumulates: bool = False,
+    ) -> None:
         self.module, self.ranks, self.own, self.sync_batchnorm = module, ranks, own, sync_batchnorm
+        self.accumulates = accumulates
         self._synchronized: Synchronized | None = None
         self._trained: list[nn.Parameter] | None = None
         self._ddp: DistributedDataParallel | None = None
@@ -55,7 +64,7 @@ class Replicas:
         self.ranks.align([*self.module.parameters(), *buffers_of(self.module)])
         self._trained = trained
         self._synchronized = Synchronized(self.module) if self.sync_batchnorm else None
-        if self.own:
+        if self.own and not self.accumulates:
             hook: Any = self._averaged_by_samples
             self._hooks = [each.register_hook(hook) for each in trained]  # type: ignore[no-untyped-call]
 
@@ -76,7 +85,7 @@ class Replicas:
 
     def after_backward(self) -> None:
         """Average what DDP has not: the gradients of the first batch, which tells it what parameters a loss reaches."""
-        if self.own or self._ddp is not None or not self._trained:
+        if self.accumulates or self.own or self._ddp is not None or not self._trained:
             return
         reached = torch.tensor([float(each.grad is not None) for each in self._trained])
         reached = torch.stack(self.ranks.gathered(reached)).sum(0)
@@ -87,9 +96,14 @@ class Replicas:
         unused = bool((reached < self.ranks.world).any())
         self._ddp = DistributedDataParallel(Carrier(self.module), find_unused_parameters=unused)
 
-    def accumulating(self) -> Any:
-        """Within it gradients are added up on each rank, and not averaged: the last backward of a step is outside."""
-        return nullcontext() if self._ddp is None else self._ddp.no_sync()
+    def taken(self, parameters: Mapping[str, Tensor]) -> list[Tensor | None]:
+        """The gradients that a backward has left on this rank; there are none afterwards."""
+        return take_gradients(parameters.values())
+
+    def after_step(self) -> None:
+        """Have the buffers of the first rank on all, as DDP has them before the forward whose gradients it averages."""
+        if self.accumulates:
+            self.ranks.align(buffers_of(self.module))
 
     def _averaged_by_samples(self, gradient: Tensor) -> Tensor:
         gradient = gradient * (self.ranks.share / self.ranks.world)
