@@ -161,6 +161,52 @@ def batch_normalization(**options: Any) -> Any:
     return results(model, history, model.evaluate(x, y, verbose=0), model.predict(x, verbose=0))
 
 
+def step_that_calls_ours(**options: Any) -> Any:
+    class Own(tf.Model):
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    inputs = tf.Input((4,))
+    model = Own(inputs, layers.Dense(3, activation="softmax")(inputs))
+    model.compile("sgd", "sparse_categorical_crossentropy", **options)
+    return results(model, model.fit(numbers((37, 4)), classes(37, 3), size(16), epochs=2, verbose=0))
+
+
+def loss_of_the_users_own(**options: Any) -> Any:
+    class Own(tf.Model):
+        def compute_loss(
+            self,
+            x: Any = None,
+            y: Any = None,
+            y_pred: Any = None,
+            sample_weight: Any = None,
+            training: Any = True,
+        ) -> Any:
+            return (y_pred - y).square().mean() + self.get_layer("dense").weight.square().sum()
+
+    inputs = tf.Input((4,))
+    model = Own(inputs, layers.Dense(1, name="dense")(inputs))
+    model.compile("sgd", **options)
+    return results(model, model.fit(numbers((37, 4)), numbers((37, 1)), size(16), epochs=2, verbose=0))
+
+
+def dense_with_clipping_averages_and_a_schedule(**options: Any) -> Any:
+    model, x, y = mlp(), numbers((50, 4)), classes(50, 3)
+    model.compile(
+        torch.optim.SGD(model.parameters(), 0.5, momentum=0.9),
+        "sparse_categorical_crossentropy",
+        global_clipnorm=0.1,
+        use_ema=True,
+        ema_momentum=0.9,
+        lr_scheduler={
+            "scheduler": lambda each: torch.optim.lr_scheduler.StepLR(each, 2, 0.5),
+            "interval": "step",
+        },
+        **options,
+    )
+    return results(model, model.fit(x, y, size(8), epochs=3, verbose=0))
+
+
 class Accumulated:
     """A check of which a step is made of three batches."""
 
@@ -173,9 +219,11 @@ class Accumulated:
 
 ALL = [
     dense_on_arrays, batch_normalization, lstm_with_masks, several_outputs, class_and_sample_weights,
-    ignored_targets, sum_of_losses, dataset_and_loader, list_of_batches,
+    ignored_targets, sum_of_losses, dataset_and_loader, list_of_batches, step_that_calls_ours, loss_of_the_users_own,
+    dense_with_clipping_averages_and_a_schedule,
     *map(Accumulated, [
         dense_on_arrays, batch_normalization, lstm_with_masks, several_outputs, class_and_sample_weights,
-        ignored_targets, sum_of_losses,
+        ignored_targets, sum_of_losses, step_that_calls_ours, loss_of_the_users_own,
+        dense_with_clipping_averages_and_a_schedule,
     ]),
 ]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -51,6 +50,7 @@ class Replicas:
         self._trained: list[nn.Parameter] | None = None
         self._ddp: DistributedDataParallel | None = None
         self._hooks: list[Any] = []
+        self._ours = False  # whether the backward of a step of ours is to come, rather than one of the user's
 
     def __reduce__(self) -> tuple[Any, tuple[()]]:
         return type(None), ()
@@ -74,10 +74,11 @@ class Replicas:
             each.remove()
         if self._synchronized is not None:
             self._synchronized.leave()
-        self._ddp, self._hooks, self._trained = None, [], None
+        self._ddp, self._hooks, self._trained, self._ours = None, [], None, False
 
     def run(self, step: Callable[[], Tensor]) -> Tensor:
         """The loss that `step` returns, whose gradients are averaged in `loss.backward()` or in `after_backward`."""
+        self._ours = True
         if self._ddp is None:
             return step()
         loss: Tensor = self._ddp(step)
@@ -85,15 +86,15 @@ class Replicas:
 
     def after_backward(self) -> None:
         """Average what DDP has not: the gradients of the first batch, which tells it what parameters a loss reaches."""
+        self._ours = False
         if self.accumulates or self.own or self._ddp is not None or not self._trained:
             return
-        reached = torch.tensor([float(each.grad is not None) for each in self._trained])
-        reached = torch.stack(self.ranks.gathered(reached)).sum(0)
-        for each, number in zip(self._trained, reached.tolist(), strict=True):
-            if number:
-                each.grad = torch.zeros_like(each) if each.grad is None else each.grad / self.ranks.world
-                distributed.all_reduce(each.grad)
-        unused = bool((reached < self.ranks.world).any())
+        unused = self.ranks.any(any(each.grad is None for each in self._trained))
+        means = self.ranks.mean([each.grad for each in self._trained], self._trained)
+        for each, mean in zip(self._trained, means, strict=True):
+            each.grad = mean
+            if each.is_contiguous():  # an axis of one has the stride that DDP has for it, or it warns
+                each.data = each.data.view(-1).view(each.shape)
         self._ddp = DistributedDataParallel(Carrier(self.module), find_unused_parameters=unused)
 
     def taken(self, parameters: Mapping[str, Tensor]) -> list[Tensor | None]:
@@ -106,6 +107,7 @@ class Replicas:
             self.ranks.align(buffers_of(self.module))
 
     def _averaged_by_samples(self, gradient: Tensor) -> Tensor:
-        gradient = gradient * (self.ranks.share / self.ranks.world)
+        share = 1.0 if self._ours else self.ranks.share  # the loss of ours has it already
+        gradient = gradient * (share / self.ranks.world)
         distributed.all_reduce(gradient)
         return gradient
