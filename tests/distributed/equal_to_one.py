@@ -207,6 +207,28 @@ def dense_with_clipping_averages_and_a_schedule(**options: Any) -> Any:
     return results(model, model.fit(x, y, size(8), epochs=3, verbose=0))
 
 
+def layers_that_few_samples_use(**options: Any) -> Any:
+    """Of each full batch only the second process, if there is one, has samples for the second layer; nobody for the third."""
+
+    class Parts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.third = nn.Linear(4, 3), nn.Linear(4, 3), nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            some = x[:, 0] > 0
+            outputs = self.first(x)
+            return outputs.index_add(0, some.nonzero()[:, 0], self.second(x[some])) if some.any() else outputs
+
+    torch.manual_seed(0)
+    model = Parts()
+    trainer = tf.Trainer(model, optimizer="adamw", loss=nn.CrossEntropyLoss(), **options)
+    x = numbers((37, 4))
+    x[:, 0] = np.where(np.arange(37) % 8 < 4, -1, 1)
+    history = trainer.fit(x, classes(37, 3), size(8), epochs=2, verbose=0, shuffle=False)
+    return results(model, history)
+
+
 class Accumulated:
     """A check of which a step is made of three batches."""
 
@@ -220,10 +242,10 @@ class Accumulated:
 ALL = [
     dense_on_arrays, batch_normalization, lstm_with_masks, several_outputs, class_and_sample_weights,
     ignored_targets, sum_of_losses, dataset_and_loader, list_of_batches, step_that_calls_ours, loss_of_the_users_own,
-    dense_with_clipping_averages_and_a_schedule,
+    layers_that_few_samples_use, dense_with_clipping_averages_and_a_schedule,
     *map(Accumulated, [
         dense_on_arrays, batch_normalization, lstm_with_masks, several_outputs, class_and_sample_weights,
         ignored_targets, sum_of_losses, step_that_calls_ours, loss_of_the_users_own,
-        dense_with_clipping_averages_and_a_schedule,
+        layers_that_few_samples_use, dense_with_clipping_averages_and_a_schedule,
     ]),
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
@@ -150,6 +150,16 @@ def whole_of(tensor: Any) -> Any:
 def local_of(tensor: Tensor) -> Tensor:
     """What this rank has of a tensor."""
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
+def norms(tensors: list[Tensor]) -> list[Tensor]:
+    """The norm of each tensor, the whole of it where it lies in shards."""
+    return [whole_of(each) for each in torch._foreach_norm(tensors)]
+
+
+def copy_each(onto: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
+    """Copy tensors onto others, which lie in shards as they do or not at all."""
+    torch._foreach_copy_(list(map(local_of, onto)), list(map(local_of, tensors)))
 
 
 def placed_as(tensor: Tensor, like: Tensor, source: int | None = 0) -> Tensor:
