@@ -108,7 +108,15 @@ class Configurable:
     _unless_none: ClassVar[tuple[str, ...]] = ()
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments as plain data."""
+        """The constructor's arguments as plain data.
+
+        Returns:
+            A dict that `from_config` takes and JSON can hold.
+
+        Example:
+            >>> tf.constraints.MaxNorm(3.0).get_config()
+            {'max_value': 3.0, 'axis': 0}
+        """
         owner = type(self).__name__
         return {name: described(getattr(self, name), name, owner) for name in self._told()}
 
@@ -120,7 +128,15 @@ class Configurable:
     @classmethod
     @checked
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
-        """The object that `get_config` described."""
+        """The object that `get_config` described.
+
+        Args:
+            config: the constructor's arguments by name.
+
+        Example:
+            >>> tf.constraints.MaxNorm.from_config({"max_value": 3.0}).max_value
+            3.0
+        """
         return cls(**config)
 
     def __repr__(self) -> str:
