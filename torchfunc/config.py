@@ -683,6 +683,13 @@ def _is_module(name: str) -> bool:
     return name in native.classes() or name in registry.layers
 
 
+@cache
+def _needed(kind: Any) -> tuple[str, ...]:
+    """The arguments without which a class cannot be called."""
+    given = parameters(kind).items()
+    return tuple(name for name, each in given if each.default is each.empty and each.kind in _NAMED)
+
+
 def find(identifier: Any, known: Registry) -> Any:
     """What a name, a config, a class or an object stands for; classes are called without arguments.
 
@@ -692,12 +699,7 @@ def find(identifier: Any, known: Registry) -> Any:
     """
     found = deserialize(identifier, known) if isinstance(identifier, (str, Mapping)) else identifier
     if isinstance(found, type):
-        needed = [
-            name
-            for name, each in parameters(found).items()
-            if each.default is each.empty and each.kind in _NAMED
-        ]
-        if needed:
+        if needed := _needed(found):
             way = f"{found.__name__}({', '.join(f'{name}=...' for name in needed)})"
             got = f"the class {found.__name__} alone"
             raise TorchfuncError(

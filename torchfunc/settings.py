@@ -149,17 +149,38 @@ def backend() -> str:
 
 
 def enable_interactive_logging() -> None:
-    """Have progress shown as a bar where nothing else is said."""
+    """Have progress shown as a bar where nothing else is said.
+
+    Example:
+        >>> utils.enable_interactive_logging()
+        >>> utils.is_interactive_logging_enabled()
+        True
+    """
     _settings["is_interactive_logging_enabled"] = True
 
 
 def disable_interactive_logging() -> None:
-    """Have progress shown as a line an epoch where nothing else is said."""
+    """Have progress shown as a line an epoch where nothing else is said.
+
+    Example:
+        >>> utils.disable_interactive_logging()
+        >>> utils.is_interactive_logging_enabled()
+        False
+        >>> utils.enable_interactive_logging()
+    """
     _settings["is_interactive_logging_enabled"] = False
 
 
 def is_interactive_logging_enabled() -> bool:
-    """Whether progress is shown as a bar where nothing else is said."""
+    """Whether progress is shown as a bar where nothing else is said.
+
+    Returns:
+        True unless `disable_interactive_logging` was called.
+
+    Example:
+        >>> utils.is_interactive_logging_enabled()
+        True
+    """
     return bool(_settings["is_interactive_logging_enabled"])
 
 

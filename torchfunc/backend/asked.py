@@ -128,8 +128,15 @@ def get_uid(prefix: str = "") -> int:
 def device(device_name: str) -> torch.device:
     """A device by Keras's name, such as "cpu:0" or "gpu:0", within which tensors are made there.
 
-    >>> with device("cpu:0"):
-    ...     torch.zeros(1).device.type
-    'cpu'
+    Args:
+        device_name: "cpu", "gpu", "gpu:1", ...
+
+    Returns:
+        A `torch.device`, which is a context manager too.
+
+    Example:
+        >>> with device("cpu:0"):
+        ...     torch.zeros(1).device.type
+        'cpu'
     """
     return torch.device(device_name.lower().replace("gpu", "cuda"))

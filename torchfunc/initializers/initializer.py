@@ -27,11 +27,14 @@ class Initializer(Configurable):
     values come from `generator`, or from torch's global generator, and differ from call to call.
 
     Example:
-        >>> class Halves(tf.initializers.Initializer):
+        >>> class Checkered(Initializer):
         ...     def sample(self, shape, generator, options):
-        ...         return torch.full(shape, 0.5, **options)
-        >>> Halves()((2,))
-        tensor([0.5000, 0.5000])
+        ...         return torch.arange(shape[0] * shape[1], **options).reshape(shape) % 2
+        >>> Checkered()((2, 3))
+        tensor([[0., 1., 0.],
+                [1., 0., 1.]])
+        >>> layers.Dense(3, kernel_initializer=Checkered())(torch.ones(1, 2)).shape
+        torch.Size([1, 3])
     """
 
     _registry = registry.initializers
@@ -53,10 +56,10 @@ class Initializer(Configurable):
             device: torch's default device if None.
             generator: Where random numbers come from; its device must be the tensor's.
         """
-        target = torch.device(device) if device is not None else torch.get_default_device()
-        if self.seed is not None and generator is None and target.type != "meta":
-            generator = torch.Generator(target).manual_seed(self.seed)
-        options = {"dtype": dtype or torch.get_default_dtype(), "device": target}
+        options = {"dtype": dtype or torch.get_default_dtype(), "device": device}
+        if self.seed is not None and generator is None:
+            target = torch.get_default_device() if device is None else torch.device(device)
+            generator = None if target.type == "meta" else torch.Generator(target).manual_seed(self.seed)
         with torch.no_grad():
             return self.sample(tuple(shape), generator, options)
 
@@ -585,8 +588,8 @@ def get(identifier: Any) -> Initializer | None:
         >>> tf.initializers.get(torch.zeros)((2,))
         tensor([0., 0.])
     """
-    if identifier is None:
-        return None
+    if identifier is None or isinstance(identifier, Initializer):
+        return identifier
     found = config.find(identifier, registry.initializers)
     return found if isinstance(found, Initializer) else FunctionInitializer(found)
 

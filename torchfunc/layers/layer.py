@@ -81,16 +81,17 @@ class Layer(Weights):
         input_shape: the shape of one sample, for the first layer of a Sequential.
 
     Raises:
-        GraphError: a name that is no string, or an argument that no layer takes.
+        GraphError: an argument that does not exist, or a name that is no text.
 
     Example:
-        >>> class Scale(tf.Layer):
+        >>> class Scale(Layer):
         ...     def build(self, input_shape):
-        ...         self.factor = self.add_weight((input_shape[-1],), "ones")
+        ...         self.factor = self.add_weight((input_shape[-1],), initializer="ones", name="factor")
         ...     def call(self, inputs):
         ...         return inputs * self.factor
-        >>> Scale(name="scale")(tf.Input((3,))).shape
-        (None, 3)
+        >>> scale = Scale()
+        >>> scale(Input((3,))).shape, scale.factor.shape
+        ((None, 3), torch.Size([3]))
     """
 
     given_name: str | None

@@ -19,11 +19,12 @@ class Regularizer(Configurable):
     """A penalty: a weight of any shape to a scalar.
 
     Example:
-        >>> class Rough(tf.regularizers.Regularizer):
+        >>> class Centred(Regularizer):
         ...     def __call__(self, weight):
-        ...         return 0.1 * weight.diff().abs().sum()
-        >>> Rough()(torch.tensor([1.0, 3.0, 2.0]))
-        tensor(0.3000)
+        ...         return 0.01 * weight.mean() ** 2
+        >>> layer = layers.Dense(2, kernel_initializer="ones", kernel_regularizer=Centred())
+        >>> layer(torch.ones(1, 3)).shape, layer.losses
+        (torch.Size([1, 2]), [tensor(0.0100, grad_fn=<MulBackward0>)])
     """
 
     _registry = registry.regularizers
