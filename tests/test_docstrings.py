@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import wave
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def write_files(folder: Path) -> None:
 
 def examples(room: str) -> list[tuple[str, str]]:
     """The examples of the things that have their first name in a namespace."""
-    texts = {place: value.__doc__ or "" for place, value in THINGS.items() if place.split(".")[1] == room}
+    texts = {
+        place: inspect.getdoc(value) or "" for place, value in THINGS.items() if place.split(".")[1] == room
+    }
     return [(place, text) for place, text in texts.items() if ">>>" in text]
 
 
@@ -82,7 +85,7 @@ def test_the_examples_run_and_give_what_they_show(
 
 def test_an_example_is_short() -> None:
     for place, value in THINGS.items():
-        assert (value.__doc__ or "").count(">>> ") <= 8, place
+        assert (inspect.getdoc(value) or "").count(">>> ") <= 8, place
 
 
 def test_what_docstrings_leave_out_only_becomes_less() -> None:

@@ -255,7 +255,12 @@ class Layer(Weights):
 
     @property
     def name(self) -> str:
-        """The given name; else the name in the first model that holds the layer; else one made from the class."""
+        """The given name; else the name in the first model that holds the layer; else one made from the class.
+
+        Example:
+            >>> model.get_layer("head").name, tf.layers.Dense(2).name
+            ('head', 'dense')
+        """
         kept = self.given_name or self.graph_name or self._name_in_waiting()
         return kept or symbolic.snake_case(type(self).__name__)
 
@@ -330,12 +335,35 @@ class Layer(Weights):
     def named_modules(
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Module]]:
+        """All modules inside with dotted names, as in `nn.Module`; of your own class also those in lists.
+
+        Args:
+            memo: modules that are left out; those that come are added.
+            prefix: what names begin with.
+            remove_duplicate: whether a module with two names comes once.
+
+        Returns:
+            An iterator of (name, module), the layer itself first.
+
+        Example:
+            >>> [name for name, module in model.named_modules()]
+            ['', 'block3', 'flatten', 'hidden', 'dropout', 'head']
+        """
         if self._keeps_lists:
             follow(self)
         found: Iterator[tuple[str, nn.Module]] = super().named_modules(memo, prefix, remove_duplicate)
         return found
 
     def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """The layers and modules that are attributes, as in `nn.Module`; of your own class also those in lists.
+
+        Returns:
+            An iterator of (name, module).
+
+        Example:
+            >>> [name for name, module in model.named_children()]
+            ['block3', 'flatten', 'hidden', 'dropout', 'head']
+        """
         if self._keeps_lists:
             follow(self)
         return super().named_children()
@@ -428,7 +456,20 @@ class Layer(Weights):
 
         Args:
             into: makes the modules, under the name of the layer: `into.module(self, nn.Linear, 4, 2)(x)`.
-            args: the symbols, as `forward` takes them; keyword arguments too.
+            args: the symbols, as `forward` takes them.
+            kwargs: likewise, by name.
+
+        Returns:
+            Symbols, as `forward` returns tensors.
+
+        Example:
+            >>> class Double(tf.Layer):
+            ...     def call(self, x):
+            ...         return 2 * x
+            ...     def native_form(self, into, x):
+            ...         return torch.add(x, x)
+            >>> "torch.add" in tf.interop.to_torch(tf.Model(x := tf.Input((3,)), Double()(x))).code
+            True
         """
         return into.recorded(self, *args, **kwargs)
 
@@ -512,7 +553,18 @@ class Layer(Weights):
         return args[0].dtype.is_floating_point or self._integers != "tried"
 
     def activated(self, logits: Tensor) -> Tensor:
-        """What `activation` makes of `logits`, told to whoever asks for what came before it."""
+        """What `activation` makes of `logits`, told to whoever asks for what came before it.
+
+        Args:
+            logits: what comes before the activation.
+
+        Returns:
+            A tensor of the same shape, as a rule.
+
+        Example:
+            >>> tf.layers.Dense(2, activation="relu").activated(torch.tensor([-1.0, 2.0]))
+            tensor([0., 2.])
+        """
         outputs: Tensor = self.activation(logits)
         if self.before_activation is not None:
             self.before_activation.pair = (logits, outputs)
@@ -522,13 +574,35 @@ class Layer(Weights):
     output_shape_for: ClassVar[Any] = None
 
     def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """The dtype of the output for an input of `dtype`, where `output_shape_for` states the shape."""
+        """The dtype of the output for an input of `dtype`, where `output_shape_for` states the shape.
+
+        Args:
+            dtype: that of the first input.
+
+        Returns:
+            A `torch.dtype`.
+
+        Example:
+            >>> tf.layers.Dense(2, dtype="float64").output_dtype(torch.float32)
+            torch.float32
+        """
         if dtype.is_floating_point:
             return self._computes_in() or dtype
         return self._computes_in() or self._kind() if self._integers == "cast" else dtype
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the output for an input of this shape (or these), None where unknown."""
+        """The shape of the output for an input of this shape (or these), None where unknown.
+
+        Args:
+            input_shape: a tuple with the batch, None where unknown; a list or dict of them for several inputs.
+
+        Returns:
+            A tuple, or several, nested as the output.
+
+        Example:
+            >>> model.compute_output_shape((5, 8, 8, 3))
+            (5, 2)
+        """
         with torch.no_grad():
             given = map_shapes(lambda shape: symbolic.Input(batch_shape=shape), input_shape)
             outputs = self.symbolic_call(given)
@@ -536,11 +610,28 @@ class Layer(Weights):
 
     @property
     def dtype_policy(self) -> DTypePolicy:
-        """The policy that the dtype of the layer means."""
+        """The policy that the dtype of the layer means.
+
+        Example:
+            >>> tf.layers.Dense(2, dtype="float64").dtype_policy.name
+            'float64'
+        """
         return DTypePolicy(None if self.dtype is None else str(self.dtype).removeprefix("torch."))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """The output for symbolic inputs, as symbols of its shape and dtype that no model holds."""
+        """The output for symbolic inputs, as symbols of its shape and dtype that no model holds.
+
+        Args:
+            args: what the layer is called on: symbolic tensors, of which the shape and dtype are taken.
+            kwargs: further arguments of the call.
+
+        Returns:
+            A symbolic tensor, or several, nested as the output.
+
+        Example:
+            >>> model.compute_output_spec(tf.Input((8, 8, 3))).shape
+            (None, 2)
+        """
         given = map_leaves(
             lambda leaf: (
                 symbolic.Input(batch_shape=leaf.shape, dtype=leaf.dtype)
@@ -584,7 +675,21 @@ class Layer(Weights):
                 raise self.wrong(shape, expected, why="its input_spec says so")
 
     def wrong(self, shape: Any, expected: str, *, why: str = "", fix: str = "") -> ShapeError:
-        """The error for an input shape that the layer cannot take."""
+        """The error for an input shape that the layer cannot take.
+
+        Args:
+            shape: what came.
+            expected: what would fit.
+            why: what speaks against it.
+            fix: a way out.
+
+        Returns:
+            A ShapeError, to be raised.
+
+        Example:
+            >>> print(tf.layers.Dense(2, name="head").wrong((None,), "2 dimensions", fix="Reshape before it"))
+            Dense 'head': expected 2 dimensions, got shape (None,). Fix: Reshape before it.
+        """
         return ShapeError(
             explain(
                 f"{type(self).__name__} {self.name!r}",
@@ -660,6 +765,15 @@ class Layer(Weights):
         Args:
             inputs: what the layer was called on: a symbolic tensor, or several in a list or dict.
             mask: the mask that came with it, nested like it; or the one that the layer was given as `mask=`.
+
+        Returns:
+            A symbolic mask, None, or a list of these.
+
+        Example:
+            >>> tf.layers.Embedding(10, 4, mask_zero=True).compute_mask(torch.tensor([[3, 5, 0]]))
+            tensor([[ True,  True, False]])
+            >>> tf.layers.Dropout(0.5).compute_mask(torch.ones(1, 3, 4), torch.tensor([[True, True, False]]))
+            tensor([[ True,  True, False]])
         """
         return mask
 
@@ -734,7 +848,20 @@ class Layer(Weights):
         return self._call_at(index).outputs
 
     def get_input_at(self, index: int) -> Any:
-        """What the call number `index` of a shared layer was made on, in the order of the calls."""
+        """What the call number `index` of a shared layer was made on, in the order of the calls.
+
+        Args:
+            index: the number of the call, from 0, or from -1 backwards.
+
+        Returns:
+            The symbolic tensor or tensors that it was made on.
+
+        Example:
+            >>> shared = tf.layers.Dense(2)
+            >>> first, second = shared(tf.Input((3,))), shared(tf.Input((5, 3)))
+            >>> shared.get_input_at(1).shape
+            (None, 5, 3)
+        """
         return _input_of(self._call_at(index))
 
     def _calls(self) -> list[Any]:
@@ -828,7 +955,15 @@ class Layer(Weights):
             return cls(**{name: revived(value, f"$.{name}") for name, value in config.items()})
 
     def extra_repr(self) -> str:
-        """The constructor arguments that were given, and differ from their defaults."""
+        """The constructor arguments that were given, and differ from their defaults.
+
+        Returns:
+            The text between the brackets of `repr`.
+
+        Example:
+            >>> tf.layers.Dense(2, activation="relu").extra_repr()
+            "units=2, activation='relu'"
+        """
         parts = []
         for name, parameter in parameters(type(self)).items():
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name in self._modules:
