@@ -1,20 +1,47 @@
-"""Tells mkdocstrings where examples are, which without a title would be quotations, and what each argument is by itself."""
+"""Tells mkdocstrings where examples are, what each argument is by itself, and what else stands elsewhere."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import pydoc
 import re
 import textwrap
 from typing import Any
 
 import griffe
 
+import torchfunc
+
 
 class Examples(griffe.Extension):
     """Named in mkdocs.yml."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        if isinstance(obj, griffe.Function):
+            write_out(obj)
+        slots = (
+            getattr(pydoc.locate(obj.parent.path), "__slots__", ()) if obj.is_attribute and obj.parent else ()
+        )
+        if isinstance(slots, dict) and obj.name in slots:
+            obj.docstring = griffe.Docstring(inspect.cleandoc(slots[obj.name]), parent=obj)
         if obj.docstring:
-            obj.docstring.value = one_a_row(titled(obj.docstring.value))
+            obj.docstring.value = spelt_out(one_a_row(titled(obj.docstring.value)))
+
+
+def write_out(function: griffe.Function) -> None:
+    """Put the arguments that `**common: Unpack[...]` stands for in its place."""
+    last = next((each for each in function.parameters if "Unpack" in str(each.annotation)), None)
+    value: Any = pydoc.locate(function.path.removesuffix(".__init__"))
+    if last is None or not isinstance(value, type):
+        return
+    del function.parameters[last.name]
+    for each in inspect.signature(value).parameters.values():
+        if each.name not in function.parameters:
+            kind, annotation = griffe.ParameterKind.keyword_only, str(each.annotation)
+            function.parameters.add(
+                griffe.Parameter(each.name, annotation=annotation, kind=kind, default=repr(each.default))
+            )
 
 
 def titled(text: str) -> str:
@@ -38,3 +65,22 @@ def one_a_row(text: str) -> str:
     return (
         re.sub(r"^( +)(\w+(?:,\s+\w+)+)(:.*\n?(?:\1 +.*\n?)*)", rows, told, flags=re.MULTILINE) + title + run
     )
+
+
+def spelt_out(text: str) -> str:
+    """A docstring in which `use_bias: as for Dense` says what Dense says of it."""
+
+    def told(found: re.Match[str]) -> str:
+        name, owner, besides = found.groups()
+        known = arguments_of(owner).get(name)
+        return found[0] if known is None else f"    {name}: {known.rstrip().removesuffix('.')}{besides}\n"
+
+    return re.sub(r"^    (\w+): as for (?:every )?(\w+)([,;.].*)\n", told, text, flags=re.MULTILINE)
+
+
+@functools.cache
+def arguments_of(name: str) -> dict[str, str]:
+    """What a class of the package says of each of its arguments, by the class's name."""
+    owner = getattr(torchfunc.layers, name, getattr(torchfunc.initializers, name, None))
+    text = spelt_out(one_a_row(inspect.getdoc(owner) or "")) + "\n"
+    return dict(re.findall(r"^    (\w+): ((?:.*\n)(?:     +.*\n)*)", text, flags=re.MULTILINE))

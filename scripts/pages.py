@@ -10,6 +10,7 @@ import html
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -121,9 +122,30 @@ def entry(place: str, value: Any) -> str:
     shown = f"inherited_members: true\n      show_if_no_docstring: true\n      members: {methods}"
     options = f"\n    options:\n      {shown}\n" if methods else "\n"
     if not isinstance(value, type) and not inspect.isfunction(value):
-        told = inspect.cleandoc(value.__doc__ or "").replace("\n", "\n\n")
-        return f"## `{place}{public_names.shown(value)}`\n\n{told}\n"
+        call = f"```python\n{named}{public_names.shown(value)}\n```".replace("(", "(\n    ").replace(
+            ", ", ",\n    "
+        )
+        return f"## `{place}`\n\n{call}\n\n{told(inspect.cleandoc(value.__doc__ or ''))}\n"
     return f"::: {place}{options}\nSource: `{source(value)}`\n"
+
+
+def told(text: str) -> str:
+    """A docstring of an object that mkdocstrings does not know, in Markdown."""
+
+    def section(found: re.Match[str]) -> str:
+        inside = textwrap.dedent(found[2]).strip()
+        if found[1] == "Example":
+            inside = f"```python\n{inside}\n```"
+        elif found[1] != "Returns":
+            inside = re.sub(
+                r"^(\w[\w,\s]*): ",
+                lambda each: f"- `{' '.join(each[1].split())}`: ",
+                inside,
+                flags=re.MULTILINE,
+            )
+        return f"**{found[1]}:**\n\n{inside}\n\n"
+
+    return re.sub(r"^(\w+):\n((?: .*\n?|\n)+)", section, text, flags=re.MULTILINE)
 
 
 def source(value: Any) -> str:

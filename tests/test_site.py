@@ -96,6 +96,15 @@ def test_each_argument_has_a_row_and_what_is_returned_has_one(site: Path) -> Non
     assert len(returned) > 500 and {table.count("doc-section-item") for table in returned} == {1}
 
 
+def test_what_is_said_elsewhere_is_said_in_each_place(site: Path) -> None:
+    text = (site / "reference" / "torchfunc.layers" / "index.html").read_text(encoding="utf-8")
+    assert "as for every Layer" not in text and "as for Dense.</p>" not in text and "Unpack[" not in text
+    (row,) = re.findall(
+        r"<code>input_shape</code>.*?</tr>", text.partition('layers.GRU"')[2], flags=re.DOTALL
+    )[:1]
+    assert "the shape of one sample" in row and "required" not in row
+
+
 def test_the_house_is_drawn_with_every_room(site: Path) -> None:
     picture = (site / "house.svg").read_text(encoding="utf-8")
     rooms = {path.stem for path in (ROOT / "torchfunc").iterdir() if path.suffix == ".py" or path.is_dir()}

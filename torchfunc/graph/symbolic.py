@@ -151,13 +151,6 @@ class SymbolicTensor(refusals.WithoutValues):
     Every operator, every method of `torch.Tensor` and every function of `torch` works on it and is
     recorded. What would need a value (`if x:`, `float(x)`, `for row in x`) is refused.
 
-    Attributes:
-        shape: a tuple; an unknown dimension prints and compares as None, and is live where it is used.
-        dtype: a `torch.dtype`.
-        node: the call that makes it.
-        path: where among what the call returns.
-        mask: the symbolic mask that belongs to it, or None.
-
     Args:
         node: the call that makes it.
         path: where among what the call returns: () for the whole, (0,) for the first of several.
@@ -275,34 +268,38 @@ class SymbolicTensor(refusals.WithoutValues):
     def mask(self, mask: Any) -> None:
         self.node.masks[self.path] = mask
 
-    itemsize = property(
-        lambda self: self.dtype.itemsize,
-        doc="""How many bytes an element takes.
+    @property
+    def itemsize(self) -> int:
+        """How many bytes an element takes.
 
         Example:
             >>> Input((3,)).itemsize
             4
-        """,
-    )
-    layout = property(
-        lambda self: torch.strided,
-        doc="""`torch.strided`: no symbol stands for a sparse tensor.
+        """
+        return self.dtype.itemsize
+
+    @property
+    def layout(self) -> torch.layout:
+        """`torch.strided`: no symbol stands for a sparse tensor.
 
         Example:
             >>> Input((3,)).layout
             torch.strided
-        """,
-    )
-    is_sparse = is_quantized = is_nested = is_mkldnn = property(
-        lambda self: False,
-        doc="""False: a symbol stands for a dense tensor of plain numbers.
+        """
+        return torch.strided
+
+    @property
+    def is_sparse(self) -> bool:
+        """False: a symbol stands for a dense tensor of plain numbers.
 
         Example:
             >>> x = Input((3,))
             >>> x.is_sparse, x.is_quantized, x.is_nested, x.is_mkldnn
             (False, False, False, False)
-        """,
-    )
+        """
+        return False
+
+    is_quantized = is_nested = is_mkldnn = is_sparse
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or its length along a dimension.

@@ -97,8 +97,9 @@ class BatchNormalization(_Normalization):
         momentum: the share of the old moving averages in the new ones; 1 - `momentum` in PyTorch's terms.
         epsilon: what is added to the variance.
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
-        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer,
-        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: as for Dense.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: how these begin.
+        beta_regularizer, gamma_regularizer: what these add to the loss.
+        beta_constraint, gamma_constraint: what these are put through after each step.
         renorm: whether training, too, goes by averages over many batches (Ioffe 2017): for small batches.
         renorm_clipping: the bounds "rmin", "rmax" and "dmax" of its corrections; those not given do not bind.
         renorm_momentum: the share of the old averages in the new ones that its corrections are made of.
@@ -320,8 +321,9 @@ class LayerNormalization(_Normalization):
         axis: the axis or axes.
         epsilon: what is added to the variance; 1e-3 as in Keras (PyTorch has 1e-5).
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
-        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
-        gamma_constraint: as for Dense.
+        beta_initializer, gamma_initializer: how these begin.
+        beta_regularizer, gamma_regularizer: what these add to the loss.
+        beta_constraint, gamma_constraint: what these are put through after each step.
         rms_scaling: Keras's former way to divide by the deviation without subtracting the mean, and without
             beta. `RMSNormalization` divides by the root mean square.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
@@ -439,8 +441,9 @@ class GroupNormalization(_Normalization):
         axis: the axis of the features.
         epsilon: what is added to the variance; 1e-3 as in Keras.
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
-        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
-        gamma_constraint: as for Dense.
+        beta_initializer, gamma_initializer: how these begin.
+        beta_regularizer, gamma_regularizer: what these add to the loss.
+        beta_constraint, gamma_constraint: what these are put through after each step.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:

@@ -34,8 +34,8 @@ class Discretization(Adapted):
         epsilon: how far a quantile may be off, as a share of the numbers.
         output_mode: "int", "one_hot", "multi_hot" or "count".
         sparse: not here: the output is dense.
-        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer; `dtype` is that of the
-            output in the other modes than "int", which has int32.
+        dtype: that of the output in the other modes than "int", which has int32.
+        name, trainable, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: both or neither of the first two; a call without bounds.

@@ -90,8 +90,8 @@ class CategoryEncoding(Layer):
         num_tokens: how many numbers there are.
         output_mode: "one_hot" for each number, "multi_hot" for what each sample has, "count" for how often.
         sparse: not here: the output is dense.
-        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer; `dtype` is that of the
-            output.
+        dtype: that of the output.
+        name, trainable, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: an argument of another kind; `count_weights` in another mode than "count".

@@ -69,8 +69,8 @@ class Hashing(_OfText):
         salt: with one number or two the hash is SipHash-2-4 with that key; FarmHash's Fingerprint64 without.
         output_mode: "int", "one_hot", "multi_hot" or "count".
         sparse: not here: the output is dense.
-        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer; `dtype` is that of the
-            output, int64 in the mode "int".
+        dtype: that of the output, int64 in the mode "int".
+        name, trainable, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: an argument of another kind.
@@ -144,8 +144,8 @@ class HashedCrossing(_OfText):
         num_bins: how many bins there are.
         output_mode: "int" or "one_hot".
         sparse: not here: the output is dense.
-        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer; `dtype` is that of the
-            output, int64 in the mode "int".
+        dtype: that of the output, int64 in the mode "int".
+        name, trainable, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: less than two features, an argument of another kind.

@@ -57,8 +57,8 @@ class IndexLookup(Adapted):
         pad_to_max_tokens: whether the last dimension, in the other modes than "int", is `max_tokens` in any case.
         oov_method: "floormod" or "farmhash", for whole numbers where there are several places for unknown ones.
         salt: with one number or two, the hash for unknown ones is SipHash-2-4 with that key.
-        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer; `dtype` is that of the
-            output in the modes that give floats.
+        dtype: that of the output in the modes that give floats.
+        name, trainable, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: arguments that do not fit together; a vocabulary in which something stands twice.
@@ -554,8 +554,9 @@ class StringLookup(IndexLookup):
     lists and arrays of str or bytes, and so is called on data, or in a Dataset or a collate_fn: a graph holds no text.
 
     Args:
-        max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert, output_mode,
-            pad_to_max_tokens, sparse, salt: as for IndexLookup; by default nothing is a mask.
+        max_tokens, num_oov_indices, oov_token, vocabulary, idf_weights, invert, output_mode, pad_to_max_tokens,
+        sparse, salt: as for IndexLookup.
+        mask_token: what means "nothing here"; None for nothing.
         encoding: that of what comes as bytes.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 

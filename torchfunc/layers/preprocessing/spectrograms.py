@@ -53,8 +53,8 @@ class STFTSpectrogram(_OfSound):
         padding: "valid", or "same" with zeros at both ends.
         expand_dims: see above.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer; with `trainable=False` the
-            transform stays what it is.
+        trainable: whether the weights are trained; if not, the transform stays what it is.
+        name, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: an argument of another kind or size.

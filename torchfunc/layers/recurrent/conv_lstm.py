@@ -246,7 +246,7 @@ class ConvLSTM1D(_ConvLSTM):
         unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
         recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed: as for LSTMCell.
         return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
-        use_cudnn, implementation: have no effect; kept so that a config of Keras can be read.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Example:
@@ -273,7 +273,7 @@ class ConvLSTM2D(_ConvLSTM):
         unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
         recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed: as for LSTMCell.
         return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
-        use_cudnn, implementation: have no effect; kept so that a config of Keras can be read.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Example:
@@ -300,7 +300,7 @@ class ConvLSTM3D(_ConvLSTM):
         unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
         recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed: as for LSTMCell.
         return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
-        use_cudnn, implementation: have no effect; kept so that a config of Keras can be read.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Example:

@@ -339,7 +339,7 @@ class SimpleRNN(CellLayer, cell=SimpleRNNCell):
         recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint, dropout,
         recurrent_dropout, seed: as for SimpleRNNCell.
         return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
-        use_cudnn, implementation: have no effect; kept so that a config of Keras can be read.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Example:
@@ -400,7 +400,7 @@ class GRU(CellLayer, cell=GRUCell):
         kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
         bias_constraint, dropout, recurrent_dropout, reset_after, seed: as for GRUCell.
         return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
-        use_cudnn, implementation: have no effect; kept so that a config of Keras can be read.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Example:
@@ -464,7 +464,7 @@ class LSTM(CellLayer, cell=LSTMCell):
         unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
         recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed: as for LSTMCell.
         return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
-        use_cudnn, implementation: have no effect; kept so that a config of Keras can be read.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Example:
