@@ -17,16 +17,51 @@ import torchfunc
 class Examples(griffe.Extension):
     """Named in mkdocs.yml."""
 
+    def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
+        owner = pydoc.locate(cls.path)
+        slots = getattr(owner, "__slots__", ())
+        for name, member in list(cls.members.items()):
+            value = inspect.getattr_static(owner, name, None) if member.is_attribute else None
+            if inspect.isfunction(value):
+                cls.set_member(name, function_of(name, value))
+            elif isinstance(value, property) or (isinstance(slots, dict) and name in slots):
+                member.docstring = described(inspect.getdoc(value), member)
+
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if isinstance(obj, griffe.Function):
             write_out(obj)
-        slots = (
-            getattr(pydoc.locate(obj.parent.path), "__slots__", ()) if obj.is_attribute and obj.parent else ()
-        )
-        if isinstance(slots, dict) and obj.name in slots:
-            obj.docstring = griffe.Docstring(inspect.cleandoc(slots[obj.name]), parent=obj)
         if obj.docstring:
-            obj.docstring.value = spelt_out(one_a_row(titled(obj.docstring.value)))
+            obj.docstring.value = readable(obj.docstring.value)
+
+
+def described(text: str | None, parent: griffe.Object) -> griffe.Docstring | None:
+    return text and griffe.Docstring(
+        readable(text), parent=parent, parser="google", parser_options={"warnings": False}
+    )
+
+
+def readable(text: str) -> str:
+    return spelt_out(one_a_row(titled(text)))
+
+
+def function_of(name: str, value: Any) -> griffe.Function:
+    """A method that a call made, such as `fit = as_in(Trainer.fit)`, as if it stood there."""
+    signature = inspect.signature(value)
+    kinds = {each.value: each for each in griffe.ParameterKind}
+    parameters = [
+        griffe.Parameter(
+            each.name,
+            annotation=None if each.annotation is each.empty else str(each.annotation),
+            kind=kinds[each.kind.description],
+            default=None if each.default is each.empty else repr(each.default),
+        )
+        for each in signature.parameters.values()
+    ]
+    made = griffe.Function(
+        name, parameters=griffe.Parameters(*parameters), returns=str(signature.return_annotation)
+    )
+    made.docstring = described(inspect.getdoc(value), made)
+    return made
 
 
 def write_out(function: griffe.Function) -> None:
