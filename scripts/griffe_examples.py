@@ -35,9 +35,9 @@ class Examples(griffe.Extension):
 
 
 def described(text: str | None, parent: griffe.Object) -> griffe.Docstring | None:
-    return text and griffe.Docstring(
-        readable(text), parent=parent, parser="google", parser_options={"warnings": False}
-    )
+    """A docstring that is not read from the source, parsed as mkdocs.yml has the others parsed."""
+    options = {"warnings": False, "returns_multiple_items": False}
+    return text and griffe.Docstring(readable(text), parent=parent, parser="google", parser_options=options)
 
 
 def readable(text: str) -> str:
@@ -47,21 +47,19 @@ def readable(text: str) -> str:
 def function_of(name: str, value: Any) -> griffe.Function:
     """A method that a call made, such as `fit = as_in(Trainer.fit)`, as if it stood there."""
     signature = inspect.signature(value)
-    kinds = {each.value: each for each in griffe.ParameterKind}
-    parameters = [
-        griffe.Parameter(
-            each.name,
-            annotation=None if each.annotation is each.empty else str(each.annotation),
-            kind=kinds[each.kind.description],
-            default=None if each.default is each.empty else repr(each.default),
-        )
-        for each in signature.parameters.values()
-    ]
-    made = griffe.Function(
-        name, parameters=griffe.Parameters(*parameters), returns=str(signature.return_annotation)
-    )
+    parameters = griffe.Parameters(*map(parameter_of, signature.parameters.values()))
+    made = griffe.Function(name, parameters=parameters, returns=str(signature.return_annotation))
     made.docstring = described(inspect.getdoc(value), made)
     return made
+
+
+def parameter_of(given: inspect.Parameter) -> griffe.Parameter:
+    return griffe.Parameter(
+        given.name,
+        annotation=None if given.annotation is given.empty else str(given.annotation),
+        kind=griffe.ParameterKind(given.kind.description),
+        default=None if given.default is given.empty else repr(given.default),
+    )
 
 
 def write_out(function: griffe.Function) -> None:
@@ -73,10 +71,7 @@ def write_out(function: griffe.Function) -> None:
     del function.parameters[last.name]
     for each in inspect.signature(value).parameters.values():
         if each.name not in function.parameters:
-            kind, annotation = griffe.ParameterKind.keyword_only, str(each.annotation)
-            function.parameters.add(
-                griffe.Parameter(each.name, annotation=annotation, kind=kind, default=repr(each.default))
-            )
+            function.parameters.add(parameter_of(each))
 
 
 def titled(text: str) -> str:

@@ -107,8 +107,10 @@ def test_what_is_said_elsewhere_is_said_in_each_place(site: Path) -> None:
 
 def test_a_method_that_a_call_made_stands_as_one_that_is_written(site: Path) -> None:
     text = (site / "reference" / "torchfunc.models" / "index.html").read_text(encoding="utf-8")
-    fit = text.partition('id="torchfunc.models.Model.fit"')[2].partition("doc-heading")[0]
-    assert "as_in" not in text and fit.count("doc-section-item") > 20 and "<code>epochs</code>" in fit
+    fit = text.partition('id="torchfunc.models.Model.fit"')[2].partition(
+        'id="torchfunc.models.Model.evaluate"'
+    )[0]
+    assert "as_in(" not in text and fit.count("doc-section-item") > 20 and "<code>epochs</code>" in fit
 
 
 def test_the_house_is_drawn_with_every_room(site: Path) -> None:
