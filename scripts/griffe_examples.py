@@ -105,12 +105,21 @@ def spelt_out(text: str) -> str:
         known = arguments_of(owner).get(name)
         return found[0] if known is None else f"    {name}: {known.rstrip().removesuffix('.')}{besides}\n"
 
-    return re.sub(r"^    (\w+): as for (?:every )?(\w+)([,;.].*)\n", told, text, flags=re.MULTILINE)
+    return re.sub(
+        r"^    (\w+): as (?:for|in) (?:every )?`?(\w+)`?([,;.].*)\n", told, text, flags=re.MULTILINE
+    )
 
 
 @functools.cache
 def arguments_of(name: str) -> dict[str, str]:
     """What a class of the package says of each of its arguments, by the class's name."""
-    owner = getattr(torchfunc.layers, name, getattr(torchfunc.initializers, name, None))
+    rooms = (
+        torchfunc.layers,
+        torchfunc.initializers,
+        torchfunc.optimizers,
+        torchfunc.losses,
+        torchfunc.metrics,
+    )
+    owner = next((getattr(room, name) for room in rooms if hasattr(room, name)), None)
     text = spelt_out(one_a_row(inspect.getdoc(owner) or "")) + "\n"
     return dict(re.findall(r"^    (\w+): ((?:.*\n)(?:     +.*\n)*)", text, flags=re.MULTILINE))

@@ -105,7 +105,9 @@ class DepthwiseConv1D(_DepthwiseConv):
         strides, padding, data_format, dilation_rate: as for Conv2D.
         depth_multiplier: the number of output channels for each channel of the input.
         activation, use_bias, bias_initializer, bias_regularizer, bias_constraint: as for Dense.
-        depthwise_initializer, depthwise_regularizer, depthwise_constraint: as those of the kernel of a Dense.
+        depthwise_initializer: how the kernels begin.
+        depthwise_regularizer: what they add to the loss.
+        depthwise_constraint: what they are put through after each step.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Example:
@@ -129,7 +131,9 @@ class DepthwiseConv2D(_DepthwiseConv):
         strides, padding, data_format, dilation_rate: as for Conv2D.
         depth_multiplier: the number of output channels for each channel of the input.
         activation, use_bias, bias_initializer, bias_regularizer, bias_constraint: as for Dense.
-        depthwise_initializer, depthwise_regularizer, depthwise_constraint: as those of the kernel of a Dense.
+        depthwise_initializer: how the kernels begin.
+        depthwise_regularizer: what they add to the loss.
+        depthwise_constraint: what they are put through after each step.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Example:
@@ -230,8 +234,9 @@ class SeparableConv1D(_SeparableConv):
         strides, padding, data_format, dilation_rate: as for Conv2D; they concern the first convolution.
         depth_multiplier: the number of channels between the two for each channel of the input.
         activation, use_bias, bias_initializer, bias_regularizer, bias_constraint: as for Dense.
-        depthwise_initializer, depthwise_regularizer, depthwise_constraint: as those of the kernel of a Dense.
-        pointwise_initializer, pointwise_regularizer, pointwise_constraint: the same for the second convolution.
+        depthwise_initializer, pointwise_initializer: how the kernels of the first and the second convolution begin.
+        depthwise_regularizer, pointwise_regularizer: what these add to the loss.
+        depthwise_constraint, pointwise_constraint: what these are put through after each step.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Example:
@@ -256,8 +261,9 @@ class SeparableConv2D(_SeparableConv):
         strides, padding, data_format, dilation_rate: as for Conv2D; they concern the first convolution.
         depth_multiplier: the number of channels between the two for each channel of the input.
         activation, use_bias, bias_initializer, bias_regularizer, bias_constraint: as for Dense.
-        depthwise_initializer, depthwise_regularizer, depthwise_constraint: as those of the kernel of a Dense.
-        pointwise_initializer, pointwise_regularizer, pointwise_constraint: the same for the second convolution.
+        depthwise_initializer, pointwise_initializer: how the kernels of the first and the second convolution begin.
+        depthwise_regularizer, pointwise_regularizer: what these add to the loss.
+        depthwise_constraint, pointwise_constraint: what these are put through after each step.
         name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Example:
