@@ -62,6 +62,15 @@ def test_an_svg_is_xml_with_a_box_for_each_layer(tmp_path: Path) -> None:
     assert {"add_1", "Conv2D", "(None, 9, 9, 64)"} <= texts
 
 
+def test_an_svg_shows_the_whole_of_the_graph_whatever_the_dpi(tmp_path: Path) -> None:
+    drawn(examples.mlp(), tmp_path / "model.svg", dpi=200)
+    root = ElementTree.parse(tmp_path / "model.svg").getroot()
+    shown = [float(number) for number in root.attrib["viewBox"].split()[2:]]
+    size = [float(root.attrib[side].removesuffix("pt")) for side in ("width", "height")]
+    transform = next(each.attrib["transform"] for each in root.iter() if each.get("class") == "graph")
+    assert size == pytest.approx(shown, abs=1) and "scale(1 1)" in transform
+
+
 def test_dpi_is_the_resolution_of_a_png(tmp_path: Path) -> None:
     def width(dpi: int) -> int:
         drawn(examples.mlp(), tmp_path / "model.png", dpi=dpi)
@@ -403,7 +412,7 @@ def test_outside_of_a_notebook_nothing_is_returned(tmp_path: Path) -> None:
 
 
 def test_the_text_and_the_pydot_graph_are_one_picture(tmp_path: Path) -> None:
-    options = {"show_shapes": True, "show_layer_names": True, "expand_nested": True}
+    options = {"show_shapes": True, "show_layer_names": True, "expand_nested": True, "dpi": 72}
     model = examples.nested_autoencoder()
     drawn(model, tmp_path / "model.svg", **options)
     by_text = subprocess.run(

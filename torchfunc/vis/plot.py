@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
@@ -120,6 +120,10 @@ def plot(
     if kind not in (*PICTURES, *TEXTS):
         raise UnknownNameError("picture format", kind, (*PICTURES, *TEXTS))
     picture = picture_of(graph, modules, name, **options)
+    if (
+        kind == "svg"
+    ):  # it has no dots; of more than 72 in an inch Graphviz before version 8 shows a corner alone
+        picture = replace(picture, style={**picture.style, "dpi": "72"})
     if kind in TEXTS:
         path.write_text(text_of(picture), encoding="utf-8")
         return None
