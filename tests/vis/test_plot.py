@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -62,13 +63,21 @@ def test_an_svg_is_xml_with_a_box_for_each_layer(tmp_path: Path) -> None:
     assert {"add_1", "Conv2D", "(None, 9, 9, 64)"} <= texts
 
 
-def test_an_svg_shows_the_whole_of_the_graph_whatever_the_dpi(tmp_path: Path) -> None:
-    drawn(examples.mlp(), tmp_path / "model.svg", dpi=200)
+@pytest.mark.parametrize("path", ["", None], ids=["graphviz-pure", "dot"])
+def test_an_svg_shows_the_whole_picture(
+    path: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its window, in units of the drawing, is as large as the drawing."""
+    if path is not None:
+        monkeypatch.setenv("PATH", path)
+    drawn(examples.mlp(), tmp_path / "model.svg", show_shapes=True)
     root = ElementTree.parse(tmp_path / "model.svg").getroot()
-    shown = [float(number) for number in root.attrib["viewBox"].split()[2:]]
-    size = [float(root.attrib[side].removesuffix("pt")) for side in ("width", "height")]
-    transform = next(each.attrib["transform"] for each in root.iter() if each.get("class") == "graph")
-    assert size == pytest.approx(shown, abs=1) and "scale(1 1)" in transform
+    _, _, width, height = (float(each) for each in root.attrib["viewBox"].split())
+    group = next(each for each in root.iter() if each.get("class") == "graph")
+    assert re.match(r"scale\(1(\.0+)?( 1(\.0+)?)?\)", group.attrib["transform"])
+    assert [float(root.attrib[side].removesuffix("pt")) for side in ("width", "height")] == pytest.approx(
+        [width, height], abs=1
+    )
 
 
 def test_dpi_is_the_resolution_of_a_png(tmp_path: Path) -> None:

@@ -517,9 +517,20 @@ def _laid_out_as(weight: Tensor | None, tensor: Tensor) -> Tensor:
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The model whose architecture `Model.to_json` wrote, with new weights.
 
+    Args:
+        json_string: the text.
+        custom_objects: classes and functions by the names that stand in the text, beside those that are registered.
+
+    Returns:
+        A model that is not compiled.
+
     Raises:
         ConfigError: text that is no JSON, or describes no model.
         UnknownNameError: a class or function that nobody knows.
+
+    Example:
+        >>> tf.models.model_from_json(model.to_json()).output_shape
+        (None, 2)
     """
     try:
         config = json.loads(json_string)

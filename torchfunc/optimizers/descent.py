@@ -9,6 +9,7 @@ import torch
 from typing_extensions import Unpack
 
 from torchfunc import registry
+from torchfunc.distributed.fully_sharded import copy_each
 from torchfunc.optimizers.optimizer import Common, LearningRate, Optimizer
 from torchfunc.optimizers.stepper import Update
 
@@ -217,4 +218,4 @@ class Ftrl(Optimizer):
         clipped = torch._foreach_clamp_min(linears, -l1)
         torch._foreach_clamp_max_(clipped, l1)
         torch._foreach_sub_(clipped, linears)
-        torch._foreach_copy_(update.params, torch._foreach_div(clipped, after))
+        copy_each(update.params, torch._foreach_div(clipped, after))

@@ -14,6 +14,7 @@ from torch.optim.optimizer import Optimizer as TorchOptimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from torchfunc.distributed.fully_sharded import copy_each, norms
 from torchfunc.errors import CompileError, explain
 
 Slots = dict[str, list[Tensor]]
@@ -318,11 +319,11 @@ class Stepper(TorchOptimizer):
         rule = self.rule
         if rule.clipnorm:
             for update in updates:
-                norms = torch._foreach_norm(update.grads)
-                torch._foreach_clamp_min_(norms, rule.clipnorm)
-                torch._foreach_reciprocal_(norms)
-                torch._foreach_mul_(norms, rule.clipnorm)
-                update.grads = list(torch._foreach_mul(update.grads, norms))
+                scales = norms(update.grads)
+                torch._foreach_clamp_min_(scales, rule.clipnorm)
+                torch._foreach_reciprocal_(scales)
+                torch._foreach_mul_(scales, rule.clipnorm)
+                update.grads = list(torch._foreach_mul(update.grads, scales))
         elif rule.global_clipnorm:
             norm = nn.utils.get_total_norm([grad for update in updates for grad in update.grads])
             # The last term lets a norm that is infinite or no number show in every weight, as in Keras.
@@ -348,7 +349,7 @@ class Stepper(TorchOptimizer):
             averages = [self.state[parameter]["average"] for parameter in params]
             torch._foreach_lerp_(averages, params, 1 - rule.ema_momentum)
             if rule.ema_overwrite_frequency and step % rule.ema_overwrite_frequency == 0:
-                torch._foreach_copy_(params, averages)
+                copy_each(params, averages)
 
     def use_averages(self) -> None:
         """Put the averages that `use_ema` keeps in the place of the parameters."""

@@ -211,7 +211,18 @@ def load_model(
 
 
 def save_model(model: Any, filepath: str | Path, overwrite: bool = True) -> None:
-    """Write a whole model; see `Model.save`."""
+    """Write a whole model; see `Model.save`.
+
+    Args:
+        model: a Model.
+        filepath: where to: a file that ends in `.keras`, or a folder.
+        overwrite: whether what stands there may be replaced.
+
+    Example:
+        >>> tf.models.save_model(model, "model.keras")
+        >>> tf.load_model("model.keras").output_shape
+        (None, 2)
+    """
     model.save(filepath, overwrite=overwrite)
 
 

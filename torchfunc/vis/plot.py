@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
@@ -119,11 +119,9 @@ def plot(
     kind = path.suffix.removeprefix(".").lower() or "png"
     if kind not in (*PICTURES, *TEXTS):
         raise UnknownNameError("picture format", kind, (*PICTURES, *TEXTS))
+    if kind in ("svg", "pdf"):
+        options["dpi"] = 72  # these have no dots, and dot's svg at another rate shows a corner of the picture
     picture = picture_of(graph, modules, name, **options)
-    if (
-        kind == "svg"
-    ):  # it has no dots; of more than 72 in an inch Graphviz before version 8 shows a corner alone
-        picture = replace(picture, style={**picture.style, "dpi": "72"})
     if kind in TEXTS:
         path.write_text(text_of(picture), encoding="utf-8")
         return None
