@@ -113,6 +113,18 @@ def test_a_method_that_a_call_made_stands_as_one_that_is_written(site: Path) -> 
     assert "as_in(" not in text and fit.count("doc-section-item") > 20 and "<code>epochs</code>" in fit
 
 
+def test_what_stands_in_no_file_under_its_name_is_told_as_everything_else(site: Path) -> None:
+    for page, name in (
+        ("applications", "applications.resnet.ResNet50"),
+        ("datasets", "datasets.imdb.load_data"),
+    ):
+        text = (site / "reference" / f"torchfunc.{page}" / "index.html").read_text(encoding="utf-8")
+        entry = text.partition(f'<h2 id="torchfunc.{name}"')[2].partition("<h2 ")[0]
+        titles = re.findall(r"<strong>(\w+):</strong>", entry)
+        assert titles[:3] == ["Parameters", "Returns", "Raises"] and "The same as" not in entry
+        assert "Args:" not in text and f'href="#torchfunc.{name}"' in text
+
+
 def test_the_house_is_drawn_with_every_room(site: Path) -> None:
     picture = (site / "house.svg").read_text(encoding="utf-8")
     rooms = {path.stem for path in (ROOT / "torchfunc").iterdir() if path.suffix == ".py" or path.is_dir()}
