@@ -17,6 +17,7 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
@@ -49,6 +50,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> None:
+    """Who searches finds what is told about a thing before the lists in which it stands."""
+    if page.file.src_uri.startswith("guides/"):
+        page.meta["search"] = {"boost": 2}
 
 
 def moved(text: str) -> str:
@@ -122,7 +129,8 @@ def entry(place: str, value: Any) -> str:
     options = f"\n    options:\n      {shown}\n" if methods else "\n"
     if not isinstance(value, type) and not inspect.isfunction(value):
         told = inspect.cleandoc(value.__doc__ or "").replace("\n", "\n\n")
-        return f"## `{place}{public_names.shown(value)}`\n\n{told}\n"
+        call = f"```python\n{place}{public_names.shown(value)}\n```"
+        return f"## `{place}`\n\n{call}\n\n{told}\n"
     return f"::: {place}{options}\nSource: `{source(value)}`\n"
 
 
