@@ -25,16 +25,19 @@ def blocks(text=README):
     return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
-def test_the_forward_of_the_toy_resnet_is_the_emitted_one():
-    shown = re.search(
-        r"<!-- code of the toy ResNet -->\n```python\n(.*?)```\n<!-- end", README, flags=re.DOTALL
-    )
-    script = "from resnet_cifar import toy_resnet; print(toy_resnet().code, end='')"
+def test_the_forward_and_the_source_of_the_toy_resnet_are_the_ones_that_are_written(tmp_path):
+    assert script("readme").written(README) == README
+    source = re.search(
+        r"<!-- source of the toy ResNet -->\n```python\n(.*?)```\n<!-- end", README, re.DOTALL
+    )[1]
+    assert source == (ROOT / "tests" / "golden" / "toy_resnet_in_torch.txt").read_text(encoding="utf-8")
+    (tmp_path / "net.py").write_text(source)
+    alone = "import sys, net; net.ToyResnet(); print('torchfunc' in sys.modules)"
     result = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT / "examples", capture_output=True, text=True, check=True
+        [sys.executable, "-c", alone], cwd=tmp_path, capture_output=True, text=True, check=True
     )
 
-    assert result.stdout == shown[1]
+    assert result.stdout == "False\n"
 
 
 @pytest.fixture(scope="module")
