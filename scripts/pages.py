@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -22,6 +23,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+import griffe_examples  # noqa: E402
 import house  # noqa: E402
 
 from tests import public_names  # noqa: E402
@@ -54,8 +56,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> None:
     """Who searches finds what is told about a thing before the lists in which it stands."""
-    if page.file.src_uri.startswith("guides/"):
-        page.meta["search"] = {"boost": 2}
+    for part, boost in (("guides/", 2), ("applications", 0.1)):
+        if part in page.file.src_uri:
+            page.meta["search"] = {"boost": boost}
 
 
 def moved(text: str) -> str:
@@ -128,10 +131,29 @@ def entry(place: str, value: Any) -> str:
     shown = f"inherited_members: true\n      show_if_no_docstring: true\n      members: {methods}"
     options = f"\n    options:\n      {shown}\n" if methods else "\n"
     if not isinstance(value, type) and not inspect.isfunction(value):
-        told = inspect.cleandoc(value.__doc__ or "").replace("\n", "\n\n")
+        told = "\n\n".join(map(section, parsed(value.__doc__ or "")))
         call = f"```python\n{place}{public_names.shown(value)}\n```"
         return f"## `{place}`\n\n{call}\n\n{told}\n"
     return f"::: {place}{options}\nSource: `{source(value)}`\n"
+
+
+def parsed(text: str) -> list[griffe.DocstringSection]:
+    """The sections of a docstring that mkdocstrings is not asked for, as an object has it that is no class or function."""
+    return griffe.Docstring(griffe_examples.titled(inspect.cleandoc(text))).parse("google", warnings=False)
+
+
+def section(part: griffe.DocstringSection) -> str:
+    """A section in Markdown: prose as it is, arguments and errors as a list, examples as code."""
+    if part.kind is griffe.DocstringSectionKind.text:
+        return str(part.value)
+    if part.kind is griffe.DocstringSectionKind.examples:
+        return "**Example:**\n\n```pycon\n" + "\n".join(code for _, code in part.value) + "\n```"
+    rows = [
+        (getattr(each, "name", "") or str(each.annotation or ""), " ".join(each.description.split()))
+        for each in part.value
+    ]
+    lines = [f"- `{name}`: {text}" if name else f"- {text}" for name, text in rows]
+    return f"**{part.kind.value.capitalize()}:**\n\n" + "\n".join(lines)
 
 
 def source(value: Any) -> str:
