@@ -18,6 +18,7 @@ from typing import Any
 import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
@@ -51,6 +52,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> None:
+    """Who searches finds what is told about a thing before the lists in which it stands."""
+    for part, boost in (("guides/", 2), ("applications", 0.1)):
+        if part in page.file.src_uri:
+            page.meta["search"] = {"boost": boost}
 
 
 def moved(text: str) -> str:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import pytest
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tests import public_names
 
@@ -131,3 +137,40 @@ def test_the_house_is_drawn_with_every_room(site: Path) -> None:
     assert {word.split()[0] for word in re.findall(r"<text[^>]*>([^<]+)<", picture)} == rooms - {
         "__pycache__"
     }
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """The site as a server gives it: its search works in a worker, which a browser starts for no file."""
+    serve = functools.partial(Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """The requests of a test are no news."""
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("Dense", "reference/torchfunc.layers/#torchfunc.layers.Dense"),
+        ("EarlyStopping", "reference/torchfunc.callbacks/#torchfunc.callbacks.EarlyStopping"),
+        ("save", "reference/torchfunc.models/#torchfunc.models.save_model"),
+        ("load_model", "guides/saving/"),
+    ],
+)
+def test_who_searches_finds(asked: str, found: str, address: str, browser: Any) -> None:
+    def links() -> set[str]:
+        """Where the first five pages of the result lead to, as far as they are drawn."""
+        every: list[str] = browser.execute_script(
+            "return [...document.querySelectorAll('.md-search-result__item')].slice(0, 5)"
+            ".flatMap(item => [...item.querySelectorAll('a')].map(link => link.href))"
+        )
+        return {re.sub(r"\?[^#]*", "", link.removeprefix(address)) for link in every}
+
+    browser.get(f"{address}?q={asked}")
+    WebDriverWait(browser, 30).until(lambda _: found in links(), message=f"{found} is not among the results")
