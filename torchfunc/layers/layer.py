@@ -131,7 +131,8 @@ class Layer(Weights):
 
     # with Self, not Any, for which an editor would not look at __init__
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
+        make = super().__new__  # of a class beside this one, which may want to know what it was called with
+        self = make(cls) if make is object.__new__ else make(cls, *args, **kwargs)
         given = bound_arguments(cls, args, kwargs)
         # symbols would keep their whole graph alive, and are no constructor argument that a config can hold
         kept = {key: value for key, value in given.items() if type(value) in _PLAIN or not has_symbol(value)}

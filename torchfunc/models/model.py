@@ -41,6 +41,7 @@ from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.layer import Common, Layer, in_mode, map_shapes
 from torchfunc.layers.tracking import children_of
 from torchfunc.models import loading
+from torchfunc.models.hub import OnHub
 from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.live import Live
 from torchfunc.models.masks import MaskedCalls, takers, taking_masks
@@ -58,7 +59,7 @@ from torchfunc.vis.view import page
 
 
 @registry.layers.register("Model")
-class Model(MaskedCalls, Training):
+class Model(MaskedCalls, OnHub, Training):
     """A graph of layer calls, compiled to a module whose forward a person could have written.
 
     `model.code` is that forward as text; its submodules are the layers under the names seen there.
