@@ -99,15 +99,41 @@ def in_one_of_file(path: str) -> Any:
     return end_of(model, fitted(model, initial_epoch=model.trainer.epoch))
 
 
+class Writes(callbacks.Callback):
+    """Writes a folder of shards after so many batches."""
+
+    def __init__(self, folder: str, after: int) -> None:
+        self.folder, self.after = folder, after
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.trainer.step.count + 1 == self.after:
+            self.trainer.save_checkpoint(self.folder)
+
+
 def folder_of_shards() -> Any:
     """A folder that two processes write within a step of several batches."""
     model = made("fsdp")
-    stopping = callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", batch == 1)
-    )
-    fitted(model, [stopping], max_steps=10)
-    model.trainer.save_checkpoint("shards")
-    return model.trainer.epoch.done
+    return end_of(model, fitted(model, [Writes("of_two", 9)]))
 
 
-ALL = [one_asked_of_copies, both_asked_in_shards, files_by_batches]
+def from_folder(folder: str, distribute: str, given: Any = ()) -> Any:
+    model = made(distribute)
+    model.trainer.load_checkpoint(folder)
+    return end_of(model, fitted(model, given, initial_epoch=model.trainer.epoch))
+
+
+def in_one_of_folder(folder: str) -> Any:
+    """One process that goes on, and writes such a folder in the next epoch."""
+    return from_folder(f"{folder}/of_two", "ddp", [Writes(f"{folder}/of_one", 14)])
+
+
+def in_shards_of_one() -> Any:
+    return from_folder("of_one", "fsdp")
+
+
+def in_copies_of_one() -> Any:
+    return from_folder("of_one", "ddp")
+
+
+ALL = [one_asked_of_copies, both_asked_in_shards, files_by_batches, folder_of_shards]
+AGAIN = [in_shards_of_one, in_copies_of_one]

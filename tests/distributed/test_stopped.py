@@ -60,3 +60,16 @@ def test_a_file_that_is_written_within_a_step_holds_what_all_processes_have(
         assert_close(history["accuracy"], without_averages[0]["accuracy"][1:])
     in_one, _ = done(lambda: stopped.in_one_of_file(str(folder / "by_batches" / "2-3.safetensors")))
     assert_close(in_one, expected)
+
+
+def test_a_folder_of_shards_that_is_written_within_a_step_is_read_by_one_process_and_by_two(
+    two: list[dict[str, Any]], folder: Path, expected: Any
+) -> None:
+    for rank in two:
+        assert_close(value(rank, stopped.folder_of_shards), expected)
+    (_, *in_one), _ = done(lambda: stopped.in_one_of_folder(str(folder)))
+    assert_close(in_one, expected[1:])
+    for rank in run(stopped.AGAIN, str(folder)):
+        for check in stopped.AGAIN:
+            _, *found = value(rank, check)
+            assert_close(found, expected[1:])
