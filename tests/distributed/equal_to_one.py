@@ -208,7 +208,7 @@ def dense_with_clipping_averages_and_a_schedule(**options: Any) -> Any:
 
 
 def layers_that_few_samples_use(**options: Any) -> Any:
-    """Of each full batch only the second process, if there is one, has samples for the second layer; none for the third."""
+    """Of each full batch only the second process, if any, has samples for the second layer; nobody for the third."""
 
     class Parts(nn.Module):
         def __init__(self) -> None:

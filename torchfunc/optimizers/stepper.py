@@ -24,7 +24,7 @@ Slots = dict[str, list[Tensor]]
 class Update:
     """One step of one parameter group, all parameters with a gradient at once.
 
-    Attributes:
+    Args:
         group: The group's hyperparameters.
         lr: Its learning rate at this step.
         step: The number of this step, counted from 1.
@@ -33,8 +33,15 @@ class Update:
         slots: What the rule remembers of each parameter, by name, to be changed in place.
         whole: The slots named by the rule's `flat`, as few large tensors over the same memory where
             that is possible.
-        names: What the parameters are called, as far as that is known.
         ordered: Whether parameters, gradients and slots lie in memory in the same order, without gaps.
+        names: What the parameters are called, as far as that is known.
+
+    Example:
+        >>> class Telling(optimizers.SGD):
+        ...     def update(self, update):
+        ...         print(update.step, update.lr, update.grads)
+        >>> Telling(0.1).apply([torch.tensor([2.0])], [torch.tensor([1.0])])
+        1 0.1 [tensor([2.])]
     """
 
     group: dict[str, Any]
@@ -126,6 +133,14 @@ class Stepper(TorchOptimizer):
     Args:
         rule: The mathematics.
         params: Parameters, named parameters, or groups of them.
+
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0]))
+        >>> stepper = optimizers.Stepper(optimizers.SGD(0.5), [w])
+        >>> (w**2).sum().backward()
+        >>> stepper.step()
+        >>> w.data, stepper.param_groups[0]["iterations"]
+        (tensor([0.]), 1)
     """
 
     def __init__(self, rule: Rule, params: Iterable[Any]) -> None:
