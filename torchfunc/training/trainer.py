@@ -308,7 +308,7 @@ class Trainer:
         self._tell_of_ranks(verbose)
         with (
             self._training(run, events, goes_on=goes_on),
-            heeding(self.module, events, run.asked),
+            heeding(self.module, events, run.asked, step.ranks),
             self._session(display),
             limits.looking(self.module),
         ):
@@ -317,7 +317,8 @@ class Trainer:
                 if step.ranks is not None:
                     step.ranks.any(False)  # nobody goes on before the first one has written its files
             except BaseException:
-                step.sums = sums_of(step.objective)  # for who goes on within the epoch
+                if step.sums is None:  # for who goes on within the epoch
+                    step.sums = sums_of(step.objective)
                 raise
         return history
 
@@ -927,7 +928,13 @@ class Trainer:
         """
         reshard(self.module)
         weights = {name: each.detach() for name, each in self.module.state_dict().items()}
-        sharded_folders.write(folder, {"model": weights, "training": self.state_dict()})
+        sums = self.step.sums
+        if sums is None:
+            self.step.join()
+        try:
+            sharded_folders.write(folder, {"model": weights, "training": self.state_dict()})
+        finally:
+            self.step.sums = sums
 
     @together
     def load_checkpoint(self, folder: str | Path) -> None:
