@@ -187,6 +187,7 @@ class Stream:
         seed: for the order of a DataLoader of ours, a new one each epoch.
 
     Attributes:
+        one_shot: whether the source can be passed over once only.
         begun: alone in a list, PyTorch's random state when the source was begun last: it may have settled the order.
     """
 
@@ -200,7 +201,7 @@ class Stream:
     ) -> None:
         self.source, self.convert, self.limit, self.seed = source, convert, steps, seed
         # a loader is not begun for this: that would start its workers and draw a random number
-        self._one_shot = hasattr(source, "__next__") and iter(source) is source
+        self.one_shot = hasattr(source, "__next__") and iter(source) is source
         # a PyDataset, whose hooks belong to an epoch and not to a pass over it
         self._tells_epochs = hasattr(source, "on_epoch_end") and hasattr(source, "batches")
         self._running: Iterator[Any] | None = None
@@ -241,11 +242,9 @@ class Stream:
     def _wind(self, number: int, skip: int) -> None:
         """Begin the epoch again as it was begun, and pass over the batches that are done; nothing else is as random."""
         whole = self.limit is None or self.limit == getattr(self.source, "__len__", lambda: None)()
-        if self._one_shot or not whole:
+        if self.one_shot or not whole:
             kind = type(self.source).__name__
-            given = (
-                f"a {kind}" if self._one_shot else f"a {kind} of which an epoch takes {self.limit} batches"
-            )
+            given = f"a {kind}" if self.one_shot else f"a {kind} of which an epoch takes {self.limit} batches"
             warnings.warn(
                 f"epoch {number + 1} goes on after its batch {skip} with what comes next: got {given}, which "
                 "cannot be begun again as it was. Fix: fit(...) on arrays, a DataLoader or a function that returns a "
@@ -280,7 +279,7 @@ class Stream:
         self._running = self._iterator(epoch) if self._running is None else self._running
         for item in self._running:
             return item
-        if self._one_shot or (done == 0 and epoch == 0):
+        if self.one_shot or (done == 0 and epoch == 0):
             raise self._empty(epoch) if done == 0 else self._short(epoch, done)
         self._running = self._iterator(epoch + done)
         for item in self._running:
@@ -311,7 +310,7 @@ class Stream:
 
     def _empty(self, epoch: int) -> DataError:
         kind = type(self.source).__name__
-        if self._one_shot and epoch > 0:
+        if self.one_shot and epoch > 0:
             return DataError(
                 f"epoch {epoch + 1} has no batches: a {kind} can be used once only. Fix: pass a list, a "
                 "DataLoader or a function that returns a new generator, or give steps_per_epoch."
