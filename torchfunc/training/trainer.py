@@ -33,8 +33,8 @@ from torchfunc.training.objective import Objective
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.limits import Clock, Limits, Profiled, several
 from torchfunc.training.options.precision import Precision, of_policy
+from torchfunc.training.options.recounting import Recount, normalizers
 from torchfunc.training.options.remembered import of_callbacks
-from torchfunc.training.options.statistics import Recount, normalizers
 from torchfunc.training.options.termination import heeding
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display

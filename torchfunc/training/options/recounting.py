@@ -1,4 +1,4 @@
-"""Statistics: those of batch normalizations, counted anew for weights that were put together of others."""
+"""Recounting: the statistics of batch normalizations, anew for weights that were put together of others."""
 
 from __future__ import annotations
 
