@@ -159,18 +159,10 @@ class Arrays:
         return part_of(count, self.batch_size, self.ranks.rank, self.ranks.world, even=self.even)
 
     def _ready(self, batch: Batch) -> Batch:
-        return (batch if self.device is None else moved(batch, self.device)).ready()
+        return (batch if self.device is None else sent(batch, self.device)).ready()
 
     def _taken(self, take: Callable[[Tensor], Tensor], size: int, of: Batch | None = None) -> Batch:
-        inputs, targets, weights, _, form, waiting = of or self.whole
-        return Batch(
-            [take(each) for each in inputs],
-            [each if each is None else take(each) for each in targets],
-            weights and [each if each is None else take(each) for each in weights],
-            size,
-            form,
-            waiting,
-        )
+        return _each_of(of or self.whole, take)._replace(size=size)
 
 
 def _rows(tensor: Tensor, index: Tensor) -> Tensor:
@@ -322,24 +314,37 @@ def first_of(batch: Batch, count: int | None) -> Batch:
     """The first samples of a batch; of none of them the batch as one that counts nothing, and for None as it is."""
     if not count:
         return batch if count is None else batch._replace(size=0)
-    return batch._replace(
-        inputs=[each[:count] for each in batch.inputs],
-        targets=[each if each is None else each[:count] for each in batch.targets],
-        weights=batch.weights and [each if each is None else each[:count] for each in batch.weights],
-        size=count,
-    )
+    return _each_of(batch, lambda tensor: tensor[:count])._replace(size=count)
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:
     """A batch on the device."""
+    return _each_of(batch, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def sent(batch: Batch, device: torch.device) -> Batch:
+    """A batch on its way to the device.
+
+    To CUDA it goes from pinned memory, so that nobody waits for the copy: while the device is busy with one batch the
+    next is made, and its copy stands in line.
+    """
+    return moved(batch if device.type != "cuda" else _each_of(batch, _pinned), device)
+
+
+def _pinned(tensor: Tensor) -> Tensor:
+    on_host = tensor.device.type == "cpu" and tensor.layout is torch.strided
+    return tensor.pin_memory() if on_host and not tensor.is_pinned() else tensor
+
+
+def _each_of(batch: Batch, make: Callable[[Tensor], Tensor]) -> Batch:
+    inputs, targets, weights, size, form, waiting = batch
     return Batch(
-        [each.to(device, non_blocking=True) for each in batch.inputs],
-        [each if each is None else each.to(device, non_blocking=True) for each in batch.targets],
-        batch.weights
-        and [each if each is None else each.to(device, non_blocking=True) for each in batch.weights],
-        batch.size,
-        batch.form,
-        batch.waiting,
+        [make(each) for each in inputs],
+        [each if each is None else make(each) for each in targets],
+        weights and [each if each is None else make(each) for each in weights],
+        size,
+        form,
+        waiting,
     )
 
 

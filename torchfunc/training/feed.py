@@ -23,6 +23,7 @@ from torchfunc.training.batches import (
     Stream,
     first_of,
     moved,
+    sent,
     stream_source,
     unpacked,
 )
@@ -195,7 +196,7 @@ class Feed:
         if self.as_they_come:
             batch = self._moved_as_it_came(packed(x, y, sample_weight))
         else:
-            batch = moved(self._fitted_batch(x, y, sample_weight, look=False), self.device)
+            batch = sent(self._fitted_batch(x, y, sample_weight, look=False), self.device)
         return batch if class_weight is None else self._weighed(batch, class_weight)
 
     def _weighed(self, batch: Batch, class_weight: Mapping[Any, float]) -> Batch:
@@ -248,7 +249,7 @@ class Feed:
         return Batch(tensors, [], None, len(tensors[0]) if tensors[0].ndim else 1, form)
 
     def _moved_as_it_came(self, data: Any) -> Batch:
-        return moved(self._as_it_came(data), self.device)
+        return sent(self._as_it_came(data), self.device)
 
     def _holds(self, whole: Batch) -> bool:
         """Whether tensors are where the module is."""
