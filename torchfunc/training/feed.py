@@ -126,7 +126,11 @@ class Feed:
             return False
         if all(isinstance(each, tuple) and 2 <= len(each) <= 3 and not _numbers(each) for each in x):
             return True
-        nested = self.inputs is not None and isinstance(self.inputs.nesting, list) and len(self.inputs) > 1
+        nested = (
+            self.inputs is not None
+            and isinstance(self.inputs.nesting, list)
+            and any(isinstance(each, (dict, list, tuple)) for each in self.inputs.nesting)
+        )
         records = [None if isinstance(each, tuple) else as_record(each) for each in x]
         return not nested and all(
             each is not None and each.keys() == (records[0] or {}).keys() for each in records
