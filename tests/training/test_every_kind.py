@@ -1,4 +1,4 @@
-"""Every kind of data, by itself, in a list, in a dict and nested, is fitted, measured and predicted from as plain arrays are."""
+"""Every kind of data, alone, listed, by name and nested, is fitted, measured and predicted from as plain arrays are."""
 
 from __future__ import annotations
 
@@ -79,13 +79,14 @@ def mapped(array: Any, folder: Path) -> Any:
     return np.memmap(path, array.dtype, "r", shape=array.shape)
 
 
-DTYPES = "float16 float32 float64 longdouble int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool".split()
+DTYPES = "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool".split()
 TENSORS = "float16 bfloat16 float64 int8 int32 int64 uint8 uint16 bool".split()
+MAPPED = "float32 float64 uint8".split()
 # how an array of features is written down
 ARRAYS: dict[str, Callable[[Any, Path], Any]] = {
-    **{f"numpy {name}": lambda each, _, name=name: each.astype(name) for name in DTYPES if name != "longdouble"},
+    **{f"numpy {name}": lambda each, _, name=name: each.astype(name) for name in DTYPES},
     **{f"torch {name}": lambda each, _, name=name: torch.from_numpy(each).to(getattr(torch, name)) for name in TENSORS},
-    **{f"memmap {name}": lambda each, folder, name=name: mapped(each.astype(name), folder) for name in ("float32", "uint8", "float64")},
+    **{f"memmap {name}": lambda each, folder, name=name: mapped(each.astype(name), folder) for name in MAPPED},
     "big-endian": lambda each, _: each.astype(">f8"),
     "fortran": lambda each, _: np.asfortranarray(each),
     "strided": lambda each, _: np.repeat(each, 2, 0)[::2],
@@ -276,8 +277,9 @@ def test_whatever_yields_batches_in_every_form(kind: str, form: str, expected: A
 @pytest.mark.parametrize("verb", ["fit", "evaluate", "predict"])
 def test_a_column_of_what_is_nested_is_refused_with_a_way_out(verb: str) -> None:
     rows = [{"p": [A[row], B[row]], "q": {"c": C[row]}, "labels": Y[row]} for row in range(SAMPLES)]
-    with pytest.raises(
-        tf.errors.DataError,
-        match=r"x\['p'\]: expected a list with one array for each input in it, got a Tensor. Fix: nest x as the inputs are, or use a dict by input name: 'a', 'b', 'c'",
-    ):
+    words = (
+        r"x\['p'\]: expected a list with one array for each input in it, got a Tensor. "
+        "Fix: nest x as the inputs are, or use a dict by input name: 'a', 'b', 'c'"
+    )
+    with pytest.raises(tf.errors.DataError, match=words):
         getattr(model("nested"), verb)(datasets.Dataset.from_list(rows), verbose=0)

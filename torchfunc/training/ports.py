@@ -155,11 +155,12 @@ class Slots:
 
     def _unknown(self, what: str, key: Any, item: Any) -> str:
         if isinstance(self.nesting, dict) and key in self.nesting:
+            names = ", ".join(map(repr, self.names))
             return explain(
                 f"{what}[{key!r}]",
                 got=f"a {type(item).__name__}",
                 expected=f"a {type(self.nesting[key]).__name__} with one array for each {self.kind} in it",
-                fix=f"nest {what} as the {self.kind}s are, or use a dict by {self.kind} name: {', '.join(map(repr, self.names))}",
+                fix=f"nest {what} as the {self.kind}s are, or use a dict by {self.kind} name: {names}",
             )
         close = str(UnknownNameError(self.kind, key, self.names)).partition("Did you mean ")[2]
         hint = f" Did you mean {close}" if close else ""
