@@ -23,6 +23,7 @@ from torchfunc.errors import DataError, explain
 from torchfunc.training.convert import is_array
 from torchfunc.training.ports import Form
 from torchfunc.training.sources.columns import column_loader, holds_columns
+from torchfunc.training.sources.sparse_rows import cut, dense, rows_at
 
 
 class Batch(NamedTuple):
@@ -52,7 +53,8 @@ class Batch(NamedTuple):
         inputs, targets = self.waiting
         return self._replace(
             inputs=[
-                each if to is None else each.to(to) for each, to in zip(self.inputs, inputs, strict=True)
+                each if to is None else dense(each).to(to)
+                for each, to in zip(self.inputs, inputs, strict=True)
             ],
             targets=[
                 each if each is None or to is None else each.to(to)
@@ -119,7 +121,7 @@ class Arrays:
 
     def part(self, start: int, stop: int, of: Batch | None = None) -> Batch:
         """The samples from `start` to `stop`, in the memory of the whole."""
-        return self._taken(lambda tensor: tensor[start:stop], stop - start, of)
+        return self._taken(partial(cut, start=start, stop=stop), stop - start, of)
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
         at, end = number * self.steps + skip, (number + 1) * self.steps
@@ -137,7 +139,7 @@ class Arrays:
         for index in torch.split(order, self._joined)[skip:]:
             start, stop, counts = self._own(index.shape[0])
             index = index[start:stop]
-            yield self._ready(self._taken(partial(_rows, index=index), index.shape[0] * counts))
+            yield self._ready(self._taken(partial(rows_at, index=index), index.shape[0] * counts))
 
     def _in_order(self, skip: int) -> Iterator[Batch]:
         """Views of the data as long as the module leaves its inputs alone; copies otherwise."""
@@ -163,10 +165,6 @@ class Arrays:
 
     def _taken(self, take: Callable[[Tensor], Tensor], size: int, of: Batch | None = None) -> Batch:
         return _each_of(of or self.whole, take)._replace(size=size)
-
-
-def _rows(tensor: Tensor, index: Tensor) -> Tensor:
-    return tensor.index_select(0, index)
 
 
 class Stream:

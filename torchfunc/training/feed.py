@@ -40,6 +40,7 @@ from torchfunc.training.objective import Head, Objective
 from torchfunc.training.ports import Form, Place, Port, as_items, taken
 from torchfunc.training.sources.columns import holds_columns
 from torchfunc.training.sources.records import Labelled, as_record
+from torchfunc.training.sources.sparse_rows import cut, dense
 from torchfunc.training.step import Step, packed
 from torchfunc.tree import leaves, like
 
@@ -305,7 +306,7 @@ class Feed:
     def _spoils(self, batch: Batch, row: int) -> bool:
         """Whether what the module returns for one sample holds NaN or infinity."""
         count = (None if self.inputs is None else self.inputs.batch_size) or 1
-        sample = [each[row : row + 1].repeat_interleave(count, 0) for each in batch.inputs]
+        sample = [dense(cut(each, row, row + 1)).repeat_interleave(count, 0) for each in batch.inputs]
         outputs = self.step.tried(batch._replace(inputs=sample, size=count), count)
         return any(isinstance(each, Tensor) and not bool(each.isfinite().all()) for each in leaves(outputs))
 
@@ -319,7 +320,7 @@ class Feed:
         waiting: list[torch.dtype | None] = []
         for value, port in zip(values, ports, strict=True):
             where = "x" if len(values) == 1 else f"input {port.name!r}"
-            tensor = as_given(value, f"input {port.name!r}")
+            tensor = as_given(value, f"input {port.name!r}", whole=look)
             wanted = wanted_dtype(tensor, port.dtype, self.floating)
             tensor, to = self._cast(value, tensor, f"input {port.name!r}", wanted, look)
             waiting.append(to)
