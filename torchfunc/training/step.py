@@ -43,6 +43,7 @@ from torchfunc.training.options.precision import HALVES, computing_in, modes, wi
 from torchfunc.training.ports import Ports, ports_of_outputs
 from torchfunc.training.recording.notes import Notes
 from torchfunc.training.sources.records import parted
+from torchfunc.training.sources.sparse_rows import cut
 from torchfunc.training.state import Optimization, restore_sums, sums_of
 from torchfunc.tree import leaves, map_leaves
 
@@ -617,7 +618,7 @@ class Step:
         count = count or (self.ports.inputs and self.ports.inputs.batch_size) or 32
         with modes_kept(self.module):
             self.module.eval()
-            inputs = [each[:count].to(self.device, copy=True) for each in batch.inputs]
+            inputs = [cut(each, 0, count).to(self.device, copy=True) for each in batch.inputs]
             outputs = self.outputs_of(batch._replace(inputs=inputs, targets=[]).ready())
         loss, outputs = self._apart(outputs)
         self.returns_loss = self.returns_loss or loss is not None
