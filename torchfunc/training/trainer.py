@@ -336,7 +336,7 @@ class Trainer:
         finally:
             with suppress(SavingError):  # which is told where the training is saved
                 self._remembered = of_callbacks(events)
-            self._under_way = None
+            self._under_way = step.notes.kept = None
             if run.profiled is not None:
                 run.profiled.end()
             step.quiet = False
