@@ -41,6 +41,7 @@ from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.learning import Learning
 from torchfunc.training.options.precision import HALVES, computing_in, modes, widened
 from torchfunc.training.ports import Ports, ports_of_outputs
+from torchfunc.training.recording.heap import keep_freed_memory
 from torchfunc.training.recording.notes import Notes
 from torchfunc.training.sources.records import parted
 from torchfunc.training.sources.sparse_rows import cut
@@ -628,6 +629,7 @@ class Step:
 
     def begin(self) -> None:
         """Put the module on its device, and look at it as it is now."""
+        keep_freed_memory()
         self.ranks = ranks_for(self.module, self.distribute)
         if self.parallelize is not None:
             self.ranks = None  # each of them has all data, and all figures

@@ -350,7 +350,7 @@ class Trainer:
         finally:
             with suppress(SavingError):  # which is told where the training is saved
                 self._remembered = of_callbacks(events)
-            self._under_way = self._data = None
+            self._under_way = self._data = step.notes.kept = None
             if run.profiled is not None:
                 run.profiled.end()
             step.quiet = False
