@@ -34,14 +34,13 @@ def bytes_of(size: int | str) -> int:
     Raises:
         SavingError: no such size.
     """
-    if isinstance(size, str):
-        found = re.fullmatch(r"(\d+) ?(KB|MB|GB|TB)", size.strip(), flags=re.IGNORECASE)
-        size = int(found[1]) * _UNITS[found[2].upper()] if found else -1
-    if type(size) is not int or size <= 0:
+    found = re.fullmatch(r"(\d+) ?(KB|MB|GB|TB)", str(size).strip(), flags=re.IGNORECASE)
+    most = int(found[1]) * _UNITS[found[2].upper()] if found else size
+    if type(most) is not int or most <= 0:
         raise SavingError(
-            f"max_shard_size: expected a number of bytes or such as '5GB', got {shorten(size)}."
+            f"max_shard_size: expected a whole number of bytes or such as '5GB', got {shorten(size)}."
         )
-    return size
+    return most
 
 
 def groups_of(tensors: Mapping[str, Tensor], most: int) -> list[dict[str, Tensor]]:
