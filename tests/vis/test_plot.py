@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import types
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -16,7 +17,7 @@ from torch import nn
 
 from tests.vis import examples
 from tests.vis.examples import dot_of, drawn
-from torchfunc import Input, Model, layers, utils
+from torchfunc import Input, Model, interop, layers, utils
 from torchfunc.errors import MissingExtraError, TorchfuncError, UnknownNameError
 from torchfunc.vis import plot
 from torchfunc.vis.facts import modules_of
@@ -429,3 +430,13 @@ def test_the_text_and_the_pydot_graph_are_one_picture(tmp_path: Path) -> None:
     )
     assert by_text.stderr == b""
     assert by_text.stdout == (tmp_path / "model.svg").read_bytes()
+
+
+@pytest.mark.parametrize("draw", [utils.plot_model, utils.model_to_dot])
+def test_a_module_without_a_graph_is_told_how_it_gets_one(draw: Any) -> None:
+    module = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    with pytest.raises(
+        TorchfuncError, match=r"expected a Model, got a Sequential. Fix: interop.from_module\("
+    ):
+        draw(module)
+    assert isinstance(interop.from_module(module, Input((2,))), Model)

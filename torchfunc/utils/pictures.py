@@ -7,6 +7,7 @@ from typing import Any
 
 from typing_extensions import Never
 
+from torchfunc.errors import TorchfuncError, explain
 from torchfunc.models.model import Model
 from torchfunc.vis import plot
 from torchfunc.vis.facts import modules_of
@@ -51,7 +52,7 @@ def plot_model(
         The picture, which a notebook shows, if called in one; else None.
 
     Raises:
-        TorchfuncError: a pdf or gif, and Graphviz is not installed.
+        TorchfuncError: a module that is no Model; a pdf or gif, and Graphviz is not installed.
         UnknownNameError: a format that is none of these; an option that does not exist, with the one that was meant.
 
     Example:
@@ -59,6 +60,7 @@ def plot_model(
         >>> "hidden" in open("model.svg").read()
         True
     """
+    _check(model, "plot_model")
     return plot.plot(
         model.graph, modules_of(model), name=model.name, to_file=to_file,
         show_shapes=show_shapes, show_dtype=show_dtype, show_layer_names=show_layer_names,
@@ -103,6 +105,7 @@ def model_to_dot(
         A `pydot.Dot`.
 
     Raises:
+        TorchfuncError: a module that is no Model.
         MissingExtraError: pydot is not installed.
         UnknownNameError: an option that does not exist, with the one that was meant.
 
@@ -110,9 +113,16 @@ def model_to_dot(
         >>> len(utils.model_to_dot(model).get_edges())  # of six layers in a row
         5
     """
+    _check(model, "model_to_dot")
     return plot.model_to_dot(
         model.graph, modules_of(model), name=model.name,
         show_shapes=show_shapes, show_dtype=show_dtype, show_layer_names=show_layer_names,
         show_layer_activations=show_layer_activations, show_trainable=show_trainable,
         expand_nested=expand_nested, rankdir=rankdir, dpi=dpi, splines=splines, fold_repeats=fold_repeats, **unknown,
     )  # fmt: skip
+
+
+def _check(model: Any, where: str) -> None:
+    if not isinstance(model, Model):
+        fix = "interop.from_module(module, inputs), which makes a Model of it"
+        raise TorchfuncError(explain(where, got=f"a {type(model).__name__}", expected="a Model", fix=fix))
