@@ -337,7 +337,13 @@ def _(model: nn.Module) -> Any:
 
     rows = [{"image": a, "labels": b} for a, b in zip(image(8), target(8), strict=True)]
     with tempfile.TemporaryDirectory() as folder:
-        options = {"per_device_train_batch_size": 4, "num_train_epochs": 1, "report_to": [], "disable_tqdm": True, "remove_unused_columns": False}
+        options = {
+            "per_device_train_batch_size": 4,
+            "num_train_epochs": 1,
+            "report_to": [],
+            "disable_tqdm": True,
+            "remove_unused_columns": False,
+        }
         arguments = TrainingArguments(folder, use_cpu=True, **options)
         trainer = Squared(model, arguments, train_dataset=rows)
         trainer.train()
@@ -456,7 +462,9 @@ def cell(name: str, kind: str, expected: Any) -> str:
 def compared(found: Any, expected: Any) -> str:
     """Whether the tool made the same; of counts, what it counted instead."""
     if isinstance(found, tuple):
-        return next((text for pair in zip(found, expected, strict=True) if (text := compared(*pair)) != WORKS), WORKS)
+        return next(
+            (text for pair in zip(found, expected, strict=True) if (text := compared(*pair)) != WORKS), WORKS
+        )
     if isinstance(found, dict):
         wrong = [f"{key}: {found[key]} of {expected[key]}" for key in expected if found[key] != expected[key]]
         return ", ".join(wrong) or WORKS
