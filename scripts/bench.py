@@ -4,6 +4,9 @@ python scripts/bench.py                 everything
 python scripts/bench.py forward fit     some of it
 python scripts/bench.py --rounds 3 --threads 2 --device cpu
 python scripts/bench.py forward save --against ../other
+python scripts/bench.py mlp chain --against torch keras-torch --json docs/benchmarks.json
+
+The last races it with others, see `race.py`.
 
 Rounds are interleaved, and a ratio is of times of one round. Twins written by hand run in this process;
 another checkout has a fresh process each round, as this one has then, and both run the workloads of this
@@ -31,6 +34,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import race
 import safetensors.torch
 import torch
 import torch.nn.functional as F
@@ -50,6 +54,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     if options.child:
         print(json.dumps(first_of_each(options)))
+        return
+    if options.others:
+        found = race.race(options.what, options.others, options.rounds, options.threads, options.python)
+        if options.json:
+            race.write(options.json, found, options.rounds, options.threads)
         return
     print(f"torch {torch.__version__}, {options.device}, {options.threads} threads, {options.rounds} rounds")
     for name in options.what or MEASURES:
@@ -517,9 +526,10 @@ def importing(device: str) -> dict[str, Entry]:
         code = (
             f"import time; start = time.perf_counter(); import {package}; print(time.perf_counter() - start)"
         )
-        return lambda: float(
-            subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-        )
+        command = [sys.executable, "-c", code]
+        # with its bytecode kept, as a package has it that is installed
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return lambda: float(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
 
     return {"an import": {"torchfunc": run("torchfunc"), "torch alone": run("torch")}}
 
@@ -675,22 +685,37 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "what", nargs="*", choices=[*MEASURES, []], help="what to measure; everything by default"
-    )
+    parser.add_argument("what", nargs="*", help="what to measure; everything by default")
     parser.add_argument(
         "--against",
-        type=lambda text: Path(text).resolve(),
-        help="another checkout, to be measured beside this",
+        nargs="+",
+        default=[],
+        help=f"another checkout, to be measured beside this, or any of {', '.join(list(race.ENTRANTS)[1:])}",
     )
+    parser.add_argument(
+        "--python",
+        nargs="+",
+        default=[],
+        help="interpreters of contenders, as keras-jax=~/jax/bin/python",
+    )
+    parser.add_argument("--json", type=Path, help="where to keep the numbers of a race")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    options.python = {
+        name: str(Path(path).expanduser()) for name, path in (each.split("=", 1) for each in options.python)
+    }
+    options.others = options.against if set(options.against) <= race.ENTRANTS.keys() else []
+    options.against = None if options.others or not options.against else Path(options.against[0]).resolve()
+    known = race.WORKLOADS if options.others else MEASURES
+    if unknown := [name for name in options.what if name not in known]:
+        parser.error(f"there is no {unknown[0]!r}. Fix: any of {', '.join(known)}.")
     if options.against and not (options.against / "torchfunc").is_dir():
         parser.error(
-            f"{options.against} has no folder 'torchfunc'. Fix: --against is a checkout of torchfunc."
+            f"{options.against} has no folder 'torchfunc'. Fix: name a checkout, or any of "
+            f"{', '.join(list(race.ENTRANTS)[1:])}."
         )
     return options
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import traceback
 
 import pytest
 
@@ -64,6 +65,24 @@ def test_every_row_of_the_table_is_a_name_of_keras() -> None:
 def test_a_misspelt_name_is_an_attribute_error_as_everywhere() -> None:
     with pytest.raises(AttributeError, match=r"^module 'torchfunc.layers' has no attribute 'Dens'$"):
         getattr(torchfunc.layers, "Dens")  # noqa: B009  a type checker sees the mistake too
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "fix"),
+    [
+        ("torchfunc", "Dense", "torchfunc.layers.Dense"),
+        ("torchfunc", "EarlyStopping", "torchfunc.callbacks.EarlyStopping"),
+        ("torchfunc.layers", "Adam", "torchfunc.optimizers.Adam"),
+        ("torchfunc", "keras", "torchfunc takes its place: tf.Model, tf.layers.Dense"),
+    ],
+)
+def test_a_name_that_is_asked_of_the_wrong_namespace_is_found(place: str, name: str, fix: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        getattr(torchfunc if place == "torchfunc" else torchfunc.layers, name)
+    assert str(caught.value) == f"module {place!r} has no attribute {name!r}. Fix: {fix}."
+    shown = traceback.format_exception_only(caught.value)
+    assert "Did you mean" not in shown[-1]  # a guess of Python's beside it
+    assert not hasattr(torchfunc, name)
 
 
 def test_the_page_shows_the_table() -> None:

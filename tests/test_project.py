@@ -8,8 +8,6 @@ from pathlib import Path
 
 import tomllib
 
-import torchfunc
-
 ROOT = Path(__file__).parent.parent
 
 
@@ -34,11 +32,6 @@ def test_everything_that_is_asked_for_is_pinned() -> None:
     assert all(re.fullmatch(r"[\w.-]+==[\w.+]+", pin) for pin in pins)
     missing = {normal(each) for each in asked} - {normal(pin) for pin in pins} - {"torchfunc"}
     assert not missing
-
-
-def test_the_version_is_one() -> None:
-    project = tomllib.loads(read("pyproject.toml"))["project"]
-    assert torchfunc.__version__ == project["version"]
 
 
 def test_ci_runs_the_line_of_the_readme_that_a_person_would() -> None:

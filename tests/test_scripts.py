@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -143,9 +144,37 @@ def test_bench_measures_another_checkout_by_its_own_package(tmp_path: Path) -> N
 def test_bench_wants_a_checkout_to_measure_against(tmp_path: Path) -> None:
     done = run("scripts/bench.py", "--against", str(tmp_path))
     assert done.returncode == 2
-    assert done.stderr.endswith(
-        f"{tmp_path} has no folder 'torchfunc'. Fix: --against is a checkout of torchfunc.\n"
-    )
+    assert f"{tmp_path} has no folder 'torchfunc'. Fix: name a checkout, or any of torch, " in done.stderr
+
+
+def test_bench_races_others_in_fresh_processes_and_keeps_the_numbers(tmp_path: Path) -> None:
+    kept = tmp_path / "numbers.json"
+    options = "--rounds", "1", "--threads", "1", "--json", str(kept)
+    done = run("scripts/bench.py", "import", "--against", "torch", *options)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(kept.read_text(encoding="utf-8"))["rows"]
+    assert (row["workload"], row["what"], row["against"]) == ("import", "import", "torch")
+    assert row["ratio"] == pytest.approx(row["torchfunc"] / row["other"], abs=1e-3)
+    assert row["torchfunc"] > row["other"] > 0.1  # torch is imported by both
+
+
+def test_bench_knows_only_its_workloads() -> None:
+    done = run("scripts/bench.py", "mnist", "--against", "torch")
+    assert done.returncode == 2
+    assert "there is no 'mnist'. Fix: any of mlp, resnet, " in done.stderr
+
+
+def test_a_race_is_stopped_where_a_contender_did_something_else() -> None:
+    race = script("race")
+    race.agree("mlp", {"torchfunc": [0.50, 0.52], "torch": [0.55, 0.53]})
+    with pytest.raises(SystemExit, match="'mlp' ends with a loss of 0.51, and of 0.9 by torch"):
+        race.agree("mlp", {"torchfunc": [0.50, 0.52], "torch": [0.9, 0.9]})
+
+
+def test_the_ratio_of_a_race_is_the_median_of_those_of_its_rounds() -> None:
+    found = {"mlp": {"an epoch": {"torchfunc": [1.0, 2.0, 9.0], "torch": [2.0, 2.0, 6.0]}}}
+    (row,) = script("race").rows(found)
+    assert (row["ratio"], row["low"], row["high"]) == (1.0, 0.5, 1.5)
 
 
 @pytest.mark.skipif(not torch.__version__.startswith("2.13"), reason="the page is made with torch 2.13")

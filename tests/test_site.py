@@ -88,6 +88,14 @@ def test_an_example_stands_as_code(site: Path) -> None:
     assert not any("<blockquote>" in text for text in pages)
 
 
+def test_each_argument_has_a_row_and_what_is_returned_has_one(site: Path) -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (site / "reference").rglob("*.html"))
+    names = re.findall(r'<tr class="doc-section-item">\s*<td>\s*<code>([^<]+)</code>', text)
+    assert len(names) > 1000 and not [name for name in names if re.search(r",\s", name)]
+    returned = re.findall(r"Returns:</span></p>\s*<table>(.*?)</table>", text, flags=re.DOTALL)
+    assert len(returned) > 500 and {table.count("doc-section-item") for table in returned} == {1}
+
+
 def test_the_house_is_drawn_with_every_room(site: Path) -> None:
     picture = (site / "house.svg").read_text(encoding="utf-8")
     rooms = {path.stem for path in (ROOT / "torchfunc").iterdir() if path.suffix == ".py" or path.is_dir()}

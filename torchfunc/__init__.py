@@ -56,4 +56,4 @@ from torchfunc.saving import inspect as inspect
 from torchfunc.training.trainer import Trainer as Trainer
 from torchfunc.variables import Variable as Variable
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

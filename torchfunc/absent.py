@@ -84,6 +84,12 @@ TABLE: dict[str, dict[str, str]] = {
     },
 }
 
+# Where a name is looked for that was asked of another namespace.
+_ROOMS = (
+    "layers optimizers losses metrics callbacks initializers regularizers constraints activations utils ops"
+)
+SEARCHED = tuple(f"torchfunc.{room}" for room in _ROOMS.split())
+
 
 def why_absent(place: str, name: str) -> str | None:
     """What is to be used instead of a name of Keras's, or None for one that is not in the table."""
@@ -99,7 +105,13 @@ def _missing(place: str, name: str) -> NoReturn:
     instead = why_absent(place, name)
     if instead is not None:
         raise AttributeError(f"{place} has no {name!r}, which Keras has: {instead}.")
-    raise AttributeError(f"module {place!r} has no attribute {name!r}", name=name, obj=sys.modules[place])
+    told = f"module {place!r} has no attribute {name!r}"
+    if (place, name) == ("torchfunc", "keras"):
+        raise AttributeError(f"{told}. Fix: torchfunc takes its place: tf.Model, tf.layers.Dense.", name=name)
+    for room in SEARCHED:
+        if name in vars(sys.modules[room]):
+            raise AttributeError(f"{told}. Fix: {room}.{name}.", name=name)
+    raise AttributeError(told, name=name, obj=sys.modules[place])  # Python finds what is spelt like it
 
 
 def _tell() -> bool:

@@ -108,7 +108,15 @@ class Configurable:
     _unless_none: ClassVar[tuple[str, ...]] = ()
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments as plain data."""
+        """The constructor's arguments as plain data.
+
+        Returns:
+            A dict that `from_config` takes and JSON can hold.
+
+        Example:
+            >>> tf.constraints.MaxNorm(3.0).get_config()
+            {'max_value': 3.0, 'axis': 0}
+        """
         owner = type(self).__name__
         return {name: described(getattr(self, name), name, owner) for name in self._told()}
 
@@ -120,7 +128,15 @@ class Configurable:
     @classmethod
     @checked
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
-        """The object that `get_config` described."""
+        """The object that `get_config` described.
+
+        Args:
+            config: the constructor's arguments by name.
+
+        Example:
+            >>> tf.constraints.MaxNorm.from_config({"max_value": 3.0}).max_value
+            3.0
+        """
         return cls(**config)
 
     def __repr__(self) -> str:
@@ -667,6 +683,13 @@ def _is_module(name: str) -> bool:
     return name in native.classes() or name in registry.layers
 
 
+@cache
+def _needed(kind: Any) -> tuple[str, ...]:
+    """The arguments without which a class cannot be called."""
+    given = parameters(kind).items()
+    return tuple(name for name, each in given if each.default is each.empty and each.kind in _NAMED)
+
+
 def find(identifier: Any, known: Registry) -> Any:
     """What a name, a config, a class or an object stands for; classes are called without arguments.
 
@@ -676,12 +699,7 @@ def find(identifier: Any, known: Registry) -> Any:
     """
     found = deserialize(identifier, known) if isinstance(identifier, (str, Mapping)) else identifier
     if isinstance(found, type):
-        needed = [
-            name
-            for name, each in parameters(found).items()
-            if each.default is each.empty and each.kind in _NAMED
-        ]
-        if needed:
+        if needed := _needed(found):
             way = f"{found.__name__}({', '.join(f'{name}=...' for name in needed)})"
             got = f"the class {found.__name__} alone"
             raise TorchfuncError(

@@ -21,15 +21,32 @@ _settings: dict[str, Any] = {
 
 
 def floatx() -> str:
-    """The usual floating dtype, which is PyTorch's: "float32" unless it was set."""
+    """The usual floating dtype, which is PyTorch's: "float32" unless it was set.
+
+    Returns:
+        The name of `torch.get_default_dtype()`.
+
+    Example:
+        >>> tf.backend.floatx()
+        'float32'
+    """
     return str(torch.get_default_dtype()).removeprefix("torch.")
 
 
 def set_floatx(value: str) -> None:
     """Set the usual floating dtype, of PyTorch too: "float16", "bfloat16", "float32" or "float64".
 
+    Args:
+        value: the name of a dtype.
+
     Raises:
         DTypeError: another one.
+
+    Example:
+        >>> tf.backend.set_floatx("float64")
+        >>> tf.layers.Dense(2)(tf.Input((3,))).dtype, torch.zeros(1).dtype
+        (torch.float64, torch.float64)
+        >>> tf.backend.set_floatx("float32")
     """
     if value not in ("float16", "bfloat16", "float32", "float64"):
         expected = "'float16', 'bfloat16', 'float32' or 'float64'"
@@ -39,7 +56,15 @@ def set_floatx(value: str) -> None:
 
 
 def epsilon() -> float:
-    """What losses, metrics and constraints add to a divisor, or hold logarithms off zero by: 1e-7 unless set."""
+    """What losses, metrics and constraints add to a divisor, or hold logarithms off zero by: 1e-7 unless set.
+
+    Returns:
+        A small number.
+
+    Example:
+        >>> tf.backend.epsilon()
+        1e-07
+    """
     number: float = _settings["epsilon"]
     return number
 
@@ -47,8 +72,17 @@ def epsilon() -> float:
 def set_epsilon(value: float) -> None:
     """Set `epsilon`.
 
+    Args:
+        value: a number of at least 0.
+
     Raises:
         TorchfuncError: no number, or one below 0.
+
+    Example:
+        >>> tf.backend.set_epsilon(1e-5)
+        >>> tf.backend.epsilon()
+        1e-05
+        >>> tf.backend.set_epsilon(1e-7)
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
         raise TorchfuncError(explain("set_epsilon", got=repr(value), expected="a number of at least 0"))
@@ -56,7 +90,15 @@ def set_epsilon(value: float) -> None:
 
 
 def image_data_format() -> DataFormat:
-    """The order of axes where a layer is not told: "channels_last" unless it was set."""
+    """The order of axes where a layer is not told: "channels_last" unless it was set.
+
+    Returns:
+        "channels_last", (batch, height, width, channels), or "channels_first", (batch, channels, height, width).
+
+    Example:
+        >>> tf.backend.image_data_format()
+        'channels_last'
+    """
     chosen: DataFormat = _settings["image_data_format"]
     return chosen
 
@@ -64,8 +106,17 @@ def image_data_format() -> DataFormat:
 def set_image_data_format(data_format: DataFormat) -> None:
     """Set the order of axes that layers made from now on have where they are not told.
 
+    Args:
+        data_format: "channels_last" or "channels_first".
+
     Raises:
         GraphError: another order.
+
+    Example:
+        >>> tf.backend.set_image_data_format("channels_first")
+        >>> tf.layers.Conv2D(4, 3)(tf.Input((3, 8, 8))).shape
+        (None, 4, 6, 6)
+        >>> tf.backend.set_image_data_format("channels_last")
     """
     chosen = data_format.lower() if isinstance(data_format, str) else data_format
     if chosen not in ("channels_last", "channels_first"):
@@ -85,22 +136,51 @@ def choose_policy(policy: Any) -> None:
 
 
 def backend() -> str:
-    """Which library does the mathematics: "torch"."""
+    """Which library does the mathematics: "torch".
+
+    Returns:
+        "torch", whatever the variable KERAS_BACKEND says.
+
+    Example:
+        >>> tf.backend.backend()
+        'torch'
+    """
     return "torch"
 
 
 def enable_interactive_logging() -> None:
-    """Have progress shown as a bar where nothing else is said."""
+    """Have progress shown as a bar where nothing else is said.
+
+    Example:
+        >>> utils.enable_interactive_logging()
+        >>> utils.is_interactive_logging_enabled()
+        True
+    """
     _settings["is_interactive_logging_enabled"] = True
 
 
 def disable_interactive_logging() -> None:
-    """Have progress shown as a line an epoch where nothing else is said."""
+    """Have progress shown as a line an epoch where nothing else is said.
+
+    Example:
+        >>> utils.disable_interactive_logging()
+        >>> utils.is_interactive_logging_enabled()
+        False
+        >>> utils.enable_interactive_logging()
+    """
     _settings["is_interactive_logging_enabled"] = False
 
 
 def is_interactive_logging_enabled() -> bool:
-    """Whether progress is shown as a bar where nothing else is said."""
+    """Whether progress is shown as a bar where nothing else is said.
+
+    Returns:
+        True unless `disable_interactive_logging` was called.
+
+    Example:
+        >>> utils.is_interactive_logging_enabled()
+        True
+    """
     return bool(_settings["is_interactive_logging_enabled"])
 
 

@@ -67,6 +67,33 @@ def clipped() -> Any:
     return by(lambda: tf.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=0.1))()
 
 
+def accumulated() -> Any:
+    model = cnn("adam", gradient_accumulation_steps=3)
+    history = model.fit(X, Y, size(4), epochs=2, verbose=0, validation_data=(X, Y))
+    return history.history, weights_of(model), {type(each.data).__name__ for each in model.parameters()}
+
+
+def several_outputs_accumulated() -> Any:
+    """A loss of three parts, of which each is divided by a number of its own."""
+    torch.manual_seed(0)
+    inputs = tf.Input((None,), dtype="int64", name="words")
+    x = layers.LSTM(6, return_sequences=True)(layers.Embedding(11, 5, mask_zero=True)(inputs))
+    outputs = {
+        "each": layers.Dense(3, activation="softmax", name="each", activity_regularizer="l2")(x),
+        "all": layers.Dense(1, name="all", kernel_regularizer="l1")(layers.GlobalAveragePooling1D()(x)),
+    }
+    model = tf.Model(inputs, outputs)
+    model.compile(
+        "sgd", {"each": "sparse_categorical_crossentropy", "all": "mse"},
+        distribute="fsdp", gradient_accumulation_steps=2, global_clipnorm=0.1,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    words = rng.integers(1, 11, (37, 7)) * (np.arange(7) < rng.integers(1, 8, (37, 1)))
+    y = {"each": classes(37 * 7, 3).reshape(37, 7), "all": numbers((37, 1))}
+    history = model.fit(words, y, size(8), epochs=2, verbose=0)
+    return history.history, weights_of(model), {"DTensor"}
+
+
 def lstm_with_masks() -> Any:
     torch.manual_seed(0)
     inputs = tf.Input((None,), dtype="int64")
@@ -97,7 +124,17 @@ def divided_layers() -> Any:
     return history.history, weights_of(model), model.predict(x, verbose=0), kinds
 
 
-EQUAL = [divided_layers, adam, sgd, rmsprop, adam_of_torch, clipped, lstm_with_masks]
+EQUAL = [
+    divided_layers,
+    adam,
+    sgd,
+    rmsprop,
+    adam_of_torch,
+    clipped,
+    lstm_with_masks,
+    accumulated,
+    several_outputs_accumulated,
+]
 
 
 def whole_and_in_shards() -> Any:

@@ -18,6 +18,7 @@ import torchfunc as tf
 from tests.distributed.equal_to_one import classes, mlp, numbers
 from torchfunc import callbacks
 from torchfunc.distributed.launch import ranks_for
+from torchfunc.distributed.ranks import PLACES
 from torchfunc.training import state
 
 
@@ -133,6 +134,30 @@ def streams_of_different_lengths() -> Any:
     return model.optimizer.iterations, model.get_weights()
 
 
+def sums_of_gradients(**options: Any) -> Any:
+    """How often gradients are summed over the ranks, in how many steps of how many batches: what ranks tell beside them is
+    of one length."""
+    model = compiled(**options)
+    model.fit(X[:8], Y[:8], 4, verbose=0)
+    with torch.profiler.profile(record_shapes=True) as seen:
+        model.fit(X, Y, 4, epochs=2, verbose=0)
+    shapes = [
+        each.input_shapes for each in seen.events() if each.name in ("gloo:all_reduce", "gloo:reduce_scatter")
+    ]
+    summed = [each for each in shapes if [PLACES] not in each]
+    return len(summed), model.optimizer.iterations
+
+
+def sums_of_accumulated_gradients() -> Any:
+    return sums_of_gradients(gradient_accumulation_steps=4), sums_of_gradients()
+
+
+def sums_of_accumulated_gradients_in_shards() -> Any:
+    return sums_of_gradients(gradient_accumulation_steps=4, distribute="fsdp"), sums_of_gradients(
+        distribute="fsdp"
+    )
+
+
 class Share(tf.metrics.Metric):
     """A metric of a user, which sums up."""
 
@@ -207,6 +232,16 @@ def a_module_that_the_user_wrapped() -> Any:
         [each.detach().numpy() for each in module.parameters()],
         trainer.predict(X, verbose=0),
     )
+
+
+def accumulation_of_a_module_that_the_user_wrapped() -> Any:
+    wrapped = DistributedDataParallel(nn.Linear(4, 3))
+    trainer = tf.Trainer(wrapped, loss=nn.CrossEntropyLoss(), gradient_accumulation_steps=2)
+    try:
+        trainer.fit(X, Y, verbose=0)
+        return "no error"
+    except tf.errors.CompileError as error:
+        return str(error)
 
 
 def as_guest_of_accelerate() -> Any:
@@ -306,5 +341,6 @@ ALL = [
     callbacks_of_one_rank_alone, the_clock_of_one_rank, early_stopping_and_files, a_sampler_of_the_user,
     streams_of_different_lengths, metrics_of_others, step_of_the_users_own, a_module_that_the_user_wrapped,
     as_guest_of_accelerate, each_by_itself, batches_by_hand, a_loss_that_is_no_number, a_write_that_fails,
-    data_that_fail_on_one_rank, a_forward_that_fails_on_one_rank,
+    data_that_fail_on_one_rank, a_forward_that_fails_on_one_rank, sums_of_accumulated_gradients,
+    sums_of_accumulated_gradients_in_shards, accumulation_of_a_module_that_the_user_wrapped,
 ]  # fmt: skip

@@ -113,6 +113,24 @@ def test_sums_of_metrics_are_added_up_and_it_is_said_of_which_they_cannot(both: 
         ]
 
 
+@pytest.mark.parametrize(
+    "check", [of_each_rank.sums_of_accumulated_gradients, of_each_rank.sums_of_accumulated_gradients_in_shards],
+    ids=["ddp", "fsdp"],
+)  # fmt: skip
+def test_gradients_that_wait_are_summed_over_the_ranks_once_a_step(check: Any, both: Both) -> None:
+    for (sums, steps), (each, batches) in both(check):
+        assert sums == steps - 1 == 4
+        assert each % (batches - 1) == 0 and batches - 1 == 10
+
+
+def test_gradients_that_wait_are_refused_for_a_module_that_the_user_wrapped(both: Both) -> None:
+    for told in both(of_each_rank.accumulation_of_a_module_that_the_user_wrapped):
+        assert told.startswith(
+            "gradient_accumulation_steps: got a DistributedDataParallel that was wrapped for several processes by hand. "
+            "Whoever wrapped it averages the gradients of each batch. Fix: compile the module itself"
+        )
+
+
 def test_gradients_of_a_step_of_the_users_are_averaged_over_the_samples(both: Both) -> None:
     (alone, _), _ = done(of_each_rank.step_of_the_users_own)
     for weights, epochs in both(of_each_rank.step_of_the_users_own):

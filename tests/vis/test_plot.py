@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -60,6 +61,23 @@ def test_an_svg_is_xml_with_a_box_for_each_layer(tmp_path: Path) -> None:
     texts = {each.text for each in root.iter() if each.tag.endswith("text")}
     assert len(boxes) == 15
     assert {"add_1", "Conv2D", "(None, 9, 9, 64)"} <= texts
+
+
+@pytest.mark.parametrize("path", ["", None], ids=["graphviz-pure", "dot"])
+def test_an_svg_shows_the_whole_picture(
+    path: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its window, in units of the drawing, is as large as the drawing."""
+    if path is not None:
+        monkeypatch.setenv("PATH", path)
+    drawn(examples.mlp(), tmp_path / "model.svg", show_shapes=True)
+    root = ElementTree.parse(tmp_path / "model.svg").getroot()
+    _, _, width, height = (float(each) for each in root.attrib["viewBox"].split())
+    group = next(each for each in root.iter() if each.get("class") == "graph")
+    assert re.match(r"scale\(1(\.0+)?( 1(\.0+)?)?\)", group.attrib["transform"])
+    assert [float(root.attrib[side].removesuffix("pt")) for side in ("width", "height")] == pytest.approx(
+        [width, height], abs=1
+    )
 
 
 def test_dpi_is_the_resolution_of_a_png(tmp_path: Path) -> None:
@@ -403,7 +421,7 @@ def test_outside_of_a_notebook_nothing_is_returned(tmp_path: Path) -> None:
 
 
 def test_the_text_and_the_pydot_graph_are_one_picture(tmp_path: Path) -> None:
-    options = {"show_shapes": True, "show_layer_names": True, "expand_nested": True}
+    options = {"show_shapes": True, "show_layer_names": True, "expand_nested": True, "dpi": 72}
     model = examples.nested_autoencoder()
     drawn(model, tmp_path / "model.svg", **options)
     by_text = subprocess.run(

@@ -30,6 +30,14 @@ class BackupAndRestore(Callback):
     Raises:
         TorchfuncError: another `save_freq`.
         SavingError: no `backup_dir`.
+
+    Example:
+        >>> trainer, x, y = Trainer(nn.Linear(2, 1), loss="mse"), torch.zeros(64, 2), torch.zeros(64, 1)
+        >>> backup = callbacks.BackupAndRestore("backup", delete_checkpoint=False)
+        >>> history = trainer.fit(x, y, epochs=3, verbose=0, callbacks=[backup])
+        >>> other = Trainer(nn.Linear(2, 1), loss="mse")  # as in a process that is begun again
+        >>> backup.restore(other), torch.equal(other.module.weight, trainer.module.weight)
+        (3, True)
     """
 
     remembers: ClassVar[Mapping[str, str]] = {"_batches": "count"}

@@ -29,6 +29,15 @@ class Callback:
         remembers: its attributes that a training which goes on from a file needs, each with the kind of its values:
             "count", "number" (or None), "flag", "weights" (or None).
         params: `epochs`, `steps` (None where unknown) and `verbose` of this run.
+
+    Example:
+        >>> class Telling(callbacks.Callback):
+        ...     def on_epoch_end(self, epoch, logs=None):
+        ...         print(f"epoch {epoch}:", *sorted(logs))
+        >>> trainer, x, y = Trainer(nn.Linear(2, 1), loss="mse"), torch.zeros(4, 2), torch.zeros(4, 1)
+        >>> history = trainer.fit(x, y, epochs=2, validation_data=(x, y), verbose=0, callbacks=[Telling()])
+        epoch 0: loss val_loss
+        epoch 1: loss val_loss
     """
 
     model: Any = None
@@ -37,14 +46,31 @@ class Callback:
     _trainer: Any = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a training that goes on needs of it, as plain data and tensors; it is saved with the model."""
+        """What a training that goes on needs of it, as plain data and tensors; it is saved with the model.
+
+        Returns:
+            A value for each name in `remembers`.
+
+        Example:
+            >>> callbacks.ReduceLROnPlateau().state_dict()
+            {'best': None, 'wait': 0, 'cooldown_counter': 0}
+        """
         return {name: getattr(self, name) for name in self.remembers}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take what `state_dict` gave, after `on_train_begin`.
 
+        Args:
+            state: what `state_dict` gave; names that are not in `remembers` are passed over.
+
         Raises:
             ConfigError: values of another kind.
+
+        Example:
+            >>> callback = callbacks.ReduceLROnPlateau()
+            >>> callback.load_state_dict({"best": 0.25, "wait": 3})
+            >>> callback.best, callback.wait
+            (0.25, 3)
         """
         for name, value in state.items():
             if name in self.remembers:
@@ -57,6 +83,14 @@ class Callback:
 
         Raises:
             TorchfuncError: nothing was said of it, and there is no model that was compiled.
+
+        Example:
+            >>> callback = callbacks.LearningRateScheduler(lambda epoch: 0.5**epoch)
+            >>> model.compile(optimizers.SGD(0.1), loss="mse")
+            >>> callback.set_model(model)
+            >>> callback.on_epoch_begin(2)
+            >>> callback.trainer.learning_rate
+            0.25
         """
         trainer = self._trainer or getattr(self.model, "trainer", None)
         if trainer is None:
@@ -72,7 +106,17 @@ class Callback:
         self._trainer = trainer
 
     def set_model(self, model: Any) -> None:
-        """Told once, before anything else, what is trained."""
+        """Told once, before anything else, what is trained.
+
+        Args:
+            model: the module in training.
+
+        Example:
+            >>> callback = callbacks.EarlyStopping()
+            >>> callback.set_model(model)
+            >>> callback.model is model
+            True
+        """
         self.model = model
         if getattr(self._trainer, "module", model) is not model:
             self._trainer = None  # that of another run
@@ -94,58 +138,273 @@ class Callback:
         return self.model
 
     def set_params(self, params: Mapping[str, Any]) -> None:
-        """Told once, before anything else, how long the run is."""
+        """Told once, before anything else, how long the run is.
+
+        Args:
+            params: `epochs`, `steps` and `verbose` of the run, by name.
+
+        Example:
+            >>> callback = callbacks.ProgbarLogger()
+            >>> callback.set_params({"epochs": 2, "steps": 10})
+            >>> callback.on_epoch_begin(0)
+            Epoch 1/2
+        """
         self.params = params
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Called when `fit` begins."""
+        """Called when `fit` begins.
+
+        Args:
+            logs: empty.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_train_begin(self, logs=None):
+            ...         print(f"{self.params['epochs']} epochs of {self.params['steps']} steps")
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> history = trainer.fit(torch.zeros(64, 2), torch.zeros(64, 1), epochs=3, verbose=0, callbacks=[Telling()])
+            3 epochs of 2 steps
+        """
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Called when `fit` ends, with the logs of the last epoch."""
+        """Called when `fit` ends, with the logs of the last epoch.
+
+        Args:
+            logs: of the last epoch, by name.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_train_end(self, logs=None):
+            ...         print(sorted(logs))
+            >>> trainer, x, y = Trainer(nn.Linear(2, 1), loss="mse"), torch.zeros(4, 2), torch.zeros(4, 1)
+            >>> history = trainer.fit(x, y, validation_data=(x, y), verbose=0, callbacks=[Telling()])
+            ['loss', 'val_loss']
+        """
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Called when an epoch begins; the first is number 0."""
+        """Called when an epoch begins; the first is number 0.
+
+        Args:
+            epoch: its number, from 0.
+            logs: empty.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_epoch_begin(self, epoch, logs=None):
+            ...         print("begins", epoch)
+            >>> trainer, x, y = Trainer(nn.Linear(2, 1), loss="mse"), torch.zeros(4, 2), torch.zeros(4, 1)
+            >>> history = trainer.fit(x, y, epochs=2, verbose=0, callbacks=[Telling()])
+            begins 0
+            begins 1
+        """
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Called when an epoch ends, with its loss, metrics and `val_*`."""
+        """Called when an epoch ends, with its loss, metrics and `val_*`.
+
+        Args:
+            epoch: its number, from 0.
+            logs: the loss and the metrics of the epoch by name, and those of its validation as `val_*`; a
+                dict, to which a callback may add.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_epoch_end(self, epoch, logs=None):
+            ...         logs["third"] = epoch / 3  # which callbacks after it and the History see
+            >>> trainer, x, y = Trainer(nn.Linear(2, 1), loss="mse"), torch.zeros(4, 2), torch.zeros(4, 1)
+            >>> trainer.fit(x, y, epochs=4, verbose=0, callbacks=[Telling()])["third"][3]
+            1.0
+        """
 
     def on_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Another name of `on_train_batch_begin`."""
+        """Another name of `on_train_batch_begin`.
+
+        Args:
+            batch: its number within the epoch or the run, from 0.
+            logs: empty.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_batch_begin(self, batch, logs=None):
+            ...         print("before batch", batch)
+            >>> callbacks.CallbackList(Telling()).on_train_batch_begin(0)
+            before batch 0
+        """
 
     def on_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Another name of `on_train_batch_end`."""
+        """Another name of `on_train_batch_end`.
+
+        Args:
+            batch: its number within the epoch or the run, from 0.
+            logs: the loss and the metrics of the epoch so far, by name.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_batch_end(self, batch, logs=None):
+            ...         print("after batch", batch, logs)
+            >>> callbacks.CallbackList(Telling()).on_train_batch_end(0, {"loss": 0.5})
+            after batch 0 {'loss': 0.5}
+        """
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Called before each step of the training."""
+        """Called before each step of the training.
+
+        Args:
+            batch: its number within the epoch or the run, from 0.
+            logs: empty.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_train_batch_begin(self, batch, logs=None):
+            ...         print("before batch", batch)
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> history = trainer.fit(torch.zeros(64, 2), torch.zeros(64, 1), verbose=0, callbacks=[Telling()])
+            before batch 0
+            before batch 1
+        """
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Called after each step of the training; overriding it reads the device at every step."""
+        """Called after each step of the training; overriding it reads the device at every step.
+
+        Args:
+            batch: its number within the epoch or the run, from 0.
+            logs: the loss and the metrics of the epoch so far, by name, as numbers.
+
+        Example:
+            >>> class Once(callbacks.Callback):
+            ...     def on_train_batch_end(self, batch, logs=None):
+            ...         self.model.stop_training = True
+            >>> trainer, x, y = Trainer(nn.Linear(2, 1), loss="mse"), torch.zeros(64, 2), torch.zeros(64, 1)
+            >>> history = trainer.fit(x, y, epochs=9, verbose=0, callbacks=[Once()])
+            >>> trainer.step.count
+            1
+        """
         self.on_batch_end(batch, logs)
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Called when `evaluate`, or the validation of an epoch, begins."""
+        """Called when `evaluate`, or the validation of an epoch, begins.
+
+        Args:
+            logs: empty.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_test_begin(self, logs=None):
+            ...         print("is measured")
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> figures = trainer.evaluate(torch.zeros(4, 2), torch.zeros(4, 1), verbose=0, callbacks=[Telling()])
+            is measured
+        """
 
     def on_test_end(self, logs: Logs = None) -> None:
-        """Called when `evaluate`, or the validation of an epoch, ends."""
+        """Called when `evaluate`, or the validation of an epoch, ends.
+
+        Args:
+            logs: the loss and the metrics of all batches, by name.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_test_end(self, logs=None):
+            ...         print(sorted(logs))
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse", metrics=["mae"])
+            >>> figures = trainer.evaluate(torch.zeros(4, 2), torch.zeros(4, 1), verbose=0, callbacks=[Telling()])
+            ['loss', 'mae']
+        """
 
     def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Called before each batch of an evaluation."""
+        """Called before each batch of an evaluation.
+
+        Args:
+            batch: its number within the epoch or the run, from 0.
+            logs: empty.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_test_batch_begin(self, batch, logs=None):
+            ...         print("before batch", batch)
+            >>> callbacks.CallbackList(Telling()).on_test_batch_begin(0)
+            before batch 0
+        """
 
     def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Called after each batch of an evaluation."""
+        """Called after each batch of an evaluation.
+
+        Args:
+            batch: its number within the epoch or the run, from 0.
+            logs: the loss and the metrics of the batches so far, by name.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_test_batch_end(self, batch, logs=None):
+            ...         print("after batch", batch, logs)
+            >>> callbacks.CallbackList(Telling()).on_test_batch_end(0, {"loss": 0.5})
+            after batch 0 {'loss': 0.5}
+        """
 
     def on_predict_begin(self, logs: Logs = None) -> None:
-        """Called when `predict` begins."""
+        """Called when `predict` begins.
+
+        Args:
+            logs: empty.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_predict_begin(self, logs=None):
+            ...         print("predicts")
+            >>> trainer = Trainer(nn.Linear(2, 1))
+            >>> trainer.predict(torch.zeros(4, 2), verbose=0, callbacks=[Telling()]).shape
+            predicts
+            (4, 1)
+        """
 
     def on_predict_end(self, logs: Logs = None) -> None:
-        """Called when `predict` ends."""
+        """Called when `predict` ends.
+
+        Args:
+            logs: empty.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_predict_end(self, logs=None):
+            ...         print("has predicted")
+            >>> trainer = Trainer(nn.Linear(2, 1))
+            >>> trainer.predict(torch.zeros(4, 2), verbose=0, callbacks=[Telling()]).shape
+            has predicted
+            (4, 1)
+        """
 
     def on_predict_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Called before each batch of a prediction."""
+        """Called before each batch of a prediction.
+
+        Args:
+            batch: its number within the epoch or the run, from 0.
+            logs: empty.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_predict_batch_begin(self, batch, logs=None):
+            ...         print("before batch", batch)
+            >>> callbacks.CallbackList(Telling()).on_predict_batch_begin(0)
+            before batch 0
+        """
 
     def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Called after each batch of a prediction; `logs["outputs"]` is what the module returned."""
+        """Called after each batch of a prediction; `logs["outputs"]` is what the module returned.
+
+        Args:
+            batch: its number within the epoch or the run, from 0.
+            logs: `{"outputs": ...}`.
+
+        Example:
+            >>> class Telling(callbacks.Callback):
+            ...     def on_predict_batch_end(self, batch, logs=None):
+            ...         print(tuple(logs["outputs"].shape))
+            >>> trainer = Trainer(nn.Linear(2, 1))
+            >>> trainer.predict(torch.zeros(64, 2), verbose=0, callbacks=[Telling()]).shape
+            (32, 1)
+            (32, 1)
+            (64, 1)
+        """
 
 
 def _of_kind(value: Any, kind: str, place: str, model: Any) -> Any:
@@ -183,6 +442,16 @@ class CallbackList:
         model: what is trained.
         trainer: what trains it; by default what the model was compiled to.
         params: see `Callback`; they may be given by name too.
+        **named_params: what `params` holds, by name.
+
+    Example:
+        >>> told = callbacks.CallbackList([callbacks.ProgbarLogger()], add_history=True, epochs=1, steps=8)
+        >>> told.on_epoch_begin(0)
+        Epoch 1/1
+        >>> told.on_epoch_end(0, {"loss": torch.tensor(0.5)})
+        8/8 - loss: 0.5000
+        >>> told.callbacks[-1].history
+        {'loss': [0.5]}
     """
 
     def __init__(
@@ -282,6 +551,12 @@ class History(Callback):
     Attributes:
         history: a list of values for each name in the logs.
         epoch: the numbers of the epochs.
+
+    Example:
+        >>> trainer, x, y = Trainer(nn.Linear(2, 1), loss="mse"), torch.zeros(4, 2), torch.zeros(4, 1)
+        >>> history = trainer.fit(x, y, epochs=3, validation_data=(x, y), verbose=0)
+        >>> sorted(history.history), len(history["loss"]), history.epoch
+        (['loss', 'val_loss'], 3, [0, 1, 2])
     """
 
     def __init__(self) -> None:
@@ -290,6 +565,17 @@ class History(Callback):
         self._epochs: dict[str, list[int]] = {}  # of each name, as not every epoch is validated
 
     def state_dict(self) -> dict[str, Any]:
+        """All that it holds, as plain data.
+
+        Returns:
+            The epochs, the values by name, and of which epochs they are.
+
+        Example:
+            >>> history = callbacks.History()
+            >>> history.on_epoch_end(0, {"loss": 0.5})
+            >>> history.state_dict()
+            {'epoch': [0], 'history': {'loss': [0.5]}, 'measured': {'loss': [0]}}
+        """
         return {
             "epoch": list(self.epoch),
             "history": {name: list(values) for name, values in self.history.items()},
@@ -297,6 +583,20 @@ class History(Callback):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` gave.
+
+        Args:
+            state: what `state_dict` gave.
+
+        Raises:
+            ConfigError: values of another kind.
+
+        Example:
+            >>> history = callbacks.History()
+            >>> history.load_state_dict({"epoch": [0], "history": {"loss": [0.5]}, "measured": {"loss": [0]}})
+            >>> history["loss"]
+            [0.5]
+        """
         place = "the state of History"
         record(state, place, ("epoch", "history", "measured"))
 
@@ -321,6 +621,19 @@ class History(Callback):
         self.epoch, self.history, self._epochs = epochs, values, measured
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Add the logs of an epoch; of an epoch that a limit had ended early the later ones stand.
+
+        Args:
+            epoch: its number, from 0.
+            logs: the loss and the metrics of the epoch, by name.
+
+        Example:
+            >>> history = callbacks.History()
+            >>> history.on_epoch_end(0, {"loss": 0.5})
+            >>> history.on_epoch_end(1, {"loss": 0.25, "val_loss": 0.75})
+            >>> history.history, history[-1], history[0]
+            ({'loss': [0.5, 0.25], 'val_loss': [0.75]}, {'loss': 0.25, 'val_loss': 0.75}, {'loss': 0.5})
+        """
         if self.epoch[-1:] == [epoch]:  # which a limit had ended early
             for name, epochs in self._epochs.items():
                 if epochs[-1:] == [epoch]:
@@ -363,8 +676,19 @@ class History(Callback):
     def to_pandas(self) -> Any:
         """A DataFrame with a row for each epoch; what was not measured in one is NaN.
 
+        Returns:
+            A `pandas.DataFrame` whose index is the number of the epoch, from 0, with a column for each name.
+
         Raises:
             TorchfuncError: pandas is not installed.
+
+        Example:
+            >>> history = callbacks.History()
+            >>> history.on_epoch_end(0, {"loss": 0.5})
+            >>> history.on_epoch_end(1, {"loss": 0.25, "val_loss": 0.75})
+            >>> table = history.to_pandas()
+            >>> table.shape, float(table.loc[1, "val_loss"])
+            ((2, 2), 0.75)
         """
         try:
             import pandas
@@ -386,6 +710,13 @@ class History(Callback):
 
         Raises:
             UnknownNameError: nothing of that name was logged.
+
+        Example:
+            >>> history = callbacks.History()
+            >>> history.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.75})
+            >>> history.plot("loss").save("loss.svg")
+            >>> open("loss.svg").read(4)
+            '<svg'
         """
         lines = {
             name: [(epoch + 1, float(value)) for epoch, value in found.items() if hasattr(value, "__float__")]

@@ -20,6 +20,9 @@ _OTHER_FORMATS = {".pt", ".pth", ".ckpt", ".pkl", ".onnx"}
 class ModelCheckpoint(MonitorCallback):
     """Saves the model, or its weights, after every epoch or every so many batches.
 
+    Of a module that is no Model the weights and the state of the training are saved, for `trainer.restore_backup`. A
+    process that gets SIGTERM finishes its batch and saves.
+
     Args:
         filepath: where to; may have fields such as `{epoch:02d}` and `{val_loss:.2f}`.
         monitor: the value that `save_best_only` goes by.
@@ -31,12 +34,17 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: a value that has to be beaten before anything is saved.
         keep: how many of the last files stay; older ones that it wrote are deleted. None for all.
 
-    Of a module that is no Model the weights and the state of the training are saved, for `trainer.restore_backup`. A
-    process that gets SIGTERM finishes its batch and saves.
-
     Raises:
         SavingError: a path whose suffix belongs to another format.
         UnknownNameError: a field of `filepath`, or `monitor`, that is not in the logs.
+
+    Example:
+        >>> keeping = callbacks.ModelCheckpoint("kept/{epoch:02d}.safetensors", keep=2)
+        >>> model.compile(loss="mse")
+        >>> history = model.fit(torch.zeros(4, 8, 8, 3), torch.zeros(4, 2), epochs=3, verbose=0, callbacks=[keeping])
+        >>> import os
+        >>> sorted(os.listdir("kept"))
+        ['02.safetensors', '03.safetensors']
     """
 
     remembers: ClassVar[Mapping[str, str]] = {"best": "number", "_batches": "count"}

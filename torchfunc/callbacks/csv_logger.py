@@ -25,6 +25,16 @@ class CSVLogger(Callback):
 
     Raises:
         SavingError: a file to be appended to that is none of this kind.
+
+    Example:
+        >>> logger = callbacks.CSVLogger("figures.csv")
+        >>> logger.on_train_begin()
+        >>> logger.on_epoch_end(0, {"loss": 0.5})
+        >>> logger.on_epoch_end(1, {"loss": 0.25, "val_loss": 0.75})
+        >>> print(open("figures.csv").read(), end="")
+        epoch,loss,val_loss
+        0,0.5,NA
+        1,0.25,0.75
     """
 
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:

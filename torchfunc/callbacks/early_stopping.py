@@ -24,6 +24,13 @@ class EarlyStopping(MonitorCallback):
 
     Raises:
         UnknownNameError: at the end of an epoch whose logs have no such name.
+
+    Example:
+        >>> early = callbacks.EarlyStopping(monitor="loss", patience=2, restore_best_weights=True)
+        >>> trainer = Trainer(nn.Linear(2, 1), optimizer=optimizers.SGD(0.0), loss="mse")  # which learns nothing
+        >>> history = trainer.fit(torch.ones(4, 2), torch.ones(4, 1), epochs=9, verbose=0, callbacks=[early])
+        >>> len(history), early.best_epoch, early.stopped_epoch
+        (3, 0, 2)
     """
 
     remembers: ClassVar[Mapping[str, str]] = {

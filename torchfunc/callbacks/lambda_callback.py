@@ -38,16 +38,21 @@ class Events(TypedDict, total=False):
 class LambdaCallback(Callback):
     """Calls a function at each event for which one is given.
 
-    ```python
-    LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
-    ```
-
     Args:
-        functions: by the names of the events; called with what a method of that name would be. What is not called
-            "on_..." becomes a method of the callback that nothing calls.
+        **functions: `on_train_begin`, `on_train_end`, `on_epoch_begin`, `on_epoch_end`, `on_batch_begin`,
+            `on_batch_end`, `on_train_batch_begin`, `on_train_batch_end`, `on_test_begin`, `on_test_end`,
+            `on_test_batch_begin`, `on_test_batch_end`, `on_predict_begin`, `on_predict_end`,
+            `on_predict_batch_begin`, `on_predict_batch_end`: a function, called with what the method of
+            `Callback` of that name would be. What is not called "on_..." becomes a method of the callback
+            that nothing calls.
 
     Raises:
         UnknownNameError: an event that does not exist.
+
+    Example:
+        >>> telling = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
+        >>> callbacks.CallbackList(telling).on_epoch_end(3, {"loss": 0.5})
+        3 0.5
     """
 
     __signature__ = signatures.WrittenOut()

@@ -20,6 +20,13 @@ class LearningRateScheduler(Callback):
 
     Raises:
         TorchfuncError: a schedule that returns no number.
+
+    Example:
+        >>> halve = callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch else rate)
+        >>> trainer = Trainer(nn.Linear(2, 1), optimizer=optimizers.SGD(0.1), loss="mse")
+        >>> history = trainer.fit(torch.ones(4, 2), torch.ones(4, 1), epochs=3, verbose=0, callbacks=[halve])
+        >>> history["learning_rate"]
+        [0.1, 0.05, 0.025]
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
@@ -69,6 +76,16 @@ class ReduceLROnPlateau(MonitorCallback):
     Raises:
         TorchfuncError: a factor of 1 or more.
         UnknownNameError: at the end of an epoch whose logs have no such name.
+
+    Example:
+        >>> reduce = callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1)
+        >>> trainer = Trainer(nn.Linear(2, 1), optimizer=optimizers.SGD(0.1), loss="mse")
+        >>> told = callbacks.CallbackList(reduce, model=trainer.module, trainer=trainer)
+        >>> told.on_train_begin()
+        >>> for epoch, loss in enumerate([0.5, 0.5, 0.4, 0.4]):
+        ...     told.on_epoch_end(epoch, {"loss": loss})
+        >>> trainer.learning_rate  # halved twice
+        0.025
     """
 
     remembers: ClassVar[Mapping[str, str]] = {

@@ -9,6 +9,14 @@ class ProgbarLogger(Callback):
     """Prints each epoch with its logs, where `verbose` of the params is not 0.
 
     `fit` shows progress itself, as its `verbose` says: there it adds nothing, as in Keras.
+
+    Example:
+        >>> told = callbacks.CallbackList(callbacks.ProgbarLogger(), epochs=2, steps=10)
+        >>> told.on_epoch_begin(0)
+        Epoch 1/2
+        >>> told.on_train_batch_end(9)
+        >>> told.on_epoch_end(0, {"loss": 0.5})
+        10/10 - loss: 0.5000
     """
 
     def __init__(self) -> None:

@@ -18,6 +18,13 @@ class SwapEMAWeights(Callback):
 
     Raises:
         CompileError: the optimizer keeps no averages.
+
+    Example:
+        >>> trainer = Trainer(nn.Linear(2, 1), optimizer=optimizers.SGD(0.1, use_ema=True), loss="mse")
+        >>> x, y, swapping = torch.randn(64, 2), torch.randn(64, 1), callbacks.SwapEMAWeights()
+        >>> history = trainer.fit(x, y, validation_data=(x, y), verbose=0, callbacks=[swapping])
+        >>> history["val_loss"][-1] == trainer.evaluate(x, y, verbose=0)  # as `fit` ends with the averages
+        True
     """
 
     remembers: ClassVar[Mapping[str, str]] = {"_swapped": "flag"}

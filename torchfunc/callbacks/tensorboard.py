@@ -28,6 +28,10 @@ class TensorBoard(Callback):
 
     Raises:
         TorchfuncError: `profile_batch`, another `update_freq`, or no package `tensorboard`.
+
+    Example:
+        >>> board = callbacks.TensorBoard("logs", write_steps_per_second=True)
+        >>> history = model.fit(x, y, callbacks=[board])  # doctest: +SKIP
     """
 
     def __init__(

@@ -13,6 +13,14 @@ class TerminateOnNaN(Callback):
 
     Args:
         raise_error: whether a DataError is raised, so that no callback hears of an end.
+
+    Example:
+        >>> callback = callbacks.TerminateOnNaN()
+        >>> callback.set_model(model)
+        >>> callback.on_train_batch_end(7, {"loss": float("nan")})
+        Batch 7: the loss is nan, terminating training
+        >>> model.stop_training
+        True
     """
 
     def __init__(self, raise_error: bool = False) -> None:

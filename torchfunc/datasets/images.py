@@ -38,9 +38,23 @@ class Images:
             data_dir: the folder that holds the files; `~/.torchfunc/datasets` by default.
             download: whether to download what is not there.
 
+        Returns:
+            Two pairs of arrays of NumPy's: 60,000 and 10,000 of MNIST and Fashion-MNIST, 50,000 and 10,000 of
+            CIFAR-10; the labels are (n,), of CIFAR-10 (n, 1), in uint8.
+
         Raises:
             DataError: the files are not there, are damaged, or cannot be downloaded.
             MissingExtraError: torchvision is not installed.
+
+        Example:
+            >>> (x_train, y_train), (x_test, y_test) = datasets.cifar10.load_data()  # doctest: +SKIP
+            >>> x_train.shape, y_train.shape  # doctest: +SKIP
+            ((50000, 32, 32, 3), (50000, 1))
+            >>> try:
+            ...     datasets.fashion_mnist.load_data("elsewhere", download=False)
+            ... except errors.DataError as error:
+            ...     print(str(error).split(".")[0])
+            FashionMNIST was not found in 'elsewhere'
         """
         folder = Path(data_dir or DEFAULT_FOLDER).expanduser()
         datasets = torchvision.load().datasets

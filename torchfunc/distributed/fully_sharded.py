@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
-from torchfunc.distributed.ranks import Ranks, buffers_of
+from torchfunc.distributed.ranks import Ranks, buffers_of, take_gradients
 from torchfunc.errors import CompileError, explain
 
 _ours: WeakSet[nn.Module] = WeakSet()
@@ -24,23 +24,26 @@ class Shards:
     Args:
         module: of which each rank has all weights, until they are sharded.
         ranks: the processes.
+        accumulates: whether several batches make a step: whole gradients stay on each rank then, until they are one.
     """
 
     own = False
 
-    def __init__(self, module: nn.Module, ranks: Ranks) -> None:
-        self.module, self.ranks = module, ranks
+    def __init__(self, module: nn.Module, ranks: Ranks, *, accumulates: bool = False) -> None:
+        self.module, self.ranks, self.accumulates = module, ranks, accumulates
 
     def __reduce__(self) -> tuple[Any, tuple[()]]:
         return type(None), ()
 
     def ready(self) -> None:
         """Have the module in shards."""
-        if is_ours(self.module):
-            return
-        self.ranks.align([*self.module.parameters(), *buffers_of(self.module)])
-        shard(self.module)
-        _ours.add(self.module)
+        if not is_ours(self.module):
+            self.ranks.align([*self.module.parameters(), *buffers_of(self.module)])
+            shard(self.module)
+            _ours.add(self.module)
+        sharded: Any = self.module
+        sharded.set_requires_gradient_sync(not self.accumulates)
+        sharded.set_reshard_after_backward(not self.accumulates)  # so that `taken` finds whole weights
 
     def leave(self) -> None:
         """Between two trainings the weights stay in shards."""
@@ -52,9 +55,15 @@ class Shards:
     def after_backward(self) -> None:
         """The gradients are averaged."""
 
-    def accumulating(self) -> Any:
-        """Within it gradients are added up on each rank, and not averaged: the last backward of a step is outside."""
-        return nullcontext()
+    def taken(self, parameters: Mapping[str, Tensor]) -> list[Tensor | None]:
+        """The gradients that a backward has left on this rank, whole or in shards; there are none afterwards."""
+        held = dict(self.module.named_parameters())
+        whole = take_gradients([held.get(name, each) for name, each in parameters.items()])
+        parts = take_gradients(parameters.values())
+        return [part if one is None else one for one, part in zip(whole, parts, strict=True)]
+
+    def after_step(self) -> None:
+        """Nothing is left to do."""
 
 
 def is_ours(module: nn.Module) -> bool:
@@ -143,14 +152,31 @@ def local_of(tensor: Tensor) -> Tensor:
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
-def placed_as(tensor: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor in shards as another one lies in, which all ranks call with."""
-    if not hasattr(like, "device_mesh") or hasattr(tensor, "device_mesh") or tensor.shape != like.shape:
+def norms(tensors: list[Tensor]) -> list[Tensor]:
+    """The norm of each tensor, the whole of it where it lies in shards."""
+    return [whole_of(each) for each in torch._foreach_norm(tensors)]
+
+
+def copy_each(onto: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
+    """Copy tensors onto others, which lie in shards as they do or not at all."""
+    torch._foreach_copy_(list(map(local_of, onto)), list(map(local_of, tensors)))
+
+
+def placed_as(tensor: Tensor, like: Tensor, source: int | None = 0) -> Tensor:
+    """A whole tensor, or one in shards, in shards as another one lies in, which all ranks call with.
+
+    Args:
+        source: the rank whose numbers count; None where all ranks have the same.
+    """
+    if not hasattr(like, "device_mesh") or tensor.shape != like.shape:
         return tensor
+    kept: Any = like
+    if hasattr(tensor, "redistribute"):
+        placed: Tensor = tensor.redistribute(kept.device_mesh, kept.placements)
+        return placed
     from torch.distributed.tensor import distribute_tensor
 
-    kept: Any = like
-    return distribute_tensor(tensor.to(like.device), kept.device_mesh, kept.placements)
+    return distribute_tensor(tensor.to(like.device), kept.device_mesh, kept.placements, src_data_rank=source)
 
 
 def write_whole(module: nn.Module, write: Callable[[], None]) -> None:

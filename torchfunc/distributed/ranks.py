@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import wraps
@@ -111,6 +111,33 @@ class Ranks:
         return means
 
     @torch.no_grad()
+    def mean(self, gradients: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
+        """The means over the ranks of gradients, in one piece of memory for each dtype; None where no rank has any.
+
+        Args:
+            gradients: of this rank.
+            like: the parameters that they belong to.
+        """
+        reached = [each is not None for each in gradients]
+        if self.any(not all(reached)):
+            reached = list(map(any, zip(*self.gathered(reached), strict=True)))
+        held = [
+            (index, like[index].new_zeros(like[index].shape) if each is None else each)
+            for index, each in enumerate(gradients)
+            if reached[index]
+        ]
+        means: list[Tensor | None] = [None] * len(gradients)
+        for kind in dict.fromkeys((each.dtype, each.device) for _, each in held):
+            some = [(index, each) for index, each in held if (each.dtype, each.device) == kind]
+            flat = torch.cat([each.reshape(-1) for _, each in some])
+            distributed.all_reduce(flat)
+            flat /= self.world
+            pieces = torch.split(flat, [each.numel() for _, each in some])
+            for (index, each), piece in zip(some, pieces, strict=True):
+                means[index] = piece.view(each.shape)
+        return means
+
+    @torch.no_grad()
     def align(self, tensors: Sequence[Tensor]) -> None:
         """Have in all tensors what the first rank has there."""
         for each in tensors:
@@ -178,6 +205,15 @@ def together(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[A
             return method(self, *args, **kwargs)
 
     return joined
+
+
+def take_gradients(parameters: Iterable[Tensor]) -> list[Tensor | None]:
+    """The gradients of parameters, which have none afterwards."""
+    parameters = list(parameters)
+    found = [each.grad for each in parameters]
+    for each in parameters:
+        each.grad = None
+    return found
 
 
 def buffers_of(module: nn.Module) -> list[Tensor]:

@@ -23,8 +23,9 @@ class DTypePolicy:
     Raises:
         DTypeError: a name that is no dtype and no mixture.
 
-    >>> DTypePolicy("mixed_float16").compute_dtype
-    'float16'
+    Example:
+        >>> DTypePolicy("mixed_float16").compute_dtype, DTypePolicy("mixed_float16").variable_dtype
+        ('float16', 'float32')
     """
 
     def __init__(self, name: str | None = None) -> None:
@@ -84,6 +85,11 @@ class DTypePolicyMap(DTypePolicy, MutableMapping[str, DTypePolicy]):
     Args:
         default_policy: The one for all others; the global policy if None.
         policy_map: Policies by paths.
+
+    Example:
+        >>> policies = dtype_policies.DTypePolicyMap("float32", {"encoder/.*": DTypePolicy("mixed_bfloat16")})
+        >>> policies["encoder/dense"].compute_dtype, policies["head"].compute_dtype
+        ('bfloat16', 'float32')
     """
 
     def __init__(
@@ -151,7 +157,15 @@ class DTypePolicyMap(DTypePolicy, MutableMapping[str, DTypePolicy]):
 
 
 def dtype_policy() -> DTypePolicy:
-    """The global policy: that which was set, else the usual dtype's."""
+    """The global policy: that which was set, else the usual dtype's.
+
+    Returns:
+        A policy; "float32" unless something else was set.
+
+    Example:
+        >>> dtype_policy()
+        <DTypePolicy "float32">
+    """
     return settings.chosen_policy() or DTypePolicy(settings.floatx())
 
 
@@ -161,8 +175,17 @@ def set_dtype_policy(policy: Any) -> None:
     A mixed one is what `compile` and `Trainer` take where they are not told a `precision`: what they train, measure
     or predict is computed in halves from then on.
 
+    Args:
+        policy: a name such as "mixed_bfloat16", a config, a dtype or a policy; None is the global one itself.
+
     Raises:
         DTypeError: something that is no policy.
+
+    Example:
+        >>> set_dtype_policy("mixed_bfloat16")
+        >>> mixed_precision.dtype_policy().compute_dtype, mixed_precision.dtype_policy().variable_dtype
+        ('bfloat16', 'float32')
+        >>> set_dtype_policy("float32")
     """
     found = get(policy)
     if found.compute_dtype == found.variable_dtype:
@@ -173,8 +196,18 @@ def set_dtype_policy(policy: Any) -> None:
 def get(identifier: Any) -> DTypePolicy:
     """The policy for a name, a dtype, a config or an object; None is the global one.
 
+    Args:
+        identifier: a name, a `torch.dtype`, a config, a policy or None.
+
+    Returns:
+        A policy.
+
     Raises:
         DTypeError: something that is none of these.
+
+    Example:
+        >>> dtype_policies.get("mixed_float16"), dtype_policies.get(torch.float64)
+        (<DTypePolicy "mixed_float16">, <DTypePolicy "float64">)
     """
     if identifier is None or isinstance(identifier, DTypePolicy):
         return identifier or dtype_policy()
@@ -186,15 +219,36 @@ def get(identifier: Any) -> DTypePolicy:
 
 
 def serialize(dtype_policy: DTypePolicy) -> dict[str, Any]:
-    """A policy as `{"class_name": ..., "config": {...}}`."""
+    """A policy as `{"class_name": ..., "config": {...}}`.
+
+    Args:
+        dtype_policy: a policy.
+
+    Returns:
+        Plain data, which JSON can hold.
+
+    Example:
+        >>> dtype_policies.serialize(DTypePolicy("mixed_float16"))
+        {'class_name': 'DTypePolicy', 'config': {'name': 'mixed_float16'}}
+    """
     return {"class_name": type(dtype_policy).__name__, "config": dtype_policy.get_config()}
 
 
 def deserialize(config: Mapping[str, Any]) -> DTypePolicy:
     """What `serialize` wrote, here or in Keras.
 
+    Args:
+        config: what `serialize` wrote.
+
+    Returns:
+        A policy.
+
     Raises:
         DTypeError: a config of another class, such as of a quantized policy.
+
+    Example:
+        >>> dtype_policies.deserialize({"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}})
+        <DTypePolicy "mixed_float16">
     """
     kinds: dict[str, type[DTypePolicy]] = {
         "DTypePolicy": DTypePolicy,

@@ -15,8 +15,19 @@ _MAX_NAME = 200  # looking for a name that is nearly this one takes the square o
 def explain(where: str, *, got: str, expected: str = "", why: str = "", fix: str = "") -> str:
     """The five parts of an error as one text: where, what came, what was expected, why, and the way out.
 
-    >>> explain("Conv2D 'c1'", got="shape (None, 8)", expected="4 dimensions", fix="Reshape((2, 2, 2))")
-    "Conv2D 'c1': expected 4 dimensions, got shape (None, 8). Fix: Reshape((2, 2, 2))."
+    Args:
+        where: what the error is about: a layer by its name, an argument.
+        got: what came.
+        expected: what was expected.
+        why: the reason, where it is not plain.
+        fix: what to write instead.
+
+    Returns:
+        One line.
+
+    Example:
+        >>> errors.explain("Conv2D 'c1'", got="shape (None, 8)", expected="4 dimensions", fix="Reshape((2, 2, 2))")
+        "Conv2D 'c1': expected 4 dimensions, got shape (None, 8). Fix: Reshape((2, 2, 2))."
     """
     head = f"{where}: expected {expected}, got {got}." if expected else f"{where}: got {got}."
     reason = f" {why[:1].upper()}{why[1:]}." if why else ""
@@ -24,7 +35,21 @@ def explain(where: str, *, got: str, expected: str = "", why: str = "", fix: str
 
 
 def bounded(text: str, limit: int = MAX_TEXT) -> str:
-    """A message with its middle left out where it is too long, and with nothing in it that a terminal obeys."""
+    r"""A message with its middle left out where it is too long, and with nothing in it that a terminal obeys.
+
+    Args:
+        text: the message.
+        limit: how many characters it may have.
+
+    Returns:
+        The message; characters that would not print are written as escapes.
+
+    Example:
+        >>> errors.bounded("a" * 50, limit=20)
+        'aaaaaaaaaa ... aaaaa'
+        >>> print(errors.bounded("red: \033[31m"))
+        red: \x1b[31m
+    """
     if len(text) > limit:
         text = f"{text[: limit // 2]} ... {text[5 - limit // 2 :]}"
     if text.isprintable():
@@ -37,13 +62,38 @@ def shorten(value: object, limit: int = 120) -> str:
     """The repr of a value, escaped and cut, as it may stand in a message.
 
     It takes no longer for a value of megabytes than for one of a line.
+
+    Args:
+        value: any object.
+        limit: how many characters the text may have.
+
+    Returns:
+        The repr, with "..." in the place of what is left out.
+
+    Example:
+        >>> errors.shorten(list(range(100)), 30)
+        '[0, 1, 2, 3, 4, 5, 6, 7, 8,...'
     """
     text = "".join(itertools.islice(_repr(value, limit), limit + 1))
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
-    """The name that was probably meant."""
+    """The name that was probably meant.
+
+    Args:
+        name: what was written.
+        known: the names there are.
+
+    Returns:
+        The one that is most like it; None where none is near.
+
+    Example:
+        >>> errors.nearest("binary_crossentopy", ["binary_crossentropy", "hinge"])
+        'binary_crossentropy'
+        >>> errors.nearest("perplexity", ["binary_crossentropy", "hinge"]) is None
+        True
+    """
     text = name if isinstance(name, str) else shorten(name)
     close = difflib.get_close_matches(text, known, n=1) if len(text) <= _MAX_NAME else []
     return close[0] if close else None

@@ -91,7 +91,8 @@ class _Writer:
         self.values: dict[Ref, str] = {Ref(row): name for row, name in enumerate(self.parameters)}
         self.uses = self._count_uses({})
         self.inlined = self._inlined_sizes()
-        self.uses = self._count_uses(self.inlined)
+        if self.inlined:
+            self.uses = self._count_uses(self.inlined)
         self.lines = [
             row for row, call in enumerate(graph.calls) if call.kind != "input" and row not in self.inlined
         ]

@@ -195,6 +195,18 @@ def interception(enabled: bool) -> None:
 
     Off, `nn.Module` is exactly as PyTorch made it, and a native module is put into a graph by
     `layers.Torch(module)(x)`; torchfunc's own layers need no interception.
+
+    Args:
+        enabled: whether a call of an `nn.Module` on symbolic tensors is recorded.
+
+    Example:
+        >>> x = Input((4,))
+        >>> interception(False)
+        >>> layers.Torch(nn.Linear(4, 2))(x).shape
+        (None, 2)
+        >>> interception(True)
+        >>> nn.Linear(4, 2)(x).shape
+        (None, 2)
     """
     global _switched_off
     _switched_off = not enabled

@@ -475,6 +475,23 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     For a function that would look at its arguments before PyTorch hands it over. It is called on real
     tensors when the model runs; without a symbol among the arguments it is called at once.
+
+    Args:
+        function: any callable that takes tensors.
+        *args: its arguments; symbols may stand in nested lists, tuples and dicts.
+        **kwargs: its arguments by name, likewise.
+
+    Returns:
+        What the function returns, as symbols if there is a symbol among the arguments.
+
+    Example:
+        >>> def clip_norm(x, largest):
+        ...     norm = float(x.norm())  # which a symbol has not
+        ...     return x * min(1.0, largest / norm) if norm else x
+        >>> x = Input((3,))
+        >>> clipping = Model(x, call(clip_norm, x, 1.0))
+        >>> clipping(torch.tensor([[0.0, 3.0, 4.0]]))
+        tensor([[0.0000, 0.6000, 0.8000]])
     """
     return record(function, args, kwargs) if has_symbol(args, kwargs) else function(*args, **kwargs)
 

@@ -69,6 +69,7 @@ def name_of(target: Any) -> str:
     return text if text.isidentifier() else "function"
 
 
+@cache
 def snake_case(name: str) -> str:
     """`MaxPooling2D` as `max_pooling2d`, by Keras's rule; no name here begins with an underscore."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)

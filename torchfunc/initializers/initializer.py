@@ -25,6 +25,16 @@ class Initializer(Configurable):
 
     A subclass implements `sample`. With a `seed` every call gives the same values; without one the
     values come from `generator`, or from torch's global generator, and differ from call to call.
+
+    Example:
+        >>> class Checkered(Initializer):
+        ...     def sample(self, shape, generator, options):
+        ...         return torch.arange(shape[0] * shape[1], **options).reshape(shape) % 2
+        >>> Checkered()((2, 3))
+        tensor([[0., 1., 0.],
+                [1., 0., 1.]])
+        >>> layers.Dense(3, kernel_initializer=Checkered())(torch.ones(1, 2)).shape
+        torch.Size([1, 3])
     """
 
     _registry = registry.initializers
@@ -46,23 +56,44 @@ class Initializer(Configurable):
             device: torch's default device if None.
             generator: Where random numbers come from; its device must be the tensor's.
         """
-        target = torch.device(device) if device is not None else torch.get_default_device()
-        if self.seed is not None and generator is None and target.type != "meta":
-            generator = torch.Generator(target).manual_seed(self.seed)
-        options = {"dtype": dtype or torch.get_default_dtype(), "device": target}
+        options = {"dtype": dtype or torch.get_default_dtype(), "device": device}
+        if self.seed is not None and generator is None:
+            target = torch.get_default_device() if device is None else torch.device(device)
+            generator = None if target.type == "meta" else torch.Generator(target).manual_seed(self.seed)
         with torch.no_grad():
             return self.sample(tuple(shape), generator, options)
 
     def sample(
         self, shape: tuple[int, ...], generator: torch.Generator | None, options: dict[str, Any]
     ) -> Tensor:
-        """The tensor, made with the `options` dtype and device."""
+        """The tensor, made with the `options` dtype and device.
+
+        Args:
+            shape: the shape of the weight.
+            generator: what random numbers are drawn from; None is PyTorch's own.
+            options: `dtype` and `device`, to be passed to PyTorch's function that makes the tensor.
+
+        Returns:
+            A tensor of this shape.
+
+        Raises:
+            NotImplementedError: a class that does not define it.
+
+        Example:
+            >>> tf.initializers.Ones().sample((2,), None, {"dtype": torch.float64, "device": "cpu"})
+            tensor([1., 1.], dtype=torch.float64)
+        """
         raise NotImplementedError(f"{type(self).__name__} must define sample(shape, generator, options).")
 
 
 @registry.initializers.register("Zeros", "zeros", "zero")
 class Zeros(Initializer):
-    """All zeros."""
+    """All zeros.
+
+    Example:
+        >>> tf.initializers.Zeros()((2,))
+        tensor([0., 0.])
+    """
 
     def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
         return torch.zeros(shape, **options)
@@ -70,7 +101,12 @@ class Zeros(Initializer):
 
 @registry.initializers.register("Ones", "ones", "one")
 class Ones(Initializer):
-    """All ones."""
+    """All ones.
+
+    Example:
+        >>> tf.initializers.Ones()((2,))
+        tensor([1., 1.])
+    """
 
     def sample(self, shape: tuple[int, ...], generator: Any, options: dict[str, Any]) -> Tensor:
         return torch.ones(shape, **options)
@@ -78,7 +114,16 @@ class Ones(Initializer):
 
 @registry.initializers.register("Constant", "constant")
 class Constant(Initializer):
-    """One number everywhere, or an array that broadcasts to the shape."""
+    """One number everywhere, or an array that broadcasts to the shape.
+
+    Args:
+        value: the number or the array.
+
+    Example:
+        >>> tf.initializers.Constant([1.0, 2.0])((2, 2))
+        tensor([[1., 2.],
+                [1., 2.]])
+    """
 
     def __init__(self, value: Any = 0.0) -> None:
         self.value = value
@@ -89,7 +134,16 @@ class Constant(Initializer):
 
 @registry.initializers.register("Identity", "identity", "IdentityInitializer")
 class Identity(Initializer):
-    """`gain` on the diagonal of a matrix, zeros elsewhere."""
+    """`gain` on the diagonal of a matrix, zeros elsewhere.
+
+    Args:
+        gain: the number on the diagonal.
+
+    Example:
+        >>> tf.initializers.Identity(2.0)((2, 3))
+        tensor([[2., 0., 0.],
+                [0., 2., 0.]])
+    """
 
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = gain
@@ -101,7 +155,17 @@ class Identity(Initializer):
 
 @registry.initializers.register("RandomNormal", "random_normal", "normal")
 class RandomNormal(Initializer):
-    """A normal distribution."""
+    """A normal distribution.
+
+    Args:
+        mean: its mean.
+        stddev: its standard deviation.
+        seed: what the numbers are drawn by; None for numbers that differ from call to call.
+
+    Example:
+        >>> tf.initializers.RandomNormal(mean=1.0, stddev=0.1, seed=0)((3,))
+        tensor([1.1541, 0.9707, 0.7821])
+    """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         self.mean, self.stddev, self.seed = mean, stddev, _check_seed(seed)
@@ -112,7 +176,17 @@ class RandomNormal(Initializer):
 
 @registry.initializers.register("RandomUniform", "random_uniform", "uniform")
 class RandomUniform(Initializer):
-    """Uniform between `minval` and `maxval`."""
+    """Uniform between `minval` and `maxval`.
+
+    Args:
+        minval: the least value, included.
+        maxval: the bound above, excluded.
+        seed: what the numbers are drawn by; None for numbers that differ from call to call.
+
+    Example:
+        >>> tf.initializers.RandomUniform(0.0, 1.0, seed=0)((3,))
+        tensor([0.4963, 0.7682, 0.0885])
+    """
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
         self.minval, self.maxval, self.seed = minval, maxval, _check_seed(seed)
@@ -123,7 +197,17 @@ class RandomUniform(Initializer):
 
 @registry.initializers.register("TruncatedNormal", "truncated_normal")
 class TruncatedNormal(Initializer):
-    """A normal distribution without what lies more than two standard deviations from its mean."""
+    """A normal distribution without what lies more than two standard deviations from its mean.
+
+    Args:
+        mean: the mean.
+        stddev: the standard deviation of the normal distribution; what is left has 0.88 times as much.
+        seed: what the numbers are drawn by; None for numbers that differ from call to call.
+
+    Example:
+        >>> tf.initializers.TruncatedNormal(stddev=1.0, seed=0)((10_000,)).abs().max() <= 2
+        tensor(True)
+    """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         self.mean, self.stddev, self.seed = mean, stddev, _check_seed(seed)
@@ -138,8 +222,22 @@ class VarianceScaling(Initializer):
 
     Source: He et al. 2015, Glorot and Bengio 2010.
 
+    Args:
+        scale: what the number of inputs or outputs is divided into: 2 for a relu after it, 1 for a linear layer.
+        mode: "fan_in" divides by the inputs, "fan_out" by the outputs, "fan_avg" by their mean.
+        distribution: "truncated_normal" (also "normal") leaves out what lies beyond two standard deviations and makes
+            up for it; "untruncated_normal" does not; "uniform" is between plus and minus `sqrt(3)` times the deviation.
+        seed: what the numbers are drawn by; None for numbers that differ from call to call.
+        input_axes: the axes of a weight that an output sums over; by default all but the last.
+        output_axes: the axes that number the outputs; both or neither are given.
+
     Raises:
         TorchfuncError: `scale` not positive, or a mode or distribution that does not exist.
+
+    Example:
+        >>> init = tf.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal", seed=0)
+        >>> init((100, 200)).std()  # sqrt(2 / 200) is 0.1
+        tensor(0.1005)
     """
 
     def __init__(
@@ -191,42 +289,90 @@ class _Scaled(VarianceScaling):
 
 @registry.initializers.register("GlorotUniform", "glorot_uniform")
 class GlorotUniform(_Scaled):
-    """Uniform within `sqrt(6 / (fan_in + fan_out))`, also called Xavier uniform."""
+    """Uniform within `sqrt(6 / (fan_in + fan_out))`, also called Xavier uniform.
+
+    Args:
+        seed: what the numbers are drawn by; None for numbers that differ from call to call.
+
+    Example:
+        >>> tf.initializers.GlorotUniform(seed=0)((300, 100)).max()  # sqrt(6 / 400) is 0.1225
+        tensor(0.1225)
+    """
 
     fixed = (1.0, "fan_avg", "uniform")
 
 
 @registry.initializers.register("GlorotNormal", "glorot_normal")
 class GlorotNormal(_Scaled):
-    """Truncated normal of standard deviation `sqrt(2 / (fan_in + fan_out))`."""
+    """Truncated normal of standard deviation `sqrt(2 / (fan_in + fan_out))`.
+
+    Args:
+        seed: what the numbers are drawn by; None for numbers that differ from call to call.
+
+    Example:
+        >>> tf.initializers.GlorotNormal(seed=0)((300, 100)).std()  # sqrt(2 / 400) is 0.0707
+        tensor(0.0705)
+    """
 
     fixed = (1.0, "fan_avg", "truncated_normal")
 
 
 @registry.initializers.register("HeUniform", "he_uniform")
 class HeUniform(_Scaled):
-    """Uniform within `sqrt(6 / fan_in)`."""
+    """Uniform within `sqrt(6 / fan_in)`.
+
+    Args:
+        seed: what the numbers are drawn by; None for numbers that differ from call to call.
+
+    Example:
+        >>> tf.initializers.HeUniform(seed=0)((200, 100)).max()  # sqrt(6 / 200) is 0.1732
+        tensor(0.1732)
+    """
 
     fixed = (2.0, "fan_in", "uniform")
 
 
 @registry.initializers.register("HeNormal", "he_normal")
 class HeNormal(_Scaled):
-    """Truncated normal of standard deviation `sqrt(2 / fan_in)`."""
+    """Truncated normal of standard deviation `sqrt(2 / fan_in)`.
+
+    Args:
+        seed: what the numbers are drawn by; None for numbers that differ from call to call.
+
+    Example:
+        >>> tf.initializers.HeNormal(seed=0)((200, 100)).std()  # sqrt(2 / 200) is 0.1
+        tensor(0.1000)
+    """
 
     fixed = (2.0, "fan_in", "truncated_normal")
 
 
 @registry.initializers.register("LecunUniform", "lecun_uniform")
 class LecunUniform(_Scaled):
-    """Uniform within `sqrt(3 / fan_in)`."""
+    """Uniform within `sqrt(3 / fan_in)`.
+
+    Args:
+        seed: what the numbers are drawn by; None for numbers that differ from call to call.
+
+    Example:
+        >>> tf.initializers.LecunUniform(seed=0)((300, 100)).max()  # sqrt(3 / 300) is 0.1
+        tensor(0.1000)
+    """
 
     fixed = (1.0, "fan_in", "uniform")
 
 
 @registry.initializers.register("LecunNormal", "lecun_normal")
 class LecunNormal(_Scaled):
-    """Truncated normal of standard deviation `sqrt(1 / fan_in)`."""
+    """Truncated normal of standard deviation `sqrt(1 / fan_in)`.
+
+    Args:
+        seed: what the numbers are drawn by; None for numbers that differ from call to call.
+
+    Example:
+        >>> tf.initializers.LecunNormal(seed=0)((100, 200)).std()  # sqrt(1 / 100) is 0.1
+        tensor(0.1000)
+    """
 
     fixed = (1.0, "fan_in", "truncated_normal")
 
@@ -236,6 +382,15 @@ class Orthogonal(Initializer):
     """`gain` times a random matrix whose rows or columns are orthonormal; all axes but the last are rows.
 
     Source: Saxe et al. 2014.
+
+    Args:
+        gain: the length of a row or column.
+        seed: what the numbers are drawn by; None for numbers that differ from call to call.
+
+    Example:
+        >>> kernel = tf.initializers.Orthogonal(seed=0)((3, 2))
+        >>> torch.allclose(kernel.T @ kernel, torch.eye(2), atol=1e-6)
+        True
     """
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
@@ -268,6 +423,13 @@ class STFT(Initializer):
     Raises:
         TorchfuncError: a side, window or scaling that does not exist.
         ShapeError: a shape that is no such kernel's, or a window of another length.
+
+    Example:
+        >>> tf.initializers.STFT("real", window=None, scaling=None)((4, 1, 2))[:, 0]  # cos(pi * t * k)
+        tensor([[ 1.,  1.],
+                [ 1., -1.],
+                [ 1.,  1.],
+                [ 1., -1.]])
     """
 
     def __init__(
@@ -328,7 +490,15 @@ lecun_uniform, lecun_normal = LecunUniform, LecunNormal
 
 
 class FunctionInitializer(Initializer):
-    """An initializer made of a function `(shape, dtype) -> Tensor`."""
+    """An initializer made of a function `(shape, dtype) -> Tensor`.
+
+    Args:
+        function: what is called with the shape and `dtype=`, and gives a tensor or an array.
+
+    Example:
+        >>> tf.initializers.FunctionInitializer(torch.ones)((2,))
+        tensor([1., 1.])
+    """
 
     _wraps = "function"
 
@@ -346,6 +516,18 @@ def fans(
     """How many inputs each output of a weight sums over, and the reverse.
 
     The last two axes are (in, out), those before them the receptive field, unless the axes are given.
+
+    Args:
+        shape: the shape of a weight.
+        input_axes: the axes that an output sums over, if `output_axes` are given too.
+        output_axes: the axes that number the outputs.
+
+    Returns:
+        Two numbers: the inputs and the outputs.
+
+    Example:
+        >>> tf.initializers.compute_fans((3, 3, 16, 32))  # 3 * 3 * 16, 3 * 3 * 32
+        (144, 288)
     """
     if input_axes is not None and output_axes is not None:
         return math.prod(shape[a] for a in input_axes), math.prod(shape[a] for a in output_axes)
@@ -391,11 +573,23 @@ def _check_rank(name: str, shape: tuple[int, ...], fits: bool, expected: str) ->
 def get(identifier: Any) -> Initializer | None:
     """The initializer for a name, a config, a class, an object or a function `(shape, dtype)`.
 
+    Args:
+        identifier: such as "he_normal", `{"class_name": ..., "config": {...}}`, `Orthogonal` or `torch.ones`.
+
+    Returns:
+        An object that makes a tensor of a shape and a dtype; None for None.
+
     Raises:
         UnknownNameError: a name that is no initializer, with the nearest one that is.
+
+    Example:
+        >>> tf.initializers.get("ones")((2,))
+        tensor([1., 1.])
+        >>> tf.initializers.get(torch.zeros)((2,))
+        tensor([0., 0.])
     """
-    if identifier is None:
-        return None
+    if identifier is None or isinstance(identifier, Initializer):
+        return identifier
     found = config.find(identifier, registry.initializers)
     return found if isinstance(found, Initializer) else FunctionInitializer(found)
 
@@ -403,12 +597,33 @@ def get(identifier: Any) -> Initializer | None:
 def serialize(initializer: Any) -> Any:
     """An initializer as plain data: `{"class_name": ..., "config": {...}}`, or a function's name.
 
+    Args:
+        initializer: what `get` gives.
+
+    Returns:
+        A dict or a string.
+
     Raises:
         SavingError: a function without a name.
+
+    Example:
+        >>> tf.initializers.serialize(tf.initializers.Constant(0.5))
+        {'class_name': 'Constant', 'config': {'value': 0.5}}
     """
     return config.serialize(initializer, registry.initializers)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Initializer | None:
-    """What `serialize` wrote."""
+    """What `serialize` wrote.
+
+    Args:
+        config: a name, or `{"class_name": ..., "config": {...}}`.
+
+    Returns:
+        The initializer.
+
+    Example:
+        >>> tf.initializers.deserialize({"class_name": "Constant", "config": {"value": 0.5}})((2,))
+        tensor([0.5000, 0.5000])
+    """
     return get(config)

@@ -49,6 +49,12 @@ def export(
     Raises:
         GraphError: a model without a graph and signature, or an unknown format.
         MissingExtraError: ONNX is not installed.
+
+    Example:
+        >>> x = tf.Input((3,))
+        >>> program = tf.interop.export(tf.Model(x, tf.ops.relu(x)))
+        >>> program.module()(torch.tensor([[-1.0, 0.0, 2.0]]))
+        tensor([[0., 0., 2.]])
     """
     path = None if filepath is None else Path(filepath)
     format = format or ("onnx" if path is not None and path.suffix == ".onnx" else "torch")

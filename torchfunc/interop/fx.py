@@ -48,9 +48,18 @@ def from_module(module: nn.Module, inputs: Any, *, name: str | None = None, leaf
         name: what the model is called; by default after the class of the module.
         leaf: submodules that stay one node: a class, several, or a function (module, path) -> bool.
 
+    Returns:
+        A Model whose layers are the module's submodules.
+
     Raises:
         GraphError: no module; or its forward cannot be traced: what it does depends on values, or it draws
             random numbers by itself. The message names the line; `module(x)` calls it as one node.
+
+    Example:
+        >>> plain = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+        >>> twin = tf.interop.from_module(plain, inputs=(3,))
+        >>> twin.output_shape, twin.count_params(), next(twin.parameters()) is plain[0].weight
+        ((None, 4), 16, True)
     """
     if not isinstance(module, nn.Module):
         raise _no_module(module)
@@ -233,8 +242,18 @@ def to_fx(model: Any) -> fx.GraphModule:
     Each call of the model's graph is one node of the same name; layers are `call_module` nodes. Its
     forward takes the inputs one by one.
 
+    Args:
+        model: a Model with a graph.
+
+    Returns:
+        A module on the same parameters and buffers.
+
     Raises:
         GraphError: a model without a graph.
+
+    Example:
+        >>> [node.op for node in tf.interop.to_fx(model).graph.nodes]
+        ['placeholder', 'call_module', 'call_module', 'call_module', 'call_module', 'call_module', 'output']
     """
     graph: Graph = model._require_graph("torch.fx graph")
     made = fx.Graph()

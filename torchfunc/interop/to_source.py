@@ -44,6 +44,11 @@ def to_source(model: Any, path: str | Path | None = None) -> str:
 
     Raises:
         GraphError: a layer without a form in torch.nn, or a module or function whose text is not known.
+
+    Example:
+        >>> text = tf.interop.to_source(model, "plain.py")
+        >>> "import torchfunc" in text, "self.head = nn.Linear(" in text
+        (False, True)
     """
     plain = to_torch(model)
     assert isinstance(plain, PlainModule)

@@ -49,6 +49,10 @@ def to_torch(model: Any, copy: bool = True) -> nn.Module:
 
     Raises:
         GraphError: a model without a graph, or a layer for which there is no such form, by its name.
+
+    Example:
+        >>> tf.interop.to_torch(model).head
+        Linear(in_features=8, out_features=2, bias=True)
     """
     if not isinstance(model, Model):
         fix = "a module that holds no layer of this library is plain PyTorch already"
@@ -60,8 +64,17 @@ def to_torch(model: Any, copy: bool = True) -> nn.Module:
 def weights_from_torch(model: Any, state: Mapping[str, Tensor]) -> None:
     """Give a model the weights of its twin, `to_torch(model)`, from the twin's `state_dict`.
 
+    Args:
+        model: the model that takes the weights.
+        state: tensors under the names of the twin.
+
     Raises:
         RuntimeError: names or shapes that are not those of the twin.
+
+    Example:
+        >>> twin = tf.interop.to_torch(model)
+        >>> _ = nn.init.zeros_(twin.head.bias)
+        >>> tf.interop.weights_from_torch(model, twin.state_dict())
     """
     to_torch(model, copy=False).load_state_dict(state)
 

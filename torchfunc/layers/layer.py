@@ -79,6 +79,19 @@ class Layer(Weights):
         dtype: the dtype of its weights, float32 by default, to which floats of another dtype are cast.
         activity_regularizer: what its output adds to the loss.
         input_shape: the shape of one sample, for the first layer of a Sequential.
+
+    Raises:
+        GraphError: an argument that does not exist, or a name that is no text.
+
+    Example:
+        >>> class Scale(Layer):
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight((input_shape[-1],), initializer="ones", name="factor")
+        ...     def call(self, inputs):
+        ...         return inputs * self.factor
+        >>> scale = Scale()
+        >>> scale(Input((3,))).shape, scale.factor.shape
+        ((None, 3), torch.Size([3]))
     """
 
     given_name: str | None

@@ -56,13 +56,18 @@ def _drawn(
     blocks: tuple[int, ...] | None,
 ) -> Tensor:
     """The first numbers of a weight, as PyTorch keeps them."""
-    with torch.no_grad():
-        value: Tensor = make(sizes, dtype=kind)
-        if blocks is not None:
-            value = _in_blocks(value, tuple(np.argsort(blocks)))
-        if layout is not None:
-            value = value.permute(tuple(np.argsort(layout))).contiguous()
+    value: Tensor = make(sizes, dtype=kind)  # without a gradient, as every Initializer gives it
+    if blocks is not None:
+        value = _in_blocks(value, _undoing(blocks))
+    if layout is not None:
+        value = value.permute(_undoing(layout)).contiguous()
     return value
+
+
+@cache
+def _undoing(order: tuple[int, ...]) -> tuple[int, ...]:
+    """The permutation that takes another one back."""
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
 
 
 _skip_initializers: ContextVar[bool] = ContextVar("skip_initializers", default=False)

@@ -25,7 +25,24 @@ NO_LABEL = torch.iinfo(torch.int64).min
 def binary_crossentropy(
     y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
 ) -> Tensor:
-    """The crossentropy of each number as a probability of its own; the mean over `axis`."""
+    """The crossentropy of each number as a probability of its own; the mean over `axis`.
+
+    Args:
+        y_true: targets (..., d), 0, 1 or a probability between.
+        y_pred: probabilities (..., d), or logits.
+        from_logits: whether predictions are logits, before their sigmoid.
+        label_smoothing: how far targets are drawn towards 0.5, from 0 (not at all) to 1.
+        axis: the axis over which the mean is taken.
+
+    Returns:
+        The shape without `axis`, in nats.
+
+    Example:
+        >>> losses.binary_crossentropy([[1.0], [0.0]], [[0.5], [0.1]])  # -log(0.5), -log(0.9)
+        tensor([0.6931, 0.1054])
+        >>> losses.binary_crossentropy([[1.0]], [[0.0]], from_logits=True)
+        tensor([0.6931])
+    """
     y_true, y_pred = pair("binary_crossentropy", y_true, y_pred)
     y_true = _smooth(y_true, label_smoothing, 2)
     return _binary(y_true, y_pred, from_logits, "none").mean(axis)
@@ -44,7 +61,27 @@ def _binary(y_true: Tensor, y_pred: Tensor, from_logits: bool, reduction: str) -
 def categorical_crossentropy(
     y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
 ) -> Tensor:
-    """The crossentropy of one-hot (or probability) targets along `axis`."""
+    """The crossentropy of one-hot (or probability) targets along `axis`.
+
+    Args:
+        y_true: one-hot targets or probabilities (..., classes).
+        y_pred: probabilities (..., classes), which are divided by their sum, or logits.
+        from_logits: whether predictions are logits, before their softmax.
+        label_smoothing: how far targets are drawn towards equal probabilities, from 0 to 1.
+        axis: the axis of classes.
+
+    Returns:
+        The shape without `axis`, in nats.
+
+    Raises:
+        DataError: class indices where one-hot targets belong, or a single class.
+
+    Example:
+        >>> losses.categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]])
+        tensor([0.6931])
+        >>> losses.categorical_crossentropy([[0.0, 1.0]], [[0.0, 2.0]], from_logits=True)
+        tensor([0.1269])
+    """
     y_true, y_pred = _one_hot_pair("categorical_crossentropy", y_true, y_pred, axis)
     y_true = _smooth(y_true, label_smoothing, y_true.shape[axis])
     return -torch.sum(y_true * _log_probabilities(y_pred, from_logits, axis), axis)
@@ -56,6 +93,26 @@ def sparse_categorical_crossentropy(
     """The crossentropy of class indices: minus the log probability of the right class along `axis`.
 
     Where the target is `ignore_class` the value is 0.
+
+    Args:
+        y_true: class indices (...) or (..., 1).
+        y_pred: probabilities (..., classes), which are divided by their sum, or logits.
+        from_logits: whether predictions are logits, before their softmax.
+        ignore_class: an index whose value is 0; where a mean is taken, `SparseCategoricalCrossentropy` leaves
+            it out.
+        axis: the axis of classes in the predictions.
+
+    Returns:
+        One value for each index, in nats.
+
+    Raises:
+        DataError: one-hot targets, a single class, or shapes that do not fit.
+
+    Example:
+        >>> losses.sparse_categorical_crossentropy([1, 0], [[0.5, 0.5], [0.9, 0.1]])
+        tensor([0.6931, 0.1054])
+        >>> losses.sparse_categorical_crossentropy([1, -1], [[0.5, 0.5], [0.9, 0.1]], ignore_class=-1)
+        tensor([0.6931, 0.0000])
     """
     labels, y_pred = _sparse_pair(y_true, y_pred, axis)
     values = _sparse(labels, y_pred, from_logits, ignore_class, "none")
@@ -88,6 +145,23 @@ def binary_focal_crossentropy(
     """`binary_crossentropy` times `(1 - p)^gamma`, p the probability of the right answer.
 
     Source: Lin et al. 2017.
+
+    Args:
+        y_true: targets (..., d), 0 or 1.
+        y_pred: probabilities (..., d), or logits.
+        apply_class_balancing: whether class 1 is weighted by `alpha` and class 0 by `1 - alpha`.
+        alpha: the weight of class 1.
+        gamma: the exponent of the probability of being wrong; with 0 it is the crossentropy.
+        from_logits: whether predictions are logits, before their sigmoid.
+        label_smoothing: how far targets are drawn towards 0.5, from 0 (not at all) to 1.
+        axis: the axis over which the mean is taken.
+
+    Returns:
+        The shape without `axis`.
+
+    Example:
+        >>> losses.binary_focal_crossentropy([[1.0]], [[0.9]])  # (1 - 0.9)^2 * -log(0.9)
+        tensor([0.0011])
     """
     y_true, y_pred = pair("binary_focal_crossentropy", y_true, y_pred)
     y_true = _smooth(y_true, label_smoothing, 2)
@@ -111,6 +185,22 @@ def categorical_focal_crossentropy(
     """`categorical_crossentropy` with each class's term times `alpha * (1 - p)^gamma`.
 
     Source: Lin et al. 2017.
+
+    Args:
+        y_true: one-hot targets (..., classes).
+        y_pred: probabilities (..., classes), which are divided by their sum, or logits.
+        alpha: a factor of the whole.
+        gamma: the exponent of the probability of being wrong.
+        from_logits: whether predictions are logits, before their softmax.
+        label_smoothing: how far targets are drawn towards equal probabilities, from 0 to 1.
+        axis: the axis of classes.
+
+    Returns:
+        The shape without `axis`.
+
+    Example:
+        >>> losses.categorical_focal_crossentropy([[0.0, 1.0]], [[0.1, 0.9]])  # 0.25 * (1 - 0.9)^2 * -log(0.9)
+        tensor([0.0003])
     """
     y_true, y_pred = _one_hot_pair("categorical_focal_crossentropy", y_true, y_pred, axis)
     y_true = _smooth(y_true, label_smoothing, y_true.shape[axis])
@@ -206,6 +296,13 @@ class BinaryCrossentropy(PairLoss):
         axis: Over which the mean of a sample is taken.
         reduction: See `Loss`.
         name: Its name in messages.
+        dtype: What it is computed in, as in `Loss`; the dtype of the predictions if None.
+
+    Example:
+        >>> losses.BinaryCrossentropy()([[1.0], [0.0]], [[0.5], [0.1]])
+        tensor(0.3993)
+        >>> losses.BinaryCrossentropy(from_logits=True)([[1.0], [0.0]], [[0.0], [-2.0]], sample_weight=[1.0, 0.0])
+        tensor(0.3466)
     """
 
     function = staticmethod(binary_crossentropy)
@@ -241,6 +338,11 @@ class CategoricalCrossentropy(Loss):
         axis: The axis of classes.
         reduction: See `Loss`.
         name: Its name in messages.
+        dtype: What it is computed in, as in `Loss`; the dtype of the predictions if None.
+
+    Example:
+        >>> losses.CategoricalCrossentropy()([[0.0, 1.0], [1.0, 0.0]], [[0.5, 0.5], [0.9, 0.1]])
+        tensor(0.3993)
     """
 
     _of_probabilities = True
@@ -277,6 +379,13 @@ class SparseCategoricalCrossentropy(Loss):
         reduction: See `Loss`.
         axis: The axis of classes.
         name: Its name in messages.
+        dtype: What it is computed in, as in `Loss`; the dtype of the predictions if None.
+
+    Example:
+        >>> losses.SparseCategoricalCrossentropy()([1, 0], [[0.5, 0.5], [0.9, 0.1]])
+        tensor(0.3993)
+        >>> losses.SparseCategoricalCrossentropy(ignore_class=-1)([1, -1], [[0.5, 0.5], [0.9, 0.1]])
+        tensor(0.6931)
     """
 
     _of_probabilities = True
@@ -318,6 +427,11 @@ class BinaryFocalCrossentropy(PairLoss):
         axis: Over which the mean of a sample is taken.
         reduction: See `Loss`.
         name: Its name in messages.
+        dtype: What it is computed in, as in `Loss`; the dtype of the predictions if None.
+
+    Example:
+        >>> losses.BinaryFocalCrossentropy()([[1.0], [1.0]], [[0.9], [0.1]])  # nearly all of it is the second
+        tensor(0.9331)
     """
 
     function = staticmethod(binary_focal_crossentropy)
@@ -364,6 +478,11 @@ class CategoricalFocalCrossentropy(Loss):
         axis: The axis of classes.
         reduction: See `Loss`.
         name: Its name in messages.
+        dtype: What it is computed in, as in `Loss`; the dtype of the predictions if None.
+
+    Example:
+        >>> losses.CategoricalFocalCrossentropy()([[0.0, 1.0], [0.0, 1.0]], [[0.1, 0.9], [0.9, 0.1]])
+        tensor(0.2333)
     """
 
     _of_probabilities = True

@@ -24,6 +24,8 @@ def circle(
 ) -> Tensor:
     """Near for embeddings of one label, far for those of others: `softplus` of the two log-sums of weighted distances.
 
+    Source: Sun et al. 2020.
+
     Args:
         y_true: Labels (n,) or (n, 1).
         y_pred: Embeddings (n, d) of length 1.
@@ -36,7 +38,10 @@ def circle(
     Returns:
         One value (n,) for each embedding.
 
-    Source: Sun et al. 2020.
+    Example:
+        >>> embeddings = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> losses.circle([0, 0, 1], embeddings, gamma=1.0)  # the third has no other of its label
+        tensor([1.1989, 1.0899, 0.0000])
     """
     y_pred = floating(y_pred)
     references = y_pred if ref_embeddings is None else floating(ref_embeddings)
@@ -63,6 +68,8 @@ def _log_sum(values: Tensor, counted: Tensor) -> Tensor:
 def ctc(y_true: Any, y_pred: Any) -> Tensor:
     """How unlikely a sequence of labels is under logits for every step, however it is spread over the steps.
 
+    Source: Graves et al. 2006.
+
     Args:
         y_true: Labels (n, length) from 1; 0 fills up what is shorter, and stands for the blank.
         y_pred: Logits (n, steps, classes).
@@ -73,7 +80,10 @@ def ctc(y_true: Any, y_pred: Any) -> Tensor:
     Raises:
         DataError: targets that are no matrix, or outputs without three axes.
 
-    Source: Graves et al. 2006.
+    Example:
+        >>> logits = torch.zeros(1, 3, 3)  # three steps, of a blank and two labels, all equally likely
+        >>> losses.ctc([[1, 2]], logits)  # five of the 27 ways say 1, 2: log(27 / 5)
+        tensor([1.6864])
     """
     labels, y_pred = as_tensor(y_true), floating(y_pred)
     if labels.ndim != 2 or y_pred.ndim != 3:
@@ -89,12 +99,22 @@ def ctc(y_true: Any, y_pred: Any) -> Tensor:
 def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Tensor:
     """`(1 - p^q) / q`, p the probability of the right class: crossentropy for q near 0, absolute error for q near 1.
 
+    Source: Zhang and Sabuncu 2018.
+
     Args:
         y_true: Class indices (n,) or (n, 1).
         y_pred: Probabilities (n, classes).
         q: Above 0 and below 1; the larger, the less a wrong label pulls.
 
-    Source: Zhang and Sabuncu 2018.
+    Returns:
+        One value (n,) for each sample, from 0, where the right class is sure, to `1 / q`.
+
+    Raises:
+        DataError: targets that are no class indices of the predictions' shape.
+
+    Example:
+        >>> losses.categorical_generalized_cross_entropy([1], [[0.75, 0.25]], q=0.5)  # (1 - 0.25^0.5) / 0.5
+        tensor([1.])
     """
     y_pred, labels = floating(y_pred), as_tensor(y_true).long()
     if labels.ndim == y_pred.ndim and labels.shape[-1] == 1:
@@ -118,6 +138,11 @@ class Circle(Loss):
         reduction: See `Loss`.
         name: Its name in messages.
         dtype: See `Loss`.
+
+    Example:
+        >>> embeddings = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> losses.Circle(gamma=1.0)(torch.tensor([0, 0, 1]), embeddings)  # the mean over those that have a pair
+        tensor(1.1444)
     """
 
     def __init__(
@@ -144,7 +169,17 @@ class Circle(Loss):
 
 @registry.losses.register("CTC", "ctc")
 class CTC(Loss):
-    """How unlikely a sequence of labels is, however it is spread over the steps; see `ctc`."""
+    """How unlikely a sequence of labels is, however it is spread over the steps; see `ctc`.
+
+    Args:
+        reduction: how the values become one, as in `Loss`.
+        name: its name in messages and in the logs; the loss's own name if None.
+        dtype: what it is computed in, as in `Loss`; the dtype of the predictions if None.
+
+    Example:
+        >>> losses.CTC()(torch.tensor([[1, 2], [1, 0]]), torch.zeros(2, 3, 3))
+        tensor(1.5952)
+    """
 
     def __init__(
         self,
@@ -162,8 +197,18 @@ class CTC(Loss):
 class CategoricalGeneralizedCrossEntropy(Loss):
     """A crossentropy that a wrong label pulls less; see `categorical_generalized_cross_entropy`.
 
+    Args:
+        q: above 0 and below 1; the larger, the less a wrong label pulls.
+        reduction: how the values become one, as in `Loss`.
+        name: its name in messages and in the logs; the loss's own name if None.
+        dtype: what it is computed in, as in `Loss`; the dtype of the predictions if None.
+
     Raises:
         CompileError: a `q` that does not lie between 0 and 1.
+
+    Example:
+        >>> losses.CategoricalGeneralizedCrossEntropy()([1, 0], [[0.75, 0.25], [1.0, 0.0]])
+        tensor(0.5000)
     """
 
     _of_probabilities = True

@@ -30,15 +30,24 @@ class Loss(Configurable):
     A subclass of yours defines `call(y_true, y_pred)`, which returns one value a sample (or a step
     of a sample). Weights and the reduction are applied here.
 
-    Attributes:
-        name: Its name in messages.
-        reduction: "sum_over_batch_size" or "mean" (the mean of all values), "sum",
-            "mean_with_sample_weight" (divided by the sum of the weights), "none" or None.
+    Args:
+        name: Its name in messages and in the logs; that of its class in snake case if None.
+        reduction: "sum_over_batch_size" or "mean" (the mean of all values), "sum", "mean_with_sample_weight"
+            (divided by the sum of the weights), "none" or None.
         dtype: What it is computed in, but for halves, which are summed up in float32 and then rounded; the
             dtype of the predictions if None.
 
     Raises:
         CompileError: a reduction that does not exist.
+
+    Example:
+        >>> class Cubic(Loss):
+        ...     def call(self, y_true, y_pred):
+        ...         return ((y_true - y_pred).abs() ** 3).mean(-1)
+        >>> Cubic()(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [4.0]]))
+        tensor(4.)
+        >>> Cubic(reduction="none")(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [4.0]]))
+        tensor([0., 8.])
     """
 
     _registry = registry.losses
@@ -59,30 +68,103 @@ class Loss(Configurable):
         self.dtype = compute_dtype(dtype)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """The values, one a sample: the last axis of the arguments reduced."""
+        """The values, one a sample: the last axis of the arguments reduced.
+
+        Args:
+            y_true: targets, a tensor (n, ...).
+            y_pred: predictions, a tensor (n, ...).
+
+        Returns:
+            A tensor with one value a sample, or a step or a pixel of one; a scalar if the loss is one of
+            whole batches.
+
+        Raises:
+            NotImplementedError: a subclass that does not define it.
+
+        Example:
+            >>> losses.MeanAbsoluteError().call(torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0]]))
+            tensor([1.])
+        """
         raise NotImplementedError(f"{type(self).__name__} must define call(y_true, y_pred).")
 
     def per_sample(self, y_true: Any, y_pred: Any) -> Tensor:
-        """The values before weights and reduction, one a sample (or a step of a sample)."""
+        """The values before weights and reduction, one a sample (or a step of a sample).
+
+        Args:
+            y_true: targets (n, ...): a tensor, an array or a list.
+            y_pred: predictions (n, ...).
+
+        Returns:
+            What `call` returns.
+
+        Example:
+            >>> losses.MeanSquaredError().per_sample([1.0, 2.0], [1.0, 4.0])
+            tensor([0., 4.])
+        """
         return self.call(as_tensor(y_true), as_tensor(y_pred))
 
     @property
     def takes(self) -> torch_losses.Takes | None:
-        """What the outputs have to be: logits, log-probabilities or probabilities; None for any numbers."""
+        """What the outputs have to be: logits, log-probabilities or probabilities; None for any numbers.
+
+        Example:
+            >>> losses.BinaryCrossentropy().takes, losses.BinaryCrossentropy(from_logits=True).takes
+            ('probabilities', 'logits')
+            >>> losses.MeanSquaredError().takes is None
+            True
+        """
         if self.from_logits:
             return "logits"
         return "probabilities" if self._of_probabilities else None
 
     def mean(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """The mean of all values; a loss for which PyTorch has one kernel takes that."""
+        """The mean of all values; a loss for which PyTorch has one kernel takes that.
+
+        Args:
+            y_true: targets, a tensor (n, ...).
+            y_pred: predictions, a tensor (n, ...).
+
+        Returns:
+            A scalar: what the loss is where nothing is weighted, masked or ignored and the reduction is a
+            mean.
+
+        Example:
+            >>> losses.MeanSquaredError().mean(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [4.0]]))
+            tensor(2.)
+        """
         return self.per_sample(y_true, y_pred).mean()
 
     def mask(self, y_true: Tensor) -> Tensor | None:
-        """Which values count, or None if all do."""
+        """Which values count, or None if all do.
+
+        Args:
+            y_true: targets, a tensor (n, ...).
+
+        Returns:
+            A boolean tensor shaped like the values, or None.
+
+        Example:
+            >>> losses.SparseCategoricalCrossentropy(ignore_class=-1).mask(torch.tensor([2, -1, 0]))
+            tensor([ True, False,  True])
+            >>> losses.MeanSquaredError().mask(torch.tensor([1.0])) is None
+            True
+        """
         return None
 
     def to(self, device: torch.device | str) -> Loss:
-        """This loss with the tensors that it holds on `device`."""
+        """This loss with the tensors that it holds on `device`.
+
+        Args:
+            device: as `torch.device` takes it.
+
+        Returns:
+            The loss itself.
+
+        Example:
+            >>> loss = losses.get(nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0])))
+            >>> loss.to("cpu").function.weight.device
+            device(type='cpu')
+        """
         return self
 
     def __call__(
@@ -114,7 +196,24 @@ class Loss(Configurable):
     def divisor(
         self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Tensor | None
     ) -> Tensor | int | None:
-        """By what the loss of a batch was divided, up to a factor that is the same for all batches; None for a sum."""
+        """By what the loss of a batch was divided, up to a factor that is the same for all batches; None for a sum.
+
+        Args:
+            y_true: targets (n, ...).
+            y_pred: predictions (n, ...).
+            sample_weight: weights as they were given to the loss; None if there were none.
+            mask: the mask of the predictions; None if there was none.
+
+        Returns:
+            How many values, or how much weight, a mean was taken over; None where the reduction is "sum".
+
+        Example:
+            >>> losses.MeanSquaredError().divisor(torch.ones(4, 1), torch.ones(4, 1), None, None)
+            4
+            >>> labels, found = torch.tensor([0, 1]), torch.ones(2, 3)
+            >>> losses.SparseCategoricalCrossentropy(ignore_class=0).divisor(labels, found, None, None)
+            tensor(1.)
+        """
         if self.reduction == "sum":
             return None
         y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
@@ -202,7 +301,21 @@ class PairLoss(Loss):
 
 
 class FunctionLoss(Loss):
-    """A loss made of a function `f(y_true, y_pred)`, Keras's order of arguments."""
+    """A loss made of a function `f(y_true, y_pred)`, Keras's order of arguments.
+
+    Args:
+        function: called with targets and predictions; it returns one value a sample, or one for the batch,
+            which cannot be weighted.
+        name: its name in messages and in the logs; the function's own if None.
+        reduction: how the values become one, as in `Loss`.
+        dtype: what it is computed in, as in `Loss`; the dtype of the predictions if None.
+
+    Example:
+        >>> def worst(y_true, y_pred):
+        ...     return (y_true - y_pred).abs().amax(-1)
+        >>> losses.FunctionLoss(worst)(torch.zeros(2, 3), torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 1.0]]))
+        tensor(2.)
+    """
 
     _wraps = "function"
 
@@ -225,6 +338,19 @@ class TorchLoss(Loss):
 
     It is called as it is, with targets in the dtype that it wants; only where samples are weighted it is
     asked for unreduced values, which are reduced as it would.
+
+    Args:
+        function: a module such as `nn.HuberLoss()`, a function such as `F.l1_loss`, or a partial of one.
+        name: its name in messages and in the logs; the function's own if None.
+        reduction: as in `Loss`; a "sum" or "none" of the module's own stands.
+        dtype: what it is computed in, as in `Loss`; the dtype of the predictions if None.
+
+    Example:
+        >>> loss = losses.TorchLoss(nn.CrossEntropyLoss(label_smoothing=0.1))
+        >>> loss.takes
+        'logits'
+        >>> loss([1, 0], torch.tensor([[0.0, 1.0], [2.0, 0.0]]))  # the target first, as for every Loss
+        tensor(0.2951)
     """
 
     _wraps = "function"

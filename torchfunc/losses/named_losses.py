@@ -24,8 +24,20 @@ def get(identifier: Any) -> Loss | None:
     function of `torch.nn.functional`) is called in PyTorch's, `f(input, target)`, and so is any
     module of yours.
 
+    Args:
+        identifier: a name such as "mse", a config, a class, a Loss, a function or a module of PyTorch; None.
+
+    Returns:
+        A Loss, new unless one was given; None for None.
+
     Raises:
         UnknownNameError: a name that is no loss, with the nearest one that is.
+
+    Example:
+        >>> losses.get("mse").name
+        'mean_squared_error'
+        >>> losses.get(nn.L1Loss())([1.0, 2.0], [1.0, 4.0])
+        tensor(1.)
     """
     if identifier is None:
         return None
@@ -57,7 +69,24 @@ def _is_torch(function: Any) -> bool:
 def resolve(
     identifier: Any, output_shape: Sequence[int | None], target_shape: Sequence[int | None]
 ) -> Loss | None:
-    """`get`, and "crossentropy" or "ce" as the binary, sparse or categorical one that the shapes ask for."""
+    """`get`, and "crossentropy" or "ce" as the binary, sparse or categorical one that the shapes ask for.
+
+    Args:
+        identifier: whatever `get` takes, or "crossentropy" or "ce".
+        output_shape: the output's, with the batch; None where a length is unknown.
+        target_shape: the targets', with the batch.
+
+    Returns:
+        A Loss, or None for None.
+
+    Example:
+        >>> losses.resolve("crossentropy", (None, 10), (None,)).name
+        'sparse_categorical_crossentropy'
+        >>> losses.resolve("crossentropy", (None, 10), (None, 10)).name
+        'categorical_crossentropy'
+        >>> losses.resolve("crossentropy", (None, 1), (None, 1)).name
+        'binary_crossentropy'
+    """
     if identifier not in ("crossentropy", "ce"):
         return get(identifier)
     return get(
@@ -81,12 +110,37 @@ def kind_of_target(output_shape: Sequence[int | None], target_shape: Sequence[in
 def serialize(loss: Any) -> Any:
     """A loss as `{"class_name": ..., "config": {...}}`, a function as its name.
 
+    Args:
+        loss: a Loss, or a function that torchfunc or `register` knows.
+
+    Returns:
+        Plain data, which JSON can hold.
+
     Raises:
         SavingError: something that no file can name, such as a lambda or a module of PyTorch.
+
+    Example:
+        >>> losses.serialize(losses.Huber(delta=2.0))
+        {'class_name': 'Huber', 'config': {'delta': 2.0, 'reduction': 'sum_over_batch_size', 'name': 'huber_loss'}}
     """
     return config.serialize(loss, registry.losses)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Loss | None:
-    """What `serialize` wrote."""
+    """What `serialize` wrote.
+
+    Args:
+        config: what `serialize` wrote.
+
+    Returns:
+        A Loss; None for None.
+
+    Raises:
+        ConfigError: a config that the class does not take, before anything of it is made.
+        UnknownNameError: a name that is no loss.
+
+    Example:
+        >>> losses.deserialize({"class_name": "Huber", "config": {"delta": 2.0}}).delta
+        2.0
+    """
     return get(config)

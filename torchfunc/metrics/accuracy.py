@@ -13,27 +13,101 @@ from torchfunc.metrics.metric import PairMetric
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Tensor:
-    """1 where target and prediction are equal, 0 elsewhere."""
+    """1 where target and prediction are equal, 0 elsewhere.
+
+    Args:
+        y_true: targets (n, ...).
+        y_pred: predictions (n, ...).
+
+    Returns:
+        A tensor of 0 and 1 for each number, in float32.
+
+    Raises:
+        DataError: shapes that differ by more than a last axis of length 1.
+
+    Example:
+        >>> metrics.accuracy([1, 2, 3], [1, 0, 3])
+        tensor([1., 0., 1.])
+    """
     return _equal(as_tensor(y_true), as_tensor(y_pred)).float()
 
 
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Tensor:
-    """1 where `y_pred > threshold` says what the target (0 or 1) says."""
+    """1 where `y_pred > threshold` says what the target (0 or 1) says.
+
+    Args:
+        y_true: targets (n, ...), 0 or 1.
+        y_pred: probabilities, shaped like the targets; for logits give `threshold=0`.
+        threshold: a prediction above it is a yes.
+
+    Returns:
+        A tensor of 0 and 1 for each number, in float32.
+
+    Raises:
+        DataError: shapes that differ by more than a last axis of length 1.
+
+    Example:
+        >>> metrics.binary_accuracy([1, 0, 1], [0.9, 0.6, 0.5])
+        tensor([1., 0., 0.])
+    """
     return _equal(as_tensor(y_true), as_tensor(y_pred) > threshold).float()
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
-    """1 where the largest prediction is at the largest target, one-hot or probabilities."""
+    """1 where the largest prediction is at the largest target, one-hot or probabilities.
+
+    Args:
+        y_true: one-hot targets or probabilities (..., classes).
+        y_pred: probabilities or logits (..., classes).
+
+    Returns:
+        A tensor (...) of 0 and 1, in float32.
+
+    Raises:
+        DataError: shapes that differ.
+
+    Example:
+        >>> metrics.categorical_accuracy([[0, 1], [1, 0]], [[0.2, 0.8], [0.3, 0.7]])
+        tensor([1., 0.])
+    """
     return _same_class(as_tensor(y_true), as_tensor(y_pred)).float()
 
 
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
-    """1 where the largest prediction is at the target's index."""
+    """1 where the largest prediction is at the target's index.
+
+    Args:
+        y_true: class indices (...) or (..., 1).
+        y_pred: probabilities or logits (..., classes).
+
+    Returns:
+        A tensor (...) of 0 and 1, in float32.
+
+    Raises:
+        DataError: targets of another shape than class indices have.
+
+    Example:
+        >>> metrics.sparse_categorical_accuracy([1, 0], [[0.2, 0.8], [0.3, 0.7]])
+        tensor([1., 0.])
+    """
     return _right_class(as_tensor(y_true), as_tensor(y_pred)).float()
 
 
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
-    """1 where the right class, of one-hot targets, is among the `k` largest predictions."""
+    """1 where the right class, of one-hot targets, is among the `k` largest predictions.
+
+    Args:
+        y_true: one-hot targets or probabilities (..., classes).
+        y_pred: probabilities or logits (..., classes); ties are in favour of the right class.
+        k: how many predictions may be named.
+
+    Returns:
+        A tensor (...) of 0 and 1, in float32.
+
+    Example:
+        >>> metrics.top_k_categorical_accuracy([[0, 0, 1], [0, 0, 1]], [[0.1, 0.5, 0.4], [0.5, 0.4, 0.1]], k=2)
+        tensor([1., 0.])
+    """
     return _in_top_k(as_tensor(y_true).argmax(-1), as_tensor(y_pred), k).float()
 
 
@@ -43,6 +117,22 @@ def sparse_top_k_categorical_accuracy(
     """1 where the target's index is among the `k` largest predictions.
 
     With `from_sorted_ids` the predictions are class indices already, the likeliest first.
+
+    Args:
+        y_true: class indices (...) or (..., 1).
+        y_pred: probabilities or logits (..., classes); ties are in favour of the right class.
+        k: how many predictions may be named.
+        from_sorted_ids: whether predictions are class indices, the likeliest first.
+
+    Returns:
+        A tensor (...) of 0 and 1, in float32.
+
+    Raises:
+        DataError: targets of another shape than class indices have.
+
+    Example:
+        >>> metrics.sparse_top_k_categorical_accuracy([2, 2], [[0.1, 0.5, 0.4], [0.5, 0.4, 0.1]], k=2)
+        tensor([1., 0.])
     """
     return _listed(as_tensor(y_true), as_tensor(y_pred), k, from_sorted_ids).float()
 
@@ -98,7 +188,16 @@ def _misfit(y_true: Tensor, y_pred: Tensor, expected: str) -> DataError:
 
 @registry.metrics.register("Accuracy", "accuracy", "acc")
 class Accuracy(PairMetric):
-    """The share of predictions that equal their target."""
+    """The share of predictions that equal their target.
+
+    Args:
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.Accuracy()([1, 2, 3, 4], [1, 0, 3, 4])
+        tensor(0.7500)
+    """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return _equal(y_true, y_pred)
@@ -106,7 +205,17 @@ class Accuracy(PairMetric):
 
 @registry.metrics.register("BinaryAccuracy", "binary_accuracy")
 class BinaryAccuracy(PairMetric):
-    """The share of yes-or-no predictions that are right; above `threshold` is a yes."""
+    """The share of yes-or-no predictions that are right; above `threshold` is a yes.
+
+    Args:
+        name: its name in the logs; that of its class in snake case if None.
+        threshold: a prediction above it is a yes; 0 where predictions are logits.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.BinaryAccuracy()([[1], [0], [1], [0]], [[0.9], [0.6], [0.7], [0.1]])
+        tensor(0.7500)
+    """
 
     def __init__(self, name: str | None = None, threshold: float = 0.5, dtype: Any = None) -> None:
         super().__init__(name, dtype=dtype)
@@ -118,7 +227,16 @@ class BinaryAccuracy(PairMetric):
 
 @registry.metrics.register("CategoricalAccuracy", "categorical_accuracy")
 class CategoricalAccuracy(PairMetric):
-    """The share of samples whose largest output is the right class, targets one-hot."""
+    """The share of samples whose largest output is the right class, targets one-hot.
+
+    Args:
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.CategoricalAccuracy()([[0, 1], [1, 0]], [[0.2, 0.8], [0.3, 0.7]])
+        tensor(0.5000)
+    """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return _same_class(y_true, y_pred)
@@ -126,7 +244,17 @@ class CategoricalAccuracy(PairMetric):
 
 @registry.metrics.register("SparseCategoricalAccuracy", "sparse_categorical_accuracy")
 class SparseCategoricalAccuracy(PairMetric):
-    """The share of samples whose largest output is the right class, targets class indices."""
+    """The share of samples whose largest output is the right class, targets class indices.
+
+    Args:
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> accuracy = metrics.SparseCategoricalAccuracy()
+        >>> accuracy([1, 0], [[0.2, 0.8], [0.3, 0.7]]), accuracy([1, 1], [[0.2, 0.8], [0.3, 0.7]])
+        (tensor(0.5000), tensor(0.7500))
+    """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return _right_class(y_true, y_pred)
@@ -134,7 +262,17 @@ class SparseCategoricalAccuracy(PairMetric):
 
 @registry.metrics.register("TopKCategoricalAccuracy", "top_k_categorical_accuracy")
 class TopKCategoricalAccuracy(PairMetric):
-    """The share of samples whose right class is among the `k` largest outputs, targets one-hot."""
+    """The share of samples whose right class is among the `k` largest outputs, targets one-hot.
+
+    Args:
+        k: how many outputs may be named.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.TopKCategoricalAccuracy(k=2)([[0, 0, 1], [0, 0, 1]], [[0.1, 0.5, 0.4], [0.5, 0.4, 0.1]])
+        tensor(0.5000)
+    """
 
     def __init__(self, k: int = 5, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name, dtype=dtype)
@@ -146,7 +284,18 @@ class TopKCategoricalAccuracy(PairMetric):
 
 @registry.metrics.register("SparseTopKCategoricalAccuracy", "sparse_top_k_categorical_accuracy")
 class SparseTopKCategoricalAccuracy(PairMetric):
-    """The share of samples whose right class is among the `k` largest outputs, targets class indices."""
+    """The share of samples whose right class is among the `k` largest outputs, targets class indices.
+
+    Args:
+        k: how many outputs may be named.
+        name: its name in the logs; that of its class in snake case if None.
+        from_sorted_ids: whether outputs are class indices, the likeliest first.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.SparseTopKCategoricalAccuracy(k=2)([2, 2], [[0.1, 0.5, 0.4], [0.5, 0.4, 0.1]])
+        tensor(0.5000)
+    """
 
     def __init__(
         self, k: int = 5, name: str | None = None, from_sorted_ids: bool = False, dtype: Any = None

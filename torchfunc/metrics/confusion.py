@@ -137,28 +137,68 @@ class _Count(ThresholdMetric):
 
 @registry.metrics.register("TruePositives", "true_positives")
 class TruePositives(_Count):
-    """How many predictions above the threshold are right."""
+    """How many predictions above the threshold are right.
+
+    Args:
+        thresholds: one or several, from 0 to 1; 0.5 if None. Several give a tensor of results.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.TruePositives()([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.1])
+        tensor(1.)
+    """
 
     index = 0
 
 
 @registry.metrics.register("FalsePositives", "false_positives")
 class FalsePositives(_Count):
-    """How many predictions above the threshold are wrong."""
+    """How many predictions above the threshold are wrong.
+
+    Args:
+        thresholds: one or several, from 0 to 1; 0.5 if None. Several give a tensor of results.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.FalsePositives()([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.6])
+        tensor(2.)
+    """
 
     index = 1
 
 
 @registry.metrics.register("TrueNegatives", "true_negatives")
 class TrueNegatives(_Count):
-    """How many predictions up to the threshold are right."""
+    """How many predictions up to the threshold are right.
+
+    Args:
+        thresholds: one or several, from 0 to 1; 0.5 if None. Several give a tensor of results.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.TrueNegatives()([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.1])
+        tensor(1.)
+    """
 
     index = 2
 
 
 @registry.metrics.register("FalseNegatives", "false_negatives")
 class FalseNegatives(_Count):
-    """How many predictions up to the threshold are wrong."""
+    """How many predictions up to the threshold are wrong.
+
+    Args:
+        thresholds: one or several, from 0 to 1; 0.5 if None. Several give a tensor of results.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.FalseNegatives(thresholds=[0.1, 0.5])([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.1])
+        tensor([0., 1.])
+    """
 
     index = 3
 
@@ -187,6 +227,11 @@ class Precision(_Ratio):
         top_k: Only the k largest predictions of a sample can be positive.
         class_id: Only this class (index of the last axis) counts.
         name: Its name in the logs.
+        dtype: The dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.Precision()([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.6])
+        tensor(0.3333)
     """
 
     def result(self) -> Number:
@@ -196,7 +241,19 @@ class Precision(_Ratio):
 
 @registry.metrics.register("Recall", "recall")
 class Recall(_Ratio):
-    """The share of positives that were found. Arguments as in `Precision`."""
+    """The share of positives that were found.
+
+    Args:
+        thresholds: one or several, from 0 to 1; 0.5 if None. Several give a tensor of results.
+        top_k: only the k largest predictions of a sample can be positive.
+        class_id: only this class (index of the last axis) counts.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.Recall()([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.6])
+        tensor(0.5000)
+    """
 
     def result(self) -> Number:
         true_positives, _, _, false_negatives = self.counts()
@@ -219,6 +276,11 @@ class AUC(ThresholdMetric):
         num_labels: The number of columns, which the predictions tell too.
         label_weights: The weight of each column.
         from_logits: Whether predictions are logits, before their sigmoid.
+        dtype: The dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.AUC()([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])  # of four pairs three stand in order
+        tensor(0.7500)
     """
 
     def __init__(
@@ -336,7 +398,22 @@ class _AtOther(ThresholdMetric):
 
 @registry.metrics.register("SensitivityAtSpecificity", "sensitivity_at_specificity")
 class SensitivityAtSpecificity(_AtOther):
-    """The best recall among thresholds of at least this specificity."""
+    """The best recall among thresholds of at least this specificity.
+
+    Args:
+        specificity: the least share of negatives that must be told as such, from 0 to 1.
+        num_thresholds: how many thresholds are tried, evenly spaced from 0 to 1; 1 is 0.5 alone.
+        class_id: only this class (index of the last axis) counts; all if None.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Raises:
+        TorchfuncError: a share outside of 0 to 1.
+
+    Example:
+        >>> metrics.SensitivityAtSpecificity(0.5)([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+        tensor(1.)
+    """
 
     def __init__(
         self,
@@ -355,7 +432,22 @@ class SensitivityAtSpecificity(_AtOther):
 
 @registry.metrics.register("SpecificityAtSensitivity", "specificity_at_sensitivity")
 class SpecificityAtSensitivity(_AtOther):
-    """The best specificity among thresholds of at least this recall."""
+    """The best specificity among thresholds of at least this recall.
+
+    Args:
+        sensitivity: the least share of positives that must be found, from 0 to 1.
+        num_thresholds: how many thresholds are tried, evenly spaced from 0 to 1; 1 is 0.5 alone.
+        class_id: only this class (index of the last axis) counts; all if None.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Raises:
+        TorchfuncError: a share outside of 0 to 1.
+
+    Example:
+        >>> metrics.SpecificityAtSensitivity(0.9)([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+        tensor(0.5000)
+    """
 
     def __init__(
         self,
@@ -374,7 +466,22 @@ class SpecificityAtSensitivity(_AtOther):
 
 @registry.metrics.register("PrecisionAtRecall", "precision_at_recall")
 class PrecisionAtRecall(_AtOther):
-    """The best precision among thresholds of at least this recall."""
+    """The best precision among thresholds of at least this recall.
+
+    Args:
+        recall: the least share of positives that must be found, from 0 to 1.
+        num_thresholds: how many thresholds are tried, evenly spaced from 0 to 1; 1 is 0.5 alone.
+        class_id: only this class (index of the last axis) counts; all if None.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Raises:
+        TorchfuncError: a share outside of 0 to 1.
+
+    Example:
+        >>> metrics.PrecisionAtRecall(0.9)([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+        tensor(0.6667)
+    """
 
     def __init__(
         self,
@@ -393,7 +500,22 @@ class PrecisionAtRecall(_AtOther):
 
 @registry.metrics.register("RecallAtPrecision", "recall_at_precision")
 class RecallAtPrecision(_AtOther):
-    """The best recall among thresholds of at least this precision."""
+    """The best recall among thresholds of at least this precision.
+
+    Args:
+        precision: the least share of predicted positives that must be right, from 0 to 1.
+        num_thresholds: how many thresholds are tried, evenly spaced from 0 to 1; 1 is 0.5 alone.
+        class_id: only this class (index of the last axis) counts; all if None.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Raises:
+        TorchfuncError: a share outside of 0 to 1.
+
+    Example:
+        >>> metrics.RecallAtPrecision(0.9)([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+        tensor(0.5000)
+    """
 
     def __init__(
         self,

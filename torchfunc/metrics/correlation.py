@@ -20,8 +20,19 @@ def pearson_correlation(y_true: Any, y_pred: Any, axis: Axis = -1) -> Tensor:
 
     NaN where one of the two is constant.
 
-    >>> pearson_correlation([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.5]])
-    tensor([1.])
+    Source: Pearson 1895.
+
+    Args:
+        y_true: targets (..., d), shaped like the predictions.
+        y_pred: predictions (..., d).
+        axis: the axis or axes along which the two are compared.
+
+    Returns:
+        The shape without `axis`, from -1 to 1.
+
+    Example:
+        >>> pearson_correlation([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.5]])
+        tensor([1.])
     """
     y_true, y_pred = pair("pearson_correlation", y_true, y_pred)
     y_true, y_pred = y_true - y_true.mean(axis, keepdim=True), y_pred - y_pred.mean(axis, keepdim=True)
@@ -33,6 +44,20 @@ def concordance_correlation(y_true: Any, y_pred: Any, axis: Axis = -1) -> Tensor
     """Twice the covariance over both variances and the squared difference of means along `axis`: 1 where both are equal.
 
     Source: Lin 1989.
+
+    Args:
+        y_true: targets (..., d), shaped like the predictions.
+        y_pred: predictions (..., d).
+        axis: the axis or axes along which the two are compared.
+
+    Returns:
+        The shape without `axis`, from -1 to 1.
+
+    Example:
+        >>> concordance_correlation([[0.0, 1.0, 2.0]], [[0.0, 1.0, 2.0]])
+        tensor([1.0000])
+        >>> concordance_correlation([[0.0, 1.0, 2.0]], [[10.0, 11.0, 12.0]])  # a line, but far from the targets
+        tensor([0.0132])
     """
     y_true, y_pred = pair("concordance_correlation", y_true, y_pred)
     true_mean, mean = y_true.mean(axis, keepdim=True), y_pred.mean(axis, keepdim=True)
@@ -44,7 +69,17 @@ def concordance_correlation(y_true: Any, y_pred: Any, axis: Axis = -1) -> Tensor
 
 @registry.metrics.register("PearsonCorrelation", "pearson_correlation")
 class PearsonCorrelation(PairMetric):
-    """The mean of `pearson_correlation` over all samples."""
+    """The mean of `pearson_correlation` over all samples.
+
+    Args:
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+        axis: the axis or axes along which targets and predictions are compared.
+
+    Example:
+        >>> metrics.PearsonCorrelation()([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]], [[0.0, 2.0, 4.0], [0.0, 2.0, 1.0]])
+        tensor(0.7500)
+    """
 
     def __init__(self, name: str | None = None, dtype: Any = None, axis: Axis = -1) -> None:
         super().__init__(name, dtype)
@@ -56,7 +91,17 @@ class PearsonCorrelation(PairMetric):
 
 @registry.metrics.register("ConcordanceCorrelation", "concordance_correlation")
 class ConcordanceCorrelation(PairMetric):
-    """The mean of `concordance_correlation` over all samples."""
+    """The mean of `concordance_correlation` over all samples.
+
+    Args:
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+        axis: the axis or axes along which targets and predictions are compared.
+
+    Example:
+        >>> metrics.ConcordanceCorrelation()([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]], [[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]])
+        tensor(0.7857)
+    """
 
     def __init__(self, name: str | None = None, dtype: Any = None, axis: Axis = -1) -> None:
         super().__init__(name, dtype)

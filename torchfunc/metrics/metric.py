@@ -35,11 +35,26 @@ class Metric(Configurable):
     A subclass of yours calls `self.add(name, value)` in `update_state` and reads
     `self.total(name)` in `result`.
 
+    Args:
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
     Attributes:
         name: Its name in the logs.
         state: The sums by name: tensors on the device of the predictions, or Python numbers.
         takes_masks: Whether it is weighed by the mask of an output. As in Keras means of values are, but
             for RootMeanSquaredError, and nothing else is.
+
+    Example:
+        >>> class Largest(Metric):
+        ...     def update_state(self, y_true, y_pred, sample_weight=None):
+        ...         self.add("total", (y_true - y_pred).abs().amax())
+        ...         self.add("batches", 1)
+        ...     def result(self):
+        ...         return self.total("total") / self.total("batches")
+        >>> largest = Largest()
+        >>> largest(torch.zeros(3), torch.tensor([1.0, -4.0, 2.0])), largest(torch.zeros(2), torch.tensor([2.0, 0.0]))
+        (tensor(4., dtype=torch.float64), tensor(3., dtype=torch.float64))
     """
 
     _registry = registry.metrics
@@ -53,7 +68,14 @@ class Metric(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """What is summed up, each sum as an object with `value`, `assign` and `assign_add`."""
+        """What is summed up, each sum as an object with `value`, `assign` and `assign_add`.
+
+        Example:
+            >>> metric = metrics.Mean()
+            >>> metric.update_state([1.0, 3.0])
+            >>> [(each.name, float(each)) for each in metric.variables]
+            [('total', 4.0), ('count', 2.0)]
+        """
         return [Variable(self, name) for name in self.state]
 
     def add_variable(
@@ -66,6 +88,15 @@ class Metric(Configurable):
             initializer: what fills it at first, as in `initializers.get`; zeros if None.
             dtype: its dtype; the metric's or the usual one if None.
             name: its name in `state`.
+
+        Returns:
+            The variable: an object with `value`, `assign`, `assign_add` and `assign_sub`.
+
+        Example:
+            >>> metric = metrics.Mean()
+            >>> seen = metric.add_variable((3,), name="seen")
+            >>> seen.assign_add([1.0, 0.0, 2.0])
+            tensor([1., 0., 2.])
         """
         kind = getattr(torch, compute_dtype(dtype) or self.dtype or floatx())
         name = name or f"variable_{len(self.state)}"
@@ -77,11 +108,36 @@ class Metric(Configurable):
     def add_weight(
         self, shape: Sequence[int] = (), initializer: Any = None, dtype: Any = None, name: str | None = None
     ) -> Variable:
-        """`add_variable`, by the name that Keras's guides have."""
+        """`add_variable`, by the name that Keras's guides have.
+
+        Args:
+            shape: its shape; one number unless given.
+            initializer: what fills it at first, as in `initializers.get`; zeros if None.
+            dtype: its dtype; the metric's or the usual one if None.
+            name: its name in `state`.
+
+        Returns:
+            The variable: an object with `value`, `assign`, `assign_add` and `assign_sub`.
+
+        Example:
+            >>> metrics.Mean().add_weight(name="total").value
+            tensor(0.)
+        """
         return self.add_variable(shape, initializer, dtype, name)
 
     def result_in_dtype(self, value: Number) -> Number:
-        """A figure in the dtype that the metric was given; float32 if none, which logs and callbacks are used to."""
+        """A figure in the dtype that the metric was given; float32 if none, which logs and callbacks are used to.
+
+        Args:
+            value: a tensor, or a number, which stays as it is.
+
+        Returns:
+            The figure as `result` returns it.
+
+        Example:
+            >>> metrics.Mean(dtype="float64").result_in_dtype(torch.tensor(0.5))
+            tensor(0.5000, dtype=torch.float64)
+        """
         return value.to(getattr(torch, self.dtype or "float32")) if isinstance(value, Tensor) else value
 
     def add(self, name: str, value: Number) -> None:
@@ -89,6 +145,20 @@ class Metric(Configurable):
 
         Float sums are kept in float64 where the device has it: over 16 million samples float32 stops
         counting.
+
+        Args:
+            name: of the sum.
+            value: what is added: a tensor, which is detached, or a number.
+
+        Raises:
+            DataError: a tensor of another shape than the sum's.
+
+        Example:
+            >>> metric = metrics.Mean()
+            >>> metric.add("total", torch.tensor(3.0))
+            >>> metric.add("total", torch.tensor(4.0))
+            >>> metric.state
+            {'total': tensor(7., dtype=torch.float64)}
         """
         if isinstance(value, Tensor):
             value = value.detach() if value.requires_grad else value
@@ -110,19 +180,69 @@ class Metric(Configurable):
             ) from error
 
     def total(self, name: str) -> Number:
-        """The sum `name` so far; 0 before the first batch."""
+        """The sum `name` so far; 0 before the first batch.
+
+        Args:
+            name: of the sum.
+
+        Returns:
+            What `add` summed up: a tensor on its device, or a number.
+
+        Example:
+            >>> metric = metrics.Mean()
+            >>> metric.total("count"), metric(torch.tensor([1.0, 3.0])), metric.total("count")
+            (0.0, tensor(2.), 2)
+        """
         return self.state.get(name, 0.0)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Take a batch into account."""
+        """Take a batch into account.
+
+        Args:
+            y_true: targets (n, ...): a tensor, an array or a list.
+            y_pred: predictions (n, ...).
+            sample_weight: weights (n,), or one for each value; None counts all as one.
+
+        Raises:
+            NotImplementedError: a subclass that does not define it.
+
+        Example:
+            >>> metric = metrics.MeanSquaredError()
+            >>> metric.update_state([[1.0], [2.0]], [[1.0], [4.0]], sample_weight=[1.0, 3.0])
+            >>> metric.result()
+            tensor(3.)
+        """
         raise NotImplementedError(f"{type(self).__name__} must define update_state(y_true, y_pred).")
 
     def result(self) -> Number:
-        """The figure over all batches since the last reset: a tensor on the device, or a number."""
+        """The figure over all batches since the last reset: a tensor on the device, or a number.
+
+        Returns:
+            A tensor, a number, or a mapping of several by name.
+
+        Raises:
+            NotImplementedError: a subclass that does not define it.
+
+        Example:
+            >>> metric = metrics.MeanSquaredError()
+            >>> metric.update_state([[1.0]], [[1.0]])
+            >>> metric.update_state([[2.0]], [[4.0]])
+            >>> metric.result()
+            tensor(2.)
+        """
         raise NotImplementedError(f"{type(self).__name__} must define result().")
 
     def reset_state(self) -> None:
-        """Forget all batches."""
+        """Forget all batches.
+
+        Example:
+            >>> metric = metrics.Sum()
+            >>> metric([1.0, 2.0])
+            tensor(3.)
+            >>> metric.reset_state()
+            >>> metric.result()
+            0.0
+        """
         own = [each.name for each in vars(self).values() if isinstance(each, Variable)]
         self.state = {name: torch.zeros_like(torch.as_tensor(self.state[name])) for name in own}
 
@@ -220,7 +340,17 @@ _install_operators()
 
 @registry.metrics.register("Sum", "sum")
 class Sum(Metric):
-    """The weighted sum of values."""
+    """The weighted sum of values.
+
+    Args:
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> total = metrics.Sum()
+        >>> total([1.0, 2.0]), total([3.0], sample_weight=[2.0])
+        (tensor(3.), tensor(9.))
+    """
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Add the sum of `values`."""
@@ -235,7 +365,17 @@ class Sum(Metric):
 
 @registry.metrics.register("Mean", "mean")
 class Mean(Metric):
-    """The weighted mean of values. A sample counts once, however many values it has."""
+    """The weighted mean of values. A sample counts once, however many values it has.
+
+    Args:
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> mean = metrics.Mean()
+        >>> mean([1.0, 3.0]), mean([5.0])
+        (tensor(2.), tensor(3.))
+    """
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Take `values` (n, ...) into account, weighted sample by sample or value by value."""
@@ -286,7 +426,14 @@ class MeanMetricWrapper(PairMetric):
     Args:
         fn: The function, called with targets and predictions.
         name: Its name in the logs; the function's own if None.
+        dtype: The dtype of the result; float32 if None.
         **kwargs: Further arguments of the function.
+
+    Example:
+        >>> def within(y_true, y_pred, distance):
+        ...     return ((y_true - y_pred).abs() <= distance).float().mean(-1)
+        >>> metrics.MeanMetricWrapper(within, name="within", distance=1.0)([[1.0], [2.0]], [[1.5], [4.0]])
+        tensor(0.5000)
     """
 
     def __init__(
@@ -331,7 +478,23 @@ class MeanMetricWrapper(PairMetric):
 
 
 class TorchMetric(Metric):
-    """A metric of torchmetrics, or whatever has `update(preds, target)`, `compute()` and `reset()`."""
+    """A metric of torchmetrics, or whatever has `update(preds, target)`, `compute()` and `reset()`.
+
+    Args:
+        metric: an object with `update(preds, target)`, `compute()` and `reset()`.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> class Largest:
+        ...     def reset(self): self.found = torch.tensor(0.0)
+        ...     def update(self, preds, target): self.found = torch.maximum(self.found, (preds - target).abs().max())
+        ...     def compute(self): return self.found
+        >>> metric = metrics.TorchMetric(Largest())
+        >>> metric.reset_state()
+        >>> metric([1.0, 2.0], [1.5, 5.0])  # the target first, as for every Metric
+        tensor(3.)
+    """
 
     _wraps = "metric"
 

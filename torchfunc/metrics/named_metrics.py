@@ -29,8 +29,21 @@ def get(identifier: Any) -> Metric | None:
     loss is averaged over samples. What has `update`, `compute` and `reset` is taken for a
     torchmetrics object.
 
+    Args:
+        identifier: a name such as "mae", a config, a class, a Metric, a Loss, a function or a torchmetrics
+            object; None.
+
+    Returns:
+        A Metric, new unless one was given; None for None.
+
     Raises:
         UnknownNameError: a name that is no metric, with the nearest one that is.
+
+    Example:
+        >>> metrics.get("mae")([[1.0], [2.0]], [[1.0], [4.0]])
+        tensor(1.)
+        >>> metrics.get(losses.Huber()).name
+        'huber_loss'
     """
     if identifier is None:
         return None
@@ -60,6 +73,15 @@ def resolve(
         output_shape: The output's, `None` where a length is unknown.
         target_shape: The target's; if it is not known the loss decides.
         loss: The output's loss. A crossentropy takes `from_logits` from it.
+
+    Returns:
+        A Metric, or None for None.
+
+    Example:
+        >>> type(metrics.resolve("acc", (None, 10), (None,))).__name__
+        'SparseCategoricalAccuracy'
+        >>> type(metrics.resolve("acc", (None, 1), loss=losses.BinaryCrossentropy())).__name__
+        'BinaryAccuracy'
     """
     if identifier not in ("accuracy", "acc", "crossentropy", "ce"):
         return get(identifier)
@@ -93,12 +115,37 @@ def _kind(output_shape: Sequence[int | None], target_shape: Sequence[int | None]
 def serialize(metric: Any) -> Any:
     """A metric as `{"class_name": ..., "config": {...}}`, a function as its name.
 
+    Args:
+        metric: a Metric, or a function that torchfunc or `register` knows.
+
+    Returns:
+        Plain data, which JSON can hold.
+
     Raises:
         SavingError: something that no file can name, such as a lambda or a torchmetrics object.
+
+    Example:
+        >>> metrics.serialize(metrics.BinaryAccuracy(threshold=0.3))
+        {'class_name': 'BinaryAccuracy', 'config': {'name': 'binary_accuracy', 'threshold': 0.3}}
     """
     return config.serialize(metric, registry.metrics)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Metric | None:
-    """What `serialize` wrote."""
+    """What `serialize` wrote.
+
+    Args:
+        config: what `serialize` wrote.
+
+    Returns:
+        A Metric; None for None.
+
+    Raises:
+        ConfigError: a config that the class does not take, before anything of it is made.
+        UnknownNameError: a name that is no metric.
+
+    Example:
+        >>> metrics.deserialize({"class_name": "BinaryAccuracy", "config": {"threshold": 0.3}}).threshold
+        0.3
+    """
     return get(config)

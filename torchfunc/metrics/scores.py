@@ -25,9 +25,17 @@ class FBetaScore(Metric):
         beta: The weight of recall.
         threshold: Above it a class is predicted; None predicts the largest output alone.
         name: Its name in the logs.
+        dtype: The dtype of the result; float32 if None.
 
     Raises:
         TorchfuncError: an average that does not exist, a beta or threshold out of range.
+
+    Example:
+        >>> found = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+        >>> metrics.FBetaScore(beta=2.0)([[1, 0], [0, 1], [0, 1]], found)  # recall is 1 and 1 / 2
+        tensor([0.8333, 0.5556])
+        >>> metrics.FBetaScore("macro", beta=2.0)([[1, 0], [0, 1], [0, 1]], found)
+        tensor(0.6944)
     """
 
     def __init__(
@@ -81,7 +89,19 @@ class FBetaScore(Metric):
 
 @registry.metrics.register("F1Score", "f1_score")
 class F1Score(FBetaScore):
-    """The harmonic mean of precision and recall. Arguments as in `FBetaScore`."""
+    """The harmonic mean of precision and recall.
+
+    Args:
+        average: None gives one score a class; "micro" counts over all classes together, "macro" averages the
+            classes' scores, "weighted" does so by how often a class occurs.
+        threshold: above it a class is predicted; None predicts the largest output alone.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.F1Score()([[1, 0], [0, 1], [0, 1]], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+        tensor([0.6667, 0.6667])
+    """
 
     def __init__(
         self,
@@ -102,9 +122,14 @@ class R2Score(Metric):
             None for one score a column.
         num_regressors: The number of independent variables, for the adjusted score; 0 for the plain one.
         name: Its name in the logs.
+        dtype: The dtype of the result; float32 if None.
 
     Raises:
         TorchfuncError: an aggregation that does not exist, or a negative number of regressors.
+
+    Example:
+        >>> metrics.R2Score()([[1.0], [2.0], [3.0]], [[1.0], [2.0], [4.0]])  # 1 - 1 / 2
+        tensor(0.5000)
     """
 
     def __init__(
@@ -178,9 +203,14 @@ class IoU(Metric):
         sparse_y_true: Whether targets are class indices rather than one-hot.
         sparse_y_pred: Whether predictions are class indices rather than scores.
         axis: The axis of classes where they are not.
+        dtype: The dtype of the result; float32 if None.
 
     Raises:
         TorchfuncError: a target class that does not exist.
+
+    Example:
+        >>> metrics.IoU(num_classes=2, target_class_ids=[1])([0, 1, 1, 1], [0, 1, 1, 0])  # two of three
+        tensor(0.6667)
     """
 
     def __init__(
@@ -232,7 +262,21 @@ class IoU(Metric):
 
 @registry.metrics.register("MeanIoU", "mean_io_u", "mean_iou")
 class MeanIoU(IoU):
-    """The mean intersection over union of all classes that occur. Arguments as in `IoU`."""
+    """The mean intersection over union of all classes that occur.
+
+    Args:
+        num_classes: how many classes there are.
+        name: its name in the logs; that of its class in snake case if None.
+        ignore_class: a target that is left out.
+        sparse_y_true: whether targets are class indices rather than one-hot.
+        sparse_y_pred: whether predictions are class indices rather than scores.
+        axis: the axis of classes where they are not.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.MeanIoU(num_classes=2)([0, 1, 1, 1], [0, 1, 1, 0])  # the mean of 1 / 2 and 2 / 3
+        tensor(0.5833)
+    """
 
     def __init__(
         self,
@@ -258,7 +302,21 @@ class MeanIoU(IoU):
 
 @registry.metrics.register("OneHotIoU", "one_hot_io_u", "one_hot_iou")
 class OneHotIoU(IoU):
-    """`IoU` of one-hot targets, and of scores or one-hot predictions unless `sparse_y_pred`."""
+    """`IoU` of one-hot targets, and of scores or one-hot predictions unless `sparse_y_pred`.
+
+    Args:
+        num_classes: how many classes there are.
+        target_class_ids: those that count.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+        ignore_class: a target that is left out.
+        sparse_y_pred: whether predictions are class indices rather than scores.
+        axis: the axis of classes.
+
+    Example:
+        >>> metrics.OneHotIoU(2, [1])([[1, 0], [0, 1]], [[0.4, 0.6], [0.1, 0.9]])
+        tensor(0.5000)
+    """
 
     def __init__(
         self,
@@ -277,7 +335,20 @@ class OneHotIoU(IoU):
 
 @registry.metrics.register("OneHotMeanIoU", "one_hot_mean_io_u", "one_hot_mean_iou")
 class OneHotMeanIoU(MeanIoU):
-    """`MeanIoU` of one-hot targets, and of scores or one-hot predictions unless `sparse_y_pred`."""
+    """`MeanIoU` of one-hot targets, and of scores or one-hot predictions unless `sparse_y_pred`.
+
+    Args:
+        num_classes: how many classes there are.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+        ignore_class: a target that is left out.
+        sparse_y_pred: whether predictions are class indices rather than scores.
+        axis: the axis of classes.
+
+    Example:
+        >>> metrics.OneHotMeanIoU(2)([[1, 0], [0, 1]], [[0.6, 0.4], [0.1, 0.9]])
+        tensor(1.0000)
+    """
 
     def __init__(
         self,
@@ -293,7 +364,18 @@ class OneHotMeanIoU(MeanIoU):
 
 @registry.metrics.register("BinaryIoU", "binary_io_u", "binary_iou")
 class BinaryIoU(IoU):
-    """The mean intersection over union of two classes; a prediction of at least `threshold` is class 1."""
+    """The mean intersection over union of two classes; a prediction of at least `threshold` is class 1.
+
+    Args:
+        target_class_ids: those of the two that count.
+        threshold: a prediction of at least this is class 1.
+        name: its name in the logs; that of its class in snake case if None.
+        dtype: the dtype of the result; float32 if None.
+
+    Example:
+        >>> metrics.BinaryIoU()([0, 1, 1, 1], [0.2, 0.9, 0.8, 0.3])
+        tensor(0.5833)
+    """
 
     def __init__(
         self,

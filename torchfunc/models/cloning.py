@@ -40,9 +40,22 @@ def clone_model(
         recursive: whether these two are for the layers of models inside it too, and not for those models.
         custom_objects: functions that the layers' configs name.
 
+    Returns:
+        A model that shares nothing with the old one.
+
     Raises:
         SavingError: a layer that cannot be written as data; `copy.deepcopy` copies any model.
         GraphError: something that is no model; input_tensors that are not those of the model in number.
+
+    Example:
+        >>> clone = clone_model(model)
+        >>> torch.equal(clone.get_layer("head").kernel, model.get_layer("head").kernel)
+        False
+        >>> x = Input((4,))
+        >>> small = Model(x, layers.Dense(2)(x))
+        >>> wider = clone_model(small, clone_function=lambda layer: layers.Dense(2 * layer.units))
+        >>> wider.output_shape
+        (None, 4)
     """
     if not isinstance(model, Model):
         raise GraphError(

@@ -81,6 +81,9 @@ def load_model(
         compile: whether the model comes back compiled, ready to go on training.
         device: where the weights are put; the CPU by default.
 
+    Returns:
+        A Model, a Sequential, or an object of your class.
+
     Raises:
         NotATorchfuncFileError: a file of another kind.
         CorruptFileError: a damaged or incomplete file.
@@ -88,6 +91,13 @@ def load_model(
         ConfigError: a config that says no valid model.
         UnknownNameError: a class or function that nobody knows.
         WeightMismatchError: tensors that are not the ones that the model needs.
+
+    Example:
+        >>> model.save("model.safetensors")
+        >>> again = load_model("model.safetensors")
+        >>> images = torch.rand(2, 8, 8, 3)
+        >>> torch.equal(again.eval()(images), model.eval()(images))
+        True
     """
     if (other := format_of(filepath)) is not None:
         return other.load_model(filepath, custom_objects, compile, device)
@@ -507,9 +517,20 @@ def _laid_out_as(weight: Tensor | None, tensor: Tensor) -> Tensor:
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The model whose architecture `Model.to_json` wrote, with new weights.
 
+    Args:
+        json_string: the text.
+        custom_objects: classes and functions by the names that stand in the text, beside those that are registered.
+
+    Returns:
+        A model that is not compiled.
+
     Raises:
         ConfigError: text that is no JSON, or describes no model.
         UnknownNameError: a class or function that nobody knows.
+
+    Example:
+        >>> tf.models.model_from_json(model.to_json()).output_shape
+        (None, 2)
     """
     try:
         config = json.loads(json_string)

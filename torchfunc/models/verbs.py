@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import torch
 
@@ -23,6 +23,7 @@ from torchfunc.saving.archive import Place
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.precision import Precision
 from torchfunc.training.ports import Ports
+from torchfunc.training.recording import serving
 from torchfunc.training.step import NO_LOSS, is_waiting, metrics_in
 from torchfunc.training.trainer import Trainer
 from torchfunc.tree import is_branch, leaves, map_leaves
@@ -41,18 +42,26 @@ _STEPS = {
 
 
 def as_in(
-    method: Callable[Concatenate[Trainer, P], R], *, compiled: bool = True
+    method: Callable[Concatenate[Trainer, P], R],
+    *,
+    compiled: bool = True,
+    alone: Callable[..., int | None] | None = None,
 ) -> Callable[Concatenate[Any, P], R]:
     """A method of the Trainer as one of the Model, with its signature and its docstring.
 
     Args:
         method: what the model's trainer is told to do; its first argument is `x`.
         compiled: whether the model must have been compiled for it.
+        alone: how many samples a call takes as one batch, if it asks for nothing but what the model returns.
     """
 
     def verb(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with turn(self, method.__name__):
             x = args[0] if args else kwargs.get("x")
+            if alone is not None and (most := alone(*args, **kwargs)):
+                step = None if self.trainer is None else self.trainer.step
+                if (served := serving.answer(self, step, x, most)) is not None:
+                    return cast(R, served)
             if not self._overrides(_STEPS[method.__name__]):
                 self._build_from(x)
             elif any(map(is_waiting, self.modules())):
@@ -340,10 +349,10 @@ class Training(Layer):
 
     fit = as_in(Trainer.fit)
     evaluate = as_in(Trainer.evaluate)
-    predict = as_in(Trainer.predict, compiled=False)
+    predict = as_in(Trainer.predict, compiled=False, alone=serving.plainly)
     train_on_batch = as_in(Trainer.train_on_batch)
     test_on_batch = as_in(Trainer.test_on_batch)
-    predict_on_batch = as_in(Trainer.predict_on_batch, compiled=False)
+    predict_on_batch = as_in(Trainer.predict_on_batch, compiled=False, alone=serving.whole)
 
     def _build_from(self, x: Any) -> None:
         """Build a model that has no graph yet for the shapes of its data, without computing."""

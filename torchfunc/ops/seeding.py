@@ -19,6 +19,12 @@ class SeedGenerator:
 
     Raises:
         GraphError: a seed that is no integer.
+
+    Example:
+        >>> seed = random.SeedGenerator(1)
+        >>> one, other = random.uniform((2,), seed=seed), random.uniform((2,), seed=seed)
+        >>> bool((one == other).all()), bool((one == random.uniform((2,), seed=random.SeedGenerator(1))).all())
+        (False, True)
     """
 
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:

@@ -9,6 +9,7 @@ import torch
 from typing_extensions import Unpack
 
 from torchfunc import registry
+from torchfunc.distributed.fully_sharded import copy_each
 from torchfunc.optimizers.optimizer import Common, LearningRate, Optimizer
 from torchfunc.optimizers.stepper import Update
 
@@ -24,7 +25,19 @@ class SGD(Optimizer):
         learning_rate: A number or a schedule.
         momentum: How much of the velocity stays at each step, from 0 to 1.
         nesterov: Whether to look ahead (Nesterov 1983).
-        **common: See `Optimizer`.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Raises:
+        CompileError: a momentum outside of 0 to 1, or what `Optimizer` refuses.
+
+    Example:
+        >>> optimizer, w = optimizers.SGD(0.1, momentum=0.9), torch.tensor([1.0])
+        >>> optimizer.apply([torch.tensor([1.0])], [w])  # the velocity is -0.1
+        >>> optimizer.apply([torch.tensor([1.0])], [w])  # 0.9 * -0.1 - 0.1
+        >>> w
+        tensor([0.7100])
     """
 
     hyperparameters = ("momentum", "nesterov")
@@ -88,7 +101,18 @@ class Lion(Optimizer):
         learning_rate: A number or a schedule; smaller than Adam's by a factor of 3 to 10.
         beta_1: The share of the mean, against the gradient, in the sign; above 0, up to 1.
         beta_2: How much of the mean stays at each step.
-        **common: See `Optimizer`.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Raises:
+        CompileError: a `beta_1` out of range, or what `Optimizer` refuses.
+
+    Example:
+        >>> w = torch.tensor([1.0, 1.0])
+        >>> optimizers.Lion(0.1).apply([torch.tensor([5.0, -0.02])], [w])
+        >>> w
+        tensor([0.9000, 1.1000])
     """
 
     hyperparameters = ("beta_1", "beta_2")
@@ -128,7 +152,18 @@ class Ftrl(Optimizer):
         l2_regularization_strength: At least 0.
         l2_shrinkage_regularization_strength: At least 0; on the gradient, not on the solution.
         beta: The paper's beta.
-        **common: See `Optimizer`.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Raises:
+        CompileError: an argument on the wrong side of 0, or what `Optimizer` refuses.
+
+    Example:
+        >>> w = torch.tensor([1.0, 1.0])
+        >>> optimizers.Ftrl(0.1, l1_regularization_strength=1.0).apply([torch.tensor([0.5, 50.0])], [w])
+        >>> w
+        tensor([0.2119, 0.8917])
     """
 
     hyperparameters = (
@@ -183,4 +218,4 @@ class Ftrl(Optimizer):
         clipped = torch._foreach_clamp_min(linears, -l1)
         torch._foreach_clamp_max_(clipped, l1)
         torch._foreach_sub_(clipped, linears)
-        torch._foreach_copy_(update.params, torch._foreach_div(clipped, after))
+        copy_each(update.params, torch._foreach_div(clipped, after))

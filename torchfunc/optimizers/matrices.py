@@ -30,7 +30,19 @@ class Adafactor(Optimizer):
         clip_threshold: The largest root mean square of an update; above 0.
         relative_step: Taken as in Keras, where it changes nothing: the learning rate is held below
             `1 / sqrt(step)` with or without it.
-        **common: See `Optimizer`.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Raises:
+        CompileError: a threshold that is not above 0, or what `Optimizer` refuses.
+
+    Example:
+        >>> w = torch.full((3, 4), 2.0)
+        >>> optimizer = optimizers.Adafactor(0.1)
+        >>> optimizer.apply([torch.ones(3, 4)], [w])
+        >>> {name: tuple(kept.shape) for name, kept in optimizer.torch_optimizer.state[w].items()}
+        {'row': (3, 1), 'column': (1, 4), 'velocity': (0,)}
     """
 
     hyperparameters = ("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold", "relative_step")
@@ -102,7 +114,8 @@ class Muon(Optimizer):
         adam_weight_decay: The weight decay of what is no matrix.
         epsilon: See `Adam`.
         weight_decay: The weight decay of matrices.
-        exclude_layers: Text of which any, in the name of a matrix, makes it take the steps of Adam.
+        exclude_layers: Text of which any, in the name of a matrix, makes it take the steps of Adam. Names are
+            known in `fit`, and where it is built of `model.named_parameters()`.
         exclude_embeddings: Whether "embedding" is such a text.
         muon_a: The factors of `a * x + b * (x x^T) x + c * (x x^T)^2 x`, by which singular values come near 1.
         muon_b: See there.
@@ -112,7 +125,19 @@ class Muon(Optimizer):
         ns_steps: How often that polynomial is taken, from 1 to 100.
         nesterov: Whether the gradient is added once more.
         rms_rate: What the root of the longer side is multiplied by for the scale of a step; None takes no scale.
-        **common: See `Optimizer`. Names are known in `fit`, and where it is built of `model.named_parameters()`.
+        **common: `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Raises:
+        CompileError: factors or a number of steps by which singular values grow without end, or what
+            `Optimizer` refuses.
+
+    Example:
+        >>> w = torch.zeros(2, 2)
+        >>> optimizers.Muon(1.0, rms_rate=None).apply([torch.diag(torch.tensor([9.0, 1.0]))], [w])
+        >>> torch.linalg.svdvals(w)  # of one size, where those of the gradient are 9 and 1
+        tensor([0.7529, 0.7034])
     """
 
     hyperparameters = (

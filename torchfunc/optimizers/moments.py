@@ -27,7 +27,15 @@ class Adam(Optimizer):
         beta_2: How much of the mean of squares stays at each step.
         epsilon: What is added to the root.
         amsgrad: Whether to divide by the largest mean of squares so far (Reddi et al. 2018).
-        **common: See `Optimizer`.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Example:
+        >>> optimizer, w = optimizers.Adam(0.1), torch.tensor([1.0, 1.0])
+        >>> optimizer.apply([torch.tensor([5.0, -0.02])], [w])
+        >>> w  # a first step is as long as the rate, whatever the gradient
+        tensor([0.9000, 1.1000])
     """
 
     hyperparameters = ("beta_1", "beta_2", "epsilon", "amsgrad")
@@ -93,7 +101,25 @@ class Adam(Optimizer):
 
 @registry.optimizers.register("AdamW", "adamw")
 class AdamW(Adam):
-    """Adam with weight decay (Loshchilov and Hutter 2017). Arguments as in `Adam`."""
+    """Adam with weight decay (Loshchilov and Hutter 2017).
+
+    Args:
+        learning_rate: A number or a schedule.
+        weight_decay: The share of itself, times the learning rate, that every parameter loses in every step.
+        beta_1: How much of the mean of gradients stays at each step.
+        beta_2: How much of the mean of squares stays at each step.
+        epsilon: What is added to the root.
+        amsgrad: Whether to divide by the largest mean of squares so far (Reddi et al. 2018).
+        **common: `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Example:
+        >>> w = torch.tensor([1.0])
+        >>> optimizers.AdamW(0.1, weight_decay=0.5).apply([torch.tensor([0.0])], [w])
+        >>> w  # 1 - 0.1 * 0.5
+        tensor([0.9500])
+    """
 
     def __init__(
         self,
@@ -117,7 +143,15 @@ class Adamax(Optimizer):
         beta_1: How much of the mean of gradients stays at each step.
         beta_2: How much of the largest gradient stays at each step.
         epsilon: What is added to the largest gradient.
-        **common: See `Optimizer`.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Example:
+        >>> optimizer, w = optimizers.Adamax(0.1), torch.tensor([1.0])
+        >>> optimizer.apply([torch.tensor([5.0])], [w])
+        >>> w
+        tensor([0.9000])
     """
 
     hyperparameters = ("beta_1", "beta_2", "epsilon")
@@ -149,7 +183,23 @@ class Adamax(Optimizer):
 
 @registry.optimizers.register("Nadam", "nadam")
 class Nadam(Optimizer):
-    """Adam with Nesterov momentum (Dozat 2016). Arguments as in `Adam`."""
+    """Adam with Nesterov momentum (Dozat 2016).
+
+    Args:
+        learning_rate: A number or a schedule.
+        beta_1: How much of the mean of gradients stays at each step.
+        beta_2: How much of the mean of squares stays at each step.
+        epsilon: What is added to the root.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Example:
+        >>> optimizer, w = optimizers.Nadam(0.1), torch.tensor([1.0])
+        >>> optimizer.apply([torch.tensor([5.0])], [w])
+        >>> w
+        tensor([0.8937])
+    """
 
     hyperparameters = ("beta_1", "beta_2", "epsilon")
 
@@ -203,7 +253,15 @@ class Lamb(Optimizer):
         beta_1: How much of the mean of gradients stays at each step.
         beta_2: How much of the mean of squares stays at each step.
         epsilon: What is added to the root.
-        **common: See `Optimizer`.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Example:
+        >>> w = torch.tensor([30.0, 40.0])  # of length 50
+        >>> optimizers.Lamb(0.1).apply([torch.tensor([0.0, 7.0])], [w])
+        >>> w  # a step of length 5
+        tensor([30., 35.])
     """
 
     hyperparameters = ("beta_1", "beta_2", "epsilon")
@@ -251,7 +309,18 @@ class ScheduleFreeAdamW(Optimizer):
         beta_2: How much of the mean of squares stays at each step.
         epsilon: What is added to the root.
         warmup_steps: Over how many steps the learning rate rises to its value.
-        **common: See `Optimizer`.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Raises:
+        CompileError: a `beta_1` of 0, betas out of range, or what `Optimizer` refuses.
+
+    Example:
+        >>> optimizer, w = optimizers.ScheduleFreeAdamW(0.1), torch.tensor([1.0])
+        >>> optimizer.apply([torch.tensor([5.0])], [w])
+        >>> w
+        tensor([0.9000])
     """
 
     hyperparameters = ("beta_1", "beta_2", "epsilon", "warmup_steps")

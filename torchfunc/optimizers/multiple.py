@@ -30,6 +30,11 @@ class OptimizerMap(MutableMapping[str, Optimizer]):
     Raises:
         CompileError: something that is no optimizer, or a key that is taken; of a path that two patterns fit, when
             it is looked up.
+
+    Example:
+        >>> chosen = optimizers.OptimizerMap(optimizers.Adam(1e-3), {"encoder/.*": optimizers.SGD(0.1)})
+        >>> chosen["encoder/dense/kernel"].name, chosen["head/kernel"].name
+        ('sgd', 'adam')
     """
 
     def __init__(
@@ -105,6 +110,15 @@ class MultiOptimizer(Optimizer):
         optimizer_map: An `OptimizerMap`, or a function of a variable, which has a `path`, that gives an optimizer.
         loss_scale_factor: As in `Optimizer`.
         name: Its name.
+
+    Raises:
+        CompileError: something that is no map and no function.
+
+    Example:
+        >>> chosen = optimizers.OptimizerMap(optimizers.Adam(1e-3), {"head/.*": optimizers.SGD(0.1)})
+        >>> model.compile(optimizers.MultiOptimizer(chosen), loss="mse")
+        >>> chosen["head/kernel"].learning_rate, chosen["hidden/kernel"].learning_rate
+        (0.1, 0.001)
     """
 
     def __init__(

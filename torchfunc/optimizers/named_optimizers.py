@@ -22,9 +22,22 @@ def get(identifier: Any) -> Optimizer | TorchOptimizer | None:
     Optimizers of PyTorch are taken too: an instance, a class, or a function of parameters. Whatever
     comes, the result has `build(params)`, `torch_optimizer` and `learning_rate`.
 
+    Args:
+        identifier: a name such as "adam", a config, a class, an object of torchfunc or of `torch.optim`, or a
+            function of parameters; None.
+
+    Returns:
+        An optimizer, new unless one was given; None for None.
+
     Raises:
         UnknownNameError: a name that is no optimizer, with the nearest one that is.
         CompileError: something that makes no optimizer.
+
+    Example:
+        >>> optimizers.get("adam").learning_rate
+        0.001
+        >>> optimizers.get(torch.optim.AdamW).name
+        'AdamW'
     """
     if identifier is None or isinstance(identifier, (Optimizer, TorchOptimizer)):
         return identifier
@@ -59,8 +72,19 @@ def _owner(optimizer: Any) -> Optimizer | None:
 def serialize(optimizer: Any) -> Any:
     """An optimizer as `{"class_name": ..., "config": {...}}`, one of PyTorch as `"torch.optim.Adam"`.
 
+    Args:
+        optimizer: an optimizer of torchfunc or of `torch.optim`.
+
+    Returns:
+        Plain data, which JSON can hold: the arguments, and not what the optimizer remembers of parameters.
+
     Raises:
         SavingError: a function of yours, or another thing that no config describes.
+
+    Example:
+        >>> described = optimizers.serialize(optimizers.SGD(0.1, momentum=0.9))
+        >>> described["class_name"], described["config"]["momentum"]
+        ('SGD', 0.9)
     """
     source = optimizer.source if isinstance(optimizer, TorchOptimizer) else optimizer
     owned = _owner(source) or source
@@ -70,9 +94,19 @@ def serialize(optimizer: Any) -> Any:
 def deserialize(config: str | Mapping[str, Any]) -> Optimizer | TorchOptimizer | None:
     """What `serialize` wrote.
 
+    Args:
+        config: what `serialize` wrote.
+
+    Returns:
+        An optimizer that has not been built; None for None.
+
     Raises:
         UnknownNameError: an optimizer that nobody knows.
         ConfigError: arguments that it does not take.
+
+    Example:
+        >>> optimizers.deserialize({"class_name": "SGD", "config": {"learning_rate": 0.1}}).learning_rate
+        0.1
     """
     made = get(config)
     check_arguments(made, "optimizer.config")

@@ -27,6 +27,18 @@ class LossScaleOptimizer(Optimizer):
         initial_scale: Where the scale starts.
         dynamic_growth_steps: After how many steps it is doubled.
         name: Its name.
+
+    Raises:
+        TorchfuncError: what is no optimizer of torchfunc inside, or a scale that is not above 0.
+
+    Example:
+        >>> optimizer, w = LossScaleOptimizer(optimizers.SGD(0.1), initial_scale=1024.0), torch.tensor([1.0])
+        >>> optimizer.apply([torch.tensor([float("inf")])], [w])  # passed over
+        >>> optimizer.dynamic_scale, w
+        (512.0, tensor([1.]))
+        >>> optimizer.apply([torch.tensor([512.0])], [w])
+        >>> w
+        tensor([0.9000])
     """
 
     def __init__(

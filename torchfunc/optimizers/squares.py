@@ -33,7 +33,18 @@ class RMSprop(Optimizer):
         momentum: How much of the last step is added to this one.
         epsilon: What keeps the root off zero.
         centered: Whether to divide by the standard deviation instead (Graves 2013).
-        **common: See `Optimizer`.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Raises:
+        CompileError: a `rho` out of range, or what `Optimizer` refuses.
+
+    Example:
+        >>> w = torch.tensor([1.0])
+        >>> optimizers.RMSprop(0.1).apply([torch.tensor([5.0])], [w])
+        >>> w  # 1 - 0.1 / sqrt(0.1)
+        tensor([0.6838])
     """
 
     hyperparameters = ("rho", "momentum", "epsilon", "centered")
@@ -107,7 +118,19 @@ class Adagrad(Optimizer):
         learning_rate: A number or a schedule.
         initial_accumulator_value: Where the sums start.
         epsilon: What keeps the root off zero.
-        **common: See `Optimizer`.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Raises:
+        CompileError: sums that start below 0, or what `Optimizer` refuses.
+
+    Example:
+        >>> optimizer, w = optimizers.Adagrad(1.0, initial_accumulator_value=0.0), torch.tensor([0.0])
+        >>> optimizer.apply([torch.tensor([-3.0])], [w])  # 3 / sqrt(9)
+        >>> optimizer.apply([torch.tensor([-4.0])], [w])  # 4 / sqrt(9 + 16)
+        >>> w
+        tensor([1.8000])
     """
 
     hyperparameters = ("initial_accumulator_value", "epsilon")
@@ -160,7 +183,15 @@ class Adadelta(Optimizer):
         learning_rate: A number or a schedule; 1.0 is the paper's.
         rho: How much of the running means stays at each step.
         epsilon: What keeps the roots off zero.
-        **common: See `Optimizer`.
+        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
+            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
+            `Optimizer`.
+
+    Example:
+        >>> w = torch.tensor([1.0])
+        >>> optimizers.Adadelta(1.0, epsilon=1e-2).apply([torch.tensor([5.0])], [w])
+        >>> w
+        tensor([0.5546])
     """
 
     hyperparameters = ("rho", "epsilon")

@@ -14,6 +14,7 @@ from torch.optim.optimizer import Optimizer as TorchOptimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from torchfunc.distributed.fully_sharded import copy_each, norms
 from torchfunc.errors import CompileError, explain
 
 Slots = dict[str, list[Tensor]]
@@ -23,7 +24,7 @@ Slots = dict[str, list[Tensor]]
 class Update:
     """One step of one parameter group, all parameters with a gradient at once.
 
-    Attributes:
+    Args:
         group: The group's hyperparameters.
         lr: Its learning rate at this step.
         step: The number of this step, counted from 1.
@@ -32,8 +33,15 @@ class Update:
         slots: What the rule remembers of each parameter, by name, to be changed in place.
         whole: The slots named by the rule's `flat`, as few large tensors over the same memory where
             that is possible.
-        names: What the parameters are called, as far as that is known.
         ordered: Whether parameters, gradients and slots lie in memory in the same order, without gaps.
+        names: What the parameters are called, as far as that is known.
+
+    Example:
+        >>> class Telling(optimizers.SGD):
+        ...     def update(self, update):
+        ...         print(update.step, update.lr, update.grads)
+        >>> Telling(0.1).apply([torch.tensor([2.0])], [torch.tensor([1.0])])
+        1 0.1 [tensor([2.])]
     """
 
     group: dict[str, Any]
@@ -125,6 +133,14 @@ class Stepper(TorchOptimizer):
     Args:
         rule: The mathematics.
         params: Parameters, named parameters, or groups of them.
+
+    Example:
+        >>> w = nn.Parameter(torch.tensor([1.0]))
+        >>> stepper = optimizers.Stepper(optimizers.SGD(0.5), [w])
+        >>> (w**2).sum().backward()
+        >>> stepper.step()
+        >>> w.data, stepper.param_groups[0]["iterations"]
+        (tensor([0.]), 1)
     """
 
     def __init__(self, rule: Rule, params: Iterable[Any]) -> None:
@@ -303,11 +319,11 @@ class Stepper(TorchOptimizer):
         rule = self.rule
         if rule.clipnorm:
             for update in updates:
-                norms = torch._foreach_norm(update.grads)
-                torch._foreach_clamp_min_(norms, rule.clipnorm)
-                torch._foreach_reciprocal_(norms)
-                torch._foreach_mul_(norms, rule.clipnorm)
-                update.grads = list(torch._foreach_mul(update.grads, norms))
+                scales = norms(update.grads)
+                torch._foreach_clamp_min_(scales, rule.clipnorm)
+                torch._foreach_reciprocal_(scales)
+                torch._foreach_mul_(scales, rule.clipnorm)
+                update.grads = list(torch._foreach_mul(update.grads, scales))
         elif rule.global_clipnorm:
             norm = nn.utils.get_total_norm([grad for update in updates for grad in update.grads])
             # The last term lets a norm that is infinite or no number show in every weight, as in Keras.
@@ -333,7 +349,7 @@ class Stepper(TorchOptimizer):
             averages = [self.state[parameter]["average"] for parameter in params]
             torch._foreach_lerp_(averages, params, 1 - rule.ema_momentum)
             if rule.ema_overwrite_frequency and step % rule.ema_overwrite_frequency == 0:
-                torch._foreach_copy_(params, averages)
+                copy_each(params, averages)
 
     def use_averages(self) -> None:
         """Put the averages that `use_ema` keeps in the place of the parameters."""

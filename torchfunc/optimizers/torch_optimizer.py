@@ -17,6 +17,11 @@ class TorchOptimizer:
     Args:
         source: A `torch.optim.Optimizer`, a class of them, or a function of parameters such as
             `functools.partial(torch.optim.SGD, lr=0.1)`.
+
+    Example:
+        >>> optimizer = optimizers.get(torch.optim.SGD([torch.zeros(2)], lr=0.1))
+        >>> type(optimizer).__name__, optimizer.learning_rate
+        ('TorchOptimizer', 0.1)
     """
 
     def __init__(self, source: Any) -> None:

@@ -16,7 +16,16 @@ from torchfunc.errors import ShapeError, TorchfuncError, explain
 
 
 class Regularizer(Configurable):
-    """A penalty: a weight of any shape to a scalar."""
+    """A penalty: a weight of any shape to a scalar.
+
+    Example:
+        >>> class Centred(Regularizer):
+        ...     def __call__(self, weight):
+        ...         return 0.01 * weight.mean() ** 2
+        >>> layer = layers.Dense(2, kernel_initializer="ones", kernel_regularizer=Centred())
+        >>> layer(torch.ones(1, 3)).shape, layer.losses
+        (torch.Size([1, 2]), [tensor(0.0100, grad_fn=<MulBackward0>)])
+    """
 
     _registry = registry.regularizers
 
@@ -27,7 +36,15 @@ class Regularizer(Configurable):
 
 @registry.regularizers.register("L1", "l1")
 class L1(Regularizer):
-    """`l1` times the sum of absolute values."""
+    """`l1` times the sum of absolute values.
+
+    Args:
+        l1: the factor, at least 0.
+
+    Example:
+        >>> tf.regularizers.L1(0.1)(torch.tensor([1.0, -2.0]))
+        tensor(0.3000)
+    """
 
     def __init__(self, l1: float = 0.01) -> None:
         self.l1 = validate_float_arg(l1, "l1")
@@ -38,7 +55,15 @@ class L1(Regularizer):
 
 @registry.regularizers.register("L2", "l2")
 class L2(Regularizer):
-    """`l2` times the sum of squares."""
+    """`l2` times the sum of squares.
+
+    Args:
+        l2: the factor, at least 0. The gradient is `2 * l2 * weight`.
+
+    Example:
+        >>> tf.regularizers.L2(0.1)(torch.tensor([1.0, -2.0]))
+        tensor(0.5000)
+    """
 
     def __init__(self, l2: float = 0.01) -> None:
         self.l2 = validate_float_arg(l2, "l2")
@@ -49,7 +74,16 @@ class L2(Regularizer):
 
 @registry.regularizers.register("L1L2", "l1l2", "l1_l2")
 class L1L2(Regularizer):
-    """`l1` times the sum of absolute values plus `l2` times the sum of squares."""
+    """`l1` times the sum of absolute values plus `l2` times the sum of squares.
+
+    Args:
+        l1: the factor of the absolute values, at least 0.
+        l2: the factor of the squares, at least 0.
+
+    Example:
+        >>> tf.regularizers.L1L2(l1=0.1, l2=0.01)(torch.tensor([1.0, -2.0]))
+        tensor(0.3500)
+    """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         self.l1, self.l2 = validate_float_arg(l1, "l1"), validate_float_arg(l2, "l2")
@@ -62,8 +96,17 @@ class L1L2(Regularizer):
 class OrthogonalRegularizer(Regularizer):
     """`factor` times the mean absolute cosine between the rows (or columns) of a matrix.
 
+    Args:
+        factor: the factor, at least 0.
+        mode: whether "rows" or "columns" shall be orthogonal to one another.
+
     Raises:
         TorchfuncError: a mode other than "rows" and "columns".
+
+    Example:
+        >>> penalty = tf.regularizers.OrthogonalRegularizer(factor=1.0)
+        >>> penalty(torch.eye(2)), penalty(torch.ones(2, 2))
+        (tensor(0.), tensor(1.0000))
     """
 
     def __init__(self, factor: float = 0.01, mode: Literal["rows", "columns"] = "rows") -> None:
@@ -97,8 +140,19 @@ l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
 def validate_float_arg(value: Any, name: str) -> float:
     """A factor as a float, if it is a finite number of at least 0.
 
+    Args:
+        value: the factor.
+        name: what it is called in the message.
+
+    Returns:
+        The factor as a float.
+
     Raises:
         TorchfuncError: something else, called `name` in the message.
+
+    Example:
+        >>> tf.regularizers.validate_float_arg(1, "l2")
+        1.0
     """
     if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
         raise TorchfuncError(explain(name, got=f"{value!r}", expected="a number of at least 0"))
@@ -108,8 +162,18 @@ def validate_float_arg(value: Any, name: str) -> float:
 def get(identifier: Any) -> Any:
     """The regularizer for a name, a config, a class, an object or a function; None stays None.
 
+    Args:
+        identifier: such as "l2", `{"class_name": ..., "config": {...}}` or `L2(1e-4)`.
+
+    Returns:
+        What is called on a weight and gives a number, or None.
+
     Raises:
         UnknownNameError: a name that is no regularizer, with the nearest one that is.
+
+    Example:
+        >>> tf.regularizers.get("l2")(torch.tensor([1.0, -2.0]))
+        tensor(0.0500)
     """
     return None if identifier is None else config.find(identifier, registry.regularizers)
 
@@ -117,12 +181,33 @@ def get(identifier: Any) -> Any:
 def serialize(regularizer: Any) -> Any:
     """A regularizer as `{"class_name": ..., "config": {...}}`, a function as its name.
 
+    Args:
+        regularizer: what `get` gives.
+
+    Returns:
+        A dict or a string.
+
     Raises:
         SavingError: a function without a name.
+
+    Example:
+        >>> tf.regularizers.serialize(tf.regularizers.L2(0.5))
+        {'class_name': 'L2', 'config': {'l2': 0.5}}
     """
     return config.serialize(regularizer, registry.regularizers)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Any:
-    """What `serialize` wrote."""
+    """What `serialize` wrote.
+
+    Args:
+        config: a name, or `{"class_name": ..., "config": {...}}`.
+
+    Returns:
+        The regularizer.
+
+    Example:
+        >>> tf.regularizers.deserialize({"class_name": "L2", "config": {"l2": 0.5}}).l2
+        0.5
+    """
     return get(config)

@@ -28,7 +28,19 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One tensor of a file, or one input or output of its model; what is not known is None."""
+    """One tensor of a file, or one input or output of its model; what is not known is None.
+
+    Args:
+        name: of the tensor.
+        shape: its lengths; None for a length that is not known.
+        dtype: its dtype.
+        bytes: how many it takes in the file.
+
+    Example:
+        >>> model.save("model.safetensors")
+        >>> print(inspect("model.safetensors").tensors[0])
+        'block3.bias' (4,) float32 16 bytes
+    """
 
     name: str
     shape: tuple[int | None, ...] | None = None
@@ -46,19 +58,26 @@ class Stored:
 class Contents:
     """What a file or folder holds; as text, a summary of some lines.
 
-    Attributes:
+    Args:
         where: the file or folder.
         kind: a whole model, weights that torchfunc saved alone, or tensors that another tool saved.
         version: of the format; None for tensors of another tool.
         size: of the file, in bytes.
         model: the name and class of the model, each None where the file does not say.
         layers: the class of each layer by its name, with those inside after the one that holds them.
-        inputs, outputs: of the model, with shapes and dtypes where the file says them.
+        inputs: of the model, with shapes and dtypes where the file says them.
+        outputs: likewise.
         tensors: those that are stored, also the state of an optimizer (under "optimizer/").
         aliases: second names of stored tensors.
         parameters: how many numbers the weights have, running statistics among them.
         compiled: whether there is a configuration of `compile`.
         trained: whether there is a state of training to go on from.
+
+    Example:
+        >>> model.save("model.safetensors")
+        >>> contents = inspect("model.safetensors")
+        >>> contents.classes, contents.compiled
+        ({'Dense': 2, 'Conv2D': 1, 'Flatten': 1, 'Dropout': 1}, False)
     """
 
     where: str
@@ -108,17 +127,23 @@ def inspect(filepath: Place) -> Contents:
 
     It is as safe as loading: the header is checked in the same way, and nothing in it is executed.
 
-    >>> print(torchfunc.inspect("mnist.safetensors"))  # doctest: +SKIP
-    'mnist.safetensors': a whole model, format version 1, 2,176 bytes
-      model: 'Model' named 'mnist'
-      ...
-
     Args:
         filepath: a `.safetensors` file of any tool, a folder, or an open binary file.
+
+    Returns:
+        What the file holds.
 
     Raises:
         NotATorchfuncFileError, UnsupportedVersionError, CorruptFileError, ConfigError, LimitError: as
             `load_model`, but that tensors without a model are fine.
+
+    Example:
+        >>> model.save("model.safetensors")
+        >>> contents = inspect("model.safetensors")
+        >>> contents.kind, contents.parameters, contents.layers["head"]
+        ('model', 1290, 'Dense')
+        >>> print(contents.outputs[0])
+        'head' (None, 2) float32
     """
     with opened(filepath, None) as source:
         document = source.document if source.is_archive else {"config": {}, "aliases": {}}

@@ -12,7 +12,15 @@ from torchfunc.errors import TorchfuncError, explain
 
 
 class LearningRateSchedule(Configurable):
-    """A learning rate that depends on how many steps the optimizer has taken."""
+    """A learning rate that depends on how many steps the optimizer has taken.
+
+    Example:
+        >>> class Warmup(optimizers.schedules.LearningRateSchedule):
+        ...     def __call__(self, step):
+        ...         return min((step + 1) / 100, 1.0) * 0.1
+        >>> optimizers.Adam(Warmup()).learning_rate
+        0.001
+    """
 
     _registry = registry.schedules
 
@@ -23,7 +31,23 @@ class LearningRateSchedule(Configurable):
 
 @registry.schedules.register()
 class ExponentialDecay(LearningRateSchedule):
-    """`initial_learning_rate * decay_rate ** (step / decay_steps)`; a `staircase` takes whole powers."""
+    """`initial_learning_rate * decay_rate ** (step / decay_steps)`; a `staircase` takes whole powers.
+
+    Args:
+        initial_learning_rate: the rate at step 0.
+        decay_steps: after how many steps the rate is multiplied once by `decay_rate`; above 0.
+        decay_rate: the factor.
+        staircase: whether the rate stays as it is between those steps.
+        name: its name in configs and messages.
+
+    Raises:
+        TorchfuncError: steps that are not above 0.
+
+    Example:
+        >>> schedule = optimizers.schedules.ExponentialDecay(0.1, decay_steps=100, decay_rate=0.5)
+        >>> schedule(0), schedule(100), schedule(200)
+        (0.1, 0.05, 0.025)
+    """
 
     def __init__(
         self,
@@ -45,7 +69,24 @@ class ExponentialDecay(LearningRateSchedule):
 
 @registry.schedules.register()
 class InverseTimeDecay(LearningRateSchedule):
-    """`initial_learning_rate / (1 + decay_rate * step / decay_steps)`; a `staircase` drops the fraction."""
+    """`initial_learning_rate / (1 + decay_rate * step / decay_steps)`; a `staircase` drops the fraction.
+
+    Args:
+        initial_learning_rate: the rate at step 0.
+        decay_steps: the unit of time; above 0.
+        decay_rate: how fast the rate falls: with 1 it is half after `decay_steps`, and a third after twice as
+            many.
+        staircase: whether the rate stays as it is within a unit.
+        name: its name in configs and messages.
+
+    Raises:
+        TorchfuncError: steps that are not above 0.
+
+    Example:
+        >>> schedule = optimizers.schedules.InverseTimeDecay(0.1, decay_steps=100, decay_rate=1.0)
+        >>> schedule(0), schedule(100)
+        (0.1, 0.05)
+    """
 
     def __init__(
         self,
@@ -69,8 +110,18 @@ class InverseTimeDecay(LearningRateSchedule):
 class PiecewiseConstantDecay(LearningRateSchedule):
     """`values[i]` from just after `boundaries[i - 1]` up to and including `boundaries[i]`.
 
+    Args:
+        boundaries: steps in ascending order.
+        values: rates, one more than boundaries.
+        name: its name in configs and messages.
+
     Raises:
         TorchfuncError: not exactly one value more than boundaries.
+
+    Example:
+        >>> schedule = optimizers.schedules.PiecewiseConstantDecay([100, 200], [0.1, 0.01, 0.001])
+        >>> schedule(100), schedule(101), schedule(1000)
+        (0.1, 0.01, 0.001)
     """
 
     def __init__(
@@ -95,6 +146,22 @@ class PolynomialDecay(LearningRateSchedule):
     """From `initial_learning_rate` to `end_learning_rate` over `decay_steps`, as `(1 - progress) ** power`.
 
     With `cycle` the number of steps is lengthened to its next multiple instead of stopping at the end.
+
+    Args:
+        initial_learning_rate: the rate at step 0.
+        decay_steps: after how many steps the end is reached; above 0.
+        end_learning_rate: the rate at the end, and after it.
+        power: the shape: 1 is a straight line, 2 falls faster at first.
+        cycle: whether the decay begins anew, longer, instead of staying at its end.
+        name: its name in configs and messages.
+
+    Raises:
+        TorchfuncError: steps that are not above 0.
+
+    Example:
+        >>> schedule = optimizers.schedules.PolynomialDecay(0.1, decay_steps=100, end_learning_rate=0.0, power=2.0)
+        >>> schedule(0), schedule(50), schedule(100)
+        (0.1, 0.025, 0.0)
     """
 
     def __init__(
@@ -127,6 +194,22 @@ class CosineDecay(LearningRateSchedule):
     over `warmup_steps`, and decays from there.
 
     Source: Loshchilov and Hutter 2016.
+
+    Args:
+        initial_learning_rate: the rate at step 0.
+        decay_steps: after how many steps, without those of the warmup, the end is reached; above 0.
+        alpha: the rate at the end, as a share of that at the start.
+        name: its name in configs and messages.
+        warmup_target: the rate after the warmup; None has no warmup.
+        warmup_steps: how many steps the warmup takes.
+
+    Raises:
+        TorchfuncError: steps that are not above 0.
+
+    Example:
+        >>> schedule = optimizers.schedules.CosineDecay(0.0, 100, warmup_target=0.1, warmup_steps=10)
+        >>> [round(schedule(step), 4) for step in (0, 5, 10, 60, 110)]
+        [0.0, 0.05, 0.1, 0.05, 0.0]
     """
 
     def __init__(
@@ -157,6 +240,22 @@ class CosineDecayRestarts(LearningRateSchedule):
     """Cosine decays one after another, each `t_mul` times as long and `m_mul` times as high as the last.
 
     Source: Loshchilov and Hutter 2016.
+
+    Args:
+        initial_learning_rate: the rate at step 0.
+        first_decay_steps: the length of the first decay; above 0.
+        t_mul: how many times as long each decay is as the last.
+        m_mul: how many times as high each decay begins as the last.
+        alpha: the least rate, as a share of that at the start.
+        name: its name in configs and messages.
+
+    Raises:
+        TorchfuncError: steps that are not above 0.
+
+    Example:
+        >>> schedule = optimizers.schedules.CosineDecayRestarts(0.1, first_decay_steps=100)
+        >>> [round(schedule(step), 4) for step in (0, 50, 99, 100, 200, 299, 300)]
+        [0.1, 0.05, 0.0, 0.1, 0.05, 0.0, 0.1]
     """
 
     def __init__(
@@ -198,8 +297,19 @@ def _check_steps(name: str, argument: str, value: Any) -> Any:
 def get(identifier: Any) -> Callable[[int], float] | None:
     """The schedule for a config, an object or a function `step -> rate`; None stays None.
 
+    Args:
+        identifier: a config, a schedule, a function `step -> rate`, or None.
+
+    Returns:
+        A function of the step; None for None.
+
     Raises:
         UnknownNameError: a name that is no schedule, with the nearest one that is.
+
+    Example:
+        >>> optimizers.schedules.get({"class_name": "ExponentialDecay", "config": {
+        ...     "initial_learning_rate": 0.1, "decay_steps": 100, "decay_rate": 0.5}})(100)
+        0.05
     """
     return None if identifier is None else config.find(identifier, registry.schedules)
 
@@ -207,12 +317,37 @@ def get(identifier: Any) -> Callable[[int], float] | None:
 def serialize(schedule: Any) -> Any:
     """A schedule as `{"class_name": ..., "config": {...}}`, a function as its name.
 
+    Args:
+        schedule: a schedule, or a function that `register` knows.
+
+    Returns:
+        Plain data, which JSON can hold.
+
     Raises:
         SavingError: a function without a name.
+
+    Example:
+        >>> optimizers.schedules.serialize(optimizers.schedules.PiecewiseConstantDecay([100], [0.1, 0.01]))["class_name"]
+        'PiecewiseConstantDecay'
     """
     return config.serialize(schedule, registry.schedules)
 
 
 def deserialize(config: str | Mapping[str, Any]) -> Callable[[int], float] | None:
-    """What `serialize` wrote."""
+    """What `serialize` wrote.
+
+    Args:
+        config: what `serialize` wrote.
+
+    Returns:
+        A schedule; None for None.
+
+    Raises:
+        ConfigError: arguments that the class does not take.
+
+    Example:
+        >>> described = optimizers.schedules.serialize(optimizers.schedules.ExponentialDecay(0.1, 100, 0.5))
+        >>> optimizers.schedules.deserialize(described)(100)
+        0.05
+    """
     return get(config)

@@ -27,7 +27,7 @@ from torchfunc.training.batches import Batch
 from torchfunc.training.convert import is_number
 from torchfunc.training.figures import RunningMean
 from torchfunc.training.logits import Logits, logits_of, submodule, warn_of_misfit
-from torchfunc.training.options.accumulation import SAMPLES, SUMS, Part
+from torchfunc.training.options.accumulation import SAMPLES, SUMS, WEIGHTS, Part
 from torchfunc.training.ports import Port, Slots
 
 LOSSES_BY_SHAPE = ("crossentropy", "ce")
@@ -156,7 +156,8 @@ class Objective:
             for head in self.losing
         ]
         if self.divides:
-            self.parts = self._divided(parts, extra, batch.size)
+            divisors = [head.divisor for head in self.losing]
+            self.parts = self._divided(parts, divisors, extra, batch.size)
         parts += map(whole_of, extra)
         if not parts:
             return None
@@ -165,17 +166,19 @@ class Objective:
             total = total + part
         return total
 
-    def _divided(self, values: Sequence[Tensor], extra: Sequence[Tensor], size: int) -> list[Part]:
+    def _divided(
+        self, values: Sequence[Tensor], divisors: Sequence[Any], extra: Sequence[Tensor], size: int
+    ) -> list[Part]:
         """The parts of a loss, and what each was divided by: samples alone, where that is all there is to it."""
         alone = len(values) == 1 and not extra
         parts = [Part(SAMPLES, each, size) for each in extra]
-        for head, value in zip(self.losing, values, strict=True):
+        for head, value, divisor in zip(self.losing, values, divisors, strict=True):
             if head.divisor is None:
                 parts.append(Part(SUMS, value, 1))
             elif alone or (not head.long and not isinstance(head.divisor, Tensor)):
-                parts.append(Part(SAMPLES, value, head.divisor if alone else size))
+                parts.append(Part(SAMPLES, value, divisor if alone else size))
             else:
-                parts.append(Part(f"output {head.name}", value, head.divisor))
+                parts.append(Part(f"output {head.name}", value, divisor))
         return parts
 
     def sum_over(
@@ -199,14 +202,19 @@ class Objective:
         if not values and not of_weights:
             return None, None
         sums = [*(head.loss.reduction == "sum" for head in self.losing), *([False] * len(extra))]
-        learned, joined = (
-            shared_means(ranks, values, divisors, sums, counts=batch.size > 0) if values else ([], [])
+        learned, joined, over = (
+            shared_means(ranks, values, divisors, sums, counts=batch.size > 0) if values else ([], [], [])
         )
+        if self.divides:
+            count = len(self.losing)
+            losing = [head.weighted(each) for head, each in zip(self.losing, learned, strict=False)]
+            parts = self._divided(losing, over[:count], learned[count:], ranks.size)
+            self.parts = [*parts, *(Part(WEIGHTS, each, ranks.size) for each in of_weights)]
         for head, each in zip(self.losing, joined, strict=False):
             head.latest = each if head.keeps_running else None
         weights = [*(head.weight for head in self.losing), *([1.0] * len(extra))]
-        parts = zip(weights, learned, joined, strict=True)
-        both = [(one * weight, other * weight) for weight, one, other in parts]
+        each_of = zip(weights, learned, joined, strict=True)
+        both = [(one * weight, other * weight) for weight, one, other in each_of]
         both += [(each, each.detach()) for each in of_weights]
         return torch.stack([one for one, _ in both]).sum(), torch.stack([other for _, other in both]).sum()
 
@@ -471,11 +479,12 @@ def shared_means(
     sums: Sequence[bool],
     *,
     counts: bool,
-) -> tuple[list[Tensor], list[Tensor]]:
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """Means and sums over the batch of one rank as those over the batches of all.
 
     Returns:
-        Numbers to learn from, whose gradients have to be averaged over the ranks; the numbers over all.
+        Numbers to learn from, whose gradients have to be averaged over the ranks; the numbers over all; what the means
+        over all are divided by.
     """
     held = torch.stack(
         [each.detach().double() if each.device.type != "mps" else each.detach() for each in values]
@@ -488,7 +497,7 @@ def shared_means(
     joined = torch.where(added, totals, torch.where(nothing, 0.0, totals / all_by))
     share = torch.where(added, by, torch.where(nothing, 0.0, by / all_by)) * ranks.world
     learned = [each * part.to(each.dtype) for each, part in zip(values, share, strict=True)]
-    return learned, [each.to(value.dtype) for each, value in zip(joined, values, strict=True)]
+    return learned, [each.to(value.dtype) for each, value in zip(joined, values, strict=True)], list(all_by)
 
 
 def is_identifier(value: Any) -> bool:

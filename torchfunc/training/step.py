@@ -220,9 +220,9 @@ class Step:
         for parameter in parameters:
             parameter.grad = None
         if self.sharded:
-            gather_for(loss, [self.module, *self.objective.layers_of_logits(self.module)])
+            self._gather(loss)
         if self.learning is not None:
-            return self._learn(self.learning, loss, figure, counts, logs, batch.size)
+            return self._learn(self.learning, loss, figure, counts, logs)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.replicas is not None:
             self.replicas.after_backward()
@@ -235,6 +235,14 @@ class Step:
             self.extras.constrain()
         return logs
 
+    def _gather(self, loss: Tensor) -> None:
+        """Have the backward of a loss, or of its parts, gather the weights that it begins with."""
+        objective = self.objective
+        layers = [self.module, *objective.layers_of_logits(self.module)]
+        for each in (part.value for part in objective.parts) if objective.divides else [loss]:
+            if each.requires_grad:
+                gather_for(each, layers)
+
     def _learn(
         self,
         learning: Learning,
@@ -242,11 +250,9 @@ class Step:
         figure: Tensor,
         counts: bool,
         logs: Mapping[str, Any] | None,
-        size: int,
     ) -> Mapping[str, Any] | None:
         """The rest of `train`, where the options of the training ask for more than gradients and a step."""
-        own = hasattr(self.own, "compute_loss")
-        learning.backward(loss, [Part(SAMPLES, loss, size)] if own else self.objective.parts)
+        learning.backward(loss, self.objective.parts)
         if self.replicas is not None:
             self.replicas.after_backward()
         # scaled gradients may be infinite, which the scaler sees to
@@ -264,6 +270,13 @@ class Step:
     def _change(self, learning: Learning) -> None:
         """A step of the optimizer, as the options of the training want it."""
         assert self.optimization.built is not None
+        learning.join()
+        if self.sharded and learning.sums is not None and learning.scaler is None:
+            zero = torch.zeros((), device=self.device)
+            if not self.watch.passes(zero, self.optimization.parameters):
+                self._pass_over(0.0)
+        if self.replicas is not None:
+            self.replicas.after_step()
         if learning.step(self.optimization.built) and self.extras.constraints:
             self.extras.constrain()
 
@@ -395,9 +408,12 @@ class Step:
             told = {"training": learning} if _takes(compute, "training") else {}
             loss = compute(**self._in_words_of_keras(batch, returned), **told)
             if self.ranks is not None and loss is not None:
-                (loss,), (self._joined,) = shared_means(
+                (loss,), (self._joined,), _ = shared_means(
                     self.ranks, [loss], [float(batch.size)], [False], counts=batch.size > 0
                 )
+            if loss is not None:
+                size = batch.size if self.ranks is None else self.ranks.size
+                objective.parts = [Part(SAMPLES, loss, size)]
         else:
             found, returned = self._apart(returned)
             returned = self._flat(returned)
@@ -617,18 +633,22 @@ class Step:
         elif self.replicas is not None and self.replicas.module is self.module:
             pass
         elif self.distribute == "fsdp" or is_ours(self.module):
-            self.replicas = Shards(self.module, self.ranks)
+            self.replicas = Shards(self.module, self.ranks, accumulates=self.objective.divides)
         else:
-            own = hasattr(self.own, "train")
-            self.replicas = Replicas(self.module, self.ranks, own=own, sync_batchnorm=self.sync_batchnorm)
-        if self.ranks is not None and self.options.accumulates > 1:
+            self.replicas = Replicas(
+                self.module,
+                self.ranks,
+                own=hasattr(self.own, "train"),
+                sync_batchnorm=self.sync_batchnorm,
+                accumulates=self.objective.divides,
+            )
+        if self.guest and self.objective.divides:
             raise CompileError(
                 explain(
                     "gradient_accumulation_steps",
-                    got=f"{self.options.accumulates} in {self.ranks.world} processes",
-                    expected="1",
-                    why="batches of several processes are joined as they come",
-                    fix="the argument of the optimizer: Adam(gradient_accumulation_steps=4)",
+                    got=f"a {type(self.module).__name__} that was wrapped for several processes by hand",
+                    why="whoever wrapped it averages the gradients of each batch",
+                    fix="compile the module itself, which is trained by all of them too",
                 )
             )
         self.device = placed(self.module, self.wanted_device)
@@ -712,6 +732,7 @@ class Step:
             self.optimization.ready()
             if self.learning is not None and self.optimization.built is not None:
                 built, parameters = self.optimization.built, self.optimization.parameters
+                self.learning.copies = self.replicas
                 self.learning.ready(built, parameters, self.steps, self.epochs)
         elif not hasattr(self.own, "train"):
             self.optimization.nothing()

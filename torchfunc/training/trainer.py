@@ -37,6 +37,7 @@ from torchfunc.training.options.remembered import of_callbacks
 from torchfunc.training.options.termination import heeding
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display
+from torchfunc.training.recording import serving
 from torchfunc.training.state import (
     Epoch,
     Optimization,
@@ -56,11 +57,6 @@ backups: dict[str, Callable[[Trainer, Any], None]] = {}
 
 class Trainer:
     """Fits any `nn.Module` to data. It owns no weights and is no module; `Model.compile` makes one.
-
-    ```python
-    trainer = Trainer(module, optimizer="adam", loss="mse")
-    history = trainer.fit(x, y, epochs=5, batch_size=64)
-    ```
 
     Args:
         module: what is trained; called with its inputs one by one.
@@ -109,6 +105,13 @@ class Trainer:
     Raises:
         UnknownNameError: a loss, metric or optimizer of that name does not exist.
         CompileError: something that does not fit the outputs.
+
+    Example:
+        >>> trainer = Trainer(nn.Linear(2, 1), optimizer=optimizers.Adam(0.1), loss="mse", metrics=["mae"])
+        >>> x = torch.randn(320, 2)
+        >>> history = trainer.fit(x, x.sum(1, keepdim=True) + 1, epochs=10, verbose=0)
+        >>> history["loss"][-1] < 0.01, trainer.evaluate(x, x.sum(1, keepdim=True) + 1, verbose=0)[1] < 0.1
+        (True, True)
     """
 
     def __init__(
@@ -400,6 +403,9 @@ class Trainer:
         Raises:
             DataError: data that do not fit the module.
         """
+        most = serving.plainly(x, batch_size, verbose, steps, callbacks)
+        if most and (served := serving.answer(self.module, self.step, x, most)) is not None:
+            return served
         feed, display, collected = self._begin("predict"), progress.display(verbose), Collected()
         data = feed.data(x, batch_size=batch_size, steps=steps, inputs_only=True)
         events = self._events(callbacks, {"steps": data.steps, "verbose": verbose})
@@ -424,7 +430,10 @@ class Trainer:
             getattr(data, "ranks", None) or isinstance(source, (Dealt, Sampled, Shared))
         ):
             collected.gather(self.step.ranks, by_samples=isinstance(source, Sampled))
-        return collected.joined()
+        outputs = collected.joined()
+        if most and isinstance(data, Arrays):
+            serving.remember(self.step, x, data.whole, outputs)
+        return outputs
 
     @in_turn
     @together
@@ -465,14 +474,26 @@ class Trainer:
     @together
     def predict_on_batch(self, x: Any) -> Any:
         """What the module returns for one batch in inference mode, as NumPy arrays."""
+        if (served := serving.answer(self.module, self.step, x, serving.whole())) is not None:
+            return served
         batch, collected = self._begin("predict").batch(x), Collected()
         with self._session(), torch.no_grad():
             self.module.eval()
             collected.add(self.step.act("predict")(batch))
-        return collected.joined()
+        outputs = collected.joined()
+        serving.remember(self.step, x, batch, outputs)
+        return outputs
 
     def ranks(self) -> Ranks | None:
-        """The processes that this one trains together with, if there are any."""
+        """The processes that this one trains together with, if there are any.
+
+        Returns:
+            The processes, or None where this one trains by itself.
+
+        Example:
+            >>> Trainer(nn.Linear(2, 1), loss="mse").ranks() is None
+            True
+        """
         return ranks_for(self.module, self.step.distribute)
 
     def _tell_of_ranks(self, verbose: str | int) -> None:
@@ -579,7 +600,17 @@ class Trainer:
         return self._seed if shuffle else None
 
     def take_ports(self, ports: Ports) -> None:
-        """Fit a module that has other inputs or outputs than before, as after one of its layers was replaced."""
+        """Fit a module that has other inputs or outputs than before, as after one of its layers was replaced.
+
+        Args:
+            ports: what it takes and gives now.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse", output_names=["price"])
+            >>> trainer.take_ports(trainer.step.ports)  # the same: nothing changes
+            >>> [port.name for port in trainer.step.ports.outputs.ports]
+            ['price']
+        """
         before = self.step.ports
         if (before.inputs, before.outputs) == (ports.inputs, ports.outputs):
             return
@@ -589,23 +620,57 @@ class Trainer:
 
     @property
     def module(self) -> nn.Module:
-        """What is trained."""
+        """What is trained.
+
+        Example:
+            >>> module = nn.Linear(2, 1)
+            >>> Trainer(module, loss="mse").module is module
+            True
+        """
         return self.step.module
 
     @property
     def step_code(self) -> str:
-        """The training step that the last epoch repeated, as Python; where it was not recorded, a comment says why."""
+        """The training step that the last epoch repeated, as Python; where it was not recorded, a comment says why.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> print(trainer.step_code, end="")
+            # Not recorded, because nothing was trained yet.
+            >>> history = trainer.fit(torch.zeros(256, 2), torch.zeros(256, 1), epochs=2, verbose=0)
+            >>> print(trainer.step_code.splitlines()[1])
+            def forward(batch_0, batch_1):
+        """
         notes = self.step.notes
         return notes.code or f"# Not recorded, because {notes.why_not or 'nothing was trained yet'}.\n"
 
     @property
     def epoch(self) -> int:
-        """The number of the next epoch: `fit(initial_epoch=trainer.epoch)` goes on with it, or within it."""
+        """The number of the next epoch: `fit(initial_epoch=trainer.epoch)` goes on with it, or within it.
+
+        Example:
+            >>> trainer, x, y = Trainer(nn.Linear(2, 1), loss="mse"), torch.zeros(64, 2), torch.zeros(64, 1)
+            >>> history = trainer.fit(x, y, epochs=2, verbose=0)
+            >>> trainer.epoch
+            2
+            >>> history = trainer.fit(x, y, epochs=5, initial_epoch=trainer.epoch, verbose=0)
+            >>> history.epoch
+            [2, 3, 4]
+        """
         return Epoch(self.step.epoch, self.step.done)
 
     @property
     def optimizer(self) -> Any:
-        """The optimizer that was given; it has `learning_rate`, `get_config` and `torch_optimizer`."""
+        """The optimizer that was given; it has `learning_rate`, `get_config` and `torch_optimizer`.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), optimizer="adam", loss="mse")
+            >>> trainer.optimizer.name
+            'adam'
+            >>> trainer.optimizer = torch.optim.SGD(trainer.module.parameters(), lr=0.1)
+            >>> trainer.optimizer.learning_rate
+            0.1
+        """
         return self.step.optimization.optimizer
 
     @optimizer.setter
@@ -616,7 +681,14 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the next step. Setting it takes effect at once."""
+        """The learning rate of the next step. Setting it takes effect at once.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), optimizer=optimizers.SGD(0.1), loss="mse")
+            >>> trainer.learning_rate = 0.01
+            >>> trainer.learning_rate
+            0.01
+        """
         return float(self._ready_optimizer().learning_rate)
 
     @learning_rate.setter
@@ -632,11 +704,30 @@ class Trainer:
 
     @property
     def metrics_names(self) -> list[str]:
-        """The names of what `evaluate` returns, in their order."""
+        """The names of what `evaluate` returns, in their order.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse", metrics=["mae", "r2_score"])
+            >>> figures = trainer.evaluate(torch.randn(4, 2), torch.randn(4, 1), verbose=0)
+            >>> trainer.metrics_names, len(figures)
+            (['loss', 'mae', 'r2_score'], 3)
+        """
         return self.step.objective.names
 
     def state_dict(self) -> dict[str, Any]:
-        """What a training needs besides weights to go on as if it had not stopped: plain data and tensors."""
+        """What a training needs besides weights to go on as if it had not stopped: plain data and tensors.
+
+        Returns:
+            The epoch, the number of steps, the seed and the random state, what the optimizer remembers, the
+            place within an epoch, and what the callbacks do.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> history = trainer.fit(torch.zeros(64, 2), torch.zeros(64, 1), verbose=0)
+            >>> state = trainer.state_dict()
+            >>> state["epoch"], state["step"], sorted(state["optimizer"]["slots"])
+            (1, 2, ['bias', 'weight'])
+        """
         waiting = (
             self.step.sums,
             self._random_state,
@@ -676,6 +767,17 @@ class Trainer:
         Raises:
             ConfigError: something that `state_dict` does not give for such an optimizer; nothing is changed.
             WeightMismatchError: tensors that do not fit the parameters; nothing is changed.
+
+        Example:
+            >>> x, y = torch.randn(64, 2), torch.randn(64, 1)
+            >>> one = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> history = one.fit(x, y, verbose=0)
+            >>> other = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> other.module.load_state_dict(one.module.state_dict())
+            <All keys matched successfully>
+            >>> other.load_state_dict(one.state_dict())
+            >>> other.epoch
+            1
         """
         check_state(state, place, self.step.optimization)
         self.step.epoch, self.step.count = state["epoch"], state["step"]
@@ -694,6 +796,16 @@ class Trainer:
 
         Its tensors are those of `module.state_dict()`, in the format of safetensors, and those of the optimizer under
         the prefix `optimizer/`.
+
+        Args:
+            filepath: where to: a `.safetensors` file.
+
+        Example:
+            >>> trainer, x, y = Trainer(nn.Linear(2, 1), loss="mse"), torch.randn(64, 2), torch.randn(64, 1)
+            >>> history = trainer.fit(x, y, verbose=0)
+            >>> trainer.back_up("training.safetensors")
+            >>> [each.name for each in inspect("training.safetensors").tensors][:2]
+            ['bias', 'optimizer/optimizer/slots/bias/scaled_velocity']
         """
         write_whole(self.module, lambda: backups["write"](self, filepath))
 
@@ -702,8 +814,20 @@ class Trainer:
 
         `fit(initial_epoch=trainer.epoch)` then goes on to the bit.
 
+        Args:
+            filepath: what `back_up` wrote.
+
         Raises:
             TorchfuncError: another file, or what does not fit the module; nothing is changed then.
+
+        Example:
+            >>> trainer, x, y = Trainer(nn.Linear(2, 1), loss="mse"), torch.randn(64, 2), torch.randn(64, 1)
+            >>> history = trainer.fit(x, y, epochs=2, verbose=0)
+            >>> trainer.back_up("training.safetensors")
+            >>> other = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> other.restore_backup("training.safetensors")
+            >>> other.epoch, torch.equal(other.module.weight, trainer.module.weight)
+            (2, True)
         """
         backups["read"](self, filepath)
 
@@ -713,6 +837,18 @@ class Trainer:
 
         Any number of processes reads it: `load_checkpoint`. All processes call it; what stood there stays whole until
         the new one does.
+
+        Args:
+            folder: where to; it is made where it is not there.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> history = trainer.fit(torch.zeros(64, 2), torch.zeros(64, 1), verbose=0)
+            >>> trainer.save_checkpoint("checkpoint")
+            >>> other = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> other.load_checkpoint("checkpoint")
+            >>> other.epoch
+            1
         """
         reshard(self.module)
         weights = {name: each.detach() for name, each in self.module.state_dict().items()}
@@ -722,9 +858,20 @@ class Trainer:
     def load_checkpoint(self, folder: str | Path) -> None:
         """Take what `save_checkpoint` wrote; `fit(initial_epoch=trainer.epoch)` then goes on.
 
+        Args:
+            folder: what `save_checkpoint` wrote, by any number of processes.
+
         Raises:
             CorruptFileError: a folder without such files.
             WeightMismatchError: weights of other names or shapes; nothing is changed then.
+
+        Example:
+            >>> trainer, other = Trainer(nn.Linear(2, 1), loss="mse"), Trainer(nn.Linear(2, 1), loss="mse")
+            >>> history = trainer.fit(torch.zeros(64, 2), torch.zeros(64, 1), verbose=0)
+            >>> trainer.save_checkpoint("checkpoint")
+            >>> other.load_checkpoint("checkpoint")
+            >>> torch.equal(other.module.weight, trainer.module.weight)
+            True
         """
         self.step.begin()
         if isinstance(self.step.replicas, Shards) and not is_unbuilt(self.module):
@@ -739,8 +886,17 @@ class Trainer:
     def get_config(self) -> dict[str, Any]:
         """The arguments of `compile` as plain data.
 
+        Returns:
+            A dict by the names of the arguments.
+
         Raises:
             SavingError: a function or an object among them that no file can name.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), optimizer=optimizers.SGD(0.1), loss="mse", metrics=["mae"])
+            >>> config = trainer.get_config()
+            >>> config["loss"], config["metrics"], config["optimizer"]["class_name"]
+            ('mse', ['mae'], 'SGD')
         """
         weights = self.loss_weights
         several = self.step.steps_per_execution

@@ -12,12 +12,34 @@ Path = tuple[Any, ...]
 
 
 def is_branch(value: Any) -> bool:
-    """Whether a value is looked into, rather than being a leaf itself."""
+    """Whether a value is looked into, rather than being a leaf itself.
+
+    Args:
+        value: anything.
+
+    Returns:
+        True for lists, tuples, dicts and slices.
+
+    Example:
+        >>> tree.is_branch([1]), tree.is_branch(slice(3)), tree.is_branch("abc")
+        (True, True, False)
+    """
     return isinstance(value, (list, tuple, dict, slice))
 
 
 def leaves(tree: Any) -> Iterator[Any]:
-    """Every leaf, left to right, in the order in which a dict was written."""
+    """Every leaf, left to right, in the order in which a dict was written.
+
+    Args:
+        tree: nested lists, tuples, dicts and slices, or a leaf.
+
+    Returns:
+        An iterator.
+
+    Example:
+        >>> list(tree.leaves({"b": [1, 2], "a": slice(0, None)}))
+        [1, 2, 0, None, None]
+    """
     if isinstance(tree, (list, tuple)):
         for item in tree:
             yield from leaves(item)
@@ -31,7 +53,19 @@ def leaves(tree: Any) -> Iterator[Any]:
 
 
 def leaves_with_path(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every leaf with the keys and indices that lead to it."""
+    """Every leaf with the keys and indices that lead to it.
+
+    Args:
+        tree: nested lists, tuples, dicts and slices, or a leaf.
+        path: what stands before each path.
+
+    Returns:
+        An iterator of pairs of a path and a leaf.
+
+    Example:
+        >>> list(tree.leaves_with_path({"b": [1, 2], "a": 0}))
+        [(('b', 0), 1), (('b', 1), 2), (('a',), 0)]
+    """
     if isinstance(tree, dict):
         for key, item in tree.items():
             yield from leaves_with_path(item, (*path, key))
@@ -46,6 +80,17 @@ def map_leaves(function: Callable[..., Any], tree: Any) -> Any:
     """The same structure with `function` applied at the leaves.
 
     A named tuple stays what it is, and so do PyTorch's own (`torch.return_types`).
+
+    Args:
+        function: called with each leaf.
+        tree: nested lists, tuples, dicts and slices, or a leaf.
+
+    Returns:
+        A structure of the same kinds.
+
+    Example:
+        >>> tree.map_leaves(lambda leaf: leaf * 10, {"b": [1, 2], "a": (3,)})
+        {'b': [10, 20], 'a': (30,)}
     """
     if isinstance(tree, dict):
         items = {key: map_leaves(function, item) for key, item in tree.items()}
@@ -61,6 +106,19 @@ def map_with_path(function: Callable[..., Any], tree: Any, *others: Any, path: P
     """As `map_leaves`, where `function(path, leaf, ...)` is told the way to each leaf.
 
     `others` are trees of the same structure, whose leaves are passed along.
+
+    Args:
+        function: called with the path, a tuple, and with the leaf of each tree.
+        tree: nested lists, tuples, dicts and slices, or a leaf.
+        path: what stands before each path.
+        *others: trees of the same structure.
+
+    Returns:
+        A structure of the same kinds.
+
+    Example:
+        >>> tree.map_with_path(lambda path, leaf: (path, leaf), {"b": [1, 2]})
+        {'b': [(('b', 0), 1), (('b', 1), 2)]}
     """
     if isinstance(tree, dict):
         items = {
@@ -80,7 +138,21 @@ def map_with_path(function: Callable[..., Any], tree: Any, *others: Any, path: P
 
 
 def like(sequence: Any, items: list[Any]) -> Any:
-    """`items` as a sequence of the kind that `sequence` is."""
+    """`items` as a sequence of the kind that `sequence` is.
+
+    Args:
+        sequence: a list, a tuple, a named tuple or another sequence.
+        items: what the new one holds.
+
+    Returns:
+        A new sequence; a `torch.Size` becomes a tuple, as its items may be no numbers.
+
+    Example:
+        >>> from collections import namedtuple
+        >>> Point = namedtuple("Point", "x y")
+        >>> tree.like(Point(1, 2), [3, 4]), tree.like((1, 2), [3, 4])
+        (Point(x=3, y=4), (3, 4))
+    """
     kind = type(sequence)
     if kind is list:
         return items
@@ -100,7 +172,19 @@ def _like_dict(original: dict[Any, Any], items: dict[Any, Any]) -> Any:
 
 
 def at(tree: Any, path: Path) -> Any:
-    """The part of a tree to which `path` leads."""
+    """The part of a tree to which `path` leads.
+
+    Args:
+        tree: nested lists, tuples, dicts and slices, or a leaf.
+        path: keys and indices; of a dataclass the number of its field.
+
+    Returns:
+        What lies there: a leaf or a branch.
+
+    Example:
+        >>> tree.at({"a": [1, {"b": 2}]}, ("a", 1, "b"))
+        2
+    """
     for key in path:
         kind: Any = type(tree)
         tree = getattr(tree, _field_names(kind)[key]) if _is_dataclass(tree) else tree[key]
@@ -108,7 +192,23 @@ def at(tree: Any, path: Path) -> Any:
 
 
 def as_named_tuple(value: Any) -> Any:
-    """A dataclass as the named tuple of its fields, and of those of dataclasses in them; else the value itself."""
+    """A dataclass as the named tuple of its fields, and of those of dataclasses in them; else the value itself.
+
+    Args:
+        value: anything.
+
+    Returns:
+        A named tuple with the name and the fields of the dataclass, but those that begin with an underscore.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Found:
+        ...     boxes: list
+        ...     score: float
+        >>> tree.as_named_tuple(Found([1, 2], 0.5))
+        Found(boxes=[1, 2], score=0.5)
+    """
     if not _is_dataclass(value):
         return value
     kind: Any = type(value)

@@ -28,6 +28,12 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
 
     Raises:
         DataError: a label that is no whole number from 0 to num_classes - 1.
+
+    Example:
+        >>> utils.to_categorical([0, 2, 1])
+        array([[1., 0., 0.],
+               [0., 0., 1.],
+               [0., 1., 0.]], dtype=float32)
     """
     labels = _as_labels(x)
     if labels.dim() > 1 and labels.shape[-1] == 1:
@@ -81,6 +87,11 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Any:
 
     Returns:
         A tensor for a tensor, else a NumPy array.
+
+    Example:
+        >>> utils.normalize([[3.0, 4.0], [0.0, 0.0]])
+        array([[0.6, 0.8],
+               [0. , 0. ]])
     """
     if isinstance(x, Tensor):
         norm = torch.linalg.vector_norm(x, order, axis, keepdim=True)

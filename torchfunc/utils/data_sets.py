@@ -26,6 +26,16 @@ class PyDataset:
         workers: how many threads make batches, ahead of the training, if more than 1.
         use_multiprocessing: whether processes make them instead, from 1 on; what they give must be picklable.
         max_queue_size: how many batches are made ahead at most.
+
+    Example:
+        >>> class Squares(utils.PyDataset):
+        ...     def __len__(self):
+        ...         return 3
+        ...     def __getitem__(self, index):
+        ...         x = torch.arange(4.0).reshape(4, 1) + 4 * index
+        ...         return x, x**2
+        >>> Trainer(nn.Linear(1, 1)).predict(Squares(workers=2), verbose=0).shape
+        (12, 1)
     """
 
     workers, use_multiprocessing, max_queue_size = (
@@ -115,8 +125,16 @@ def split_dataset(
         seed: of the draw.
         preferred_backend: "torch", the one there is, or None.
 
+    Returns:
+        Two `torch.utils.data.Subset`.
+
     Raises:
         DataError: no size, or sizes that do not fit the data; another backend.
+
+    Example:
+        >>> train, test = utils.split_dataset((np.arange(10), np.arange(10) ** 2), left_size=0.8)
+        >>> len(train), len(test), test[0]
+        (8, 2, (tensor(8), tensor(64)))
     """
     if preferred_backend not in (None, "torch"):
         raise DataError(explain("preferred_backend", got=repr(preferred_backend), expected="'torch' or None"))

@@ -80,12 +80,6 @@ class Feature:
 class FeatureSpace(Model):
     """A table, a dict of columns, as one tensor or a dict of them; each column goes through a layer of its own.
 
-    ```python
-    space = FeatureSpace({"age": "float_normalized", "city": "string_categorical"}, crosses=[("age", "city")])
-    space.adapt({"age": [31, 54], "city": ["Oslo", "Rome"]})
-    model.fit(space(table), labels)
-    ```
-
     Columns are (batch,) or (batch, 1), or single values for one row. `preprocessors` and `crossers` have the layers by
     name. It is saved and loaded as any model is.
 
@@ -95,11 +89,22 @@ class FeatureSpace(Model):
             what the method of that name gives, which takes arguments; or `FeatureSpace.feature(...)`.
         output_mode: "concat" for all in one, the columns in the order of their names and then the crosses; "dict".
         crosses: names of columns that are one together, or `FeatureSpace.cross(...)`.
-        crossing_dim, hashing_dim, num_discretization_bins: how many bins crosses, hashed and discretized columns have.
-        name, trainable: those of every Layer.
+        crossing_dim: how many bins a cross has, where it does not say.
+        hashing_dim: how many bins a hashed column has, where it does not say.
+        num_discretization_bins: how many bins a discretized column has, where it does not say.
+        **common: `name`, `trainable`, `dtype`, `activity_regularizer` and `input_shape`, as in every Layer.
 
     Raises:
         GraphError: no features, or of an unknown kind; a call before `adapt`.
+
+    Example:
+        >>> table = {"age": [31.0, 54.0, 38.0], "city": ["Oslo", "Rome", "Oslo"]}
+        >>> space = utils.FeatureSpace({"age": "float_normalized", "city": "string_categorical"})
+        >>> space.adapt(table)
+        >>> space(table)  # the age, and a column for what is unknown, for Oslo and for Rome
+        tensor([[-1.0388,  0.0000,  1.0000,  0.0000],
+                [ 1.3505,  0.0000,  0.0000,  1.0000],
+                [-0.3116,  0.0000,  1.0000,  0.0000]])
     """
 
     _without_graph = ("its forward is written by hand", "get_inputs() and get_encoded_features() give one")

@@ -31,12 +31,16 @@ def pad_sequences(
         truncating: where what is longer is cut.
         value: what it is filled up with.
 
+    Returns:
+        A NumPy array.
+
     Raises:
         DataError: something that is no sequence, items of several shapes, or another side.
 
-    >>> pad_sequences([[1], [2, 3, 4]], maxlen=2)
-    array([[0, 1],
-           [3, 4]], dtype=int32)
+    Example:
+        >>> pad_sequences([[1], [2, 3, 4]], maxlen=2)
+        array([[0, 1],
+               [3, 4]], dtype=int32)
     """
     for name, side in (("padding", padding), ("truncating", truncating)):
         if side not in ("pre", "post"):

@@ -45,6 +45,7 @@ def plot_model(
         splines: how the edges are drawn.
         fold_repeats: whether a block of layers that stands several times in a row is drawn once, in a frame that
             says how often; by default where there are more than 100 layers.
+        **unknown: an option that does not exist, to be refused.
 
     Returns:
         The picture, which a notebook shows, if called in one; else None.
@@ -52,6 +53,11 @@ def plot_model(
     Raises:
         TorchfuncError: a pdf or gif, and Graphviz is not installed.
         UnknownNameError: a format that is none of these; an option that does not exist, with the one that was meant.
+
+    Example:
+        >>> utils.plot_model(model, "model.svg", show_shapes=True)
+        >>> "hidden" in open("model.svg").read()
+        True
     """
     return plot.plot(
         model.graph, modules_of(model), name=model.name, to_file=to_file,
@@ -78,9 +84,31 @@ def model_to_dot(
 ) -> Any:
     """A model as a `pydot.Dot`, to be changed or drawn further; the arguments are those of `plot_model`.
 
+    Args:
+        model: any Model.
+        show_shapes: whether each layer shows the shapes of its input and output.
+        show_dtype: whether it shows the dtype of its output.
+        show_layer_names: whether it shows its name.
+        show_layer_activations: whether a layer that has one shows its activation.
+        show_trainable: whether a layer with weights shows if they are trained.
+        expand_nested: whether nested models show their layers.
+        rankdir: which way the graph runs: "TB" is from top to bottom, "LR" from left to right.
+        dpi: dots per inch of a picture.
+        splines: how the edges are drawn.
+        fold_repeats: whether a block of layers that stands several times in a row is drawn once; by default
+            where there are more than 100 layers.
+        **unknown: an option that does not exist, to be refused.
+
+    Returns:
+        A `pydot.Dot`.
+
     Raises:
         MissingExtraError: pydot is not installed.
         UnknownNameError: an option that does not exist, with the one that was meant.
+
+    Example:
+        >>> len(utils.model_to_dot(model).get_edges())  # of six layers in a row
+        5
     """
     return plot.model_to_dot(
         model.graph, modules_of(model), name=model.name,

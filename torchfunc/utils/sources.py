@@ -6,7 +6,20 @@ from torchfunc.graph.symbolic import SymbolicTensor
 
 
 def get_source_inputs(tensor: SymbolicTensor) -> list[SymbolicTensor]:
-    """The symbolic inputs that a tensor depends on, in the order in which they were made."""
+    """The symbolic inputs that a tensor depends on, in the order in which they were made.
+
+    Args:
+        tensor: a symbolic tensor.
+
+    Returns:
+        A list of what `Input` made.
+
+    Example:
+        >>> title, tags, other = Input((4,), name="title"), Input((2,), name="tags"), Input((3,))
+        >>> joined = layers.Concatenate()([tags, title])
+        >>> [each.name for each in utils.get_source_inputs(joined)]
+        ['title', 'tags']
+    """
     found: dict[int, SymbolicTensor] = {}
     waiting, seen = [tensor], set()
     while waiting:

@@ -41,13 +41,17 @@ def timeseries_dataset_from_array(
         end_index: The step before which the last one is.
         format: Taken as in Keras; what comes back is a `DataLoader`.
 
+    Returns:
+        A loader of (windows, targets), or of windows alone.
+
     Raises:
         DataError: numbers that leave no window.
 
-    >>> loader = timeseries_dataset_from_array(torch.arange(6), torch.arange(6) * 10, sequence_length=3, sequence_stride=2)
-    >>> [batch] = loader
-    >>> batch[0].tolist(), batch[1].tolist()
-    ([[0, 1, 2], [2, 3, 4]], [0, 20])
+    Example:
+        >>> steps = torch.arange(6)
+        >>> [batch] = timeseries_dataset_from_array(steps, steps * 10, sequence_length=3, sequence_stride=2)
+        >>> batch[0].tolist(), batch[1].tolist()
+        ([[0, 1, 2], [2, 3, 4]], [0, 20])
     """
     if format not in ("tf", "grain"):
         raise DataError(explain("format", got=repr(format), expected="'tf' or 'grain', which are alike here"))

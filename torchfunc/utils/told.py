@@ -13,7 +13,7 @@ from torchfunc.training import progress
 
 
 class Progbar:
-    """A bar of progress: `12/40 - 3s - loss: 0.2513`, redrawn in place where the output is a terminal.
+    """A bar of progress, redrawn where there is a terminal: `12/40 [=====>..............] 3s 250ms/step - loss: 0.2513`
 
     Args:
         target: How many steps there are; None if that is not known.
@@ -26,6 +26,12 @@ class Progbar:
 
     Raises:
         DataError: both are given, the names of those averaged and of those not.
+
+    Example:
+        >>> bar = utils.Progbar(target=4, verbose=2)
+        >>> for _ in range(4):
+        ...     bar.add(1, [("loss", 0.5)])
+        4/4 ... - loss: 0.5000
     """
 
     def __init__(
@@ -91,7 +97,22 @@ class Progbar:
 
 
 def ask_to_proceed_with_overwrite(filepath: str | Path) -> bool:
-    """Ask at the terminal whether a file may be written over, until the answer is y or n."""
+    """Ask at the terminal whether a file may be written over, until the answer is y or n.
+
+    Args:
+        filepath: the file that is named in the question.
+
+    Returns:
+        Whether the answer was y.
+
+    Example:
+        >>> import builtins
+        >>> asked, builtins.input = builtins.input, lambda question: print(question.strip()) or "n"
+        >>> utils.ask_to_proceed_with_overwrite("model.safetensors")
+        [WARNING] model.safetensors already exists - overwrite? [y/n]
+        False
+        >>> builtins.input = asked
+    """
     question = f"[WARNING] {filepath} already exists - overwrite? [y/n] "
     while (answer := input(question).strip().lower()) not in ("y", "n"):
         question = "Enter y (overwrite) or n (cancel). "
@@ -99,7 +120,20 @@ def ask_to_proceed_with_overwrite(filepath: str | Path) -> bool:
 
 
 def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
-    """A batch as `fit` takes it: x, (x, y) or (x, y, sample_weight); x that is a tuple or list stays in a tuple."""
+    """A batch as `fit` takes it: x, (x, y) or (x, y, sample_weight); x that is a tuple or list stays in a tuple.
+
+    Args:
+        x: inputs.
+        y: targets.
+        sample_weight: weights of samples.
+
+    Returns:
+        x, or a tuple.
+
+    Example:
+        >>> utils.pack_x_y_sample_weight("x", "y"), utils.pack_x_y_sample_weight(["a", "b"])
+        (('x', 'y'), (['a', 'b'],))
+    """
     if sample_weight is not None:
         return x, y, sample_weight
     if y is not None:
@@ -110,8 +144,18 @@ def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> 
 def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
     """A batch as (x, y, sample_weight), with None for what it does not hold.
 
+    Args:
+        data: a batch: x, or a tuple or list of up to three.
+
+    Returns:
+        A tuple of three.
+
     Raises:
         ValueError: a tuple of more than three.
+
+    Example:
+        >>> utils.unpack_x_y_sample_weight(("x", "y"))
+        ('x', 'y', None)
     """
     if isinstance(data, list):
         data = tuple(data)

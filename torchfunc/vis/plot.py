@@ -119,6 +119,8 @@ def plot(
     kind = path.suffix.removeprefix(".").lower() or "png"
     if kind not in (*PICTURES, *TEXTS):
         raise UnknownNameError("picture format", kind, (*PICTURES, *TEXTS))
+    if kind in ("svg", "pdf"):
+        options["dpi"] = 72  # these have no dots, and dot's svg at another rate shows a corner of the picture
     picture = picture_of(graph, modules, name, **options)
     if kind in TEXTS:
         path.write_text(text_of(picture), encoding="utf-8")

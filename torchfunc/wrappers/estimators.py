@@ -127,7 +127,24 @@ def _sklearn(part: str) -> Any:
 
 
 class SKLearnRegressor(_Estimator):
-    """A regressor of scikit-learn that is a model; the arguments are those of `SKLearnClassifier`."""
+    """A regressor of scikit-learn that is a model.
+
+    Args:
+        model: a compiled Model, of which each `fit` trains a copy, or a function `(X, y, **model_kwargs)`
+            that makes one.
+        warm_start: whether a `fit` goes on with the model of the last one.
+        model_kwargs: further arguments of that function.
+        fit_kwargs: arguments of `Model.fit`.
+
+    Example:
+        >>> x = Input((1,))
+        >>> line = Model(x, layers.Dense(1)(x))
+        >>> line.compile(optimizers.Adam(0.3), loss="mse")
+        >>> X, y = np.array([[0.0], [1.0], [2.0]], "float32"), np.array([1.0, 3.0, 5.0], "float32")
+        >>> found = wrappers.SKLearnRegressor(line, fit_kwargs={"epochs": 120, "verbose": 0}).fit(X, y)
+        >>> found.score(X, y) > 0.95
+        True
+    """
 
     _kind = "regressor"
 
@@ -148,6 +165,17 @@ class SKLearnClassifier(_Estimator):
 
     Attributes:
         classes_: the labels, sorted.
+
+    Example:
+        >>> def make(X, y):
+        ...     x = Input((X.shape[1],))
+        ...     made = Model(x, layers.Dense(y.shape[1], activation="softmax")(x))
+        ...     made.compile(optimizers.Adam(0.1), loss="categorical_crossentropy")
+        ...     return made
+        >>> X, y = np.array([[0.0], [1.0], [0.1], [0.9]], "float32"), np.array(["no", "yes", "no", "yes"])
+        >>> found = wrappers.SKLearnClassifier(make, fit_kwargs={"epochs": 60, "verbose": 0}).fit(X, y)
+        >>> found.predict([[0.0], [1.0]]), found.score(X, y)
+        (array(['no', 'yes'], dtype='<U3'), 1.0)
     """
 
     _kind = "classifier"
@@ -180,7 +208,23 @@ class SKLearnClassifier(_Estimator):
 
 
 class SKLearnTransformer(_Estimator):
-    """A transformer of scikit-learn whose features are the outputs of a model."""
+    """A transformer of scikit-learn whose features are the outputs of a model.
+
+    Args:
+        model: a compiled Model, of which each `fit` trains a copy, or a function `(X, y, **model_kwargs)`
+            that makes one.
+        warm_start: whether a `fit` goes on with the model of the last one.
+        model_kwargs: further arguments of that function.
+        fit_kwargs: arguments of `Model.fit`.
+
+    Example:
+        >>> x = Input((3,))
+        >>> features = Model(x, layers.Dense(2)(x))
+        >>> features.compile(loss="mse")
+        >>> X = np.ones((4, 3), "float32")
+        >>> wrappers.SKLearnTransformer(features, fit_kwargs={"verbose": 0}).fit_transform(X, X[:, :2]).shape
+        (4, 2)
+    """
 
     _kind = "transformer"
 

@@ -14,13 +14,6 @@ from torchfunc.errors import TorchfuncError, explain
 class LearningRateFinder(Callback):
     """Trains with a rate that grows from batch to batch until the loss gets out of hand, and puts the weights back.
 
-    ```python
-    finder = LearningRateFinder()
-    model.fit(x, y, callbacks=[finder])
-    finder.plot()
-    model.optimizer.learning_rate = finder.suggestion
-    ```
-
     The idea is Leslie N. Smith's (Cyclical Learning Rates for Training Neural Networks, 2017). The weights and the
     rate are afterwards as before; the optimizer's averages are those of the search, so compile anew where they matter.
 
@@ -34,6 +27,17 @@ class LearningRateFinder(Callback):
     Attributes:
         rates: of each batch.
         losses: of each batch, smoothed.
+
+    Raises:
+        TorchfuncError: rates that are not in order, or fewer than 2 steps.
+
+    Example:
+        >>> x = torch.randn(320, 2)
+        >>> trainer = Trainer(nn.Linear(2, 1), optimizer="sgd", loss="mse")
+        >>> finder = callbacks.LearningRateFinder(lowest=1e-4, highest=100.0, steps=40)
+        >>> history = trainer.fit(x, x @ torch.tensor([[2.0], [-1.0]]), batch_size=8, verbose=0, callbacks=[finder])
+        >>> finder.plot().save("rates.svg")
+        >>> trainer.learning_rate = finder.suggestion
     """
 
     def __init__(

@@ -26,6 +26,10 @@ class RemoteMonitor(Callback):
 
     Raises:
         TorchfuncError: a root that is no address of the web.
+
+    Example:
+        >>> monitor = callbacks.RemoteMonitor("http://localhost:9000", headers={"Authorization": "Bearer ..."})
+        >>> history = model.fit(x, y, callbacks=[monitor])  # doctest: +SKIP
     """
 
     def __init__(

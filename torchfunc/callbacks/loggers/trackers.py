@@ -79,6 +79,10 @@ class WandbLogger(Tracker):
 
     Raises:
         TorchfuncError: the package is not installed.
+
+    Example:
+        >>> logger = callbacks.WandbLogger(options={"project": "digits"}, params={"batch_size": 32})  # doctest: +SKIP
+        >>> history = model.fit(x, y, callbacks=[logger])  # doctest: +SKIP
     """
 
     def _package(self) -> Any:
@@ -110,6 +114,10 @@ class MLflowLogger(Tracker):
 
     Raises:
         TorchfuncError: the package is not installed.
+
+    Example:
+        >>> logger = callbacks.MLflowLogger(options={"run_name": "digits"})  # doctest: +SKIP
+        >>> history = model.fit(x, y, callbacks=[logger])  # doctest: +SKIP
     """
 
     def _package(self) -> Any:

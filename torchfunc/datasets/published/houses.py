@@ -28,9 +28,18 @@ def load_california(
         test_split: Which share is to test on.
         seed: Of the order.
 
+    Returns:
+        Two pairs of arrays of NumPy's, in float32.
+
     Raises:
         DataError: the file can neither be found nor downloaded; a share that is not from 0 to 1.
         UnknownNameError: another version.
+
+    Example:
+        >>> np.savez("houses.npz", x=np.ones((10, 8), "float32"), y=np.full(10, 2e5, "float32"))
+        >>> (x_train, y_train), (x_test, y_test) = datasets.california_housing.load_data(path="./houses.npz")
+        >>> x_train.shape, y_test.shape
+        ((8, 8), (2,))
     """
     if version not in ("large", "small"):
         raise UnknownNameError("version", version, ("large", "small"))

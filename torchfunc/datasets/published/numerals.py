@@ -19,9 +19,19 @@ def load_mnist(
         path: "mnist.npz" takes Keras's file instead, which needs no torchvision, and downloads it to
             `~/.torchfunc/datasets`; with a folder in it, a file of yours.
 
+    Returns:
+        Two pairs of arrays of NumPy's.
+
     Raises:
         DataError: the files are not there, are damaged, or cannot be downloaded.
         MissingExtraError: torchvision is not installed, and no path is given.
+
+    Example:
+        >>> images, labels = np.zeros((4, 28, 28), np.uint8), np.arange(4, dtype=np.uint8)
+        >>> np.savez("mnist.npz", x_train=images, y_train=labels, x_test=images[:2], y_test=labels[:2])
+        >>> (x_train, y_train), (x_test, y_test) = datasets.mnist.load_data(path="./mnist.npz")
+        >>> x_train.shape, y_test
+        ((4, 28, 28), array([0, 1], dtype=uint8))
     """
     if path is None:
         return Images("MNIST").load_data(data_dir, download=download)

@@ -41,12 +41,19 @@ def load_imdb(
         oov_char: Stands for a word that is left out; None drops it.
         index_from: What is added to the numbers in the file.
 
+    Returns:
+        Two pairs of a list of lists, as an array of objects, and an array of labels.
+
     Raises:
         DataError: the file can neither be found nor downloaded; no review is left.
         CorruptFileError: it is not the file that was published.
 
-    `(x_train, y_train), (x_test, y_test) = imdb.load_data(num_words=10000)`, and then
-    `utils.pad_sequences(x_train, maxlen=200)` of shape (25000, 200).
+    Example:
+        >>> reviews, labels = np.array([[1, 14, 22], [1, 9000]], dtype=object), np.array([1, 0])
+        >>> np.savez("reviews.npz", x_train=reviews, y_train=labels, x_test=reviews, y_test=labels)
+        >>> (x_train, y_train), _ = datasets.imdb.load_data("./reviews.npz", num_words=1000)
+        >>> x_train.tolist(), y_train.tolist()
+        ([[1, 4, 17, 25], [1, 4, 2]], [1, 0])
     """
     x_train, y_train, x_test, y_test = arrays_of("imdb.npz", path, ("x_train", "y_train", "x_test", "y_test"))
     generator = np.random.RandomState(seed)
@@ -74,9 +81,31 @@ def load_reuters(
     """`(x_train, y_train), (x_test, y_test)`: 11,228 news, lists of numbers of words, of 46 topics by their numbers.
 
     Args:
+        path: The name in `~/.torchfunc/datasets`, where it is downloaded to; with a folder in it, a file of
+            yours.
+        num_words: Numbers from this on become `oov_char`; none if None.
+        skip_top: Numbers below this become `oov_char`.
+        maxlen: News of so many words or more are left out; none if None.
         test_split: Which share is to test on.
+        seed: Of the order.
+        start_char: Stands before each text, unless None.
+        oov_char: Stands for a word that is left out; None drops it.
+        index_from: What is added to the numbers in the file.
 
-    The other arguments and errors are those of `imdb.load_data`.
+    Returns:
+        Two pairs of a list of lists, as an array of objects, and an array of topics.
+
+    Raises:
+        DataError: the file can neither be found nor downloaded; no text is left; a share that is not from 0
+            to 1.
+        CorruptFileError: it is not the file that was published.
+
+    Example:
+        >>> news, topics = np.array([[1, 14, 22], [1, 5]] * 5, dtype=object), np.arange(10)
+        >>> np.savez("news.npz", x=news, y=topics)
+        >>> (x_train, y_train), (x_test, y_test) = datasets.reuters.load_data("./news.npz", test_split=0.2)
+        >>> len(x_train), len(x_test)
+        (8, 2)
     """
     x, y = shuffled(seed, *arrays_of("reuters.npz", path, ("x", "y")))
     texts, y = _short(_begun(x, start_char, index_from), y, maxlen)
@@ -110,8 +139,21 @@ def _limited(texts: Texts, num_words: int | None, skip_top: int, other: int | No
 def imdb_word_index(path: str = "imdb_word_index.json") -> dict[str, int]:
     """The words with their numbers, from 1; in `load_data` they are greater by `index_from`.
 
+    Args:
+        path: the name in `~/.torchfunc/datasets`, where it is downloaded to; with a folder in it, a file of
+            yours.
+
+    Returns:
+        The number of each word: 1 for the one that stands most often.
+
     Raises:
         DataError: the file can neither be found nor downloaded.
+
+    Example:
+        >>> import json, pathlib
+        >>> written = pathlib.Path("words.json").write_text(json.dumps({"the": 1, "film": 2}))
+        >>> datasets.imdb.get_word_index("./words.json")
+        {'the': 1, 'film': 2}
     """
     return word_index_of("imdb_word_index.json", path)
 
@@ -119,8 +161,21 @@ def imdb_word_index(path: str = "imdb_word_index.json") -> dict[str, int]:
 def reuters_word_index(path: str = "reuters_word_index.json") -> dict[str, int]:
     """The words with their numbers, from 1; in `load_data` they are greater by `index_from`.
 
+    Args:
+        path: the name in `~/.torchfunc/datasets`, where it is downloaded to; with a folder in it, a file of
+            yours.
+
+    Returns:
+        The number of each word: 1 for the one that stands most often.
+
     Raises:
         DataError: the file can neither be found nor downloaded.
+
+    Example:
+        >>> import json, pathlib
+        >>> written = pathlib.Path("words.json").write_text(json.dumps({"the": 1, "oil": 2}))
+        >>> datasets.reuters.get_word_index("./words.json")
+        {'the': 1, 'oil': 2}
     """
     return word_index_of("reuters_word_index.json", path)
 
@@ -133,5 +188,13 @@ _TOPICS = """
 
 
 def reuters_label_names() -> tuple[str, ...]:
-    """The 46 topics, in the order of their numbers."""
+    """The 46 topics, in the order of their numbers.
+
+    Returns:
+        A tuple of 46 names.
+
+    Example:
+        >>> datasets.reuters.get_label_names()[:3]
+        ('cocoa', 'grain', 'veg-oil')
+    """
     return tuple(_TOPICS.split())

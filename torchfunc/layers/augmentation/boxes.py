@@ -122,6 +122,12 @@ def clip_to_image_size(
 
     Raises:
         GraphError: another format, or "xyxy" without the sizes.
+
+    Example:
+        >>> boxes = {"boxes": [[[-5.0, 0.0, 10.0, 20.0], [40.0, 0.0, 50.0, 9.0]]], "labels": [[1, 2]]}
+        >>> utils.bounding_boxes.clip_to_image_size(boxes, height=16, width=32)
+        {'boxes': tensor([[[ 0.,  0., 10., 16.],
+                 [32.,  0., 32.,  9.]]]), 'labels': tensor([[ 1, -1]])}
     """
     kind = choice("clip_to_image_size", "bounding_box_format", bounding_box_format, ("xyxy", "rel_xyxy"))
     if kind == "xyxy" and (height is None or width is None):
@@ -150,8 +156,15 @@ def crop(
         width: of the part.
         bounding_box_format: "xyxy".
 
+    Returns:
+        (..., 4).
+
     Raises:
         GraphError: another format.
+
+    Example:
+        >>> utils.bounding_boxes.crop([[0.0, 0, 10, 20]], top=5, left=2, height=10, width=10)
+        tensor([[ 0.,  0.,  8., 10.]])
     """
     choice("crop", "bounding_box_format", bounding_box_format, ("xyxy",))
     left_side, top_side, right, bottom = tensor_of(boxes).split(1, -1)
@@ -178,8 +191,15 @@ def pad(
         width: not needed.
         bounding_box_format: "xyxy".
 
+    Returns:
+        (..., 4).
+
     Raises:
         GraphError: another format.
+
+    Example:
+        >>> utils.bounding_boxes.pad([[0.0, 0, 10, 20]], top=5, left=2)
+        tensor([[ 2.,  5., 12., 25.]])
     """
     choice("pad", "bounding_box_format", bounding_box_format, ("xyxy",))
     left_side, top_side, right, bottom = tensor_of(boxes).split(1, -1)
@@ -216,8 +236,16 @@ def affine_transform(
         center_y: likewise.
         bounding_box_format: "xyxy".
 
+    Returns:
+        (batch, boxes, 4).
+
     Raises:
         GraphError: another format.
+
+    Example:
+        >>> boxes, none, one = torch.tensor([[[0.0, 0.0, 10.0, 20.0]]]), torch.zeros(1), torch.ones(1)
+        >>> utils.bounding_boxes.affine_transform(boxes, none, 0.1 * one, none, one, none, none, 101, 101).round()
+        tensor([[[10.,  0., 20., 20.]]])
     """
     choice("affine_transform", "bounding_box_format", bounding_box_format, ("xyxy",))
     angle, translate_x, translate_y, scale, shear_x, shear_y = (

@@ -225,8 +225,8 @@ def affine_transform(
     """Images whose pixel (x, y) comes from ((a0 x + a1 y + a2) / k, (b0 x + b1 y + b2) / k), k = c0 x + c1 y + 1.
 
     Args:
-        transform: (8,) or (batch, 8): a0, a1, a2, b0, b1, b2, c0, c1.
         images: one image or a batch of them, (..., height, width, channels) or channels first.
+        transform: (8,) or (batch, 8): a0, a1, a2, b0, b1, b2, c0, c1.
         interpolation: "bilinear", "nearest" and others that the op lists in its error.
         fill_mode: what lies outside: "constant", "nearest", "reflect", "wrap" or "mirror".
         fill_value: the value that fills what is empty.
@@ -234,6 +234,9 @@ def affine_transform(
 
     Returns:
         The transformed images.
+
+    Raises:
+        ShapeError: a transform of another shape.
 
     Example:
         >>> ops.image.affine_transform(ops.ones((1, 4, 4, 3)), [[1.0, 0, 0, 0, 1, 0, 0, 0]]).shape
@@ -271,6 +274,9 @@ def perspective_transform(
 
     Returns:
         The transformed images.
+
+    Raises:
+        ShapeError: points that are not four of each image.
 
     Example:
         >>> corners = [[[0.0, 0], [0, 3], [3, 0], [3, 3]]]

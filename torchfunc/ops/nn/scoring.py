@@ -211,6 +211,9 @@ def ctc_loss(
     Returns:
         A loss for each sequence.
 
+    Raises:
+        ShapeError: a label that is no class, or a length beyond what there is.
+
     Example:
         >>> ops.ctc_loss([[1]], ops.zeros((1, 2, 3)), [1], [2])
         tensor([1.0986])

@@ -210,6 +210,9 @@ def argpartition(x: Array, kth: int, axis: int | None = -1) -> Tensor:
     Returns:
         The places, of the shape of `x`.
 
+    Raises:
+        ShapeError: a place that the axis does not have.
+
     Example:
         >>> ops.argpartition([3, 1, 2], 1)
         tensor([1, 2, 0], dtype=torch.int32)

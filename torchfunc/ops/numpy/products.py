@@ -186,6 +186,9 @@ def cross(
     Returns:
         The product, whose axis of three stands at `axis`.
 
+    Raises:
+        ShapeError: vectors of neither two nor three numbers.
+
     Example:
         >>> ops.cross([1, 0, 0], [0, 1, 0])
         tensor([0, 0, 1], dtype=torch.int32)

@@ -337,7 +337,7 @@ def bincount(x: Array, weights: Array | None = None, minlength: int = 0, sparse:
         sparse: False alone.
 
     Returns:
-        (numbers,) or (rows, numbers): int32, or of the weights' dtype.
+        A tensor (numbers,) or (rows, numbers) in int32, or of the weights' dtype.
 
     Raises:
         GraphError: sparse.

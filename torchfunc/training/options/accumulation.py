@@ -13,17 +13,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from torchfunc.distributed.fully_sharded import placed_as
+from torchfunc.distributed.ranks import Ranks
 from torchfunc.errors import ConfigError
 from torchfunc.fields import item, listed, number, record, refused, whole
 
-SAMPLES, SUMS = "samples", "sums"  # parts that are divided by the number of samples, and by nothing
+# parts that are divided by the number of samples, and by nothing
+SAMPLES, SUMS = "samples", "sums"
+WEIGHTS = "weights"  # by that of all ranks: of weights that lie in shards, whose gradients are of all
 
 
 class Part(NamedTuple):
     """A part of the loss of a batch.
 
     Attributes:
-        name: of what it is divided by: an output, `SAMPLES` or `SUMS`.
+        name: of what it is divided by: an output, `SAMPLES`, `SUMS` or `WEIGHTS`.
         value: to be derived.
         divisor: what its sum was divided by, up to a factor that is the same for all batches.
     """
@@ -59,19 +63,38 @@ class Sums:
                 if grad is not None:
                     held[index] = grad if mine is None else mine.add_(grad)
 
-    def take(self) -> list[Tensor | None]:
-        """The gradients of all batches as of one; then there are none."""
-        found: list[Tensor | None] = []
+    def take(self, ranks: Ranks | None, parameters: Sequence[Tensor]) -> list[Tensor | None]:
+        """The gradients of all batches, and their means over the ranks if there are any, as of one; then there are none.
+
+        Args:
+            ranks: the processes, which all call it.
+            parameters: whose gradients these are.
+        """
+        found: list[Tensor | None] = [None] * len(parameters)
+        of_shards = self._divided(WEIGHTS, self._sums.pop(WEIGHTS, found))
         for name, held in self._sums.items():
-            total = 1.0 if name == SUMS else self._totals[name]
-            if isinstance(total, Tensor):  # of what counts, where nothing may have
-                total = torch.where(total == 0, 1, total)
-            present = [each for each in held if each is not None]
-            if present:
-                torch._foreach_div_(present, total)
-            found = [_plus(one, other) for one, other in zip(found or [None] * len(held), held, strict=True)]
+            found = list(map(_plus, found, self._divided(name, held)))
         self.__init__()  # type: ignore[misc]
-        return found
+        if ranks is None:
+            return found
+        found, of_shards = (
+            [
+                None if each is None else placed_as(each, like, source=None)
+                for each, like in zip(held, parameters, strict=True)
+            ]
+            for held in (ranks.mean(found, parameters), of_shards)
+        )
+        return list(map(_plus, found, of_shards))
+
+    def _divided(self, name: str, held: list[Tensor | None]) -> list[Tensor | None]:
+        """The gradients of a part, by what it is divided by."""
+        total = 1.0 if name == SUMS else self._totals.get(name, 1.0)
+        if isinstance(total, Tensor):  # of what counts, where nothing may have
+            total = torch.where(total == 0, 1, total)
+        present = [each for each in held if each is not None]
+        if present:
+            torch._foreach_div_(present, total)
+        return held
 
     def state(self, names: Sequence[str]) -> dict[str, Any]:
         """What there is so far, by the names of the parameters."""

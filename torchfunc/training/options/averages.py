@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from torchfunc.distributed.fully_sharded import copy_each
 from torchfunc.fields import item, refused
 
 
@@ -31,7 +32,7 @@ class Averages:
         now = list(parameters.values())
         torch._foreach_lerp_(held, now, 1 - self.momentum)
         if self.overwrite_frequency and step % self.overwrite_frequency == 0:
-            torch._foreach_copy_(now, held)
+            copy_each(now, held)
 
     def _of(self, name: str, parameter: Tensor) -> Tensor:
         average = self.held.get(name)

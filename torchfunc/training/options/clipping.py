@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from torchfunc.distributed.fully_sharded import norms
+
 
 def clip(
     parameters: Sequence[Tensor],
@@ -26,11 +28,11 @@ def clip(
     if not grads:
         return
     if clipnorm is not None:
-        norms = torch._foreach_norm(grads)
-        torch._foreach_clamp_min_(norms, clipnorm)
-        torch._foreach_reciprocal_(norms)
-        torch._foreach_mul_(norms, clipnorm)
-        torch._foreach_mul_(grads, norms)
+        scales = norms(grads)
+        torch._foreach_clamp_min_(scales, clipnorm)
+        torch._foreach_reciprocal_(scales)
+        torch._foreach_mul_(scales, clipnorm)
+        torch._foreach_mul_(grads, scales)
     elif global_clipnorm is not None:
         norm = nn.utils.get_total_norm(grads)
         scale = global_clipnorm / norm.clamp(min=global_clipnorm)

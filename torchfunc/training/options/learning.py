@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchfunc.distributed.fully_sharded import Shards, reshard
+from torchfunc.distributed.ranks import take_gradients
+from torchfunc.distributed.replicas import Replicas
 from torchfunc.errors import DataError, explain
 from torchfunc.fields import listed, number, record, whole
 from torchfunc.training.options.accumulation import Part, Sums, check_sums
@@ -30,7 +33,10 @@ class Learning:
     Attributes:
         sums: the gradients of the batches that wait for others, where several make a step; else None.
         heard: whether it was asked for anything, which a step of the user's own may forget to do.
+        copies: what this rank has of a module that several train; None where one process does.
     """
+
+    copies: Replicas | Shards | None = None
 
     def __init__(self, options: Options, module: nn.Module) -> None:
         self.options, self.module = options, module
@@ -100,9 +106,11 @@ class Learning:
         for index, (name, value, divisor) in enumerate(together):
             if value.requires_grad:
                 scaled(value).backward(retain_graph=index < len(together) - 1)
-            self._fresh.append((name, divisor, [each.grad for each in parameters]))
-            for each in parameters:
-                each.grad = None
+            taken = take_gradients(parameters) if self.copies is None else self.copies.taken(self._parameters)
+            self._fresh.append((name, divisor, taken))
+        if isinstance(self.copies, Shards):  # which are looked at when they are one
+            reshard(self.module)
+            return
         if len(self._fresh) == 1:
             for each, grad in zip(parameters, self._fresh[0][2], strict=True):
                 each.grad = grad
@@ -132,8 +140,19 @@ class Learning:
         """Whether there are batches of which no step was made yet."""
         return self.sums is not None and self.sums.count > 0
 
+    def join(self) -> None:
+        """Have the parameters have the gradients of all batches that wait, on all ranks, as of one."""
+        if self.sums is None:
+            return
+        parameters, ranks = (
+            list(self._parameters.values()),
+            None if self.copies is None else self.copies.ranks,
+        )
+        for each, grad in zip(parameters, self.sums.take(ranks, parameters), strict=True):
+            each.grad = grad
+
     def step(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Change the parameters by their gradients, or by those that wait.
+        """Change the parameters by their gradients.
 
         Returns:
             Whether they were changed: not where gradients in float16 were too large.
@@ -142,9 +161,6 @@ class Learning:
             DataError: they are too large at any scale.
         """
         parameters = list(self._parameters.values())
-        if self.sums is not None:
-            for each, grad in zip(parameters, self.sums.take(), strict=True):
-                each.grad = grad
         told = _Told(optimizer)
         if self.options.clips:
             if self.scaler is not None:

@@ -38,9 +38,17 @@ def encode_box_to_deltas(
         variance: four numbers, by which the differences are divided.
         image_shape: (height, width, channels), for formats relative to it.
 
+    Returns:
+        (..., 4).
+
     Raises:
         GraphError: another encoding_format.
         ShapeError: not four variances.
+
+    Example:
+        >>> anchors, boxes = [[0.0, 0, 10, 10]], [[5.0, 0, 15, 20]]
+        >>> utils.bounding_boxes.encode_box_to_deltas(anchors, boxes, "xyxy", "xyxy", "center_xywh")
+        tensor([[0.5000, 0.5000, 0.0000, 0.6931]])
     """
     sizes = {"target": _encoding("encode_box_to_deltas", encoding_format), **_sizes(image_shape)}
     anchors = convert_format(anchors, anchor_format, **sizes)
@@ -71,9 +79,17 @@ def decode_deltas_to_boxes(
         variance: four numbers, by which the differences are multiplied.
         image_shape: (height, width, channels), for formats relative to it.
 
+    Returns:
+        (..., 4), or a dict of such with the keys of `anchors`.
+
     Raises:
         GraphError: another encoded_format.
         ShapeError: not four variances.
+
+    Example:
+        >>> anchors, deltas = [[0.0, 0, 10, 10]], [[0.5, 0.5, 0.0, 0.6931]]
+        >>> utils.bounding_boxes.decode_deltas_to_boxes(anchors, deltas, "xyxy", "xyxy", "center_xywh").round()
+        tensor([[ 5.,  0., 15., 20.]])
     """
     kind, sizes = _encoding("decode_deltas_to_boxes", encoded_format), _sizes(image_shape)
 

@@ -51,6 +51,9 @@ def get_file(
     Under its name lies the whole file or none, and one process downloads while others wait. Without `file_hash` you get
     what the server, or who stands between, sends: give the sha256 that its author publishes. (md5 tells damage alone.)
 
+    `get_file(origin="https://example.org/flowers.tgz", extract=True)` gives '~/.torchfunc/datasets/flowers.tgz', in
+    which the archive is unpacked.
+
     Args:
         fname: The name to keep it under; that in `origin` if None.
         origin: An https, http or file URL. From https none is followed to http.
@@ -76,8 +79,12 @@ def get_file(
         LimitError: it is larger than `max_bytes`.
         WriteError: the folder cannot be written to.
 
-    `get_file(origin="https://example.org/flowers.tgz", extract=True)` gives '~/.torchfunc/datasets/flowers.tgz', in
-    which the archive is unpacked.
+    Example:
+        >>> from pathlib import Path
+        >>> origin = Path("photo.jpg").absolute().as_uri()
+        >>> Path(utils.get_file(origin=origin, cache_dir="cache")).relative_to("cache").as_posix()
+        Downloading data from file://...
+        'datasets/photo.jpg'
     """
     if origin is None:
         raise DataError(

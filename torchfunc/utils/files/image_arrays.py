@@ -47,11 +47,17 @@ def load_img(
         interpolation: "nearest", "bilinear", "bicubic", "hamming", "box" or "lanczos".
         keep_aspect_ratio: Whether it is cropped, in the middle, to the ratio of the target first.
 
-    Raises:
-        DataError: no image; UnknownNameError: an unknown mode or interpolation; MissingExtraError: no Pillow.
+    Returns:
+        The image, of `target_size` if that is given.
 
-    >>> utils.img_to_array(load_img("photo.jpg", target_size=(224, 224))).shape
-    (224, 224, 3)
+    Raises:
+        DataError: a file that is no image.
+        UnknownNameError: an unknown mode or interpolation.
+        MissingExtraError: Pillow is not installed.
+
+    Example:
+        >>> utils.img_to_array(load_img("photo.jpg", target_size=(224, 224))).shape
+        (224, 224, 3)
     """
     if interpolation not in _RESAMPLING:
         raise UnknownNameError("interpolation", interpolation, _RESAMPLING)
@@ -102,8 +108,15 @@ def img_to_array(img: Any, data_format: DataFormat | None = None, dtype: Any = N
         data_format: The order of axes; the global setting if None.
         dtype: Of the array; the usual floating dtype if None.
 
+    Returns:
+        A NumPy array of three axes.
+
     Raises:
         ShapeError: something of neither two nor three dimensions.
+
+    Example:
+        >>> utils.img_to_array(utils.load_img("photo.jpg")).shape
+        (8, 8, 3)
     """
     x = np.asarray(img, dtype=dtype or floatx())
     if x.ndim not in (2, 3):
@@ -121,8 +134,17 @@ def array_to_img(x: Any, data_format: DataFormat | None = None, scale: bool = Tr
         scale: Whether its least number becomes 0 and its greatest 255.
         dtype: What it is computed in; the usual floating dtype if None.
 
+    Returns:
+        An image of mode "RGB", "RGBA", or for one channel "L"; "I", in 32 bits, where a number is above 255.
+
     Raises:
-        ShapeError: other dimensions or channels; MissingExtraError: no Pillow.
+        ShapeError: other dimensions or channels.
+        MissingExtraError: Pillow is not installed.
+
+    Example:
+        >>> image = utils.array_to_img(np.zeros((8, 6, 3)))
+        >>> image.size, image.mode
+        ((6, 8), 'RGB')
     """
     x = x.detach().cpu().numpy() if isinstance(x, Tensor) else x
     x = np.asarray(x, dtype=dtype or floatx())
@@ -157,6 +179,11 @@ def save_img(
         file_format: "png", "jpeg", ...; by the ending of the path if None.
         scale: Whether its least number becomes 0 and its greatest 255.
         **kwargs: Options of `PIL.Image.Image.save`.
+
+    Example:
+        >>> utils.save_img("gray.png", np.zeros((8, 6, 1)))
+        >>> utils.load_img("gray.png", color_mode="grayscale").size
+        (6, 8)
     """
     if file_format is None and isinstance(path, (str, os.PathLike)):
         file_format = Path(path).suffix[1:]
@@ -183,6 +210,10 @@ def smart_resize(
 
     Returns:
         An array for an array, else a tensor, of the same dtype.
+
+    Example:
+        >>> smart_resize(np.ones((8, 4, 3)), (2, 2)).shape
+        (2, 2, 3)
     """
     found = ops.image.resize(x, size, interpolation, crop_to_aspect_ratio=True, data_format=data_format)
     return found.numpy() if isinstance(x, np.ndarray) else found

@@ -122,10 +122,13 @@ def image_dataset_from_directory(
             is no image.
         MissingExtraError: Pillow is not installed.
 
-    >>> train, test = image_dataset_from_directory("photos", validation_split=0.2, subset="both", seed=1)
-    Found 10 files belonging to 2 classes.
-    Using 8 files for training.
-    Using 2 files for validation.
+    Example:
+        >>> train, test = image_dataset_from_directory("photos", validation_split=0.2, subset="both", seed=1)
+        Found 10 files belonging to 2 classes.
+        Using 8 files for training.
+        Using 2 files for validation.
+        >>> train.class_names, next(iter(train))[0].shape
+        (['a', 'b'], torch.Size([8, 256, 256, 3]))
     """
     ask = Ask(
         directory, labels, label_mode, class_names, shuffle, seed, validation_split, subset, follow_links, verbose
@@ -164,13 +167,33 @@ def text_dataset_from_directory(
     """Texts (.txt, in UTF-8) in the folders of their classes, as a `DataLoader`: a list of str a batch.
 
     Args:
+        directory: A folder that holds one for each class, or, where labels are not inferred, files.
+        labels: "inferred" from the folders, None, or a list with one for each file in the order of their
+            paths.
+        label_mode: "int", "categorical", "binary" or None.
+        class_names: Which folders are taken and in which order; all by their names if None.
+        batch_size: How many texts a batch has; None gives them one by one.
         max_length: How many letters of a text are kept; all if None.
+        shuffle: Whether the order is another one in each epoch; else that of the paths.
+        seed: Of the order, and of the division; drawn from PyTorch's own if None.
+        validation_split: Which share is for validation.
+        subset: "training", "validation", or "both", which gives two loaders.
+        follow_links: Whether folders behind links are looked into.
+        format: Taken as in Keras; what comes back is a `DataLoader`.
+        verbose: Whether it is told how many files there are.
 
-    The other arguments, what comes back and what is raised are those of `image_dataset_from_directory`.
+    Returns:
+        A loader of texts, or of (texts, labels), with `class_names` and `file_paths`; with "both" a pair of
+        them.
 
-    >>> [(texts, labels), *_] = text_dataset_from_directory("reviews", batch_size=2, verbose=False)
-    >>> sorted(texts), labels.tolist().count(1)
-    (['A bad one.', 'A good film.'], 1)
+    Raises:
+        DataError: there are no such files, or arguments that do not fit them or each other; when it is read,
+            a file that is no text.
+
+    Example:
+        >>> [(texts, labels), *_] = text_dataset_from_directory("reviews", batch_size=2, verbose=False)
+        >>> sorted(texts), labels.tolist().count(1)
+        (['A bad one.', 'A good film.'], 1)
     """
     ask = Ask(
         directory, labels, label_mode, class_names, shuffle, seed, validation_split, subset, follow_links, verbose
@@ -197,16 +220,35 @@ def audio_dataset_from_directory(
     """Sounds (.wav) in the folders of their classes, as a `DataLoader`: float32 from -1 to 1, (batch, samples, channels).
 
     Args:
+        directory: A folder that holds one for each class, or, where labels are not inferred, files.
+        labels: "inferred" from the folders, None, or a list with one for each file in the order of their
+            paths.
+        label_mode: "int", "categorical", "binary" or None.
+        class_names: Which folders are taken and in which order; all by their names if None.
+        batch_size: How many sounds a batch has; None gives them one by one.
         sampling_rate: Samples in a second, to which each file is resampled; its own if None.
         output_sequence_length: To how many samples, at that rate, each is cut or filled up with zeros; the longest of a
             batch if None.
         ragged: Whether a batch is a list of tensors, each of its own length.
+        shuffle: Whether the order is another one in each epoch; else that of the paths.
+        seed: Of the order, and of the division; drawn from PyTorch's own if None.
+        validation_split: Which share is for validation.
+        subset: "training", "validation", or "both", which gives two loaders.
+        follow_links: Whether folders behind links are looked into.
+        verbose: Whether it is told how many files there are.
 
-    The other arguments, what comes back and what is raised are those of `image_dataset_from_directory`.
+    Returns:
+        A loader of sounds, or of (sounds, labels), with `class_names` and `file_paths`; with "both" a pair of
+        them.
 
-    >>> [(sounds, labels), *_] = audio_dataset_from_directory("words", sampling_rate=16000, verbose=False)
-    >>> sounds.shape
-    torch.Size([4, 16000, 1])
+    Raises:
+        DataError: there are no such files, or arguments that do not fit them or each other; when it is read,
+            a file that is no sound.
+
+    Example:
+        >>> [(sounds, labels), *_] = audio_dataset_from_directory("words", sampling_rate=16000, verbose=False)
+        >>> sounds.shape
+        torch.Size([4, 16000, 1])
     """
     ask = Ask(
         directory, labels, label_mode, class_names, shuffle, seed, validation_split, subset, follow_links, verbose
