@@ -453,10 +453,12 @@ def _(model: nn.Module) -> Any:
 def cell(name: str, kind: str, expected: Any) -> str:
     """What the tool does with a network of this kind."""
     try:
-        found = quietly(tools[name], network(kind))
+        told = compared(quietly(tools[name], network(kind)), expected)
     except Exception as error:
-        return said(error)
-    return compared(found, expected)
+        told = said(error)
+    if told == WORKS or "to_torch" in told:
+        return told
+    return f"{told.rstrip('.')}. Convert first: interop.to_torch(model)."
 
 
 def compared(found: Any, expected: Any) -> str:
@@ -494,8 +496,36 @@ def row(name: str) -> str:
     return f"| {name} | {' | '.join(cell(name, kind, expected) for kind in KINDS)} |"
 
 
+HEAD = """# Tools around PyTorch
+
+What a tool makes of one small network (a convolution, its batch normalization, two dense layers), compared with what it
+makes of a hand-written `nn.Module` with the same weights: the same counts, as many layers changed, the same numbers
+afterwards. `works` is where both are equal. `scripts/ecosystem.py` makes this page, and
+`tests/interop/test_ecosystem.py` makes its quicker rows again.
+
+Models of `torch.nn` modules are taken by all, and so is [`interop.to_torch(model)`](guides/leaving.md), whatever it was
+made of. Tools that go by parameters, gradients or recorded operators take layers by Keras's names too. Those that ask
+`isinstance(module, nn.Linear)` do not know them: **convert first** where the third column says anything but `works`.
+`0 of 2` means that the tool passes over such layers without a word. A `Dense` is no `nn.Linear` by design: what takes
+the place of one, or adds to its sum, would come after the activation.
+
+```python
+# nn.Conv2d, nn.BatchNorm2d and nn.Linear, under the names of the layers
+network = tf.interop.to_torch(model).eval()
+quantized = torch.ao.quantization.quantize_dynamic(network, {torch.nn.Linear})
+```
+
+| Tool | Modules of `torch.nn` | Layers by Keras's names | After `interop.to_torch` |
+|---|---|---|---|
+"""
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torchvision.load()  # which some tools import, also where its compiled part is of another build
+    rows = []
     for name in sys.argv[1:] or tools:
-        print(row(name), flush=True)
+        rows.append(row(name))
+        print(rows[-1], flush=True)
+    if not sys.argv[1:]:
+        PAGE.write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")
