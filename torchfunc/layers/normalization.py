@@ -143,16 +143,25 @@ class BatchNormalization(_Normalization, _Averaging):
         momentum: the share of the old moving averages in the new ones; 1 - `momentum` in PyTorch's terms.
         epsilon: what is added to the variance.
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
-        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer,
-        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: as for Dense.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: how these begin.
+        beta_regularizer, gamma_regularizer: what these add to the loss.
+        beta_constraint, gamma_constraint: what these are put through after each step.
         renorm: whether training, too, goes by averages over many batches (Ioffe 2017): for small batches.
         renorm_clipping: the bounds "rmin", "rmax" and "dmax" of its corrections; those not given do not bind.
         renorm_momentum: the share of the old averages in the new ones that its corrections are made of.
         synchronized: whether the batches of all processes count as one, where `torch.distributed` runs.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: bounds by other names, or that leave nothing between them.
+
+    Example:
+        >>> layer = layers.BatchNormalization()
+        >>> layer([[1.0], [3.0]], training=True).detach()  # epsilon keeps them below 1
+        tensor([[-0.9995],
+                [ 0.9995]])
+        >>> layer.moving_mean, layer([[1.0]], training=False).detach()  # by the moving averages
+        (tensor([0.0200]), tensor([[0.9795]]))
     """
 
     weight: Any
@@ -360,11 +369,16 @@ class LayerNormalization(_Normalization):
         axis: the axis or axes.
         epsilon: what is added to the variance; 1e-3 as in Keras (PyTorch has 1e-5).
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
-        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
-        gamma_constraint: as for Dense.
+        beta_initializer, gamma_initializer: how these begin.
+        beta_regularizer, gamma_regularizer: what these add to the loss.
+        beta_constraint, gamma_constraint: what these are put through after each step.
         rms_scaling: Keras's former way to divide by the deviation without subtracting the mean, and without
             beta. `RMSNormalization` divides by the root mean square.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.LayerNormalization()([[1.0, 3.0]]).detach()  # epsilon keeps them below 1
+        tensor([[-0.9995,  0.9995]])
     """
 
     def __init__(
@@ -432,7 +446,11 @@ class RMSNormalization(_Normalization):
     Args:
         axis: the axis or axes.
         epsilon: what is added to the mean square.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.RMSNormalization()([[3.0, 4.0]]).detach()  # by sqrt((9 + 16) / 2)
+        tensor([[0.8485, 1.1314]])
     """
 
     supports_masking: bool = False
@@ -471,9 +489,17 @@ class GroupNormalization(_Normalization):
         axis: the axis of the features.
         epsilon: what is added to the variance; 1e-3 as in Keras.
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
-        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
-        gamma_constraint: as for Dense.
-        common: those of every Layer.
+        beta_initializer, gamma_initializer: how these begin.
+        beta_regularizer, gamma_regularizer: what these add to the loss.
+        beta_constraint, gamma_constraint: what these are put through after each step.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: `groups` that is neither a positive integer nor -1.
+
+    Example:
+        >>> layers.GroupNormalization(groups=2)([[1.0, 3.0, 10.0, 30.0]]).detach()  # each pair by itself
+        tensor([[-0.9995,  0.9995, -1.0000,  1.0000]])
     """
 
     def __init__(
@@ -564,7 +590,11 @@ class UnitNormalization(_Plain):
 
     Args:
         axis: the axis or axes along which a vector lies.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.UnitNormalization()([[3.0, 4.0]])
+        tensor([[0.6000, 0.8000]])
     """
 
     _integers = "cast"
@@ -604,7 +634,11 @@ class Rescaling(_Plain):
     Args:
         scale: a number, or one for each channel, on the axis that `image_data_format()` says.
         offset: a number, or one for each channel, likewise.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Rescaling(1 / 127.5, offset=-1)([0.0, 255.0])
+        tensor([-1.,  1.])
     """
 
     _autocast = False
