@@ -38,8 +38,9 @@ def split(model: Model, at: Sequence[str]) -> list[Model]:
         GraphError: a stage would be empty, or two stages would train the same weights.
 
     Example:
-        >>> stages = interop.split(model, at=["block2", "block4"])
-        >>> stage = PipelineStage(stages[rank], rank, len(stages), device)
+        >>> stages = interop.split(model, at=["hidden"])  # each for a `PipelineStage(stages[rank], rank, len(stages), device)`
+        >>> [[layer.name for layer in stage.layers[1:]] for stage in stages]
+        [['block3', 'flatten', 'hidden'], ['dropout', 'head']]
     """
     if not isinstance(model, Model):
         got, fix = type(model).__name__, "interop.from_module(module, inputs), which makes one of a module"
