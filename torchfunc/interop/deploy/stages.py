@@ -38,7 +38,7 @@ def split(model: Model, at: Sequence[str]) -> list[Model]:
         GraphError: a stage would be empty, or two stages would train the same weights.
 
     Example:
-        >>> stages = interop.split(model, at=["hidden"])  # each for a `PipelineStage(stages[rank], rank, len(stages), device)`
+        >>> stages = interop.split(model, at=["hidden"])  # each for a `PipelineStage` of its rank
         >>> [[layer.name for layer in stage.layers[1:]] for stage in stages]
         [['block3', 'flatten', 'hidden'], ['dropout', 'head']]
     """
