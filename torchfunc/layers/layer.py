@@ -131,7 +131,9 @@ class Layer(Weights):
 
     # with Self, not Any, for which an editor would not look at __init__
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
+        # a class of another library beside ours, such as PyTorchModelHubMixin, notes the arguments too
+        alone = super().__new__ is object.__new__
+        self = super().__new__(cls) if alone else super().__new__(cls, *args, **kwargs)
         given = bound_arguments(cls, args, kwargs)
         # symbols would keep their whole graph alive, and are no constructor argument that a config can hold
         kept = {key: value for key, value in given.items() if type(value) in _PLAIN or not has_symbol(value)}

@@ -41,6 +41,7 @@ from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.layer import Common, Layer, in_mode, map_shapes
 from torchfunc.layers.tracking import children_of
 from torchfunc.models import loading
+from torchfunc.models.hub.pretrained import Pretrained
 from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.live import Live
 from torchfunc.models.masks import MaskedCalls, takers, taking_masks
@@ -58,7 +59,7 @@ from torchfunc.vis.view import page
 
 
 @registry.layers.register("Model")
-class Model(MaskedCalls, Training):
+class Model(MaskedCalls, Pretrained, Training):
     """A graph of layer calls, compiled to a module whose forward a person could have written.
 
     ```python
@@ -660,9 +661,20 @@ class Model(MaskedCalls, Training):
         if verbose:
             print(f"Wrote {os.fspath(filepath)}.")
 
-    def save_weights(self, filepath: Place, overwrite: bool = True) -> None:
-        """Write the weights alone, under the names of `state_dict`, to where `save` writes a model."""
-        write_whole(self, lambda: loading.save_weights(self, filepath, overwrite=overwrite))
+    def save_weights(
+        self, filepath: Place, overwrite: bool = True, max_shard_size: float | None = None
+    ) -> None:
+        """Write the weights alone, under the names of `state_dict`, to where `save` writes a model.
+
+        Args:
+            filepath: a `.safetensors` file, a folder, or an open binary file.
+            overwrite: whether a file that stands there may be replaced.
+            max_shard_size: how many GB of weights a file of a folder holds, as in Keras; all in one file if None.
+        """
+        size = None if max_shard_size is None else max(1, int(max_shard_size * 10**9))
+        write_whole(
+            self, lambda: loading.save_weights(self, filepath, overwrite=overwrite, max_shard_size=size)
+        )
 
     def load_weights(
         self,

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from torchfunc.errors import ConfigError, LimitError, NotATorchfuncFileError, SavingError, shorten
+from torchfunc.saving import shards
 from torchfunc.saving.atomic import Pieces, made_folder, replace_files
 from torchfunc.saving.checksums import as_bytes, checksums
 from torchfunc.saving.header import DTYPES, MAX_RANK, Limits, Room, is_name, memory_of_json, parse_header
@@ -68,6 +69,7 @@ def write(
     *,
     overwrite: bool = True,
     limits: Limits | None = None,
+    max_shard_size: int | None = None,
 ) -> None:
     """Write a config and tensors, atomically: after a kill or a full disk the old archive stands there whole.
 
@@ -79,6 +81,7 @@ def write(
             as one tensor.
         overwrite: whether an archive that stands there may be replaced.
         limits: those under which it shall be readable.
+        max_shard_size: the bytes of tensors that a file of a folder holds; a tensor that has more has its own.
 
     Raises:
         SavingError: the path has another format's suffix, something is no plain data, or the archive
@@ -97,18 +100,47 @@ def write(
     # weights alone are as they were in the first version, and older ones of torchfunc read them
     version = VERSION if config else 1
     document = {"format": FORMAT, "version": version, "config": config, "aliases": aliases}
+    groups = shards.grouped(stored, max_shard_size) if in_folder and max_shard_size is not None else [stored]
+    if path is not None and len(groups) > 1:
+        _write_shards(path, document, groups, limits or Limits())
+        return
     data = _to_bytes(document, stored, limits or Limits())
     if path is None:
         _write_to_stream(place, data)
     elif in_folder:
         readable = json.dumps(document, ensure_ascii=False, indent=2).encode()
+        config_file, index_file = path / CONFIG_FILE, path / shards.INDEX_FILE
         with made_folder(path):
             # Without config.json the folder is whole; with that of another save it would be a mixture.
             replace_files(
-                {path / WEIGHTS_FILE: data, path / CONFIG_FILE: [readable]}, withdraw=path / CONFIG_FILE
+                {path / WEIGHTS_FILE: data, index_file: None, config_file: [readable]}, withdraw=[config_file]
             )
+            shards.remove_others(path)
     else:
         replace_files({path: data})
+
+
+def _write_shards(
+    folder: Path, document: dict[str, Any], groups: list[dict[str, Tensor]], limits: Limits
+) -> None:
+    """Write the tensors in several files, of which the first has the document, and an index of them."""
+    names = shards.file_names(len(groups))
+    contents: dict[Path, Pieces | None] = {}
+    for name, group in zip(names, groups, strict=True):
+        aliases = {other: stored for other, stored in document["aliases"].items() if stored in group}
+        told = {**document, "aliases": aliases}
+        if name == names[0]:
+            readable = json.dumps(told, ensure_ascii=False, indent=2).encode()
+        else:
+            told |= {"version": 1, "config": {}}
+        contents[folder / name] = _to_bytes(told, group, limits)
+    index_file, config_file = folder / shards.INDEX_FILE, folder / CONFIG_FILE
+    contents[index_file] = [shards.index(names, groups, document["aliases"])]
+    contents |= {folder / WEIGHTS_FILE: None, config_file: [readable]}
+    with made_folder(folder):
+        # Without its index a folder has no shards, so those of two saves are never read together.
+        replace_files(contents, withdraw=[config_file, index_file])
+        shards.remove_others(folder, names)
 
 
 def read(
@@ -326,7 +358,7 @@ def _compact(value: Any) -> str:
 
 
 @contextmanager
-def opened(place: Place, limits: Limits | None) -> Iterator[Source]:
+def opened(place: Place, limits: Limits | None) -> Iterator[Source | shards.Shards]:
     """The file of an archive, its header read and checked."""
     limits = limits or Limits()
     if not isinstance(place, (str, os.PathLike)):
@@ -335,7 +367,12 @@ def opened(place: Place, limits: Limits | None) -> Iterator[Source]:
         return
     path = Path(place)
     suffix = path.suffix.lower()
-    if path.is_dir():
+    if (path / shards.INDEX_FILE).is_file():
+        with shards.opened(path, limits) as several:
+            if not several.agrees_with(path / CONFIG_FILE):
+                raise _differs(path / CONFIG_FILE, "the first shard")
+            yield several
+    elif path.is_dir():
         with _opened_folder(path, limits) as source:
             yield source
     elif suffix in _FOREIGN:
@@ -359,7 +396,11 @@ def _opened_folder(folder: Path, limits: Limits) -> Iterator[Source]:
                 return
             if source.stands_at(weights):
                 break
-    raise ConfigError(
-        f"'{config}' is not the config that was saved with '{WEIGHTS_FILE}', which holds it too. "
+    raise _differs(config, f"'{WEIGHTS_FILE}'")
+
+
+def _differs(config: Path, home: str) -> ConfigError:
+    return ConfigError(
+        f"'{config}' is not the config that was saved with {home}, which holds it too. "
         "Fix: delete the copy to load what was saved."
     )

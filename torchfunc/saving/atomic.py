@@ -28,15 +28,15 @@ _SMALL = 1 << 18
 _CANNOT_FLUSH_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 
 
-def replace_files(contents: Mapping[Path, Pieces], *, withdraw: Path | None = None) -> None:
+def replace_files(contents: Mapping[Path, Pieces | None], *, withdraw: Sequence[Path] = ()) -> None:
     """Put files in place, in the order given, once all of them lie whole beside their targets.
 
     A link is followed, and the mode of an older file is kept.
 
     Args:
-        contents: what is to stand under each path.
-        withdraw: a file to remove just before the first one is replaced, so that nobody can read it
-            together with files that it does not belong to.
+        contents: what is to stand under each path; None where nothing is.
+        withdraw: files of one folder to remove just before the first one is replaced, so that nobody can read them
+            together with files that they do not belong to.
 
     Raises:
         WriteError: a file could not be written; the message says what stands there now.
@@ -46,13 +46,19 @@ def replace_files(contents: Mapping[Path, Pieces], *, withdraw: Path | None = No
     replaced: list[Path] = []
     try:
         with contextlib.ExitStack() as stack:
-            staged = {target: stack.enter_context(_staged(target, data)) for target, data in targets.items()}
-            if withdraw is not None:
-                stack.enter_context(_locked(withdraw.parent))
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(withdraw)
-                _flush_folder(withdraw.parent)
+            staged = {
+                target: None if data is None else stack.enter_context(_staged(target, data))
+                for target, data in targets.items()
+            }
+            if withdraw:
+                stack.enter_context(_locked(withdraw[0].parent))
+                for each in withdraw:
+                    each.unlink(missing_ok=True)
+                _flush_folder(withdraw[0].parent)
             for target, temporary in staged.items():
+                if temporary is None:
+                    target.unlink(missing_ok=True)
+                    continue
                 os.replace(temporary, target)
                 replaced.append(target)
                 _flush_folder(target.parent)
@@ -201,13 +207,13 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _dressed(error: OSError, contents: Mapping[Path, Pieces], *, intact: bool) -> WriteError:
+def _dressed(error: OSError, contents: Mapping[Path, Pieces | None], *, intact: bool) -> WriteError:
     """What the system says, with what was to be written, the room there is, and what stands there now."""
     path = list(contents)[-1]
     room = ""
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(os.path.realpath(path.parent)).free
-        needed = sum(len(piece) for pieces in contents.values() for piece in pieces)
+        needed = sum(len(piece) for pieces in contents.values() for piece in pieces or ())
         room = f" Needed {needed:,} bytes, free {free:,}."
     now = "What stood there before is intact." if intact else "The new content stands there in full."
     text = f"Could not write {shorten(str(path), 1000)}: {error.strerror or error}.{room} {now}"

@@ -38,8 +38,10 @@ def split(model: Model, at: Sequence[str]) -> list[Model]:
         GraphError: a stage would be empty, or two stages would train the same weights.
 
     Example:
-        >>> stages = interop.split(model, at=["block2", "block4"])
-        >>> stage = PipelineStage(stages[rank], rank, len(stages), device)
+        >>> first, second = interop.split(model.eval(), at=["flatten"])
+        >>> images = torch.rand(2, 8, 8, 3)
+        >>> torch.equal(second(first(images)), model(images))  # PipelineStage(stages[rank], rank, 2, device) takes them
+        True
     """
     if not isinstance(model, Model):
         got, fix = type(model).__name__, "interop.from_module(module, inputs), which makes one of a module"
