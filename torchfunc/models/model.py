@@ -670,6 +670,10 @@ class Model(MaskedCalls, Pretrained, Training):
             filepath: a `.safetensors` file, a folder, or an open binary file.
             overwrite: whether a file that stands there may be replaced.
             max_shard_size: how many GB of weights a file of a folder holds, as in Keras; all in one file if None.
+
+        Example:
+            >>> model.save_weights("weights.safetensors")
+            >>> model.load_weights("weights.safetensors")
         """
         size = None if max_shard_size is None else max(1, int(max_shard_size * 10**9))
         write_whole(
