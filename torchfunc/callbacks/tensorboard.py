@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
 from torchfunc.callbacks.callback import Callback, Logs
+from torchfunc.distributed.fully_sharded import is_sharded
 from torchfunc.errors import TorchfuncError, explain
 
 
@@ -33,6 +34,8 @@ class TensorBoard(Callback):
         >>> board = callbacks.TensorBoard("logs", write_steps_per_second=True)
         >>> history = model.fit(x, y, callbacks=[board])  # doctest: +SKIP
     """
+
+    writes_once: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -82,6 +85,10 @@ class TensorBoard(Callback):
         return self._writers[part]
 
     def on_train_begin(self, logs: Logs = None) -> None:
+        if (self.histogram_freq or self.embeddings_freq) and is_sharded(self._known_model()):
+            got = "weights in shards, of which this process has its own alone"
+            fix = "histogram_freq=0 and embeddings_freq=0, or distribute='ddp'"
+            raise TorchfuncError(explain("TensorBoard", got=got, fix=fix))
         writer = self._writer("train")
         if self.write_graph and getattr(self._known_model(), "graph", None) is not None:
             writer.add_text("keras", f"```python\n{self.model.code}\n```", 0)
