@@ -161,7 +161,7 @@ def test_one_cycle_is_for_one_fit_and_another_is_told_the_way_out() -> None:
     data = torch.zeros(64, 2), torch.zeros(64, 1)
     first = trainer()
     first.fit(*data, verbose=0)
-    words = r"lr_scheduler: got the step 3\. .*total steps is 2\. Fix: compile anew before another fit, or give .*total_steps"
+    words = r"lr_scheduler: got the step 3\. .*total steps is 2\. Fix: compile anew before another fit, or give it the total"
     with pytest.raises(CompileError, match=words):
         first.fit(*data, verbose=0)
     trainer().fit(*data, verbose=0)
