@@ -60,7 +60,10 @@ class Shards:
         held = dict(self.module.named_parameters())
         whole = take_gradients([held.get(name, each) for name, each in parameters.items()])
         parts = take_gradients(parameters.values())
-        return [part if one is None else one for one, part in zip(whole, parts, strict=True)]
+        each = zip(whole, parts, parameters.values(), strict=True)
+        return [
+            placed_as(part, like) if one is None and part is not None else one for one, part, like in each
+        ]
 
     def after_step(self) -> None:
         """Nothing is left to do."""

@@ -250,6 +250,14 @@ class Trainer:
         Raises:
             CompileError: no loss.
             DataError: data that do not fit the module, its losses, or each other.
+
+        Example:
+            >>> x, y = tf.Input((1,)), np.arange(8.0)
+            >>> line = tf.Model(x, tf.layers.Dense(1)(x))
+            >>> line.compile(tf.optimizers.SGD(0.01), "mse")
+            >>> history = line.fit(y[:, None], 2 * y[:, None], epochs=3, batch_size=4, verbose=0)
+            >>> history.epoch, history.history["loss"][0] > history.history["loss"][-1]
+            ([0, 1, 2], True)
         """
         limits = Limits(
             max_steps, max_time, val_check_interval, fast_dev_run, overfit_batches, anomaly, profile
@@ -302,7 +310,7 @@ class Trainer:
         self._tell_of_ranks(verbose)
         with (
             self._training(run, events, train, goes_on=goes_on),
-            heeding(self.module, events, run.asked),
+            heeding(self.module, events, run.asked, step.ranks),
             self._session(display),
             limits.looking(self.module),
         ):
@@ -311,7 +319,8 @@ class Trainer:
                 if step.ranks is not None:
                     step.ranks.any(False)  # nobody goes on before the first one has written its files
             except BaseException:
-                step.sums = sums_of(step.objective)  # for who goes on within the epoch
+                if step.sums is None:  # for who goes on within the epoch
+                    step.sums = sums_of(step.objective)
                 raise
         return history
 
@@ -341,7 +350,7 @@ class Trainer:
         finally:
             with suppress(SavingError):  # which is told where the training is saved
                 self._remembered = of_callbacks(events)
-            self._under_way = self._data = None
+            self._under_way = self._data = step.notes.kept = None
             if run.profiled is not None:
                 run.profiled.end()
             step.quiet = False
@@ -366,12 +375,28 @@ class Trainer:
     ) -> Any:
         """The loss and the metrics on data, in inference mode; arguments as in `fit`.
 
+        Args:
+            x: as in `fit`.
+            y: as in `fit`.
+            batch_size: samples in a step, 32 by default.
+            verbose: as in `fit`.
+            sample_weight: as in `fit`.
+            steps: how many batches are measured, if not all.
+            callbacks: one or a list.
+            return_dict: whether the figures come by name.
+
         Returns:
             The loss; with metrics or several losses a list of all, in the order of the logs; a dict by
             name if `return_dict`.
 
         Raises:
             DataError: data that do not fit the module, its losses, or each other.
+
+        Example:
+            >>> model.compile(loss="mse", metrics=["mae"])
+            >>> figures = model.evaluate(np.zeros((4, 8, 8, 3)), np.zeros((4, 2)), verbose=0, return_dict=True)
+            >>> sorted(figures)
+            ['loss', 'mae']
         """
         feed, display = self._begin("measure"), progress.display(verbose)
         data = feed.data(x, y, sample_weight, batch_size=batch_size, steps=steps)
@@ -402,8 +427,15 @@ class Trainer:
             steps: how many batches are taken.
             callbacks: one or a list.
 
+        Returns:
+            An array with the samples of all batches, or several, nested as the outputs.
+
         Raises:
             DataError: data that do not fit the module.
+
+        Example:
+            >>> model.predict(np.zeros((5, 8, 8, 3)), batch_size=2, verbose=0).shape
+            (5, 2)
         """
         most = serving.plainly(x, batch_size, verbose, steps, callbacks)
         if most and (served := serving.answer(self.module, self.step, x, most)) is not None:
@@ -447,7 +479,25 @@ class Trainer:
         class_weight: Mapping[Any, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """One step on one batch: its loss, or a list of the loss and the metrics of this batch alone."""
+        """One step on one batch: its loss, or a list of the loss and the metrics of this batch alone.
+
+        Args:
+            x: as in `predict_on_batch`.
+            y: the targets, likewise.
+            sample_weight: a weight for each sample, or None.
+            class_weight: a weight for each class of a single output.
+            return_dict: whether the figures come by name.
+
+        Returns:
+            A number; with metrics a list of numbers, or a dict.
+
+        Example:
+            >>> x = tf.Input((1,))
+            >>> line = tf.Model(x, tf.layers.Dense(1, kernel_initializer="zeros")(x))
+            >>> line.compile(tf.optimizers.SGD(0.25), "mse")
+            >>> line.train_on_batch([[1.0]], [[3.0]]), line.train_on_batch([[1.0]], [[3.0]])
+            (9.0, 0.0)
+        """
         batch = self._begin("train").batch(x, y, sample_weight, class_weight)
         self.step.prepare(Arrays(batch, batch.size))
         step, fits = self.step, (self.step.watch, self.step.done)
@@ -465,7 +515,22 @@ class Trainer:
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """The loss, or a list of the loss and the metrics, of one batch in inference mode."""
+        """The loss, or a list of the loss and the metrics, of one batch in inference mode.
+
+        Args:
+            x: as in `predict_on_batch`.
+            y: the targets, likewise.
+            sample_weight: a weight for each sample, or None.
+            return_dict: whether the figures come by name.
+
+        Returns:
+            A number; with metrics a list of numbers, or a dict.
+
+        Example:
+            >>> model.compile(loss="mse", metrics=["mae"])
+            >>> sorted(model.test_on_batch(np.zeros((4, 8, 8, 3)), np.zeros((4, 2)), return_dict=True))
+            ['loss', 'mae']
+        """
         batch = self._begin("measure").batch(x, y, sample_weight)
         self.step.build(Arrays(batch, batch.size))
         with self._session():
@@ -475,7 +540,18 @@ class Trainer:
     @in_turn
     @together
     def predict_on_batch(self, x: Any) -> Any:
-        """What the module returns for one batch in inference mode, as NumPy arrays."""
+        """What the module returns for one batch in inference mode, as NumPy arrays.
+
+        Args:
+            x: an array or a tensor with the batch first, or several in a list or dict.
+
+        Returns:
+            An array, or several, nested as the outputs.
+
+        Example:
+            >>> model.predict_on_batch(np.zeros((5, 8, 8, 3))).shape
+            (5, 2)
+        """
         if (served := serving.answer(self.module, self.step, x, serving.whole())) is not None:
             return served
         batch, collected = self._begin("predict").batch(x), Collected()
@@ -854,7 +930,13 @@ class Trainer:
         """
         reshard(self.module)
         weights = {name: each.detach() for name, each in self.module.state_dict().items()}
-        sharded_folders.write(folder, {"model": weights, "training": self.state_dict()})
+        sums = self.step.sums
+        if sums is None:
+            self.step.join()
+        try:
+            sharded_folders.write(folder, {"model": weights, "training": self.state_dict()})
+        finally:
+            self.step.sums = sums
 
     @together
     def load_checkpoint(self, folder: str | Path) -> None:

@@ -424,6 +424,18 @@ class At(callbacks.Callback):
             self.change(self.model)
 
 
+class Between(callbacks.Callback):
+    """Does something after the first epoch, and undoes nothing."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__()
+        self.change = change
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 0:
+            self.change(self.model)
+
+
 def set_rate(model: tf.Model) -> None:
     model.get_layer("drop").rate = 0.9
 
@@ -471,11 +483,12 @@ CHANGES: list[Change] = [
 
 
 @to_the_bit
+@pytest.mark.parametrize("when", [At, Between])
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_a_callback_changes_within_an_epoch_is_heard_at_once(change: Change) -> None:
+def test_what_a_callback_changes_is_heard_at_once(change: Change, when: Callable[[Change], Any]) -> None:
     models = []
     for recorded in (True, False):
-        models.append(fitted(network(), "sgd", recorded=recorded, callbacks=[At(change)]))
+        models.append(fitted(network(), "sgd", recorded=recorded, callbacks=[when(change)], epochs=3))
         tf.backend.set_epsilon(1e-7)
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.equal(one, other)
@@ -609,7 +622,20 @@ def test_recording_does_not_load_the_compiler_of_pytorch() -> None:
     assert done.stdout.split(maxsplit=1) == ["True", "[]\n"]
 
 
-def test_no_batch_of_an_epoch_but_two_goes_through_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_that_a_callback_keeps_stay_as_they_are() -> None:
+    kept: list[tuple[Tensor, Tensor]] = []
+
+    class Keeps(callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            gradient = self.model.first.weight.grad
+            kept.append((gradient, gradient.clone()))
+
+    model = fitted(network(), recorded=True, callbacks=[Keeps()], epochs=3)
+    assert is_recorded(model) and len(kept) == 3
+    assert all(torch.equal(gradient, before) for gradient, before in kept)
+
+
+def test_no_batch_of_a_training_but_two_goes_through_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     model, calls = network(), []
     original = TrainingStep.outputs_of
 
@@ -618,6 +644,6 @@ def test_no_batch_of_an_epoch_but_two_goes_through_the_model(monkeypatch: pytest
         return original(self, batch)
 
     monkeypatch.setattr("torchfunc.training.step.Step.outputs_of", counted)
-    fitted(model, recorded=True, data=data(160))
-    # recorded, checked; the text of the second epoch is known to be right
-    assert len(calls) == 3
+    fitted(model, recorded=True, data=data(160), epochs=3)
+    assert len(calls) == 2  # one is recorded, one checked
+    assert model.trainer is not None and model.trainer.step.notes.kept is None

@@ -67,6 +67,12 @@ class Gradients:
             if parameter.grad is not gradient:
                 parameter.grad = gradient
 
+    def leave(self) -> None:
+        """Let each parameter have its gradient to itself, which the next step would change."""
+        for parameter, gradient in self.of:
+            if parameter.grad is gradient:
+                parameter.grad = gradient.clone()
+
 
 def divided(parameters: Sequence[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """The small ones and the others."""
@@ -88,28 +94,29 @@ class FlatOptimizer:
     def __init__(self, stepper: Stepper, gradients: Gradients) -> None:
         self.stepper, self.rule, self.gradients = stepper, stepper.rule, gradients
         self.group: dict[str, Any] = stepper.param_groups[0]
-        self.parameters: list[Tensor] = []
+        self._small, self._large = divided([parameter for parameter, _ in gradients.of])
+        self._piece = Piece(self._small)
+        self._pieces = {name: Piece(self._small) for name in self.rule.slots(self.group)}
+        self.parameters = [*([self._piece.whole] if self._small else []), *self._large]
         self.slots: dict[str, list[Tensor]] = {}
         self._moved: list[tuple[nn.Parameter, Tensor, Tensor]] = []
         self._states: list[tuple[dict[str, Any], str, Tensor, Tensor]] = []
 
     @torch.no_grad()
     def take(self) -> None:
-        """Move small parameters and what is remembered of them into memory in one piece."""
-        small, large = divided([parameter for parameter, _ in self.gradients.of])
-        states = [self.stepper.state[each] for each in small]
-        for name in self.rule.slots(self.group):
-            piece = Piece(small)
+        """Move small parameters and what is remembered of them into memory in one piece, if they are not there."""
+        if self.slots or self._moved:
+            return
+        states = [self.stepper.state[each] for each in self._small]
+        for name, piece in self._pieces.items():
             for state, part in zip(states, piece.parts, strict=True):
                 self._states.append((state, name, state[name], part.copy_(state[name])))
                 state[name] = part
-            held = [self.stepper.state[each][name] for each in large]
-            self.slots[name] = [*([piece.whole] if small else []), *held]
-        piece = Piece(small)
-        for parameter, part in zip(small, piece.parts, strict=True):
+            held = [self.stepper.state[each][name] for each in self._large]
+            self.slots[name] = [*([piece.whole] if self._small else []), *held]
+        for parameter, part in zip(self._small, self._piece.parts, strict=True):
             self._moved.append((parameter, parameter.data, part.copy_(parameter)))
             parameter.data = part
-        self.parameters = [*([piece.whole] if small else []), *large]
 
     @torch.no_grad()
     def step(self) -> None:
@@ -134,7 +141,7 @@ class FlatOptimizer:
         for state, name, before, part in self._states:
             if state.get(name) is part:
                 state[name] = before.copy_(part)
-        self._moved, self._states = [], []
+        self._moved, self._states, self.slots = [], [], {}
 
 
 def flattens(stepper: Any, parameters: Sequence[nn.Parameter]) -> bool:
