@@ -84,12 +84,8 @@ class Step:
         begun: the random state in which the data of the epoch were begun, if that matters.
         sums: what the figures of the epoch had summed up where a training goes on.
         steps_per_execution: how many batches the hooks of batches are told of at a time.
-        flat: whether the optimizer of a recorded step acts on all small parameters in one piece of memory: faster, and not
-            to the last bit what it is without, so that a training that goes on within an epoch differs by rounding.
         quiet: whether a loss that is no number is passed over without a step, for a callback to see it.
     """
-
-    flat = False
 
     def __init__(
         self,
