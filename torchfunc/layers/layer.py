@@ -981,6 +981,10 @@ class Layer(Weights):
 
         Raises:
             AttributeError: it has put nothing there.
+
+        Example:
+            >>> hasattr(layers.Dense(4), "qconfig")
+            False
         """
         if "qconfig" not in self.__dict__:
             raise AttributeError("qconfig")
