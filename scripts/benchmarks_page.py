@@ -55,7 +55,8 @@ def page(measured: dict[str, Any]) -> str:
         for row in measured["rows"]:
             if row["workload"] == name:
                 lines.append(f"| {row['what']} | {spoken(row['against'])} | {share(row)} | {span(row)} |")
-        text += [f"## {title(measured, name)}", "\n".join(lines)]
+        head = title(measured, name)
+        text += [f"## {head[0].upper()}{head[1:]}", "\n".join(lines)]
     return "\n\n".join(text) + "\n"
 
 

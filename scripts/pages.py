@@ -15,13 +15,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 import house  # noqa: E402
+from griffe_examples import one_a_row, titled  # noqa: E402
 
 from tests import public_names  # noqa: E402
 
@@ -49,6 +52,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> None:
+    """Who searches finds what is told about a thing before the lists in which it stands."""
+    for part, boost in (("guides/", 2), ("applications", 0.1)):
+        if part in page.file.src_uri:
+            page.meta["search"] = {"boost": boost}
 
 
 def moved(text: str) -> str:
@@ -115,15 +125,55 @@ def sentence(module: ModuleType) -> str:
 def entry(place: str, value: Any) -> str:
     """What mkdocstrings is asked for: the object, and of a class that users call or derive from its methods."""
     named = getattr(value, "__name__", place)
-    if not hasattr(value, "__name__") or named != place.rsplit(".", 1)[1]:
+    if not hasattr(value, "__name__"):
         return f"## `{place}`\n\nThe same as `{named}`.\n"
     methods = methods_of(place) if value in LONG else []
     shown = f"inherited_members: true\n      show_if_no_docstring: true\n      members: {methods}"
     options = f"\n    options:\n      {shown}\n" if methods else "\n"
-    if not isinstance(value, type) and not inspect.isfunction(value):
-        told = inspect.cleandoc(value.__doc__ or "").replace("\n", "\n\n")
-        return f"## `{place}{public_names.shown(value)}`\n\n{told}\n"
+    if named != place.rsplit(".", 1)[1] or (not isinstance(value, type) and not inspect.isfunction(value)):
+        name = place.rsplit(".", 1)[1]
+        call = broken(f"{name}{public_names.shown(value)}")
+        head = f'## {place} {{ #{place} data-toc-label="{name}" }}'
+        return f"{head}\n\n```python\n{call}\n```\n\n{told(value.__doc__ or '')}\n"
     return f"::: {place}{options}\nSource: `{source(value)}`\n"
+
+
+def broken(call: str) -> str:
+    """A call as text, an argument a line where one line is too long."""
+    if len(call) <= 80:
+        return call
+    name, _, inside = call.removesuffix(")").partition("(")
+    arguments = re.split(r", (?=\*|[a-z_]\w*(?:=|,|$))", inside)
+    return "\n".join([f"{name}(", *(f"    {each}," for each in arguments), ")"])
+
+
+def told(text: str) -> str:
+    """A docstring with tables, as mkdocstrings makes them, of an object that stands in no file under its name."""
+    text = inspect.cleandoc(text)
+    titles = re.search(r"^ +(?=\w+:\n)", text, flags=re.MULTILINE)
+    if titles:  # sections that were put into the text are indented as where they came from
+        text = re.sub(f"^{titles[0]}", "", text, flags=re.MULTILINE)
+    text = one_a_row(titled(text))
+    sections = griffe.Docstring(text).parse("google", warnings=False, returns_multiple_items=False)
+    return "\n\n".join(map(written, sections))
+
+
+def written(section: griffe.DocstringSection) -> str:
+    """A part of a docstring in Markdown."""
+    value: Any = section.value
+    if section.kind is griffe.DocstringSectionKind.text:
+        return str(value)
+    if section.kind is griffe.DocstringSectionKind.examples:
+        return "**Examples:**\n\n```pycon\n" + "\n".join(text for _, text in value) + "\n```"
+    title = f"**{section.kind.value.capitalize()}:**\n\n"
+    if section.kind is griffe.DocstringSectionKind.returns:
+        return title + value[0].description
+    names = [getattr(each, "name", None) or each.annotation for each in value]
+    rows = [
+        f"| `{name}` | {' '.join(each.description.split())} |"
+        for name, each in zip(names, value, strict=True)
+    ]
+    return f"{title}| Name | Description |\n|---|---|\n" + "\n".join(rows)
 
 
 def source(value: Any) -> str:

@@ -20,6 +20,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torchfunc
+
 HERE = Path(__file__).resolve().parent
 WORKLOADS = {
     "mlp": "W1, the guide's MLP, 48,000 x 784, batch 64",
@@ -33,6 +35,7 @@ WORKLOADS = {
     "memory": "W9, what training the ResNet adds to the peak of memory",
     "import": "W10, importing",
 }
+PACKAGES = ("torch", "keras", "pytorch-lightning", "pytorch-symbolic", "poutyne")
 MOST = 0.25  # by how much a loss may differ from torchfunc's, of the larger of the two and 0.01
 
 
@@ -140,7 +143,7 @@ def write(path: Path, found: dict[str, Rounds], rounds: int, threads: int) -> No
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "machine": f"{processor()}, {os.cpu_count()} cores, {threads} threads",
         "rounds": rounds,
-        "versions": {name: version(name) for name in ("torchfunc", "torch", "keras", "pytorch-lightning")},
+        "versions": {"torchfunc": torchfunc.__version__} | {name: version(name) for name in PACKAGES},
         "workloads": WORKLOADS,
         "rows": sorted([*kept, *new], key=lambda row: list(WORKLOADS).index(row["workload"])),
     }

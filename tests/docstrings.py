@@ -1,9 +1,4 @@
-"""What the docstring of a public name leaves out: arguments, what is returned or raised, an example.
-
-    python -m tests.docstrings  # takes from tests/golden/undocumented.txt what is left out no more
-
-A line is a name and the sections that it lacks. A line may go, and a section may go from it; neither comes back.
-"""
+"""What the docstring of a public name leaves out: arguments, what is returned or raised, an example."""
 
 from __future__ import annotations
 
@@ -12,13 +7,10 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from tests import public_names
-
-LIST = Path(__file__).parent / "golden" / "undocumented.txt"
 
 
 def listing() -> dict[str, str]:
@@ -100,22 +92,3 @@ def raises(value: Any) -> bool:
         return False  # a dataclass's constructor has no text
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     return any(isinstance(node, ast.Raise) for node in ast.walk(tree))
-
-
-def kept() -> dict[str, str]:
-    rows = (line.split(": ", 1) for line in LIST.read_text(encoding="utf-8").splitlines())
-    return dict(rows)
-
-
-def shrunk() -> dict[str, str]:
-    """The list as it is kept, without what is there by now."""
-    now, before = listing(), kept()
-    both = {
-        place: [each for each in before[place].split() if each in now.get(place, "").split()]
-        for place in before
-    }
-    return {place: " ".join(lacks) for place, lacks in both.items() if lacks}
-
-
-if __name__ == "__main__":
-    LIST.write_text("".join(f"{place}: {lacks}\n" for place, lacks in shrunk().items()), encoding="utf-8")

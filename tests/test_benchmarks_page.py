@@ -46,7 +46,7 @@ def test_the_page_has_every_row_and_what_it_was_measured_on() -> None:
     )
     assert "| first fit | PyTorch by hand | 1.50 | 0.75 to 3.00 |" in page
     assert "| an epoch | Keras on torch | **0.25** | 0.12 to 0.50 |" in page
-    assert "## files\n\n" in page and "| save | PyTorch by hand | **0.004** | 0.002 to 0.008 |" in page
+    assert "## Files\n\n" in page and "| save | PyTorch by hand | **0.004** | 0.002 to 0.008 |" in page
 
 
 def test_the_readme_has_a_row_a_workload_and_an_empty_cell_for_what_was_not_measured() -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import pytest
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tests import public_names
 
@@ -96,9 +102,75 @@ def test_each_argument_has_a_row_and_what_is_returned_has_one(site: Path) -> Non
     assert len(returned) > 500 and {table.count("doc-section-item") for table in returned} == {1}
 
 
+def test_what_is_said_elsewhere_is_said_in_each_place(site: Path) -> None:
+    text = (site / "reference" / "torchfunc.layers" / "index.html").read_text(encoding="utf-8")
+    assert "as for every Layer" not in text and "as for Dense.</p>" not in text and "Unpack[" not in text
+    (row,) = re.findall(
+        r"<code>input_shape</code>.*?</tr>", text.partition('layers.GRU"')[2], flags=re.DOTALL
+    )[:1]
+    assert "the shape of one sample" in row and "required" not in row
+
+
+def test_a_method_that_a_call_made_stands_as_one_that_is_written(site: Path) -> None:
+    text = (site / "reference" / "torchfunc.models" / "index.html").read_text(encoding="utf-8")
+    fit = text.partition('id="torchfunc.models.Model.fit"')[2].partition(
+        'id="torchfunc.models.Model.evaluate"'
+    )[0]
+    assert "as_in(" not in text and fit.count("doc-section-item") > 20 and "<code>epochs</code>" in fit
+
+
+def test_what_stands_in_no_file_under_its_name_is_told_as_everything_else(site: Path) -> None:
+    for page, name in (
+        ("applications", "applications.resnet.ResNet50"),
+        ("datasets", "datasets.imdb.load_data"),
+    ):
+        text = (site / "reference" / f"torchfunc.{page}" / "index.html").read_text(encoding="utf-8")
+        entry = text.partition(f'<h2 id="torchfunc.{name}"')[2].partition("<h2 ")[0]
+        titles = re.findall(r"<strong>(\w+):</strong>", entry)
+        assert titles[:3] == ["Parameters", "Returns", "Raises"] and "The same as" not in entry
+        assert "Args:" not in text and f'href="#torchfunc.{name}"' in text
+
+
 def test_the_house_is_drawn_with_every_room(site: Path) -> None:
     picture = (site / "house.svg").read_text(encoding="utf-8")
     rooms = {path.stem for path in (ROOT / "torchfunc").iterdir() if path.suffix == ".py" or path.is_dir()}
     assert {word.split()[0] for word in re.findall(r"<text[^>]*>([^<]+)<", picture)} == rooms - {
         "__pycache__"
     }
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """The site as a server gives it: its search works in a worker, which a browser starts for no file."""
+    serve = functools.partial(Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """The requests of a test are no news."""
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("Dense", "reference/torchfunc.layers/#torchfunc.layers.Dense"),
+        ("EarlyStopping", "reference/torchfunc.callbacks/#torchfunc.callbacks.EarlyStopping"),
+        ("save", "reference/torchfunc.models/#torchfunc.models.save_model"),
+        ("load_model", "guides/saving/"),
+    ],
+)
+def test_who_searches_finds(asked: str, found: str, address: str, browser: Any) -> None:
+    def links() -> set[str]:
+        """Where the first five pages of the result lead to, as far as they are drawn."""
+        every: list[str] = browser.execute_script(
+            "return [...document.querySelectorAll('.md-search-result__item')].slice(0, 5)"
+            ".flatMap(item => [...item.querySelectorAll('a')].map(link => link.href))"
+        )
+        return {re.sub(r"\?[^#]*", "", link.removeprefix(address)) for link in every}
+
+    browser.get(f"{address}?q={asked}")
+    WebDriverWait(browser, 30).until(lambda _: found in links(), message=f"{found} is not among the results")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,30 +19,6 @@ from torch import nn
 from tests.vis import examples
 from torchfunc import Input, Model, layers
 from torchfunc.errors import GraphError, ShapeError
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    programs = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if None in programs:
-        pytest.fail(
-            "The tests of the view need a browser: apt-get install chromium chromium-driver (Debian)."
-        )
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(programs[0])
-    for each in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-dev-shm-usage",
-        "window-size=1300,800",
-    ):
-        options.add_argument(f"--{each}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('browser')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(str(programs[1])))
-    yield driver
-    driver.quit()
 
 
 class Page:

@@ -44,8 +44,25 @@ class _FirstMobileNet(Application):
         data_format: str | None = None,
         include_preprocessing: bool | None = None,
     ) -> Any:
-        """As all applications, in Keras's order, and `alpha`, a factor of all widths; `depth_multiplier`, the filters
-        a channel of its depthwise convolutions; `dropout`, the share that is dropped before the classifier."""
+        """The arguments come in Keras's order.
+
+        Args:
+            alpha: a factor of all widths.
+            depth_multiplier: the filters for each channel of its depthwise convolutions.
+            dropout: the share that is dropped before the classifier.
+            include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, data_format, name,
+            include_preprocessing: as for ResNet50.
+
+        Returns:
+            A Model in inference mode.
+
+        Raises:
+            GraphError, ShapeError, SavingError, MissingExtraError: as ResNet50.
+
+        Example:
+            >>> applications.MobileNet(alpha=0.25, include_top=False, pooling="avg").output_shape
+            (None, 256)
+        """
         asked = Asked(
             include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, data_format,
             name, include_preprocessing,
@@ -71,7 +88,19 @@ class _SecondMobileNet(Application):
         data_format: str | None = None,
         include_preprocessing: bool | None = None,
     ) -> Any:
-        """As all applications, in Keras's order, and `alpha`, a factor of all widths."""
+        """The arguments come in Keras's order.
+
+        Args:
+            alpha: a factor of all widths.
+            include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, data_format, name,
+            include_preprocessing: as for ResNet50.
+
+        Returns:
+            A Model in inference mode.
+
+        Raises:
+            GraphError, ShapeError, SavingError, MissingExtraError: as ResNet50.
+        """
         asked = Asked(
             include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, data_format,
             name, include_preprocessing,
@@ -99,8 +128,21 @@ class _ThirdMobileNet(Application):
         minimalistic: bool = False,
         dropout_rate: float = 0.2,
     ) -> Any:
-        """As all applications, and `alpha`, a factor of all widths; `minimalistic`, for kernels of 3, no weighed
-        channels and no hard swish; `dropout_rate`, the share that is dropped before the classifier."""
+        """The arguments that only this network has come by name.
+
+        Args:
+            alpha: a factor of all widths.
+            minimalistic: whether kernels are of 3, no channels are weighed, and relu is in place of hard swish.
+            dropout_rate: the share that is dropped before the classifier.
+            include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, data_format, name,
+            include_preprocessing: as for ResNet50.
+
+        Returns:
+            A Model in inference mode.
+
+        Raises:
+            GraphError, ShapeError, SavingError, MissingExtraError: as ResNet50.
+        """
         asked = Asked(
             include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, data_format,
             name, include_preprocessing,
@@ -125,7 +167,18 @@ class _NASNet(Application):
         data_format: str | None = None,
         include_preprocessing: bool | None = None,
     ) -> Any:
-        """As all applications, in Keras's order."""
+        """The arguments come in Keras's order.
+
+        Args:
+            include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, data_format, name,
+            include_preprocessing: as for ResNet50.
+
+        Returns:
+            A Model in inference mode.
+
+        Raises:
+            GraphError, ShapeError, SavingError, MissingExtraError: as ResNet50.
+        """
         asked = Asked(
             include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, data_format,
             name, include_preprocessing,

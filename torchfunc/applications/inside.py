@@ -28,10 +28,14 @@ class ChannelScaling(Layer):
         offsets: likewise.
         reverse: whether the channels are put into the opposite order first, as from BGR to RGB.
         data_format: "channels_last" or "channels_first"; by default the global setting.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: not as many offsets as factors.
+
+    Example:
+        >>> applications.ChannelScaling((2.0, 2.0), (0.0, 1.0))(torch.tensor([[[[1.0, 3.0]]]])).flatten()
+        tensor([2., 7.])
     """
 
     def __init__(
@@ -74,8 +78,14 @@ class StochasticDepth(Layer):
     """Drop a whole branch at random in training, as torchvision does (Huang et al. 2016, arXiv:1603.09382).
 
     Args:
-        p: the probability that a branch is set to zero.
+        p: the probability that a branch is set to zero; what is left is divided by 1 - p.
         mode: "row" to choose for each sample, "batch" to choose once for all.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layer = applications.StochasticDepth(0.5)
+        >>> layer(torch.ones(4, 1)).flatten(), layer.eval()(torch.ones(4, 1)).flatten()
+        (tensor([0., 0., 2., 0.]), tensor([1., 1., 1., 1.]))
     """
 
     def __init__(self, p: float, mode: str = "row", **common: Unpack[Common]) -> None:
@@ -83,8 +93,9 @@ class StochasticDepth(Layer):
         self.p = p
         self.mode = mode
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training or self.p == 0.0:
+    def forward(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        training = self.training if training is None else training
+        if not training or self.p == 0.0:
             return inputs
         kept = 1.0 - self.p
         count = inputs.shape[0] if self.mode == "row" else 1

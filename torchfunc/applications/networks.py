@@ -27,6 +27,11 @@ from torchfunc.layers import image_data_format
 from torchfunc.models.loading import load_weights
 from torchfunc.saving.formats import format_of
 
+_EXAMPLE = """Example:
+    >>> applications.{name}.size, applications.{name}.form
+    ({size}, {form!r})
+"""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -81,7 +86,9 @@ class Application:
         fixed_size: bool = False,
     ) -> None:
         self.__name__ = self.__qualname__ = name
-        self.__doc__ = f"{name} for images ({paper}).\n\n{Application.__call__.__doc__}"
+        call = inspect.cleandoc(type(self).__call__.__doc__ or "")
+        example = "" if "Example:" in call else _EXAMPLE.format(name=name, size=size, form=form)
+        self.__doc__ = f"{name} for images ({paper}).\n\n{call}\n\n{example}"
         self.source = source
         self.pretrained = pretrained or (None if isinstance(source, Definition) else source)
         self.form = form
@@ -102,7 +109,9 @@ class Application:
         name: str | None = None,
         include_preprocessing: bool | None = None,
     ) -> Any:
-        """The first seven arguments are Keras's.
+        """The first seven arguments are Keras's. The network's `size` is how high and wide images are by default, its
+        `form` what `preprocess_input` of its family makes of their pixels: "caffe", "tf" or "torch", as
+        `imagenet_utils.preprocess_input` calls these, or "pixels" for none of them.
 
         Args:
             include_top: whether the model ends in its classifier; if not, in the last feature maps.

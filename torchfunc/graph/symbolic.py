@@ -151,15 +151,39 @@ class SymbolicTensor(refusals.WithoutValues):
     Every operator, every method of `torch.Tensor` and every function of `torch` works on it and is
     recorded. What would need a value (`if x:`, `float(x)`, `for row in x`) is refused.
 
-    Attributes:
-        shape: a tuple; an unknown dimension prints and compares as None, and is live where it is used.
-        dtype: a `torch.dtype`.
+    Args:
         node: the call that makes it.
-        path: where among what the call returns.
-        mask: the symbolic mask that belongs to it, or None.
+        path: where among what the call returns: () for the whole, (0,) for the first of several.
+        spec: its shape and dtype; `Input` and calls give it.
+
+    Example:
+        >>> x = tf.Input((3,))
+        >>> y = torch.relu(x) + 1
+        >>> y.shape, y.dtype, tf.Model(x, y)(torch.tensor([[-1.0, 0.0, 2.0]]))
+        ((None, 3), torch.float32, tensor([[1., 1., 3.]]))
     """
 
-    __slots__ = ("__weakref__", "node", "path", "spec")
+    __slots__ = {
+        "__weakref__": "",
+        "node": """The call that makes it.
+
+        Example:
+            >>> layers.Dense(2, name="head")(Input((3,))).node.name
+            'head'
+        """,
+        "path": """Where it stands among what the call returns: () where it is the whole.
+
+        Example:
+            >>> torch.max(Input((3,)), dim=1).indices.path
+            (1,)
+        """,
+        "spec": """Its shape and dtype as data.
+
+        Example:
+            >>> Input((3,)).spec.shape
+            (None, 3)
+        """,
+    }
 
     __array_ufunc__ = None  # NumPy leaves `array + symbol` to the symbol
 
@@ -170,19 +194,49 @@ class SymbolicTensor(refusals.WithoutValues):
 
     @property
     def key(self) -> tuple[int, Path]:
-        """What it is: two symbols with one key stand for the same value."""
+        """What it is: two symbols with one key stand for the same value.
+
+        Example:
+            >>> x = tf.Input((3,))
+            >>> first, second = torch.relu(x), torch.relu(x)  # two calls
+            >>> first.key == second.key
+            False
+        """
         return id(self.node), self.path
 
     @property
     def name(self) -> str:
+        """The name of the call that makes it: of an Input its own, of a layer's output the layer's.
+
+        Example:
+            >>> tf.Input((3,), name="age").name, tf.layers.Dense(2, name="head")(tf.Input((3,))).name
+            ('age', 'head')
+        """
         return self.node.name
 
     @property
     def dtype(self) -> torch.dtype:
+        """The `torch.dtype` that its values will have.
+
+        Example:
+            >>> (tf.Input((3,)) > 0).dtype
+            torch.bool
+        """
         return self.spec.dtype
 
     @property
     def shape(self) -> tuple[Any, ...]:
+        """A tuple of its lengths, with the batch.
+
+        One that is unknown compares and prints as None; where it is used, the number is taken of each batch anew.
+
+        Example:
+            >>> x = tf.Input((None, 4))
+            >>> x.shape, x.reshape(x.shape[0], x.shape[1] * 4).shape
+            ((None, None, 4), (None, None))
+            >>> tf.Model(x, x / x.shape[1])(torch.ones(1, 2, 4)).flatten()[0]
+            tensor(0.5000)
+        """
         known = self.spec.shape
         return tuple(self._dimension(dim) if size is None else size for dim, size in enumerate(known))
 
@@ -191,44 +245,137 @@ class SymbolicTensor(refusals.WithoutValues):
 
     @property
     def ndim(self) -> int:
+        """How many dimensions it has, with the batch.
+
+        Example:
+            >>> tf.Input((3, 4)).ndim
+            3
+        """
         return len(self.spec.worlds[0])
 
     @property
     def mask(self) -> Any:
+        """The symbolic mask that belongs to it, True where a step counts; None where there is none. It may be set.
+
+        Example:
+            >>> x = tf.layers.Embedding(10, 4, mask_zero=True)(tf.Input((5,), dtype="int64"))
+            >>> x.mask.shape, x.mask.dtype, tf.Input((5,)).mask
+            ((None, 5), torch.bool, None)
+        """
         return self.node.masks.get(self.path)
 
     @mask.setter
     def mask(self, mask: Any) -> None:
         self.node.masks[self.path] = mask
 
-    itemsize = property(lambda self: self.dtype.itemsize)
-    layout = property(lambda self: torch.strided)
-    is_sparse = is_quantized = is_nested = is_mkldnn = property(lambda self: False)
+    @property
+    def itemsize(self) -> int:
+        """How many bytes an element takes.
+
+        Example:
+            >>> Input((3,)).itemsize
+            4
+        """
+        return self.dtype.itemsize
+
+    @property
+    def layout(self) -> torch.layout:
+        """`torch.strided`: no symbol stands for a sparse tensor.
+
+        Example:
+            >>> Input((3,)).layout
+            torch.strided
+        """
+        return torch.strided
+
+    @property
+    def is_sparse(self) -> bool:
+        """False: a symbol stands for a dense tensor of plain numbers.
+
+        Example:
+            >>> x = Input((3,))
+            >>> x.is_sparse, x.is_quantized, x.is_nested, x.is_mkldnn
+            (False, False, False, False)
+        """
+        return False
+
+    is_quantized = is_nested = is_mkldnn = is_sparse
 
     def size(self, dim: int | None = None) -> Any:
-        """The shape, or its length along a dimension."""
+        """The shape, or its length along a dimension.
+
+        Args:
+            dim: a dimension, from 0, or from -1 backwards; None for all.
+
+        Returns:
+            A tuple, or a number, which is symbolic where it is unknown.
+
+        Example:
+            >>> tf.Input((3, 4)).size(), tf.Input((3, 4)).size(-1)
+            ((None, 3, 4), 4)
+        """
         return self.shape if dim is None else self.shape[dim]
 
     def dim(self) -> int:
-        """How many dimensions it has."""
+        """How many dimensions it has.
+
+        Returns:
+            A number, known while the graph is drawn.
+
+        Example:
+            >>> tf.Input((3, 4)).dim()
+            3
+        """
         return self.ndim
 
     ndimension = dim
 
     def element_size(self) -> int:
-        """How many bytes an element takes."""
+        """How many bytes an element takes.
+
+        Returns:
+            A number of bytes.
+
+        Example:
+            >>> tf.Input((3,), dtype="float64").element_size()
+            8
+        """
         return self.dtype.itemsize
 
     def is_floating_point(self) -> bool:
-        """Whether its numbers are floats."""
+        """Whether its numbers are floats.
+
+        Returns:
+            True or False.
+
+        Example:
+            >>> tf.Input((3,)).is_floating_point(), tf.Input((3,), dtype="int64").is_floating_point()
+            (True, False)
+        """
         return self.dtype.is_floating_point
 
     def is_complex(self) -> bool:
-        """Whether its numbers are complex."""
+        """Whether its numbers are complex.
+
+        Returns:
+            True or False.
+
+        Example:
+            >>> tf.Input((3,)).is_complex(), torch.fft.fft(tf.Input((3,))).is_complex()
+            (False, True)
+        """
         return self.dtype.is_complex
 
     def is_signed(self) -> bool:
-        """Whether its numbers may be negative."""
+        """Whether its numbers may be negative.
+
+        Returns:
+            True or False.
+
+        Example:
+            >>> tf.Input((3,)).is_signed(), tf.Input((3,), dtype="uint8").is_signed()
+            (True, False)
+        """
         return self.dtype.is_signed
 
     def __getattr__(self, name: str) -> Any:
@@ -451,9 +598,16 @@ def Input(
         batch_shape: the whole shape, with the batch; instead of `shape` and `batch_size`.
         optional: whether the model may be called with None for it, which its layers are given then.
 
+    Returns:
+        A symbolic tensor of that shape, with the batch first, and dtype.
+
     Raises:
         GraphError: a shape that is none.
         DTypeError: an unknown dtype.
+
+    Example:
+        >>> tf.Input((28, 28), name="image").shape, tf.Input((None,), dtype="int64").dtype
+        ((None, 28, 28), torch.int64)
     """
     if name is not None and (not isinstance(name, str) or not name):
         raise GraphError(explain("Input", got=f"name={name!r}", expected="a non-empty string"))

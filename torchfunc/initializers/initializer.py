@@ -293,6 +293,7 @@ class GlorotUniform(_Scaled):
 
     Args:
         seed: what the numbers are drawn by; None for numbers that differ from call to call.
+        input_axes, output_axes: as for VarianceScaling.
 
     Example:
         >>> tf.initializers.GlorotUniform(seed=0)((300, 100)).max()  # sqrt(6 / 400) is 0.1225
@@ -308,6 +309,7 @@ class GlorotNormal(_Scaled):
 
     Args:
         seed: what the numbers are drawn by; None for numbers that differ from call to call.
+        input_axes, output_axes: as for VarianceScaling.
 
     Example:
         >>> tf.initializers.GlorotNormal(seed=0)((300, 100)).std()  # sqrt(2 / 400) is 0.0707
@@ -323,6 +325,7 @@ class HeUniform(_Scaled):
 
     Args:
         seed: what the numbers are drawn by; None for numbers that differ from call to call.
+        input_axes, output_axes: as for VarianceScaling.
 
     Example:
         >>> tf.initializers.HeUniform(seed=0)((200, 100)).max()  # sqrt(6 / 200) is 0.1732
@@ -338,6 +341,7 @@ class HeNormal(_Scaled):
 
     Args:
         seed: what the numbers are drawn by; None for numbers that differ from call to call.
+        input_axes, output_axes: as for VarianceScaling.
 
     Example:
         >>> tf.initializers.HeNormal(seed=0)((200, 100)).std()  # sqrt(2 / 200) is 0.1
@@ -353,6 +357,7 @@ class LecunUniform(_Scaled):
 
     Args:
         seed: what the numbers are drawn by; None for numbers that differ from call to call.
+        input_axes, output_axes: as for VarianceScaling.
 
     Example:
         >>> tf.initializers.LecunUniform(seed=0)((300, 100)).max()  # sqrt(3 / 300) is 0.1
@@ -368,6 +373,7 @@ class LecunNormal(_Scaled):
 
     Args:
         seed: what the numbers are drawn by; None for numbers that differ from call to call.
+        input_axes, output_axes: as for VarianceScaling.
 
     Example:
         >>> tf.initializers.LecunNormal(seed=0)((100, 200)).std()  # sqrt(1 / 100) is 0.1

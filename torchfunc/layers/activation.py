@@ -43,7 +43,11 @@ class ReLU(_Elementwise):
         max_value: the limit; None for none.
         negative_slope: the slope below the threshold.
         threshold: where the slope begins.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.ReLU(max_value=6)([-1.0, 2.0, 8.0])
+        tensor([0., 2., 6.])
     """
 
     _integers = "tried"
@@ -73,7 +77,11 @@ class LeakyReLU(_Elementwise):
 
     Args:
         negative_slope: 0.3 by default, as in Keras's layer (its activation has 0.2, PyTorch 0.01).
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.LeakyReLU()([-1.0, 2.0])
+        tensor([-0.3000,  2.0000])
     """
 
     _integers = "refused"
@@ -95,7 +103,11 @@ class PReLU(_Elementwise):
         alpha_regularizer: what it adds to the loss.
         alpha_constraint: what it is put through after each step.
         shared_axes: the axes along which one alpha serves, (1, 2) for one a channel of an image.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.PReLU(alpha_initializer=tf.initializers.Constant(0.1))([[-1.0, 2.0]]).detach()
+        tensor([[-0.1000,  2.0000]])
     """
 
     _autocast = False
@@ -151,7 +163,11 @@ class ELU(_Elementwise):
 
     Args:
         alpha: how far it falls below zero.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.ELU()([-1.0, 2.0])
+        tensor([-0.6321,  2.0000])
     """
 
     _integers = "refused"
@@ -170,7 +186,11 @@ class Softmax(_Elementwise):
 
     Args:
         axis: the axis or axes whose elements add up to 1.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Softmax()([[0.0, 1.0]])
+        tensor([[0.2689, 0.7311]])
     """
 
     activates_output: ClassVar[bool] = True

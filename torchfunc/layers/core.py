@@ -34,12 +34,18 @@ class Dense(Layer):
         use_bias: whether a bias is added.
         kernel_initializer, bias_initializer: how the weights begin.
         kernel_regularizer, bias_regularizer: what the weights add to the loss.
-        activity_regularizer: what the output adds to the loss.
         kernel_constraint, bias_constraint: what the weights are put through after each step.
-        common: those of every Layer: name, trainable, dtype.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: `units` is no positive integer.
+
+    Example:
+        >>> layer = layers.Dense(2, activation="relu", kernel_initializer="ones")
+        >>> layer([[1.0, 2.0]]).detach()
+        tensor([[3., 3.]])
+        >>> layer.kernel.shape  # (features, units), as Keras has it
+        torch.Size([2, 2])
     """
 
     supports_masking: bool = True
@@ -115,7 +121,11 @@ class Activation(Layer):
 
     Args:
         activation: a name or a function of one tensor.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Activation("relu")([-1.0, 2.0])
+        tensor([0., 2.])
     """
 
     supports_masking: bool = True
@@ -160,8 +170,16 @@ class Embedding(Layer):
         embeddings_regularizer: what it adds to the loss.
         embeddings_constraint: what it is put through after each step.
         mask_zero: whether 0 means "nothing here": layers that follow are told to pass over it.
-        common: those of every Layer; and `weights`, a table to begin with, (input_dim, output_dim), or a list
-            of that one. A config does not hold it: tables are saved as weights.
+        weights: a table to begin with, (input_dim, output_dim), or a list of that one. A config does not hold it:
+            tables are saved as weights.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Embedding(100, 4)([[1, 5, 99]]).shape
+        torch.Size([1, 3, 4])
+        >>> layers.Embedding(2, 2, weights=np.eye(2))([1, 0]).detach()
+        tensor([[0., 1.],
+                [1., 0.]])
     """
 
     _autocast = False  # indices would lose their last digits
@@ -224,12 +242,18 @@ class ReversibleEmbedding(Embedding):
     Shapes: as Embedding; in reverse (batch, ..., output_dim) to (batch, ..., input_dim).
 
     Args:
-        input_dim, output_dim, embeddings_initializer, embeddings_regularizer, embeddings_constraint, mask_zero:
-            as for Embedding.
+        input_dim, output_dim, embeddings_initializer, embeddings_regularizer, embeddings_constraint, mask_zero,
+        weights: as for Embedding.
         tie_weights: whether the way back goes by the table itself; by weights of its own if not.
         reverse_dtype: the dtype of the way back; that of the table if None.
         logit_soft_cap: with c, the logits are `c * tanh(logits / c)`.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layer = layers.ReversibleEmbedding(100, 4)
+        >>> x = layer([[1, 5, 99]])
+        >>> x.shape, layer(x, reverse=True).shape
+        (torch.Size([1, 3, 4]), torch.Size([1, 3, 100]))
     """
 
     output_shape_for: ClassVar[Any] = None
@@ -283,7 +307,15 @@ class ReversibleEmbedding(Embedding):
 
 @registry.layers.register()
 class Identity(Layer):
-    """Gives back what it is called on."""
+    """Gives back what it is called on.
+
+    Args:
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Identity()([1.0, 2.0])
+        tensor([1., 2.])
+    """
 
     supports_masking: bool = True
 
@@ -299,7 +331,12 @@ class Masking(Layer):
 
     Args:
         mask_value: the value that means "nothing here".
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> x = tf.Input((3, 2))
+        >>> layers.Masking()(x).mask.shape  # (batch, steps), which an LSTM that follows passes over
+        (None, 3)
     """
 
     def __init__(self, mask_value: float = 0.0, **common: Unpack[Common]) -> None:
@@ -332,7 +369,15 @@ class Lambda(Layer):
         output_shape: the shape of one sample of the result; found by trying `function` if None or a function.
         mask: a function (inputs, mask) -> mask, or None.
         arguments: further keyword arguments for the function.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a `function` that cannot be called.
+        UnknownNameError: a name that no function is registered by.
+
+    Example:
+        >>> layers.Lambda(lambda x: x**2)([1.0, -3.0])
+        tensor([1., 9.])
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, wraps
@@ -131,7 +132,8 @@ class Layer(Weights):
 
     # with Self, not Any, for which an editor would not look at __init__
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
+        make = super().__new__  # of a class beside this one, which may want to know what it was called with
+        self = make(cls) if make is object.__new__ else make(cls, *args, **kwargs)
         given = bound_arguments(cls, args, kwargs)
         # symbols would keep their whole graph alive, and are no constructor argument that a config can hold
         kept = {key: value for key, value in given.items() if type(value) in _PLAIN or not has_symbol(value)}
@@ -218,6 +220,17 @@ class Layer(Weights):
 
         As in Keras, what has a fraction gets the layer's dtype. A list of numbers is taken for an array only where
         it comes first.
+
+        Args:
+            args: the arguments in order.
+            kwargs: the arguments by name.
+
+        Returns:
+            Both, with tensors for arrays.
+
+        Example:
+            >>> layers.Dense(2).with_tensors(([[1, 2]],), {})
+            ((tensor([[1, 2]]),), {})
         """
         if "training" in kwargs and not torch.compiler.is_compiling() and not self._knows("training"):
             kwargs = _without(kwargs, "training")
@@ -244,7 +257,12 @@ class Layer(Weights):
 
     @property
     def name(self) -> str:
-        """The given name; else the name in the first model that holds the layer; else one made from the class."""
+        """The given name; else the name in the first model that holds the layer; else one made from the class.
+
+        Example:
+            >>> model.get_layer("head").name, tf.layers.Dense(2).name
+            ('head', 'dense')
+        """
         kept = self.given_name or self.graph_name or self._name_in_waiting()
         return kept or symbolic.snake_case(type(self).__name__)
 
@@ -258,6 +276,15 @@ class Layer(Weights):
 
         It builds once, whoever asks first: the first call, the `build` of a layer around this one, or you.
         What stands in the weights by then stays.
+
+        Args:
+            input_shape: the whole shape, with the batch.
+
+        Example:
+            >>> layer = layers.Dense(2)
+            >>> layer.build((None, 3))
+            >>> layer.count_params()
+            8
         """
 
     def _prepare_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -310,12 +337,35 @@ class Layer(Weights):
     def named_modules(
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Module]]:
+        """All modules inside with dotted names, as in `nn.Module`; of your own class also those in lists.
+
+        Args:
+            memo: modules that are left out; those that come are added.
+            prefix: what names begin with.
+            remove_duplicate: whether a module with two names comes once.
+
+        Returns:
+            An iterator of (name, module), the layer itself first.
+
+        Example:
+            >>> [name for name, module in model.named_modules()]
+            ['', 'block3', 'flatten', 'hidden', 'dropout', 'head']
+        """
         if self._keeps_lists:
             follow(self)
         found: Iterator[tuple[str, nn.Module]] = super().named_modules(memo, prefix, remove_duplicate)
         return found
 
     def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """The layers and modules that are attributes, as in `nn.Module`; of your own class also those in lists.
+
+        Returns:
+            An iterator of (name, module).
+
+        Example:
+            >>> [name for name, module in model.named_children()]
+            ['block3', 'flatten', 'hidden', 'dropout', 'head']
+        """
         if self._keeps_lists:
             follow(self)
         return super().named_children()
@@ -371,7 +421,23 @@ class Layer(Weights):
             ) from None
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
-        """What `layer(x)` does where `x` is symbolic: check, build, hand on the masks, record."""
+        """What `layer(x)` does where `x` is symbolic: check, build, hand on the masks, record.
+
+        Args:
+            args: what the layer is called on; symbolic tensors among it.
+            kwargs: likewise, by name.
+
+        Returns:
+            A symbolic tensor, or several, as `forward` returns tensors.
+
+        Raises:
+            ShapeError: a shape that the layer cannot take.
+            GraphError: arguments that it does not take.
+
+        Example:
+            >>> layers.Dense(2).symbolic_call(tf.Input((3,))).shape
+            (None, 2)
+        """
         args, kwargs = self._bound(args, kwargs)
         self._check_call(args, kwargs)
         try:
@@ -392,7 +458,20 @@ class Layer(Weights):
 
         Args:
             into: makes the modules, under the name of the layer: `into.module(self, nn.Linear, 4, 2)(x)`.
-            args: the symbols, as `forward` takes them; keyword arguments too.
+            args: the symbols, as `forward` takes them.
+            kwargs: likewise, by name.
+
+        Returns:
+            Symbols, as `forward` returns tensors.
+
+        Example:
+            >>> class Double(tf.Layer):
+            ...     def call(self, x):
+            ...         return 2 * x
+            ...     def native_form(self, into, x):
+            ...         return torch.add(x, x)
+            >>> "torch.add" in tf.interop.to_torch(tf.Model(x := tf.Input((3,)), Double()(x))).code
+            True
         """
         return into.recorded(self, *args, **kwargs)
 
@@ -476,7 +555,18 @@ class Layer(Weights):
         return args[0].dtype.is_floating_point or self._integers != "tried"
 
     def activated(self, logits: Tensor) -> Tensor:
-        """What `activation` makes of `logits`, told to whoever asks for what came before it."""
+        """What `activation` makes of `logits`, told to whoever asks for what came before it.
+
+        Args:
+            logits: what comes before the activation.
+
+        Returns:
+            A tensor of the same shape, as a rule.
+
+        Example:
+            >>> tf.layers.Dense(2, activation="relu").activated(torch.tensor([-1.0, 2.0]))
+            tensor([0., 2.])
+        """
         outputs: Tensor = self.activation(logits)
         if self.before_activation is not None:
             self.before_activation.pair = (logits, outputs)
@@ -486,13 +576,35 @@ class Layer(Weights):
     output_shape_for: ClassVar[Any] = None
 
     def output_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """The dtype of the output for an input of `dtype`, where `output_shape_for` states the shape."""
+        """The dtype of the output for an input of `dtype`, where `output_shape_for` states the shape.
+
+        Args:
+            dtype: that of the first input.
+
+        Returns:
+            A `torch.dtype`.
+
+        Example:
+            >>> tf.layers.Dense(2, dtype="float64").output_dtype(torch.float32)
+            torch.float32
+        """
         if dtype.is_floating_point:
             return self._computes_in() or dtype
         return self._computes_in() or self._kind() if self._integers == "cast" else dtype
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the output for an input of this shape (or these), None where unknown."""
+        """The shape of the output for an input of this shape (or these), None where unknown.
+
+        Args:
+            input_shape: a tuple with the batch, None where unknown; a list or dict of them for several inputs.
+
+        Returns:
+            A tuple, or several, nested as the output.
+
+        Example:
+            >>> model.compute_output_shape((5, 8, 8, 3))
+            (5, 2)
+        """
         with torch.no_grad():
             given = map_shapes(lambda shape: symbolic.Input(batch_shape=shape), input_shape)
             outputs = self.symbolic_call(given)
@@ -500,11 +612,28 @@ class Layer(Weights):
 
     @property
     def dtype_policy(self) -> DTypePolicy:
-        """The policy that the dtype of the layer means."""
+        """The policy that the dtype of the layer means.
+
+        Example:
+            >>> tf.layers.Dense(2, dtype="float64").dtype_policy.name
+            'float64'
+        """
         return DTypePolicy(None if self.dtype is None else str(self.dtype).removeprefix("torch."))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """The output for symbolic inputs, as symbols of its shape and dtype that no model holds."""
+        """The output for symbolic inputs, as symbols of its shape and dtype that no model holds.
+
+        Args:
+            args: what the layer is called on: symbolic tensors, of which the shape and dtype are taken.
+            kwargs: further arguments of the call.
+
+        Returns:
+            A symbolic tensor, or several, nested as the output.
+
+        Example:
+            >>> model.compute_output_spec(tf.Input((8, 8, 3))).shape
+            (None, 2)
+        """
         given = map_leaves(
             lambda leaf: (
                 symbolic.Input(batch_shape=leaf.shape, dtype=leaf.dtype)
@@ -520,7 +649,24 @@ class Layer(Weights):
     input_spec: Any = None
 
     def check_input(self, *shapes: Any) -> None:
-        """Raise a ShapeError for a shape that the layer cannot take; `self.wrong(...)` makes one."""
+        """Raise a ShapeError for a shape that the layer cannot take; `self.wrong(...)` makes one.
+
+        Args:
+            shapes: for each input its shape with the batch, None where unknown, nested as the input.
+
+        Raises:
+            ShapeError: a shape that `input_spec` does not allow.
+
+        Example:
+            >>> class Pairs(tf.Layer):
+            ...     def check_input(self, shape):
+            ...         if shape[-1] != 2:
+            ...             raise self.wrong(shape, "2 features")
+            ...     def call(self, x):
+            ...         return x
+            >>> Pairs()(tf.Input((2,))).shape
+            (None, 2)
+        """
         if self.input_spec is None:
             return
         several = isinstance(self.input_spec, (list, tuple))
@@ -531,7 +677,21 @@ class Layer(Weights):
                 raise self.wrong(shape, expected, why="its input_spec says so")
 
     def wrong(self, shape: Any, expected: str, *, why: str = "", fix: str = "") -> ShapeError:
-        """The error for an input shape that the layer cannot take."""
+        """The error for an input shape that the layer cannot take.
+
+        Args:
+            shape: what came.
+            expected: what would fit.
+            why: what speaks against it.
+            fix: a way out.
+
+        Returns:
+            A ShapeError, to be raised.
+
+        Example:
+            >>> print(tf.layers.Dense(2, name="head").wrong((None,), "2 dimensions", fix="Reshape before it"))
+            Dense 'head': expected 2 dimensions, got shape (None,). Fix: Reshape before it.
+        """
         return ShapeError(
             explain(
                 f"{type(self).__name__} {self.name!r}",
@@ -607,6 +767,15 @@ class Layer(Weights):
         Args:
             inputs: what the layer was called on: a symbolic tensor, or several in a list or dict.
             mask: the mask that came with it, nested like it; or the one that the layer was given as `mask=`.
+
+        Returns:
+            A symbolic mask, None, or a list of these.
+
+        Example:
+            >>> tf.layers.Embedding(10, 4, mask_zero=True).compute_mask(torch.tensor([[3, 5, 0]]))
+            tensor([[ True,  True, False]])
+            >>> tf.layers.Dropout(0.5).compute_mask(torch.ones(1, 3, 4), torch.tensor([[True, True, False]]))
+            tensor([[ True,  True, False]])
         """
         return mask
 
@@ -630,6 +799,12 @@ class Layer(Weights):
 
         Raises:
             GraphError: the layer was called more than once, or never; `get_output_at` gives each.
+
+        Example:
+            >>> model.get_layer("hidden").output.shape
+            (None, 8)
+            >>> tf.Model(model.input, model.get_layer("hidden").output).output_shape
+            (None, 8)
         """
         nodes = self._calls()
         if len(nodes) != 1:
@@ -641,7 +816,14 @@ class Layer(Weights):
 
     @property
     def input(self) -> Any:
-        """What the layer was called on in its graph."""
+        """What the layer was called on in its graph.
+
+        Example:
+            >>> dense = layers.Dense(2)
+            >>> _ = dense(tf.Input((3,)))
+            >>> dense.input.shape
+            (None, 3)
+        """
         nodes = self._calls()
         if len(nodes) != 1:
             way = "use `layer.get_input_at(index)`" if nodes else "call it on an Input"
@@ -651,11 +833,37 @@ class Layer(Weights):
         return _input_of(nodes[0])
 
     def get_output_at(self, index: int) -> Any:
-        """What the call number `index` of a shared layer returned, in the order of the calls."""
+        """What the call number `index` of a shared layer returned, in the order of the calls.
+
+        Args:
+            index: the number of the call, from 0, or from -1 backwards.
+
+        Returns:
+            The symbolic tensor or tensors of that call.
+
+        Example:
+            >>> shared = layers.Dense(2)
+            >>> first, second = shared(tf.Input((3,))), shared(tf.Input((5, 3)))
+            >>> shared.get_output_at(1).shape
+            (None, 5, 2)
+        """
         return self._call_at(index).outputs
 
     def get_input_at(self, index: int) -> Any:
-        """What the call number `index` of a shared layer was made on, in the order of the calls."""
+        """What the call number `index` of a shared layer was made on, in the order of the calls.
+
+        Args:
+            index: the number of the call, from 0, or from -1 backwards.
+
+        Returns:
+            The symbolic tensor or tensors that it was made on.
+
+        Example:
+            >>> shared = tf.layers.Dense(2)
+            >>> first, second = shared(tf.Input((3,))), shared(tf.Input((5, 3)))
+            >>> shared.get_input_at(1).shape
+            (None, 5, 3)
+        """
         return _input_of(self._call_at(index))
 
     def _calls(self) -> list[Any]:
@@ -678,8 +886,15 @@ class Layer(Weights):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data.
 
+        Returns:
+            A dict that JSON can hold.
+
         Raises:
             SavingError: an argument is no plain data, and the class has no `get_config` of its own.
+
+        Example:
+            >>> layers.Dropout(0.5, name="drop").get_config()
+            {'rate': 0.5, 'noise_shape': None, 'seed': None, 'name': 'drop', 'trainable': True, 'dtype': None}
         """
         owner = f"{type(self).__name__} {self.name!r}"
         names = argument_names(type(self))
@@ -724,14 +939,33 @@ class Layer(Weights):
     @classmethod
     @checked
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """A layer with these constructor arguments."""
+        """A layer with these constructor arguments.
+
+        Args:
+            config: the arguments by name, as `get_config` gives them.
+
+        Returns:
+            A layer of this class with new weights.
+
+        Example:
+            >>> layers.Dense.from_config({"units": 3}).units
+            3
+        """
         if not cls._keeps_lists:
             return cls(**config)
         with reading():
             return cls(**{name: revived(value, f"$.{name}") for name, value in config.items()})
 
     def extra_repr(self) -> str:
-        """The constructor arguments that were given, and differ from their defaults."""
+        """The constructor arguments that were given, and differ from their defaults.
+
+        Returns:
+            The text between the brackets of `repr`.
+
+        Example:
+            >>> tf.layers.Dense(2, activation="relu").extra_repr()
+            "units=2, activation='relu'"
+        """
         parts = []
         for name, parameter in parameters(type(self)).items():
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name in self._modules:
@@ -740,6 +974,36 @@ class Layer(Weights):
             if original is not parameter.default or parameter.default is inspect.Parameter.empty:
                 parts.append(f"{name}={_brief(getattr(self, name, original))}")
         return ", ".join(parts)
+
+    @property
+    def qconfig(self) -> Any:
+        """What `torch.ao.quantization` puts on every module that it looks at; it changes those of torch.nn alone.
+
+        Raises:
+            AttributeError: it has put nothing there.
+
+        Example:
+            >>> hasattr(model, "qconfig")
+            False
+        """
+        if "qconfig" not in self.__dict__:
+            raise AttributeError("qconfig")
+        return self.__dict__["qconfig"]
+
+    @qconfig.setter
+    def qconfig(self, value: Any) -> None:
+        if self._weight_infos and not self.__dict__.get("qconfig"):
+            told = explain(
+                f"torch.ao.quantization: {type(self).__name__} {self.name!r}",
+                got="no module of torch.nn, so it stays as it is",
+                fix="quantize interop.to_torch(model)",
+            )
+            warnings.warn(told, stacklevel=blame.level())
+        self.__dict__["qconfig"] = value
+
+    @qconfig.deleter
+    def qconfig(self) -> None:
+        del self.__dict__["qconfig"]
 
     def __dir__(self) -> list[str]:
         # torch.jit and inspect.getmembers read every name that is listed, and stumble where one raises
@@ -951,8 +1215,18 @@ def _is_of_tensors(value: Any) -> bool:
 def serialize(layer: nn.Module) -> dict[str, Any]:
     """A layer as `{"class_name": ..., "config": {...}}`, without its weights.
 
+    Args:
+        layer: a layer or a model.
+
+    Returns:
+        A dict that JSON can hold.
+
     Raises:
         SavingError: a class or an argument that no file can name.
+
+    Example:
+        >>> layers.serialize(layers.Flatten(name="flat"))["class_name"]
+        'Flatten'
     """
     written: dict[str, Any] = described(layer, getattr(layer, "name", type(layer).__name__))
     return written
@@ -965,9 +1239,16 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
         config: what `serialize` gave.
         custom_objects: classes and functions of yours by the names in it.
 
+    Returns:
+        A layer that is not built.
+
     Raises:
         ConfigError: a config that makes no layer.
         UnknownNameError: a class or function that nobody knows.
+
+    Example:
+        >>> layers.deserialize({"class_name": "Dense", "config": {"units": 3}}).units
+        3
     """
     with registry.custom_object_scope(custom_objects):
         return made(config, "layers.deserialize")

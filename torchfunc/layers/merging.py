@@ -141,7 +141,15 @@ def _aligned(inputs: Sequence[Tensor]) -> list[Tensor]:
 
 @registry.layers.register()
 class Add(_Merge):
-    """The sum of a list of tensors, element by element."""
+    """The sum of a list of tensors, element by element.
+
+    Args:
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Add()([torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])])
+        tensor([4., 6.])
+    """
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         return sum(inputs[1:], start=inputs[0])
@@ -149,7 +157,15 @@ class Add(_Merge):
 
 @registry.layers.register()
 class Subtract(_Merge):
-    """The first of two tensors less the second, element by element."""
+    """The first of two tensors less the second, element by element.
+
+    Args:
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Subtract()([torch.tensor([3.0, 4.0]), torch.tensor([1.0, 1.0])])
+        tensor([2., 3.])
+    """
 
     tensors = 2
 
@@ -162,6 +178,13 @@ class Multiply(_MaskedMerge):
     """The product of a list of tensors, element by element.
 
     A masked step counts as 1; where every input is masked, the product is 0.
+
+    Args:
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Multiply()([torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])])
+        tensor([3., 8.])
     """
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -178,7 +201,15 @@ class Multiply(_MaskedMerge):
 
 @registry.layers.register()
 class Average(_Merge):
-    """The mean of a list of tensors, element by element."""
+    """The mean of a list of tensors, element by element.
+
+    Args:
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Average()([torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])])
+        tensor([2., 3.])
+    """
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         return sum(inputs[1:], start=inputs[0]) / len(inputs)
@@ -186,7 +217,15 @@ class Average(_Merge):
 
 @registry.layers.register()
 class Maximum(_MaskedMerge):
-    """The largest of a list of tensors, element by element, without what is masked."""
+    """The largest of a list of tensors, element by element, without what is masked.
+
+    Args:
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Maximum()([torch.tensor([1.0, 4.0]), torch.tensor([3.0, 2.0])])
+        tensor([3., 4.])
+    """
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         return reduce(torch.maximum, inputs)
@@ -197,7 +236,15 @@ class Maximum(_MaskedMerge):
 
 @registry.layers.register()
 class Minimum(_MaskedMerge):
-    """The smallest of a list of tensors, element by element, without what is masked."""
+    """The smallest of a list of tensors, element by element, without what is masked.
+
+    Args:
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Minimum()([torch.tensor([1.0, 4.0]), torch.tensor([3.0, 2.0])])
+        tensor([1., 2.])
+    """
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         return reduce(torch.minimum, inputs)
@@ -212,7 +259,11 @@ class Concatenate(Layer):
 
     Args:
         axis: the dimension along which they are joined.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Concatenate()([torch.ones(2, 3), torch.ones(2, 4)]).shape
+        torch.Size([2, 7])
     """
 
     _makes_mask = _uses_up_mask = False
@@ -267,10 +318,16 @@ class Dot(Layer):
     Args:
         axes: the axis of both, or one for each; not 0, the batch.
         normalize: whether vectors are brought to length 1 first: their cosine is what is left.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: axes that are neither an integer nor two.
+
+    Example:
+        >>> layers.Dot(axes=1)([torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])])
+        tensor([[11.]])
+        >>> layers.Dot(axes=1, normalize=True)([torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 2.0]])])  # cos 45°
+        tensor([[0.7071]])
     """
 
     _makes_mask = _uses_up_mask = False
@@ -335,42 +392,141 @@ class Dot(Layer):
 
 
 def add(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
-    """`Add()(inputs)`."""
+    """`Add()(inputs)`.
+
+    Args:
+        inputs: two or more tensors, symbolic or not.
+        common: those of every Layer.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> layers.add([torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])])
+        tensor([4., 6.])
+    """
     return Add(**common)(inputs)
 
 
 def subtract(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
-    """`Subtract()(inputs)`."""
+    """`Subtract()(inputs)`.
+
+    Args:
+        inputs: two tensors, symbolic or not.
+        common: those of every Layer.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> layers.subtract([torch.tensor([3.0, 4.0]), torch.tensor([1.0, 1.0])])
+        tensor([2., 3.])
+    """
     return Subtract(**common)(inputs)
 
 
 def multiply(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
-    """`Multiply()(inputs)`."""
+    """`Multiply()(inputs)`.
+
+    Args:
+        inputs: two or more tensors, symbolic or not.
+        common: those of every Layer.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> layers.multiply([torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])])
+        tensor([3., 8.])
+    """
     return Multiply(**common)(inputs)
 
 
 def average(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
-    """`Average()(inputs)`."""
+    """`Average()(inputs)`.
+
+    Args:
+        inputs: two or more tensors, symbolic or not.
+        common: those of every Layer.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> layers.average([torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])])
+        tensor([2., 3.])
+    """
     return Average(**common)(inputs)
 
 
 def maximum(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
-    """`Maximum()(inputs)`."""
+    """`Maximum()(inputs)`.
+
+    Args:
+        inputs: two or more tensors, symbolic or not.
+        common: those of every Layer.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> layers.maximum([torch.tensor([1.0, 4.0]), torch.tensor([3.0, 2.0])])
+        tensor([3., 4.])
+    """
     return Maximum(**common)(inputs)
 
 
 def minimum(inputs: Sequence[Any], **common: Unpack[Common]) -> Any:
-    """`Minimum()(inputs)`."""
+    """`Minimum()(inputs)`.
+
+    Args:
+        inputs: two or more tensors, symbolic or not.
+        common: those of every Layer.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> layers.minimum([torch.tensor([1.0, 4.0]), torch.tensor([3.0, 2.0])])
+        tensor([1., 2.])
+    """
     return Minimum(**common)(inputs)
 
 
 def concatenate(inputs: Sequence[Any], axis: int = -1, **common: Unpack[Common]) -> Any:
-    """`Concatenate(axis)(inputs)`."""
+    """`Concatenate(axis)(inputs)`.
+
+    Args:
+        inputs: two or more tensors, symbolic or not.
+        axis: the dimension along which they are joined.
+        common: those of every Layer.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> layers.concatenate([torch.ones(2, 3), torch.ones(2, 4)]).shape
+        torch.Size([2, 7])
+    """
     return Concatenate(axis, **common)(inputs)
 
 
 def dot(
     inputs: Sequence[Any], axes: int | Sequence[int] = -1, normalize: bool = False, **common: Unpack[Common]
 ) -> Any:
-    """`Dot(axes, normalize)(inputs)`."""
+    """`Dot(axes, normalize)(inputs)`.
+
+    Args:
+        inputs: two tensors, symbolic or not.
+        axes: the axis of both, or one for each; not 0, the batch.
+        normalize: whether vectors are brought to length 1 first.
+        common: those of every Layer.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> layers.dot([torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])], axes=1)
+        tensor([[11.]])
+    """
     return Dot(axes, normalize, **common)(inputs)

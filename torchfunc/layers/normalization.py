@@ -85,8 +85,54 @@ def _in_order(layer: Any, into: Any, inputs: Any, normalized: Any) -> Any:
     return into.permuted(normalized(into.permuted(inputs, layer._inward)), layer._outward)
 
 
+class _Averaging(nn.modules.batchnorm._BatchNorm):
+    """PyTorch's class of layers with moving averages, by which `update_bn` and Lightning's SWA find them.
+
+    These set `momentum` to None, which means the same here: the plain average of all batches from then on. What
+    builds another module from such a layer would misread it, and is told so.
+    """
+
+    _version = 1
+    __constants__: ClassVar[list[str]] = []  # type: ignore[misc]
+    momentum: Any
+    running_mean: Any
+    running_var: Any
+    track_running_stats = True
+    num_batches_tracked: int = 0  # type: ignore[assignment]
+    _load_from_state_dict = nn.Module._load_from_state_dict
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("num_features", "eps", "affine"):
+            raise AttributeError(
+                explain(
+                    f"BatchNormalization {self.name!r}",
+                    got=f"a look at {name!r}, as where another module is to take its place",
+                    why="its momentum and the order of its axes are Keras's",
+                    fix="interop.to_torch(model) first, or BatchNormalization(synchronized=True) for SyncBatchNorm",
+                )
+            )
+        return super().__getattr__(name)
+
+    def reset_running_stats(self) -> None:
+        """Begin the moving averages anew."""
+        self.num_batches_tracked = 0
+        for name, average in self._buffers.items():
+            if average is not None:
+                average.fill_(0.0 if name.endswith("mean") else 1.0)
+
+    def _share(self) -> float:
+        """The share of this batch in the moving averages."""
+        if self.momentum is not None:
+            return 1.0 - float(self.momentum)
+        self.num_batches_tracked += 1
+        return 1.0 / self.num_batches_tracked
+
+
 @registry.layers.register()
-class BatchNormalization(_Normalization):
+class BatchNormalization(_Normalization, _Averaging):
     """Each feature normalized over the batch in training, by moving averages of mean and variance otherwise.
 
     With `trainable = False` it stays in inference mode. The moving variance averages the biased variance,
@@ -97,18 +143,29 @@ class BatchNormalization(_Normalization):
         momentum: the share of the old moving averages in the new ones; 1 - `momentum` in PyTorch's terms.
         epsilon: what is added to the variance.
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
-        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer,
-        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: as for Dense.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: how these begin.
+        beta_regularizer, gamma_regularizer: what these add to the loss.
+        beta_constraint, gamma_constraint: what these are put through after each step.
         renorm: whether training, too, goes by averages over many batches (Ioffe 2017): for small batches.
         renorm_clipping: the bounds "rmin", "rmax" and "dmax" of its corrections; those not given do not bind.
         renorm_momentum: the share of the old averages in the new ones that its corrections are made of.
         synchronized: whether the batches of all processes count as one, where `torch.distributed` runs.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: bounds by other names, or that leave nothing between them.
+
+    Example:
+        >>> layer = layers.BatchNormalization()
+        >>> layer([[1.0], [3.0]], training=True).detach()  # epsilon keeps them below 1
+        tensor([[-0.9995],
+                [ 0.9995]])
+        >>> layer.moving_mean, layer([[1.0]], training=False).detach()  # by the moving averages
+        (tensor([0.0200]), tensor([[0.9795]]))
     """
 
+    weight: Any
+    bias: Any
     moving_mean: ClassVar[Any] = under_keras_name("running_mean")
     moving_variance: ClassVar[Any] = under_keras_name("running_var")
 
@@ -261,7 +318,7 @@ class BatchNormalization(_Normalization):
             step = 1.0 - self.renorm_momentum
             self.renorm_mean.lerp_(mean.flatten(), step)
             self.renorm_std.lerp_(std.flatten(), step)
-            step = 1.0 - self.momentum
+            step = self._share()
             self.running_mean.lerp_(mean.flatten(), step)
             self.running_std.lerp_(std.flatten(), step)
             self.running_var.copy_((self.running_std.square() - self.epsilon).clamp(min=0))
@@ -276,7 +333,7 @@ class BatchNormalization(_Normalization):
 
     def _move(self, mean: Tensor, variance: Tensor) -> None:
         """The moving averages one step on."""
-        step = 1.0 - self.momentum
+        step = self._share()
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), step)
         self.running_var.lerp_(variance.to(self.running_var.dtype), step)
 
@@ -312,11 +369,16 @@ class LayerNormalization(_Normalization):
         axis: the axis or axes.
         epsilon: what is added to the variance; 1e-3 as in Keras (PyTorch has 1e-5).
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
-        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
-        gamma_constraint: as for Dense.
+        beta_initializer, gamma_initializer: how these begin.
+        beta_regularizer, gamma_regularizer: what these add to the loss.
+        beta_constraint, gamma_constraint: what these are put through after each step.
         rms_scaling: Keras's former way to divide by the deviation without subtracting the mean, and without
             beta. `RMSNormalization` divides by the root mean square.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.LayerNormalization()([[1.0, 3.0]]).detach()  # epsilon keeps them below 1
+        tensor([[-0.9995,  0.9995]])
     """
 
     def __init__(
@@ -384,7 +446,11 @@ class RMSNormalization(_Normalization):
     Args:
         axis: the axis or axes.
         epsilon: what is added to the mean square.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.RMSNormalization()([[3.0, 4.0]]).detach()  # by sqrt((9 + 16) / 2)
+        tensor([[0.8485, 1.1314]])
     """
 
     supports_masking: bool = False
@@ -423,9 +489,17 @@ class GroupNormalization(_Normalization):
         axis: the axis of the features.
         epsilon: what is added to the variance; 1e-3 as in Keras.
         center, scale: whether there is a shift (beta, `bias`) and a factor (gamma, `weight`).
-        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
-        gamma_constraint: as for Dense.
-        common: those of every Layer.
+        beta_initializer, gamma_initializer: how these begin.
+        beta_regularizer, gamma_regularizer: what these add to the loss.
+        beta_constraint, gamma_constraint: what these are put through after each step.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: `groups` that is neither a positive integer nor -1.
+
+    Example:
+        >>> layers.GroupNormalization(groups=2)([[1.0, 3.0, 10.0, 30.0]]).detach()  # each pair by itself
+        tensor([[-0.9995,  0.9995, -1.0000,  1.0000]])
     """
 
     def __init__(
@@ -516,7 +590,11 @@ class UnitNormalization(_Plain):
 
     Args:
         axis: the axis or axes along which a vector lies.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.UnitNormalization()([[3.0, 4.0]])
+        tensor([[0.6000, 0.8000]])
     """
 
     _integers = "cast"
@@ -556,7 +634,11 @@ class Rescaling(_Plain):
     Args:
         scale: a number, or one for each channel, on the axis that `image_data_format()` says.
         offset: a number, or one for each channel, likewise.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Rescaling(1 / 127.5, offset=-1)([0.0, 255.0])
+        tensor([-1.,  1.])
     """
 
     _autocast = False

@@ -19,21 +19,7 @@ Sizes = int | Sequence[int]
 
 
 class _Pooling(Spatial):
-    """Pooling over `rank` dimensions of space.
-
-    Shapes: (batch, *space, channels) to (batch, *new space, channels). With padding="same" a length n
-    becomes ceil(n / stride); what is added at the sides is never the maximum and not counted in a mean.
-
-    Args:
-        pool_size: the window's size along each dimension of space, or one number for all.
-        strides: how far it moves at a time; the window's size if None.
-        padding: "valid" or "same".
-        data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every Layer.
-
-    Raises:
-        GraphError: a size that is no positive integer, an unknown padding.
-    """
+    """What pooling has in common, over `rank` dimensions of space."""
 
     def __init__(
         self,
@@ -141,35 +127,132 @@ def _flat(kernel: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 @registry.layers.register("MaxPooling1D", "MaxPool1D")
 class MaxPooling1D(_Max):
-    __doc__ = _Pooling.__doc__
+    """The largest value in each window of the steps.
+
+    Shapes: (batch, steps, channels) to (batch, new steps, channels). With padding="same" a length n becomes
+    ceil(n / stride), and what is added at the ends is never the largest.
+
+    Args:
+        pool_size: how many steps a window has.
+        strides: how far it moves at a time; its size if None.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an unknown padding.
+
+    Example:
+        >>> layers.MaxPool1D(2)(torch.arange(6.0).reshape(1, 6, 1)).flatten()
+        tensor([1., 3., 5.])
+    """
+
     rank = 1
     kernel = staticmethod(_flat(F.max_pool2d))
 
 
 @registry.layers.register("AveragePooling1D", "AvgPool1D")
 class AveragePooling1D(_Average):
-    __doc__ = _Pooling.__doc__
+    """The mean of each window of the steps.
+
+    Shapes: (batch, steps, channels) to (batch, new steps, channels). With padding="same" a length n becomes
+    ceil(n / stride), and what is added at the ends is not counted.
+
+    Args:
+        pool_size: how many steps a window has.
+        strides: how far it moves at a time; its size if None.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an unknown padding.
+
+    Example:
+        >>> layers.AveragePooling1D(2)(torch.arange(6.0).reshape(1, 6, 1)).flatten()
+        tensor([0.5000, 2.5000, 4.5000])
+    """
+
     rank = 1
     kernel = staticmethod(_flat(F.avg_pool2d))
 
 
 @registry.layers.register("MaxPooling2D", "MaxPool2D")
 class MaxPooling2D(_Max):
-    __doc__ = _Pooling.__doc__
+    """The largest value in each window of an image.
+
+    Shapes: (batch, height, width, channels) to (batch, new height, new width, channels). With padding="same" a length
+    n becomes ceil(n / stride), and what is added at the sides is never the largest.
+
+    Args:
+        pool_size: the height and width of a window, or one number for both.
+        strides: how far it moves at a time; its size if None.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an unknown padding.
+
+    Example:
+        >>> layers.MaxPool2D()(torch.arange(16.0).reshape(1, 4, 4, 1)).flatten()
+        tensor([ 5.,  7., 13., 15.])
+        >>> layers.MaxPool2D(3, strides=2, padding="same")(torch.ones(1, 7, 7, 3)).shape
+        torch.Size([1, 4, 4, 3])
+    """
+
     rank = 2
     kernel = staticmethod(F.max_pool2d)
 
 
 @registry.layers.register("AveragePooling2D", "AvgPool2D")
 class AveragePooling2D(_Average):
-    __doc__ = _Pooling.__doc__
+    """The mean of each window of an image.
+
+    Shapes: (batch, height, width, channels) to (batch, new height, new width, channels). With padding="same" a length
+    n becomes ceil(n / stride), and what is added at the sides is not counted.
+
+    Args:
+        pool_size: the height and width of a window, or one number for both.
+        strides: how far it moves at a time; its size if None.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an unknown padding.
+
+    Example:
+        >>> layers.AveragePooling2D()(torch.arange(16.0).reshape(1, 4, 4, 1)).flatten()
+        tensor([ 2.5000,  4.5000, 10.5000, 12.5000])
+    """
+
     rank = 2
     kernel = staticmethod(F.avg_pool2d)
 
 
 @registry.layers.register("MaxPooling3D", "MaxPool3D")
 class MaxPooling3D(_Max):
-    __doc__ = _Pooling.__doc__
+    """The largest value in each window of a volume.
+
+    Shapes: (batch, depth, height, width, channels) to the same with shorter lengths. With padding="same" a length n
+    becomes ceil(n / stride), and what is added at the sides is never the largest.
+
+    Args:
+        pool_size: the depth, height and width of a window, or one number for all.
+        strides: how far it moves at a time; its size if None.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an unknown padding.
+
+    Example:
+        >>> layers.MaxPool3D((1, 2, 2))(torch.ones(1, 4, 4, 4, 3)).shape
+        torch.Size([1, 4, 2, 2, 3])
+    """
+
     rank = 3
     kernel = staticmethod(F.max_pool3d)
 
@@ -182,21 +265,32 @@ def _averaged_3d(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 @registry.layers.register("AveragePooling3D", "AvgPool3D")
 class AveragePooling3D(_Average):
-    __doc__ = _Pooling.__doc__
+    """The mean of each window of a volume.
+
+    Shapes: (batch, depth, height, width, channels) to the same with shorter lengths. With padding="same" a length n
+    becomes ceil(n / stride), and what is added at the sides is not counted.
+
+    Args:
+        pool_size: the depth, height and width of a window, or one number for all.
+        strides: how far it moves at a time; its size if None.
+        padding: "valid" or "same".
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an unknown padding.
+
+    Example:
+        >>> layers.AveragePooling3D((1, 2, 2))(torch.ones(1, 4, 4, 4, 3)).shape
+        torch.Size([1, 4, 2, 2, 3])
+    """
+
     rank = 3
     kernel = staticmethod(_averaged_3d)
 
 
 class _GlobalPooling(Spatial):
-    """One value for each channel: the largest over all of space, or the mean.
-
-    Shapes: (batch, *space, channels) to (batch, channels), or to (batch, 1, ..., channels) with `keepdims`.
-
-    Args:
-        data_format: "channels_last" or "channels_first"; the global setting if None.
-        keepdims: whether the dimensions of space stay, with length 1.
-        common: those of every Layer.
-    """
+    """What pooling over all of space has in common, with `rank` dimensions of it."""
 
     def __init__(
         self, data_format: str | None = None, keepdims: bool = False, **common: Unpack[Common]
@@ -239,19 +333,59 @@ class _GlobalAverage(_GlobalPooling):
 
 @registry.layers.register("GlobalMaxPooling1D", "GlobalMaxPool1D")
 class GlobalMaxPooling1D(_GlobalMax):
-    __doc__ = _GlobalPooling.__doc__
+    """The largest value of each channel over all steps.
+
+    Shapes: (batch, steps, channels) to (batch, channels), or to (batch, 1, channels) with `keepdims`.
+
+    Args:
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        keepdims: whether the dimension of the steps stays, with length 1.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.GlobalMaxPool1D()(torch.arange(6.0).reshape(1, 3, 2))
+        tensor([[4., 5.]])
+    """
+
     rank = 1
 
 
 @registry.layers.register("GlobalMaxPooling2D", "GlobalMaxPool2D")
 class GlobalMaxPooling2D(_GlobalMax):
-    __doc__ = _GlobalPooling.__doc__
+    """The largest value of each channel over the whole image.
+
+    Shapes: (batch, height, width, channels) to (batch, channels), or to (batch, 1, 1, channels) with `keepdims`.
+
+    Args:
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        keepdims: whether the dimensions of space stay, with length 1.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.GlobalMaxPool2D()(torch.arange(8.0).reshape(1, 2, 2, 2))
+        tensor([[6., 7.]])
+    """
+
     rank = 2
 
 
 @registry.layers.register("GlobalMaxPooling3D", "GlobalMaxPool3D")
 class GlobalMaxPooling3D(_GlobalMax):
-    __doc__ = _GlobalPooling.__doc__
+    """The largest value of each channel over the whole volume.
+
+    Shapes: (batch, depth, height, width, channels) to (batch, channels), or to (batch, 1, 1, 1, channels) with
+    `keepdims`.
+
+    Args:
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        keepdims: whether the dimensions of space stay, with length 1.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.GlobalMaxPool3D(keepdims=True)(torch.ones(2, 4, 4, 4, 3)).shape
+        torch.Size([2, 1, 1, 1, 3])
+    """
+
     rank = 3
 
 
@@ -264,7 +398,11 @@ class GlobalAveragePooling1D(_GlobalPooling):
     Args:
         data_format: "channels_last" or "channels_first"; the global setting if None.
         keepdims: whether the dimension of the steps stays, with length 1.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.GlobalAveragePooling1D()(torch.arange(6.0).reshape(1, 3, 2))
+        tensor([[2., 3.]])
     """
 
     rank: ClassVar[int] = 1
@@ -285,30 +423,45 @@ class GlobalAveragePooling1D(_GlobalPooling):
 
 @registry.layers.register("GlobalAveragePooling2D", "GlobalAvgPool2D")
 class GlobalAveragePooling2D(_GlobalAverage):
-    __doc__ = _GlobalPooling.__doc__
+    """The mean of each channel over the whole image.
+
+    Shapes: (batch, height, width, channels) to (batch, channels), or to (batch, 1, 1, channels) with `keepdims`.
+
+    Args:
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        keepdims: whether the dimensions of space stay, with length 1.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.GlobalAveragePooling2D()(torch.arange(8.0).reshape(1, 2, 2, 2))
+        tensor([[3., 4.]])
+    """
+
     rank = 2
 
 
 @registry.layers.register("GlobalAveragePooling3D", "GlobalAvgPool3D")
 class GlobalAveragePooling3D(_GlobalAverage):
-    __doc__ = _GlobalPooling.__doc__
+    """The mean of each channel over the whole volume.
+
+    Shapes: (batch, depth, height, width, channels) to (batch, channels), or to (batch, 1, 1, 1, channels) with
+    `keepdims`.
+
+    Args:
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        keepdims: whether the dimensions of space stay, with length 1.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.GlobalAveragePooling3D(keepdims=True)(torch.ones(2, 4, 4, 4, 3)).shape
+        torch.Size([2, 1, 1, 1, 3])
+    """
+
     rank = 3
 
 
 class _AdaptivePooling(Spatial):
-    """Pooling to a length that is given, whatever that of the input is.
-
-    Shapes: (batch, *space, channels) to (batch, *output_size, channels). Window i of n over a length begins at
-    floor(i * length / n) and ends before ceil((i + 1) * length / n).
-
-    Args:
-        output_size: the length along each dimension of space, or one number for all.
-        data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every Layer.
-
-    Raises:
-        GraphError: a size that is no positive integer.
-    """
+    """What pooling to a given length has in common, over `rank` dimensions of space."""
 
     _integers = "cast"
     kernel: ClassVar[Callable[..., Tensor]]
@@ -337,41 +490,143 @@ class _AdaptivePooling(Spatial):
 
 @registry.layers.register()
 class AdaptiveAveragePooling1D(_AdaptivePooling):
-    __doc__ = _AdaptivePooling.__doc__
+    """The means of `output_size` windows of the steps, however many steps there are.
+
+    Shapes: (batch, steps, channels) to (batch, output_size, channels). Window i of n over a length begins at
+    floor(i * length / n) and ends before ceil((i + 1) * length / n).
+
+    Args:
+        output_size: how many windows.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer.
+
+    Example:
+        >>> layers.AdaptiveAveragePooling1D(2)(torch.arange(6.0).reshape(1, 6, 1)).flatten()
+        tensor([1., 4.])
+    """
+
     rank = 1
     kernel = staticmethod(F.adaptive_avg_pool1d)
 
 
 @registry.layers.register()
 class AdaptiveAveragePooling2D(_AdaptivePooling):
-    __doc__ = _AdaptivePooling.__doc__
+    """The means of as many windows along each dimension as are asked for, however large images are.
+
+    Shapes: (batch, height, width, channels) to (batch, *output_size, channels). Windows lie as those of
+    AdaptiveAveragePooling1D.
+
+    Args:
+        output_size: how many windows along height and width, or one number for both.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer.
+
+    Example:
+        >>> layers.AdaptiveAveragePooling2D((2, 1))(torch.arange(16.0).reshape(1, 4, 4, 1)).flatten()
+        tensor([ 3.5000, 11.5000])
+    """
+
     rank = 2
     kernel = staticmethod(F.adaptive_avg_pool2d)
 
 
 @registry.layers.register()
 class AdaptiveAveragePooling3D(_AdaptivePooling):
-    __doc__ = _AdaptivePooling.__doc__
+    """The means of as many windows along each dimension as are asked for, however large volumes are.
+
+    Shapes: (batch, depth, height, width, channels) to (batch, *output_size, channels). Windows lie as those of
+    AdaptiveAveragePooling1D.
+
+    Args:
+        output_size: how many windows along depth, height and width, or one number for all.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer.
+
+    Example:
+        >>> layers.AdaptiveAveragePooling3D((2, 1, 1))(torch.ones(1, 4, 4, 4, 3)).shape
+        torch.Size([1, 2, 1, 1, 3])
+    """
+
     rank = 3
     kernel = staticmethod(F.adaptive_avg_pool3d)
 
 
 @registry.layers.register()
 class AdaptiveMaxPooling1D(_AdaptivePooling):
-    __doc__ = _AdaptivePooling.__doc__
+    """The largest values in `output_size` windows of the steps, however many steps there are.
+
+    Shapes: (batch, steps, channels) to (batch, output_size, channels). Windows lie as those of
+    AdaptiveAveragePooling1D.
+
+    Args:
+        output_size: how many windows.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer.
+
+    Example:
+        >>> layers.AdaptiveMaxPooling1D(2)(torch.arange(6.0).reshape(1, 6, 1)).flatten()
+        tensor([2., 5.])
+    """
+
     rank = 1
     kernel = staticmethod(F.adaptive_max_pool1d)
 
 
 @registry.layers.register()
 class AdaptiveMaxPooling2D(_AdaptivePooling):
-    __doc__ = _AdaptivePooling.__doc__
+    """The largest values in as many windows along each dimension as are asked for, however large images are.
+
+    Shapes: (batch, height, width, channels) to (batch, *output_size, channels). Windows lie as those of
+    AdaptiveAveragePooling1D.
+
+    Args:
+        output_size: how many windows along height and width, or one number for both.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer.
+
+    Example:
+        >>> layers.AdaptiveMaxPooling2D((2, 1))(torch.arange(16.0).reshape(1, 4, 4, 1)).flatten()
+        tensor([ 7., 15.])
+    """
+
     rank = 2
     kernel = staticmethod(F.adaptive_max_pool2d)
 
 
 @registry.layers.register()
 class AdaptiveMaxPooling3D(_AdaptivePooling):
-    __doc__ = _AdaptivePooling.__doc__
+    """The largest values in as many windows along each dimension as are asked for, however large volumes are.
+
+    Shapes: (batch, depth, height, width, channels) to (batch, *output_size, channels). Windows lie as those of
+    AdaptiveAveragePooling1D.
+
+    Args:
+        output_size: how many windows along depth, height and width, or one number for all.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer.
+
+    Example:
+        >>> layers.AdaptiveMaxPooling3D((2, 1, 1))(torch.ones(1, 4, 4, 4, 3)).shape
+        torch.Size([1, 2, 1, 1, 3])
+    """
+
     rank = 3
     kernel = staticmethod(F.adaptive_max_pool3d)

@@ -79,10 +79,15 @@ class Dropout(_Noise):
         noise_shape: the shape of the pattern, None where it is the input's: (None, 1, None) drops a feature
             at all steps or at none.
         seed: with one, every run of the same program drops the same elements.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: a rate that is not from 0 to 1, a noise_shape or seed that is none.
+
+    Example:
+        >>> layer = layers.Dropout(0.5, seed=0)
+        >>> layer(torch.ones(6)), layer(torch.ones(6), training=False)
+        (tensor([0., 0., 2., 0., 0., 0.]), tensor([1., 1., 1., 1., 1., 1.]))
     """
 
     def __init__(
@@ -158,14 +163,7 @@ def _kept(
 
 
 class _SpatialDropout(Dropout, Spatial):
-    """As Dropout, where a channel is dropped everywhere or nowhere.
-
-    Args:
-        rate: the share of channels that is dropped, from 0 to 1.
-        data_format: "channels_last" or "channels_first"; the global setting if None.
-        seed: with one, every run of the same program drops the same channels.
-        common: those of every Layer.
-    """
+    """Dropout of whole channels, over `rank` dimensions of space."""
 
     def __init__(
         self, rate: float, data_format: str | None = None, seed: int | None = None, **common: Unpack[Common]
@@ -193,7 +191,12 @@ class SpatialDropout1D(_SpatialDropout):
     Args:
         rate: the share of channels that is dropped, from 0 to 1.
         seed: with one, every run of the same program drops the same channels.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.SpatialDropout1D(0.5, seed=0)(torch.ones(1, 2, 4))
+        tensor([[[0., 0., 2., 0.],
+                 [0., 0., 2., 0.]]])
     """
 
     rank = 1
@@ -204,13 +207,41 @@ class SpatialDropout1D(_SpatialDropout):
 
 @registry.layers.register()
 class SpatialDropout2D(_SpatialDropout):
-    __doc__ = _SpatialDropout.__doc__
+    """As Dropout, where a channel of an image is dropped everywhere or nowhere (Tompson et al. 2015).
+
+    Shapes: (batch, height, width, channels) stays.
+
+    Args:
+        rate: the share of channels that is dropped, from 0 to 1.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        seed: with one, every run of the same program drops the same channels.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.SpatialDropout2D(0.5, seed=0)(torch.ones(1, 2, 2, 4)).sum((1, 2))
+        tensor([[0., 0., 8., 0.]])
+    """
+
     rank = 2
 
 
 @registry.layers.register()
 class SpatialDropout3D(_SpatialDropout):
-    __doc__ = _SpatialDropout.__doc__
+    """As Dropout, where a channel of a volume is dropped everywhere or nowhere.
+
+    Shapes: (batch, depth, height, width, channels) stays.
+
+    Args:
+        rate: the share of channels that is dropped, from 0 to 1.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        seed: with one, every run of the same program drops the same channels.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.SpatialDropout3D(0.5, seed=0)(torch.ones(1, 2, 2, 2, 4)).sum((1, 2, 3))
+        tensor([[ 0.,  0., 16.,  0.]])
+    """
+
     rank = 3
 
 
@@ -222,7 +253,12 @@ class AlphaDropout(Dropout):
         rate: the share of elements that is set to the negative limit of selu, from 0 to 1.
         noise_shape: as for Dropout.
         seed: as for Dropout.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layer = layers.AlphaDropout(0.5, seed=0)
+        >>> layer(torch.zeros(4)), layer(torch.zeros(4), training=False)
+        (tensor([-0.7792, -0.7792,  0.7792, -0.7792]), tensor([0., 0., 0., 0.]))
     """
 
     def pattern_shape(self, inputs: Tensor) -> Sequence[int]:
@@ -281,7 +317,15 @@ class GaussianNoise(_Noise):
     Args:
         stddev: the noise's standard deviation.
         seed: with one, every run of the same program draws the same noise.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a stddev that is no number of 0 or more.
+
+    Example:
+        >>> layer = layers.GaussianNoise(0.1, seed=0)
+        >>> layer(torch.ones(3)), layer(torch.ones(3), training=False)
+        (tensor([1.1541, 0.9707, 0.7821]), tensor([1., 1., 1.]))
     """
 
     def __init__(self, stddev: float, seed: int | None = None, **common: Unpack[Common]) -> None:
@@ -311,7 +355,15 @@ class GaussianDropout(_Noise):
     Args:
         rate: which Dropout the noise is as strong as; from 0 to less than 1.
         seed: with one, every run of the same program draws the same noise.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a rate of 1, or one that is not from 0 to 1.
+
+    Example:
+        >>> layer = layers.GaussianDropout(0.2, seed=0)
+        >>> layer(torch.ones(3)), layer(torch.ones(3), training=False)
+        (tensor([ 1.7705,  0.8533, -0.0894]), tensor([1., 1., 1.]))
     """
 
     def __init__(self, rate: float, seed: int | None = None, **common: Unpack[Common]) -> None:
@@ -345,7 +397,13 @@ class ActivityRegularization(Layer):
     Args:
         l1: the weight of the absolute values.
         l2: the weight of the squares.
-        common: those of every Layer.
+        name, trainable, dtype, input_shape: as for every Layer.
+
+    Example:
+        >>> layer = layers.ActivityRegularization(l1=0.1)
+        >>> _ = layer([[1.0, -3.0], [0.0, 0.0]])
+        >>> layer.losses  # 0.1 * 4 / 2
+        [tensor(0.2000)]
     """
 
     supports_masking: bool = True

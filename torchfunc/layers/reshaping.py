@@ -25,7 +25,11 @@ class Flatten(Layer):
     Args:
         data_format: with "channels_first", (batch, channels, *space) is flattened in the order that
             (batch, *space, channels) has, so that a Dense behind it fits both; the global setting if None.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Flatten()(torch.ones(2, 4, 4, 3)).shape
+        torch.Size([2, 48])
     """
 
     def __init__(self, data_format: str | None = None, **common: Unpack[Common]) -> None:
@@ -52,10 +56,14 @@ class Reshape(Layer):
 
     Args:
         target_shape: the shape of one sample, without the batch; one -1 stands for what is left.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: a target_shape that is none.
+
+    Example:
+        >>> layers.Reshape((4, -1))(torch.ones(2, 12)).shape
+        torch.Size([2, 4, 3])
     """
 
     def __init__(self, target_shape: Sequence[int], **common: Unpack[Common]) -> None:
@@ -108,10 +116,14 @@ class Permute(Layer):
 
     Args:
         dims: for each dimension of the output, which one of the input it is.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: dims that are not the numbers from 1 on in some order.
+
+    Example:
+        >>> layers.Permute((2, 1))(torch.ones(2, 4, 3)).shape
+        torch.Size([2, 3, 4])
     """
 
     def __init__(self, dims: Sequence[int], **common: Unpack[Common]) -> None:
@@ -146,7 +158,13 @@ class RepeatVector(Layer):
 
     Args:
         n: how many times.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.RepeatVector(3)([[1.0, 2.0]])
+        tensor([[[1., 2.],
+                 [1., 2.],
+                 [1., 2.]]])
     """
 
     def __init__(self, n: int, **common: Unpack[Common]) -> None:
@@ -181,14 +199,7 @@ def _sides(owner: str, name: str, value: Any, rank: int) -> tuple[tuple[int, int
 
 
 class _Cropping(Spatial):
-    """Cuts from the sides of space.
-
-    Args:
-        cropping: how much: one number for all sides, one for each dimension, or a pair (before, after)
-            for each dimension.
-        data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every Layer.
-    """
+    """What cutting from the sides of `rank` dimensions of space has in common."""
 
     def __init__(self, cropping: Any = 1, data_format: str | None = None, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -222,14 +233,7 @@ class _Cropping(Spatial):
 
 
 class _ZeroPadding(Spatial):
-    """Adds zeros at the sides of space.
-
-    Args:
-        padding: how many: one number for all sides, one for each dimension, or a pair (before, after) for
-            each dimension.
-        data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every Layer.
-    """
+    """What adding zeros at the sides of `rank` dimensions of space has in common."""
 
     def __init__(self, padding: Any = 1, data_format: str | None = None, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -251,13 +255,7 @@ class _ZeroPadding(Spatial):
 
 
 class _UpSampling(Spatial):
-    """A larger image: each value is repeated.
-
-    Args:
-        size: how many times along each dimension of space, or one number for all.
-        data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every Layer.
-    """
+    """What repeating each value along `rank` dimensions of space has in common."""
 
     def __init__(
         self, size: int | Sequence[int] = 2, data_format: str | None = None, **common: Unpack[Common]
@@ -298,7 +296,11 @@ class Cropping1D(_Cropping):
 
     Args:
         cropping: how many: one number for both ends, or a pair (before, after).
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Cropping1D((1, 2))(torch.arange(6.0).reshape(1, 6, 1)).flatten()
+        tensor([1., 2., 3.])
     """
 
     rank = 1
@@ -309,7 +311,18 @@ class Cropping1D(_Cropping):
 
 @registry.layers.register()
 class Cropping2D(_Cropping):
-    __doc__ = _Cropping.__doc__
+    """Cuts from the sides of images. Shapes: (batch, height, width, channels) to the same with shorter lengths.
+
+    Args:
+        cropping: how much: one number for all sides, one for each dimension, or a pair (before, after) for each.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Cropping2D(((0, 1), (2, 0)))(torch.ones(1, 4, 4, 3)).shape
+        torch.Size([1, 3, 2, 3])
+    """
+
     rank = 2
 
     def __init__(self, cropping: Any = 0, data_format: str | None = None, **common: Unpack[Common]) -> None:
@@ -318,25 +331,71 @@ class Cropping2D(_Cropping):
 
 @registry.layers.register()
 class Cropping3D(_Cropping):
-    __doc__ = _Cropping.__doc__
+    """Cuts from the sides of volumes. Shapes: (batch, depth, height, width, channels) to the same with shorter lengths.
+
+    Args:
+        cropping: how much: one number for all sides, one for each dimension, or a pair (before, after) for each.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.Cropping3D((0, 1, 1))(torch.ones(1, 4, 4, 4, 3)).shape
+        torch.Size([1, 4, 2, 2, 3])
+    """
+
     rank = 3
 
 
 @registry.layers.register()
 class ZeroPadding1D(_ZeroPadding):
-    __doc__ = _ZeroPadding.__doc__
+    """Adds zeros at the ends of the steps. Shapes: (batch, steps, channels) to (batch, more steps, channels).
+
+    Args:
+        padding: how many: one number for both ends, or a pair (before, after).
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.ZeroPadding1D((1, 2))(torch.ones(1, 3, 1)).flatten()
+        tensor([0., 1., 1., 1., 0., 0.])
+    """
+
     rank = 1
 
 
 @registry.layers.register()
 class ZeroPadding2D(_ZeroPadding):
-    __doc__ = _ZeroPadding.__doc__
+    """Adds zeros at the sides of images. Shapes: (batch, height, width, channels) to the same with greater lengths.
+
+    Args:
+        padding: how many: one number for all sides, one for each dimension, or a pair (before, after) for each.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.ZeroPadding2D(((0, 1), (2, 2)))(torch.ones(1, 4, 4, 3)).shape
+        torch.Size([1, 5, 8, 3])
+    """
+
     rank = 2
 
 
 @registry.layers.register()
 class ZeroPadding3D(_ZeroPadding):
-    __doc__ = _ZeroPadding.__doc__
+    """Adds zeros at the sides of volumes.
+
+    Shapes: (batch, depth, height, width, channels) to the same with greater lengths.
+
+    Args:
+        padding: how many: one number for all sides, one for each dimension, or a pair (before, after) for each.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.ZeroPadding3D((0, 1, 1))(torch.ones(1, 4, 4, 4, 3)).shape
+        torch.Size([1, 4, 6, 6, 3])
+    """
+
     rank = 3
 
 
@@ -346,7 +405,11 @@ class UpSampling1D(_UpSampling):
 
     Args:
         size: how many times.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.UpSampling1D(2)(torch.tensor([[[1.0], [2.0]]])).flatten()
+        tensor([1., 1., 2., 2.])
     """
 
     rank = 1
@@ -365,7 +428,14 @@ class UpSampling2D(_UpSampling):
         size: how many times along height and width, or one number for both.
         data_format: "channels_last" or "channels_first"; the global setting if None.
         interpolation: "nearest" (repetition), "bilinear" or "bicubic".
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.UpSampling2D()(torch.tensor([[1.0, 2.0]]).reshape(1, 1, 2, 1)).squeeze()
+        tensor([[1., 1., 2., 2.],
+                [1., 1., 2., 2.]])
+        >>> layers.UpSampling2D((1, 3), interpolation="bilinear")(torch.ones(1, 4, 4, 3)).shape
+        torch.Size([1, 4, 12, 3])
     """
 
     rank = 2
@@ -402,5 +472,18 @@ def _whole(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 @registry.layers.register()
 class UpSampling3D(_UpSampling):
-    __doc__ = _UpSampling.__doc__
+    """A larger volume: each value is repeated.
+
+    Shapes: (batch, depth, height, width, channels) to the same with each length times its size.
+
+    Args:
+        size: how many times along each dimension of space, or one number for all.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.UpSampling3D((1, 2, 2))(torch.ones(1, 4, 4, 4, 3)).shape
+        torch.Size([1, 4, 8, 8, 3])
+    """
+
     rank = 3

@@ -169,8 +169,17 @@ class Weights(nn.Module):
             layout: the permutation from PyTorch's layout, in which the weight is returned, to Keras's.
             blocks: the order in which PyTorch keeps the equal blocks of the last dimension.
 
+        Returns:
+            A Parameter, or a buffer, in PyTorch's layout.
+
         Raises:
             ShapeError: a dimension is unknown.
+
+        Example:
+            >>> layer = tf.Layer()
+            >>> layer.w = layer.add_weight((2,), "ones")
+            >>> layer.w.detach(), layer.count_params()
+            (tensor([1., 1.]), 2)
         """
         if any(each is None for each in shape):
             raise ShapeError(
@@ -308,6 +317,14 @@ class Weights(nn.Module):
 
     @property
     def trainable(self) -> bool:
+        """Whether its weights are trained. To set it sets it for all layers inside, too; where it is False,
+        parameters need no gradient.
+
+        Example:
+            >>> model.get_layer("block3").trainable = False
+            >>> len(model.trainable_variables), len(model.non_trainable_variables)
+            (4, 2)
+        """
         return self._trainable
 
     @trainable.setter
@@ -324,16 +341,34 @@ class Weights(nn.Module):
         """Every weight, in Keras's order: the layer's own, trained before not trained, then its sublayers'.
 
         They are the parameters themselves, which have Keras's words too: `value`, `assign`, `name`, `path`.
+
+        Example:
+            >>> [tuple(each.shape) for each in model.get_layer("head").variables]
+            [(2, 8), (2,)]
         """
         homes = {module: name for name, module in self.named_modules()}
         return [_in_words(homes.get(each[0]) or self.name, *each) for each in self._ordered_weights()]
 
     @property
     def trainable_weights(self) -> list[Tensor]:
+        """The parameters that need a gradient, in Keras's order.
+
+        Example:
+            >>> [each.name for each in model.get_layer("head").trainable_variables]
+            ['kernel', 'bias']
+        """
         return [each for each in self.weights if isinstance(each, nn.Parameter) and each.requires_grad]
 
     @property
     def non_trainable_weights(self) -> list[Tensor]:
+        """The weights that are not trained: buffers, such as moving averages, and parameters that need no gradient.
+
+        Example:
+            >>> layer = tf.layers.BatchNormalization()
+            >>> layer.build((None, 3))
+            >>> [each.name for each in layer.non_trainable_variables]
+            ['moving_mean', 'moving_variance']
+        """
         return [each for each in self.weights if not (isinstance(each, nn.Parameter) and each.requires_grad)]
 
     variables = weights
@@ -360,7 +395,15 @@ class Weights(nn.Module):
         return list(self.children())
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
-        """The weights as NumPy arrays, in Keras's order and layouts; bfloat16, which NumPy lacks, as float32."""
+        """The weights as NumPy arrays, in Keras's order and layouts; bfloat16, which NumPy lacks, as float32.
+
+        Returns:
+            A list of arrays, as `set_weights` takes them.
+
+        Example:
+            >>> [each.shape for each in model.get_weights()]
+            [(3, 3, 3, 4), (4,), (144, 8), (8,), (8, 2), (2,)]
+        """
         return [
             _as_array(in_keras_layout(module, name, tensor))
             for module, name, tensor in self._ordered_weights()
@@ -369,8 +412,17 @@ class Weights(nn.Module):
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Take weights in Keras's order and layouts: one array for each of `get_weights()`.
 
+        Args:
+            weights: arrays, tensors or lists of numbers.
+
         Raises:
             TorchfuncError: another number of arrays, another shape, or no numbers; nothing is changed then.
+
+        Example:
+            >>> head = model.get_layer("head")
+            >>> head.set_weights([np.ones((8, 2)), np.zeros(2)])
+            >>> head(torch.ones(1, 8)).detach()
+            tensor([[8., 8.]])
         """
         places = list(self._ordered_weights())
         if len(places) != len(weights):
@@ -398,7 +450,20 @@ class Weights(nn.Module):
                 write_in_keras_layout(module, name, tensor, value)
 
     def keras_view(self, name: str, tensor: Tensor) -> Tensor:
-        """A view of the weight `name` in Keras's layout: what is written to it is written to the weight."""
+        """A view of the weight `name` in Keras's layout: what is written to it is written to the weight.
+
+        Args:
+            name: the name of a weight of this layer's own.
+            tensor: that weight, or another one of its shape, such as its gradient.
+
+        Returns:
+            A view that shares its memory.
+
+        Example:
+            >>> conv = model.get_layer("block3")
+            >>> conv.weight.shape, conv.keras_view("weight", conv.weight).shape
+            (torch.Size([4, 3, 3, 3]), torch.Size([3, 3, 3, 4]))
+        """
         info = self._weight_infos.get(name)
         return tensor if info is None or info.layout is None else tensor.detach().permute(info.layout)
 
@@ -407,7 +472,15 @@ class Weights(nn.Module):
         return None if info is None else info.blocks
 
     def count_params(self) -> int:
-        """The number of numbers in its weights, each tensor once."""
+        """The number of numbers in its weights, each tensor once.
+
+        Returns:
+            A number; of a layer that is not built 0.
+
+        Example:
+            >>> model.count_params(), tf.layers.Dense(2).count_params()
+            (1290, 0)
+        """
         return sum(each.numel() for *_, each in self._ordered_weights())
 
     def reset_parameters(self) -> None:
@@ -415,6 +488,13 @@ class Weights(nn.Module):
 
         Raises:
             TorchfuncError: a weight whose initializer is unknown, as after a copy of a lambda.
+
+        Example:
+            >>> head = model.get_layer("head")
+            >>> before = head.weight.clone()
+            >>> head.reset_parameters()
+            >>> torch.equal(head.weight, before)
+            False
         """
         for name, info in self._weight_infos.items():
             weight = getattr(self, name)
@@ -441,6 +521,16 @@ class Weights(nn.Module):
 
         Raises:
             GraphError: a symbolic tensor, which has no number to add.
+
+        Example:
+            >>> class Sparse(tf.Layer):
+            ...     def call(self, x):
+            ...         self.add_loss(0.1 * x.abs().sum())
+            ...         return x
+            >>> layer = Sparse()
+            >>> _ = layer(torch.tensor([1.0, -3.0]))
+            >>> layer.losses
+            [tensor(0.4000)]
         """
         if isinstance(loss, SYMBOLS):
             raise GraphError(
@@ -485,7 +575,14 @@ class Weights(nn.Module):
     @property
     def losses(self) -> list[Tensor]:
         """What this layer and those inside it add to the loss: `add_loss` in the last call, and regularizers of
-        the weights that are trained."""
+        the weights that are trained.
+
+        Example:
+            >>> layer = tf.layers.Dense(1, kernel_initializer="ones", kernel_regularizer=tf.regularizers.L2(0.1))
+            >>> _ = layer(torch.ones(1, 3))
+            >>> layer.losses[0].detach()  # 0.1 * (1 + 1 + 1)
+            tensor(0.3000)
+        """
         inside = [each for each in self.modules() if isinstance(each, Weights)]
         added = [loss for each in inside for loss in each._losses]
         return added + [loss for each in inside for loss in each._penalties()]

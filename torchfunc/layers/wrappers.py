@@ -34,10 +34,14 @@ class Torch(Layer):
 
     Args:
         module: the module; it is called with whatever the layer is called with.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: no module.
+
+    Example:
+        >>> layers.Torch(nn.Linear(4, 2))(tf.Input((4,))).shape
+        (None, 2)
     """
 
     _autocast = False  # a module of PyTorch says itself what it takes
@@ -69,6 +73,10 @@ class TorchModuleWrapper(Torch):
         name: what the layer is called.
         output_shape: Keras's hint; the shape is found by trying the module.
         common: those of every Layer.
+
+    Example:
+        >>> layers.TorchModuleWrapper(nn.Linear(4, 2), name="linear")(tf.Input((4,))).shape
+        (None, 2)
     """
 
     def __init__(
@@ -87,10 +95,17 @@ class Wrapper(Layer):
 
     Args:
         layer: the layer inside.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: no layer.
+
+    Example:
+        >>> class Twice(layers.Wrapper):
+        ...     def call(self, inputs):
+        ...         return self.layer(self.layer(inputs))
+        >>> Twice(layers.Dense(3))(tf.Input((3,))).shape
+        (None, 3)
     """
 
     def __init__(self, layer: Any, **common: Unpack[Common]) -> None:
@@ -117,10 +132,16 @@ class SpectralNormalization(Wrapper):
     Args:
         layer: a layer with a kernel or an embedding: Dense, Conv2D, Embedding, ...
         power_iterations: how many steps are taken at each call.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: a layer without such a weight, a number of steps that is not positive.
+
+    Example:
+        >>> layer = layers.SpectralNormalization(layers.Dense(3), power_iterations=20)
+        >>> _ = layer(torch.ones(1, 4), training=True)
+        >>> torch.linalg.matrix_norm(layer.layer.kernel.detach(), 2)
+        tensor(1.0000)
     """
 
     def __init__(self, layer: Any, power_iterations: int = 1, **common: Unpack[Common]) -> None:
@@ -183,10 +204,14 @@ class TimeDistributed(Layer):
 
     Args:
         layer: a layer, or a module of PyTorch.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: no layer.
+
+    Example:
+        >>> layers.TimeDistributed(layers.Conv2D(8, 3))(torch.ones(2, 5, 8, 8, 3)).shape
+        torch.Size([2, 5, 6, 6, 8])
     """
 
     supports_masking: bool = True
@@ -255,8 +280,7 @@ def _mixes_samples(layer: nn.Module, training: bool) -> bool:
         kind = type(module)
         if kind.__module__.partition(".")[0] not in ("torch", "torchfunc", "torchvision"):
             return True
-        normalizes = isinstance(module, nn.modules.batchnorm._BatchNorm)
-        if training and (normalizes or kind.__name__ == "BatchNormalization"):
+        if training and isinstance(module, nn.modules.batchnorm._BatchNorm):
             return True
     return False
 
@@ -272,10 +296,16 @@ class Bidirectional(Layer):
         layer: a recurrent layer, such as LSTM, GRU, SimpleRNN or RNN.
         merge_mode: how the outputs are put together: "concat", "sum", "mul", "ave", or None for a tuple.
         backward_layer: the layer for the other direction, with another `go_backwards`.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: a layer that is not recurrent, two layers that do not fit, or an unknown `merge_mode`.
+
+    Example:
+        >>> layers.Bidirectional(layers.LSTM(4))(torch.ones(2, 5, 3)).shape
+        torch.Size([2, 8])
+        >>> layers.Bidirectional(layers.GRU(4, return_sequences=True), merge_mode="sum")(torch.ones(2, 5, 3)).shape
+        torch.Size([2, 5, 4])
     """
 
     supports_masking: bool = True

@@ -37,7 +37,8 @@ class Metric(Configurable):
 
     Args:
         name: its name in the logs; that of its class in snake case if None.
-        dtype: the dtype of the result; float32 if None.
+        dtype: of what `result_in_dtype` and `add_variable` make, by its name; float32 and the usual one if
+            None.
 
     Attributes:
         name: Its name in the logs.
@@ -51,10 +52,10 @@ class Metric(Configurable):
         ...         self.add("total", (y_true - y_pred).abs().amax())
         ...         self.add("batches", 1)
         ...     def result(self):
-        ...         return self.total("total") / self.total("batches")
+        ...         return self.result_in_dtype(self.total("total") / self.total("batches"))
         >>> largest = Largest()
         >>> largest(torch.zeros(3), torch.tensor([1.0, -4.0, 2.0])), largest(torch.zeros(2), torch.tensor([2.0, 0.0]))
-        (tensor(4., dtype=torch.float64), tensor(3., dtype=torch.float64))
+        (tensor(4.), tensor(3.))
     """
 
     _registry = registry.metrics
@@ -483,7 +484,7 @@ class TorchMetric(Metric):
     Args:
         metric: an object with `update(preds, target)`, `compute()` and `reset()`.
         name: its name in the logs; that of its class in snake case if None.
-        dtype: the dtype of the result; float32 if None.
+        dtype: taken as every Metric does; the result is of the metric's own.
 
     Example:
         >>> class Largest:

@@ -132,6 +132,14 @@ class MaskedCalls(Layer):
         """Which of the outputs have a mask; `model(x, masks=[None])` returns (outputs, [these masks]) from then on.
 
         `masks` has one mask, or None, for each input. A forward of the model's own takes none.
+
+        Returns:
+            A bool for each output, in the order of `outputs`.
+
+        Example:
+            >>> x = tf.Input((3,), dtype="int64")
+            >>> tf.Model(x, tf.layers.Embedding(10, 4, mask_zero=True)(x)).output_masks()
+            (True,)
         """
         graph = self._require_graph("output masks")
         if not self._runs_graph or not self._may_make_masks():
@@ -175,6 +183,19 @@ class MaskedCalls(Layer):
         return found
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """What `model(x)` does where `x` is symbolic, without the masks that a call among layers also returns.
+
+        Args:
+            args: the symbols, and what goes with them.
+            kwargs: likewise, by name.
+
+        Returns:
+            The symbolic outputs, nested as those of the model.
+
+        Example:
+            >>> model.symbolic_call(tf.Input((8, 8, 3))).shape
+            (None, 2)
+        """
         outputs = super().symbolic_call(*args, **kwargs)
         was_added = (
             self._runs_graph and "masks" in next(leaves(outputs)).node.kwargs and "masks" not in kwargs
@@ -182,6 +203,19 @@ class MaskedCalls(Layer):
         return outputs[0] if was_added else outputs
 
     def get_output_at(self, index: int) -> Any:
+        """The symbolic output of the call number `index` of this model in other graphs, in the order of the calls.
+
+        Args:
+            index: the number of the call, from 0, or from -1 backwards.
+
+        Returns:
+            The symbolic tensor or tensors of that call.
+
+        Example:
+            >>> _ = model(tf.Input((8, 8, 3)))
+            >>> model.get_output_at(0).shape
+            (None, 2)
+        """
         node = self._call_at(index)
         return node.outputs[0] if self._runs_graph and "masks" in node.kwargs else node.outputs
 

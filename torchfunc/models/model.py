@@ -41,6 +41,7 @@ from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
 from torchfunc.layers.layer import Common, Layer, in_mode, map_shapes
 from torchfunc.layers.tracking import children_of
 from torchfunc.models import loading
+from torchfunc.models.hub import OnHub
 from torchfunc.models.keras_order import modules_in_keras_order
 from torchfunc.models.live import Live
 from torchfunc.models.masks import MaskedCalls, takers, taking_masks
@@ -49,6 +50,7 @@ from torchfunc.models.verbs import Training
 from torchfunc.saving import formats
 from torchfunc.saving import graph_json as saved
 from torchfunc.saving.archive import Place
+from torchfunc.saving.shards import bytes_of
 from torchfunc.training.checks import fitted_input
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import notebook, summary
@@ -58,14 +60,8 @@ from torchfunc.vis.view import page
 
 
 @registry.layers.register("Model")
-class Model(MaskedCalls, Training):
+class Model(MaskedCalls, OnHub, Training):
     """A graph of layer calls, compiled to a module whose forward a person could have written.
-
-    ```python
-    inputs = Input(shape=(784,))
-    outputs = layers.Dense(10, activation="softmax")(inputs)
-    model = Model(inputs, outputs)
-    ```
 
     `model.code` is that forward as text; its submodules are the layers under the names seen there.
     A subclass without `inputs` and `outputs` defines `call` or `forward` itself.
@@ -75,11 +71,24 @@ class Model(MaskedCalls, Training):
         outputs: symbolic tensors made from them, likewise.
         name: what the model is called.
         trainable: whether its weights are trained.
+        dtype, activity_regularizer, input_shape: as for every Layer, where the forward is one's own.
 
     Raises:
         DisconnectedError: an output needs an Input that is not among `inputs`.
         NameTakenError: two layers or inputs were given one name.
         GraphError: something among them is no symbolic tensor.
+
+    Example:
+        >>> inputs = tf.Input((784,))
+        >>> x = tf.layers.Dense(64, activation="relu")(inputs)
+        >>> model = tf.Model(inputs, tf.layers.Dense(10)(x))
+        >>> model(torch.zeros(2, 784)).shape, model.count_params()
+        (torch.Size([2, 10]), 50890)
+        >>> print(model.code)
+        def forward(self, input):
+            x = self.dense(input)
+            x = self.dense_1(x)
+            return x
     """
 
     is_leaf_in_fx = False
@@ -166,7 +175,12 @@ class Model(MaskedCalls, Training):
 
     @property
     def graph(self) -> Graph | None:  # type: ignore[override]
-        """The table of the calls, with the shapes that the modules give; None where the forward is one's own."""
+        """The table of the calls, with the shapes that the modules give; None where the forward is one's own.
+
+        Example:
+            >>> [call.name for call in model.graph.calls]
+            ['input', 'block3', 'flatten', 'hidden', 'dropout', 'head']
+        """
         if _is_in_older_onnx_exporter():
             raise AttributeError("graph")  # by it that exporter knows a ScriptModule, and asks it for names
         return None if self._live is None else self._current().graph
@@ -199,6 +213,16 @@ class Model(MaskedCalls, Training):
 
         Raises:
             GraphError: a subclassed model, whose forward is its own.
+
+        Example:
+            >>> print(model.code)
+            def forward(self, input):
+                x = self.block3(input)
+                x = self.flatten(x)
+                x = self.hidden(x)
+                x = self.dropout(x)
+                x = self.head(x)
+                return x
         """
         return self._drawn_graph().source
 
@@ -228,6 +252,19 @@ class Model(MaskedCalls, Training):
 
     def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         # a graph knows the dtypes of its inputs, and `_arguments` gives arrays those
+        """The arguments of a call as the forward takes them; where there is a graph, its inputs say the dtypes.
+
+        Args:
+            args: the arguments in order.
+            kwargs: the arguments by name.
+
+        Returns:
+            Both.
+
+        Example:
+            >>> model(np.zeros((1, 8, 8, 3))).dtype  # float64, as the Input has float32
+            torch.float32
+        """
         return (args, kwargs) if self._live is not None else super().with_tensors(args, kwargs)
 
     def _arguments(self, *values: Any) -> Sequence[Any]:
@@ -314,7 +351,12 @@ class Model(MaskedCalls, Training):
 
     @property
     def device(self) -> torch.device:
-        """The device of the first weight; the CPU where there is none."""
+        """The device of the first weight; the CPU where there is none.
+
+        Example:
+            >>> model.device
+            device(type='cpu')
+        """
         first = next((each for each in (*self.parameters(), *self.buffers())), None)
         return torch.device("cpu") if first is None else first.device
 
@@ -327,6 +369,18 @@ class Model(MaskedCalls, Training):
 
         Args:
             input_shape: a tuple with the batch, None where unknown; a list or dict of them for several inputs.
+
+        Example:
+            >>> class Twins(tf.Model):
+            ...     def __init__(self):
+            ...         super().__init__()
+            ...         self.dense = tf.layers.Dense(2)
+            ...     def call(self, x):
+            ...         return self.dense(x) - self.dense(-x)
+            >>> twins = Twins()
+            >>> twins.build((None, 3))
+            >>> twins.count_params()
+            8
         """
         if self.graph is None:
             symbolic.record(self, (map_shapes(lambda shape: symbolic.Input(batch_shape=shape), input_shape),))
@@ -343,6 +397,17 @@ class Model(MaskedCalls, Training):
         return cls.build not in (Layer.build, Model.build)
 
     def check_input(self, *shapes: Any) -> None:
+        """Raise a ShapeError for shapes that do not fit the inputs of the graph.
+
+        Args:
+            shapes: for each input its shape with the batch, None where unknown.
+
+        Raises:
+            ShapeError: another rank, or another size than an Input says.
+
+        Example:
+            >>> model.check_input((None, 8, 8, 3))
+        """
         graph = self.graph
         if graph is None or len(shapes) != len(graph.input_names) or isinstance(shapes[0], dict):
             return
@@ -371,6 +436,10 @@ class Model(MaskedCalls, Training):
 
         Each has `name`, `output` and `input`. A native module is `operation.module`, and an attribute
         of the model under its name.
+
+        Example:
+            >>> [each.name for each in model.layers]
+            ['input', 'block3', 'flatten', 'hidden', 'dropout', 'head']
         """
         graph = self.graph
         if graph is None:
@@ -395,9 +464,20 @@ class Model(MaskedCalls, Training):
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer with this name, or at this place in `layers`.
 
+        Args:
+            name: the layer's name.
+            index: the place instead, from 0, or from -1 backwards.
+
+        Returns:
+            The layer, or an Operation for what is no Layer.
+
         Raises:
             UnknownNameError: no layer has that name.
             GraphError: neither name nor index, or an index past the end.
+
+        Example:
+            >>> model.get_layer("head").units, model.get_layer(index=-1).name
+            (2, 'head')
         """
         found = self.layers
         if name is not None:
@@ -413,6 +493,18 @@ class Model(MaskedCalls, Training):
 
     def get_submodule(self, target: str) -> nn.Module:
         # a layer may be called like a property of ours, such as `output`
+        """The submodule under a dotted name, also where a layer is called like a property of models, such as `output`.
+
+        Args:
+            target: names of submodules with dots between; "" is the model itself.
+
+        Returns:
+            A module.
+
+        Example:
+            >>> model.get_submodule("head").units
+            2
+        """
         head, _, rest = target.partition(".")
         module = self._modules.get(head)
         if module is None:
@@ -421,37 +513,83 @@ class Model(MaskedCalls, Training):
 
     @property
     def input(self) -> Any:
-        """The symbolic inputs, nested as they were given; for a model used as a layer see `inputs` too."""
+        """The symbolic inputs, nested as they were given; for a model used as a layer see `inputs` too.
+
+        Example:
+            >>> model.input.shape
+            (None, 8, 8, 3)
+        """
         return picked(self._require_graph("input").inputs, self._rows())
 
     @property
     def output(self) -> Any:
-        """The symbolic outputs, nested as they were given."""
+        """The symbolic outputs, nested as they were given.
+
+        Example:
+            >>> model.output.shape
+            (None, 2)
+        """
         return picked(self._require_graph("output").outputs, self._rows())
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic inputs in one list.
+
+        Example:
+            >>> [each.shape for each in model.inputs]
+            [(None, 8, 8, 3)]
+        """
         return list(leaves(self.input))
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic outputs in one list.
+
+        Example:
+            >>> [each.shape for each in model.outputs]
+            [(None, 2)]
+        """
         return list(leaves(self.output))
 
     @property
     def input_names(self) -> list[str]:
+        """The names of the inputs, in the order of `inputs`: keys of the dict that `fit` may be given.
+
+        Example:
+            >>> tf.Model(x := tf.Input((3,), name="age"), x + 1).input_names
+            ['age']
+        """
         return self._require_graph("input names").input_names
 
     @property
     def output_names(self) -> list[str]:
+        """The names of the outputs, each that of the call that makes it: keys of dicts of losses, targets and metrics.
+
+        Example:
+            >>> model.output_names
+            ['head']
+        """
         return self._require_graph("output names").output_names
 
     @property
     def input_shape(self) -> Any:
+        """The shape of the input with its batch, None where unknown; nested as the inputs are.
+
+        Example:
+            >>> model.input_shape
+            (None, 8, 8, 3)
+        """
         graph = self._require_graph("input shape")
         return map_leaves(lambda ref: graph.spec(ref).shape, graph.inputs)
 
     @property
     def output_shape(self) -> Any:
+        """The shape of the output with its batch, None where unknown; nested as the outputs are.
+
+        Example:
+            >>> model.output_shape
+            (None, 2)
+        """
         graph = self._require_graph("output shape")
         return map_leaves(lambda ref: graph.spec(ref).shape, graph.outputs)
 
@@ -487,6 +625,29 @@ class Model(MaskedCalls, Training):
         Raises:
             ShapeError: `input_size` does not fit, or a size that is not the batch is unknown.
             GraphError: FLOPs of a model without a graph.
+
+        Example:
+            >>> model.summary(line_length=75)
+            Model: "functional"
+            ___________________________________________________________________________
+            Layer (type)                     Output Shape                  Param #
+            ===========================================================================
+            input (InputLayer)               [(None, 8, 8, 3)]             0
+            ___________________________________________________________________________
+            block3 (Conv2D)                  (None, 6, 6, 4)               112
+            ___________________________________________________________________________
+            flatten (Flatten)                (None, 144)                   0
+            ___________________________________________________________________________
+            hidden (Dense)                   (None, 8)                     1160
+            ___________________________________________________________________________
+            dropout (Dropout)                (None, 8)                     0
+            ___________________________________________________________________________
+            head (Dense)                     (None, 2)                     18
+            ===========================================================================
+            Total params: 1,290
+            Trainable params: 1,290
+            Non-trainable params: 0
+            ___________________________________________________________________________
         """
         options = {
             "name": self.name, "line_length": line_length, "positions": positions, "expand_nested": expand_nested,
@@ -519,6 +680,11 @@ class Model(MaskedCalls, Training):
         Raises:
             GraphError: a model without a graph.
             ShapeError: `input_size` does not fit.
+
+        Example:
+            >>> model.view("model.html")
+            >>> open("model.html").read(15)
+            '<!doctype html>'
         """
         graph = self._require_graph("picture to move in")
         text = page.view(graph, modules_of(self), name=self.name, input_size=input_size)
@@ -535,8 +701,15 @@ class Model(MaskedCalls, Training):
     def get_config(self) -> dict[str, Any]:
         """The whole architecture as plain data: layers, calls, inputs and outputs.
 
+        Returns:
+            A dict that JSON can hold, for `from_config`.
+
         Raises:
             SavingError: a layer, function or argument that cannot be written as data.
+
+        Example:
+            >>> [call["name"] for call in model.get_config()["calls"]]
+            ['input', 'block3', 'flatten', 'hidden', 'dropout', 'head']
         """
         graph = self.graph
         if graph is None:
@@ -558,9 +731,16 @@ class Model(MaskedCalls, Training):
             config: what `get_config` gave.
             custom_objects: your own classes and functions by the names in it.
 
+        Returns:
+            A model that is not compiled.
+
         Raises:
             ConfigError: the config is of another form.
             UnknownNameError: a class or function that no registry has, nor `custom_objects`.
+
+        Example:
+            >>> tf.Model.from_config(model.get_config()).output_shape
+            (None, 2)
         """
         if "calls" not in config:
             with registry.custom_object_scope(custom_objects):
@@ -580,7 +760,12 @@ class Model(MaskedCalls, Training):
 
     @property
     def config_class(self) -> type:
-        """The class that a file names: the one whose constructor made the model."""
+        """The class that a file names: the one whose constructor made the model.
+
+        Example:
+            >>> model.config_class is tf.Model
+            True
+        """
         return getattr(type(self), "_base", type(self))
 
     def to_json(
@@ -591,7 +776,21 @@ class Model(MaskedCalls, Training):
         sort_keys: bool = False,
         ensure_ascii: bool = True,
     ) -> str:
-        """`get_config` as JSON text, in which the arguments have the meaning that they have for `json.dumps`."""
+        """`get_config` as JSON text, in which the arguments have the meaning that they have for `json.dumps`.
+
+        Args:
+            indent: how many blanks a level is set in, or with what text; None for one line.
+            separators: what stands between items and after keys.
+            sort_keys: whether keys are sorted.
+            ensure_ascii: whether letters beyond ASCII are written as escapes.
+
+        Returns:
+            The text, which `models.model_from_json` reads.
+
+        Example:
+            >>> model.to_json()[:23]
+            '{"class_name": "Model",'
+        """
         return json.dumps(
             described(self, self.name),
             indent=indent,
@@ -626,6 +825,11 @@ class Model(MaskedCalls, Training):
             SavingError: something cannot be written as data, the path is of another format, or it says another
                 thing than `zipped` or `save_format`.
             WriteError: the file could not be written.
+
+        Example:
+            >>> model.save("model.safetensors")
+            >>> tf.load_model("model.safetensors").output_shape
+            (None, 2)
         """
         _check_suffix(filepath, zipped, save_format)
         trainer = self.__dict__.get("trainer")
@@ -660,9 +864,34 @@ class Model(MaskedCalls, Training):
         if verbose:
             print(f"Wrote {os.fspath(filepath)}.")
 
-    def save_weights(self, filepath: Place, overwrite: bool = True) -> None:
-        """Write the weights alone, under the names of `state_dict`, to where `save` writes a model."""
-        write_whole(self, lambda: loading.save_weights(self, filepath, overwrite=overwrite))
+    def save_weights(
+        self, filepath: Place, overwrite: bool = True, max_shard_size: int | str | None = None
+    ) -> None:
+        """Write the weights alone, under the names of `state_dict`, to where `save` writes a model.
+
+        Args:
+            filepath: its suffix says how they are written, as in `save`.
+            overwrite: whether a file that stands there may be replaced.
+            max_shard_size: how many bytes one file of a folder holds, as a number or such as "500MB"; all if None.
+
+        Raises:
+            SavingError: the path is of another format, there are weights without values, or `max_shard_size` with one file.
+            WriteError: the file could not be written.
+
+        Example:
+            >>> model.save_weights("weights.safetensors")
+            >>> model.load_weights("weights.safetensors")
+            >>> model.save_weights("weights", max_shard_size="1KB")
+            >>> model.load_weights("weights")
+        """
+        most = None if max_shard_size is None else bytes_of(max_shard_size)
+        in_folder = isinstance(filepath, (str, PathLike)) and (
+            Path(filepath).is_dir() or not Path(filepath).suffix
+        )
+        if most is not None and not in_folder:
+            got, fix = f"max_shard_size with {str(filepath)!r}", "a folder: a path without a suffix"
+            raise SavingError(explain("save_weights", got=got, fix=fix))
+        write_whole(self, lambda: loading.save_weights(self, filepath, overwrite=overwrite, shard_bytes=most))
 
     def load_weights(
         self,
@@ -681,6 +910,10 @@ class Model(MaskedCalls, Training):
 
         Raises:
             WeightMismatchError: names or shapes differ; nothing is changed then.
+
+        Example:
+            >>> model.save_weights("model.weights.safetensors")
+            >>> model.load_weights("model.weights.safetensors")
         """
         loading.load_weights(self, filepath, skip_mismatch=skip_mismatch, skipped=objects_to_skip or ())
 

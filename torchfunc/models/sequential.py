@@ -31,20 +31,22 @@ from torchfunc.saving import graph_json as saved
 class Sequential(Model):
     """A chain of layers. It becomes a graph as soon as the shape of its input is known.
 
-    ```python
-    model = Sequential([Input((784,)), layers.Dense(64, activation="relu"), layers.Dense(10)])
-    ```
-
     A layer of text, such as TextVectorization, may come first: it is called on the text, before the graph of the others.
 
     Args:
         layers: an Input (optional) and layers, or any nn.Modules.
         name: what the model is called.
         trainable: whether its weights are trained.
+        dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: something in the list is no layer.
         NameTakenError: two layers were given one name.
+
+    Example:
+        >>> model = tf.Sequential([tf.Input((784,)), tf.layers.Dense(64, activation="relu"), nn.Linear(64, 10)])
+        >>> model(torch.zeros(2, 784)).shape
+        torch.Size([2, 10])
     """
 
     _takes_emitted_forward = True
@@ -78,12 +80,32 @@ class Sequential(Model):
         self._draw()
 
     def add(self, layer: Any) -> None:
-        """Put a layer (or, first of all, an Input) at the end of the chain."""
+        """Put a layer (or, first of all, an Input) at the end of the chain.
+
+        Args:
+            layer: a layer, an nn.Module, or an Input.
+
+        Example:
+            >>> model = tf.Sequential([tf.Input((3,))])
+            >>> model.add(tf.layers.Dense(2))
+            >>> model.output_shape
+            (None, 2)
+        """
         self._append(layer)
         self._draw()
 
     def pop(self) -> None:
-        """Take the last layer away."""
+        """Take the last layer away.
+
+        Raises:
+            GraphError: there is none.
+
+        Example:
+            >>> model = tf.Sequential([tf.Input((3,)), tf.layers.Dense(4), tf.layers.Dense(2)])
+            >>> model.pop()
+            >>> model.output_shape
+            (None, 4)
+        """
         if not self._chain:
             raise GraphError(f"Sequential {self.name!r} has no layers to pop.")
         self._chain.pop()
@@ -149,7 +171,20 @@ class Sequential(Model):
                 layer._models.add(self)
 
     def build(self, input_shape: Any) -> None:
-        """Draw the graph for inputs of this shape, with the batch."""
+        """Draw the graph for inputs of this shape, with the batch.
+
+        Args:
+            input_shape: a tuple with the batch, whose size is not looked at.
+
+        Raises:
+            GraphError: no layers, or several shapes.
+
+        Example:
+            >>> model = tf.Sequential([tf.layers.Dense(2)])
+            >>> model.build((None, 3))
+            >>> model.count_params()
+            8
+        """
         if self.graph is not None:
             return
         if not self._chain:
@@ -164,6 +199,20 @@ class Sequential(Model):
 
     def forward(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Any:
         # reached only on the very call that built the model: its class has the emitted forward now
+        """The layers one after the other; the call that draws the graph goes on in the forward that is emitted for it.
+
+        Args:
+            inputs: a tensor with the batch first.
+            training: whether it is for training; None for the mode that the model is in.
+            mask: which steps count, or None.
+
+        Returns:
+            What the last layer returns.
+
+        Example:
+            >>> tf.Sequential([tf.layers.Dense(2)])(torch.zeros(4, 3)).shape
+            torch.Size([4, 2])
+        """
         masks = {} if mask is None else {"mask": mask}
         return self.forward(inputs, training=training, **masks)
 
@@ -181,6 +230,20 @@ class Sequential(Model):
         self._draw()
 
     def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """The arguments of a call as the forward takes them; a first layer of text makes numbers of texts here.
+
+        Args:
+            args: the arguments in order.
+            kwargs: the arguments by name.
+
+        Returns:
+            Both.
+
+        Example:
+            >>> text = tf.layers.StringLookup(vocabulary=["a", "b"])
+            >>> tf.Sequential([text, tf.layers.Embedding(3, 4)])(["a", "b"]).shape
+            torch.Size([2, 4])
+        """
         if self._reads_text and args and is_text(args[0]):
             numbers = self._chain[0](args[0])
             if self._entry is None:
@@ -197,13 +260,27 @@ class Sequential(Model):
 
     @property
     def layers(self) -> list[Any]:
-        """The layers, without the Input."""
+        """The layers, without the Input.
+
+        Example:
+            >>> [each.name for each in tf.Sequential([tf.Input((3,)), tf.layers.Dense(2)]).layers]
+            ['dense']
+        """
         first = self._chain[:1] if self._after_text else []
         return [*first, *(each for each in super().layers if not isinstance(each, InputLayer))]
 
     @writes_once
     def get_config(self) -> dict[str, Any]:
-        """The layers as plain data, and the input where it is known."""
+        """The layers as plain data, and the input where it is known.
+
+        Returns:
+            A dict that JSON can hold.
+
+        Example:
+            >>> config = tf.Sequential([tf.Input((3,)), tf.layers.Dense(2)]).get_config()
+            >>> config["input"]["shape"], len(config["layers"])
+            ([None, 3], 1)
+        """
         config: dict[str, Any] = {"name": self.given_name, "trainable": self._trainable}
         if self._entry is not None:
             shape, dtype, name = self._entry
@@ -231,6 +308,24 @@ class Sequential(Model):
     @classmethod
     @checked
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """A model of these layers, with new weights.
+
+        Args:
+            config: what `get_config` gave.
+            custom_objects: your own classes and functions by the names in it.
+
+        Returns:
+            A model that is not compiled, and has a graph where the config knows its input.
+
+        Raises:
+            ConfigError: the config is of another form.
+            UnknownNameError: a class or function that no registry has, nor `custom_objects`.
+
+        Example:
+            >>> config = tf.Sequential([tf.Input((3,)), tf.layers.Dense(2)]).get_config()
+            >>> tf.Sequential.from_config(config).output_shape
+            (None, 2)
+        """
         with registry.custom_object_scope(custom_objects), reading(), saved.bounded_by(config):
             _check_config(config)
             entry = config.get("input")

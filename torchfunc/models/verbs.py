@@ -160,6 +160,11 @@ class Training(Layer):
         Raises:
             UnknownNameError: a loss, metric or optimizer of that name does not exist.
             CompileError: something that does not fit the model's outputs, or that compile does not take.
+
+        Example:
+            >>> model.compile(optimizer="adam", loss=nn.CrossEntropyLoss(), metrics=["accuracy"])
+            >>> model.evaluate(np.zeros((4, 8, 8, 3)), np.zeros(4, int), verbose=0, return_dict=True).keys()
+            dict_keys(['loss', 'accuracy'])
         """
         ours = (
             optimizer,
@@ -263,8 +268,16 @@ class Training(Layer):
             sample_weight: the weights of the samples, or None.
             training: whether it is learned from.
 
+        Returns:
+            A scalar tensor.
+
         Raises:
             CompileError: there is no loss.
+
+        Example:
+            >>> model.compile("sgd", "mse")
+            >>> model.compute_loss(y=torch.zeros(1, 2), y_pred=torch.tensor([[1.0, 3.0]]))  # (1 + 9) / 2
+            tensor(5.)
         """
         loss = self._trainer(compiled=False).step.compute_loss(x, y, y_pred, sample_weight, training)
         if loss is None:
@@ -272,7 +285,23 @@ class Training(Layer):
         return loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """The logs after a batch, which this takes into the metrics of `compile`. Override it to have others."""
+        """The logs after a batch, which this takes into the metrics of `compile`. Override it to have others.
+
+        Args:
+            x: the inputs.
+            y: the targets.
+            y_pred: what the model returned for the inputs.
+            sample_weight: the weights of the samples, or None.
+
+        Returns:
+            The figures so far by name.
+
+        Example:
+            >>> model.compile("sgd", "mse", metrics=["mae"])
+            >>> logs = model.compute_metrics(None, torch.zeros(1, 2), torch.tensor([[1.0, 3.0]]))
+            >>> float(logs["mae"])
+            2.0
+        """
         return self._trainer(compiled=False).step.compute_metrics(x, y, y_pred, sample_weight)
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -285,15 +314,49 @@ class Training(Layer):
 
         Returns:
             The logs, as tensors or numbers by name.
+
+        Example:
+            >>> class Halved(tf.Model):
+            ...     def train_step(self, data):
+            ...         return {"half": super().train_step(data)["loss"] / 2}
+            >>> x = tf.Input((3,))
+            >>> halved = Halved(x, tf.layers.Dense(1)(x))
+            >>> halved.compile("sgd", "mse")
+            >>> list(halved.fit(np.zeros((4, 3)), np.zeros((4, 1)), verbose=0).history)
+            ['half']
         """
         return self._logs_of(self._trainer(compiled=False).step.train(data))
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """Measure one batch; takes and returns what `train_step` does."""
+        """Measure one batch; takes and returns what `train_step` does.
+
+        Args:
+            data: x, (x, y) or (x, y, sample_weight), as `train_step` takes it.
+
+        Returns:
+            The logs, as tensors or numbers by name.
+
+        Example:
+            >>> model.compile(loss="mse")
+            >>> _ = model.evaluate(np.zeros((4, 8, 8, 3)), np.zeros((4, 2)), verbose=0)
+            >>> list(model.test_step((torch.zeros(4, 8, 8, 3), torch.zeros(4, 2))))
+            ['loss']
+        """
         return self._logs_of(self._trainer(compiled=False).step.measure(data))
 
     def predict_step(self, data: Any) -> Any:
-        """What the model returns for one batch, of which x is taken."""
+        """What the model returns for one batch, of which x is taken.
+
+        Args:
+            data: x, (x, y) or (x, y, sample_weight), as `train_step` takes it.
+
+        Returns:
+            Tensors, nested as the outputs.
+
+        Example:
+            >>> model.predict_step(torch.zeros(5, 8, 8, 3)).shape
+            torch.Size([5, 2])
+        """
         return self._trainer(compiled=False).step.predict(data)
 
     def _logs_of(self, logs: Any) -> dict[str, Any]:
@@ -306,17 +369,41 @@ class Training(Layer):
 
         Each has `name`, `update_state`, `result` and `reset_state`. `fit` sets those back at each epoch. Override it
         to say yourself which these are.
+
+        Example:
+            >>> model.compile("sgd", "mse", metrics=["mae"])
+            >>> _ = model.evaluate(np.zeros((4, 8, 8, 3)), np.zeros((4, 2)), verbose=0)
+            >>> [each.name for each in model.metrics]
+            ['loss', 'compile_metrics']
         """
         compiled = [] if self.trainer is None else compiled_metrics(self.trainer.step)
         return [*compiled, *metrics_in(self)]
 
     def reset_metrics(self) -> None:
-        """Set all `metrics` back."""
+        """Set all `metrics` back.
+
+        Example:
+            >>> model.compile("sgd", "mse", metrics=["mae"])
+            >>> _ = model.evaluate(np.zeros((4, 8, 8, 3)), np.ones((4, 2)), verbose=0)
+            >>> model.reset_metrics()
+            >>> float(model.get_metrics_result()["mae"])
+            0.0
+        """
         for each in self.metrics:
             each.reset_state() if hasattr(each, "reset_state") else each.reset()
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """The results of all `metrics` by name."""
+        """The results of all `metrics` by name.
+
+        Returns:
+            Numbers or tensors by the names of the metrics.
+
+        Example:
+            >>> model.compile("sgd", "mse", metrics=["mae"])
+            >>> _ = model.evaluate(np.zeros((4, 8, 8, 3)), np.zeros((4, 2)), verbose=0)
+            >>> sorted(model.get_metrics_result())
+            ['loss', 'mae']
+        """
         found: dict[str, Any] = {}
         for each in self.metrics:
             result = each.result() if hasattr(each, "result") else each.compute()
@@ -375,12 +462,25 @@ class Training(Layer):
 
     @property
     def compiled(self) -> bool:
-        """Whether `compile` said how the model is trained."""
+        """Whether `compile` said how the model is trained.
+
+        Example:
+            >>> before = model.compiled
+            >>> model.compile("sgd", "mse")
+            >>> before, model.compiled
+            (False, True)
+        """
         return self.trainer is not None
 
     @property
     def optimizer(self) -> Any:
-        """The optimizer of `compile`, or None; another may be set."""
+        """The optimizer of `compile`, or None; another may be set.
+
+        Example:
+            >>> model.compile(tf.optimizers.SGD(0.5), "mse")
+            >>> type(model.optimizer).__name__
+            'SGD'
+        """
         return self.__dict__.get("_optimizer") if self.trainer is None else self.trainer.optimizer
 
     @optimizer.setter
@@ -392,7 +492,13 @@ class Training(Layer):
 
     @property
     def loss(self) -> Any:
-        """The loss of `compile`, or one that was set; the latter is not trained towards."""
+        """The loss of `compile`, or one that was set; the latter is not trained towards.
+
+        Example:
+            >>> model.compile("sgd", "mse")
+            >>> model.loss
+            'mse'
+        """
         compiled = None if self.trainer is None else self.trainer.loss
         return self.__dict__.get("loss") if compiled is None else compiled
 
@@ -402,7 +508,14 @@ class Training(Layer):
 
     @property
     def history(self) -> Any:
-        """What the last `fit` returned, or None."""
+        """What the last `fit` returned, or None.
+
+        Example:
+            >>> model.compile("sgd", "mse")
+            >>> _ = model.fit(np.zeros((4, 8, 8, 3)), np.zeros((4, 2)), epochs=2, verbose=0)
+            >>> model.history.epoch
+            [0, 1]
+        """
         return self.__dict__.get("history", None if self.trainer is None else self.trainer.history)
 
     @history.setter
@@ -412,41 +525,92 @@ class Training(Layer):
     def get_compile_config(self) -> dict[str, Any]:
         """The arguments of `compile` as plain data; nothing before it.
 
+        Returns:
+            A dict that `compile_from_config` takes.
+
         Raises:
             SavingError: a function or an object among them that no file can name.
+
+        Example:
+            >>> model.compile("sgd", "mse")
+            >>> model.get_compile_config()["loss"]
+            'mse'
         """
         return {} if self.trainer is None else self.trainer.get_config()
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compile as `get_compile_config` said; where the class has a `compile` of its own, that is for you to call.
 
+        Args:
+            config: what `get_compile_config` gave; an empty one compiles nothing.
+
         Raises:
             ConfigError: another argument, or one that `get_compile_config` does not write so.
             UnknownNameError: a loss, a metric or an optimizer that nobody knows.
+
+        Example:
+            >>> model.compile_from_config({"optimizer": "sgd", "loss": "mse"})
+            >>> model.compiled
+            True
         """
         if config:
             restore_training(self, dict(config), None, {})
 
     def back_up(self, filepath: Place) -> None:
-        """Write the weights and the state of the training, without the architecture; see `BackupAndRestore`."""
+        """Write the weights and the state of the training, without the architecture; see `BackupAndRestore`.
+
+        Args:
+            filepath: the file to write.
+
+        Example:
+            >>> model.compile("sgd", "mse")
+            >>> model.back_up("training.safetensors")
+            >>> model.restore_backup("training.safetensors")
+        """
         self._trainer().back_up(filepath)
 
     def restore_backup(self, filepath: Place) -> None:
         """Take what `back_up` wrote of a model with the same weights, compiled alike.
 
+        Args:
+            filepath: the file that `back_up` wrote.
+
         Raises:
             TorchfuncError: another file, or what does not fit the model; nothing is changed then.
+
+        Example:
+            >>> model.compile("sgd", "mse")
+            >>> model.back_up("training.safetensors")
+            >>> model.restore_backup("training.safetensors")
         """
         self._trainer().restore_backup(filepath)
 
     @property
     def metrics_variables(self) -> list[Any]:
-        """What all `metrics` sum up."""
+        """What all `metrics` sum up, from the first update on.
+
+        Example:
+            >>> class Counting(tf.Model):
+            ...     def __init__(self):
+            ...         super().__init__()
+            ...         self.seen = tf.metrics.Sum(name="seen")
+            >>> counting = Counting()
+            >>> counting.seen.update_state([1.0, 2.0])
+            >>> [float(each) for each in counting.metrics_variables]
+            [3.0]
+        """
         return [each for metric in self.metrics for each in getattr(metric, "variables", ())]
 
     @property
     def metrics_names(self) -> list[str]:
-        """The names under which `evaluate` returns its values; none before `compile`."""
+        """The names under which `evaluate` returns its values; none before `compile`.
+
+        Example:
+            >>> model.compile("sgd", "mse", metrics=["mae"])
+            >>> _ = model.evaluate(np.zeros((4, 8, 8, 3)), np.zeros((4, 2)), verbose=0)
+            >>> model.metrics_names
+            ['loss', 'mae']
+        """
         return [] if self.trainer is None else self.trainer.metrics_names
 
 

@@ -25,9 +25,8 @@ class SGD(Optimizer):
         learning_rate: A number or a schedule.
         momentum: How much of the velocity stays at each step, from 0 to 1.
         nesterov: Whether to look ahead (Nesterov 1983).
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Raises:
         CompileError: a momentum outside of 0 to 1, or what `Optimizer` refuses.
@@ -101,9 +100,8 @@ class Lion(Optimizer):
         learning_rate: A number or a schedule; smaller than Adam's by a factor of 3 to 10.
         beta_1: The share of the mean, against the gradient, in the sign; above 0, up to 1.
         beta_2: How much of the mean stays at each step.
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Raises:
         CompileError: a `beta_1` out of range, or what `Optimizer` refuses.
@@ -152,9 +150,8 @@ class Ftrl(Optimizer):
         l2_regularization_strength: At least 0.
         l2_shrinkage_regularization_strength: At least 0; on the gradient, not on the solution.
         beta: The paper's beta.
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Raises:
         CompileError: an argument on the wrong side of 0, or what `Optimizer` refuses.

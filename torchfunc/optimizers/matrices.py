@@ -30,9 +30,8 @@ class Adafactor(Optimizer):
         clip_threshold: The largest root mean square of an update; above 0.
         relative_step: Taken as in Keras, where it changes nothing: the learning rate is held below
             `1 / sqrt(step)` with or without it.
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Raises:
         CompileError: a threshold that is not above 0, or what `Optimizer` refuses.
@@ -125,9 +124,8 @@ class Muon(Optimizer):
         ns_steps: How often that polynomial is taken, from 1 to 100.
         nesterov: Whether the gradient is added once more.
         rms_rate: What the root of the longer side is multiplied by for the scale of a step; None takes no scale.
-        **common: `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Raises:
         CompileError: factors or a number of steps by which singular values grow without end, or what

@@ -27,9 +27,8 @@ class Adam(Optimizer):
         beta_2: How much of the mean of squares stays at each step.
         epsilon: What is added to the root.
         amsgrad: Whether to divide by the largest mean of squares so far (Reddi et al. 2018).
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Example:
         >>> optimizer, w = optimizers.Adam(0.1), torch.tensor([1.0, 1.0])
@@ -110,9 +109,8 @@ class AdamW(Adam):
         beta_2: How much of the mean of squares stays at each step.
         epsilon: What is added to the root.
         amsgrad: Whether to divide by the largest mean of squares so far (Reddi et al. 2018).
-        **common: `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Example:
         >>> w = torch.tensor([1.0])
@@ -143,9 +141,8 @@ class Adamax(Optimizer):
         beta_1: How much of the mean of gradients stays at each step.
         beta_2: How much of the largest gradient stays at each step.
         epsilon: What is added to the largest gradient.
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Example:
         >>> optimizer, w = optimizers.Adamax(0.1), torch.tensor([1.0])
@@ -190,9 +187,8 @@ class Nadam(Optimizer):
         beta_1: How much of the mean of gradients stays at each step.
         beta_2: How much of the mean of squares stays at each step.
         epsilon: What is added to the root.
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Example:
         >>> optimizer, w = optimizers.Nadam(0.1), torch.tensor([1.0])
@@ -253,9 +249,8 @@ class Lamb(Optimizer):
         beta_1: How much of the mean of gradients stays at each step.
         beta_2: How much of the mean of squares stays at each step.
         epsilon: What is added to the root.
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Example:
         >>> w = torch.tensor([30.0, 40.0])  # of length 50
@@ -309,9 +304,8 @@ class ScheduleFreeAdamW(Optimizer):
         beta_2: How much of the mean of squares stays at each step.
         epsilon: What is added to the root.
         warmup_steps: Over how many steps the learning rate rises to its value.
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Raises:
         CompileError: a `beta_1` of 0, betas out of range, or what `Optimizer` refuses.

@@ -108,7 +108,7 @@ class MultiOptimizer(Optimizer):
 
     Args:
         optimizer_map: An `OptimizerMap`, or a function of a variable, which has a `path`, that gives an optimizer.
-        loss_scale_factor: As in `Optimizer`.
+        loss_scale_factor: as in `Optimizer`.
         name: Its name.
 
     Raises:

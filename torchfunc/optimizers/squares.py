@@ -33,9 +33,8 @@ class RMSprop(Optimizer):
         momentum: How much of the last step is added to this one.
         epsilon: What keeps the root off zero.
         centered: Whether to divide by the standard deviation instead (Graves 2013).
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Raises:
         CompileError: a `rho` out of range, or what `Optimizer` refuses.
@@ -118,9 +117,8 @@ class Adagrad(Optimizer):
         learning_rate: A number or a schedule.
         initial_accumulator_value: Where the sums start.
         epsilon: What keeps the root off zero.
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Raises:
         CompileError: sums that start below 0, or what `Optimizer` refuses.
@@ -183,9 +181,8 @@ class Adadelta(Optimizer):
         learning_rate: A number or a schedule; 1.0 is the paper's.
         rho: How much of the running means stays at each step.
         epsilon: What keeps the roots off zero.
-        **common: `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`,
-            `ema_overwrite_frequency`, `name`, `loss_scale_factor` and `gradient_accumulation_steps`, as in
-            `Optimizer`.
+        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+        loss_scale_factor, gradient_accumulation_steps: as for Optimizer.
 
     Example:
         >>> w = torch.tensor([1.0])

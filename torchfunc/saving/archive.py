@@ -26,6 +26,15 @@ from torchfunc.errors import ConfigError, LimitError, NotATorchfuncFileError, Sa
 from torchfunc.saving.atomic import Pieces, made_folder, replace_files
 from torchfunc.saving.checksums import as_bytes, checksums
 from torchfunc.saving.header import DTYPES, MAX_RANK, Limits, Room, is_name, memory_of_json, parse_header
+from torchfunc.saving.shards import (
+    INDEX,
+    Together,
+    file_name,
+    forget_others,
+    groups_of,
+    index_of,
+    opened_together,
+)
 from torchfunc.saving.source import CHECKSUMS, DOCUMENT, FORMAT, VERSION, Source, Specs, named
 
 SUFFIX = ".safetensors"
@@ -68,6 +77,7 @@ def write(
     *,
     overwrite: bool = True,
     limits: Limits | None = None,
+    shard_bytes: int | None = None,
 ) -> None:
     """Write a config and tensors, atomically: after a kill or a full disk the old archive stands there whole.
 
@@ -79,6 +89,7 @@ def write(
             as one tensor.
         overwrite: whether an archive that stands there may be replaced.
         limits: those under which it shall be readable.
+        shard_bytes: how many bytes of tensors one file of a folder holds; all of them if None.
 
     Raises:
         SavingError: the path has another format's suffix, something is no plain data, or the archive
@@ -89,7 +100,8 @@ def write(
     path = Path(place) if isinstance(place, (str, os.PathLike)) else None
     in_folder = path is not None and _is_folder_to_write(path)
     if path is not None:
-        _check_overwrite(path / WEIGHTS_FILE if in_folder else path, overwrite)
+        for each in (path / WEIGHTS_FILE, path / INDEX) if in_folder else (path,):
+            _check_overwrite(each, overwrite)
     if not isinstance(config, dict):
         raise SavingError(f"The config: expected a dict, got {type(config).__name__}.")
     _check_plain(config, "$")
@@ -97,18 +109,55 @@ def write(
     # weights alone are as they were in the first version, and older ones of torchfunc read them
     version = VERSION if config else 1
     document = {"format": FORMAT, "version": version, "config": config, "aliases": aliases}
+    if path is not None and in_folder and shard_bytes is not None and _size(stored) > shard_bytes:
+        _write_shards(path, document, stored, limits or Limits(), shard_bytes)
+        return
     data = _to_bytes(document, stored, limits or Limits())
     if path is None:
         _write_to_stream(place, data)
     elif in_folder:
-        readable = json.dumps(document, ensure_ascii=False, indent=2).encode()
         with made_folder(path):
             # Without config.json the folder is whole; with that of another save it would be a mixture.
             replace_files(
-                {path / WEIGHTS_FILE: data, path / CONFIG_FILE: [readable]}, withdraw=path / CONFIG_FILE
+                {path / WEIGHTS_FILE: data, path / CONFIG_FILE: _readable(document)},
+                withdraw=path / CONFIG_FILE,
             )
+            (path / INDEX).unlink(missing_ok=True)
+            forget_others(path)
     else:
         replace_files({path: data})
+
+
+def _write_shards(
+    folder: Path, document: dict[str, Any], tensors: dict[str, Tensor], limits: Limits, most: int
+) -> None:
+    """The tensors in several files: the earlier save counts until its index, or its one file, gives way to the new index."""
+    groups = groups_of(tensors, most)
+    contents: dict[Path, Pieces] = {}
+    files: dict[str, Mapping[str, Tensor]] = {}
+    for place, group in enumerate(groups):
+        aliases = {name: each for name, each in document["aliases"].items() if each in group}
+        first = document if place == 0 else {**document, "version": 1, "config": {}}
+        data = _to_bytes({**first, "aliases": aliases}, group, limits)
+        name = file_name(bytes(data[1]), place, len(groups))
+        contents[folder / name], files[name] = data, group
+    told = {
+        **document,
+        "aliases": {name: each for name, each in document["aliases"].items() if each in groups[0]},
+    }
+    with made_folder(folder):
+        replace_files({**contents, folder / INDEX: [index_of(files)]}, withdraw=folder / CONFIG_FILE)
+        (folder / WEIGHTS_FILE).unlink(missing_ok=True)  # which counts as long as it is there
+        replace_files({folder / CONFIG_FILE: _readable(told)})
+        forget_others(folder, kept=files)
+
+
+def _size(tensors: Mapping[str, Tensor]) -> int:
+    return sum(each.nbytes for each in tensors.values())
+
+
+def _readable(document: dict[str, Any]) -> Pieces:
+    return [json.dumps(document, ensure_ascii=False, indent=2).encode()]
 
 
 def read(
@@ -326,7 +375,7 @@ def _compact(value: Any) -> str:
 
 
 @contextmanager
-def opened(place: Place, limits: Limits | None) -> Iterator[Source]:
+def opened(place: Place, limits: Limits | None) -> Iterator[Source | Together]:
     """The file of an archive, its header read and checked."""
     limits = limits or Limits()
     if not isinstance(place, (str, os.PathLike)):
@@ -349,17 +398,20 @@ def opened(place: Place, limits: Limits | None) -> Iterator[Source]:
 
 
 @contextmanager
-def _opened_folder(folder: Path, limits: Limits) -> Iterator[Source]:
-    """The tensor file of a folder, once it agrees with the copy of its document in config.json."""
+def _opened_folder(folder: Path, limits: Limits) -> Iterator[Source | Together]:
+    """The tensors of a folder, once they agree with the copy of their document in config.json."""
     weights, config = folder / WEIGHTS_FILE, folder / CONFIG_FILE
     for _ in range(_TRIES):
-        with Source(weights, limits) as source:
+        in_shards = not weights.exists() and (folder / INDEX).exists()
+        kind = opened_together(folder, limits, _TRIES) if in_shards else Source(weights, limits)
+        with kind as source:
             if source.agrees_with(config):
                 yield source
                 return
-            if source.stands_at(weights):
+            if source.stands_at(folder / INDEX if in_shards else weights):
                 break
+    held = INDEX if in_shards else WEIGHTS_FILE
     raise ConfigError(
-        f"'{config}' is not the config that was saved with '{WEIGHTS_FILE}', which holds it too. "
+        f"'{config}' is not the config that was saved with '{held}', which holds it too. "
         "Fix: delete the copy to load what was saved."
     )

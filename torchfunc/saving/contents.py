@@ -14,6 +14,7 @@ import torch
 from torchfunc.errors import shorten
 from torchfunc.saving.archive import Place, opened
 from torchfunc.saving.header import DTYPES
+from torchfunc.saving.shards import Together
 from torchfunc.saving.source import Source
 
 _OPTIMIZER = "optimizer/"  # begins the names of what only training needs
@@ -181,7 +182,7 @@ def _listed(title: str, items: Iterable[str], number: int) -> Iterator[str]:
         yield f"  and {number - _SHOWN:,} more"
 
 
-def _tensors(source: Source) -> Iterator[Stored]:
+def _tensors(source: Source | Together) -> Iterator[Stored]:
     for name, entry in source.table.items():
         yield Stored(name, entry.shape, entry.dtype, entry.end - entry.begin)
 

@@ -215,12 +215,12 @@ def save_model(model: Any, filepath: str | Path, overwrite: bool = True) -> None
 
     Args:
         model: a Model.
-        filepath: where to: a file that ends in `.keras`, or a folder.
+        filepath: where to; its suffix says how it is written.
         overwrite: whether what stands there may be replaced.
 
     Example:
-        >>> tf.models.save_model(model, "model.keras")
-        >>> tf.load_model("model.keras").output_shape
+        >>> tf.models.save_model(model, "model.safetensors")
+        >>> tf.load_model("model.safetensors").output_shape
         (None, 2)
     """
     model.save(filepath, overwrite=overwrite)

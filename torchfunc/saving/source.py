@@ -63,11 +63,13 @@ class Source:
 
     def __init__(self, place: Path | BinaryIO, limits: Limits) -> None:
         self.where, self.limits = named(place), limits
+        self.file = place.name if isinstance(place, Path) else ""
         self._bytes: _Bytes = _OnDisk(place) if isinstance(place, Path) else _InStream(place)
         try:
             self.size = self._bytes.size
             raw = self._raw_header()
             self._data_begin = 8 + len(raw)
+            self.header_sum = zlib.crc32(raw)
             room = Room.for_header(self.size, len(raw), limits)
             self.table, metadata = parse_header(raw, self.where, limits, room)
             # A text with one wide character takes four times its length; its UTF-8 does not.

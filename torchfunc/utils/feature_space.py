@@ -92,7 +92,7 @@ class FeatureSpace(Model):
         crossing_dim: how many bins a cross has, where it does not say.
         hashing_dim: how many bins a hashed column has, where it does not say.
         num_discretization_bins: how many bins a discretized column has, where it does not say.
-        **common: `name`, `trainable`, `dtype`, `activity_regularizer` and `input_shape`, as in every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: no features, or of an unknown kind; a call before `adapt`.

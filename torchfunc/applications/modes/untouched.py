@@ -14,5 +14,10 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
 
     Returns:
         `x` itself.
+
+    Example:
+        >>> images = torch.rand(1, 4, 4, 3)
+        >>> applications.convnext.preprocess_input(images) is images
+        True
     """
     return x

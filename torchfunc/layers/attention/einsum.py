@@ -27,11 +27,6 @@ _linear = activations.linear
 class EinsumDense(Layer):
     """`activation(einsum(equation, x, kernel) + bias)`.
 
-    ```python
-    layers.EinsumDense("abc,cd->abd", output_shape=(None, 64), bias_axes="d")  # a Dense(64) for each step
-    layers.EinsumDense("...x,xy->...y", output_shape=64, bias_axes="y")        # for any number of dimensions
-    ```
-
     Where the last dimensions of the input are summed over and the last ones of the output are new, the weight
     lies as that of `nn.Linear` does, (new ones, summed ones), and `F.linear` computes; else `torch.einsum`
     does, on a weight in the order of the equation.
@@ -45,11 +40,18 @@ class EinsumDense(Layer):
         bias_axes: the letters of the output along which there is a bias; None for no bias.
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint,
         bias_constraint: as for Dense.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: an equation that is none, or whose letters do not fit together.
         ShapeError: inputs of another rank than the equation has, or of other sizes than `output_shape`.
+
+    Example:
+        >>> x = torch.ones(2, 5, 3)
+        >>> layers.EinsumDense("abc,cd->abd", output_shape=(None, 4), bias_axes="d")(x).shape  # a Dense(4) a step
+        torch.Size([2, 5, 4])
+        >>> layers.EinsumDense("...x,xy->...y", output_shape=4, bias_axes="y")(x).shape  # for any number of dimensions
+        torch.Size([2, 5, 4])
     """
 
     supports_masking: bool = False

@@ -300,12 +300,6 @@ class MultiHeadAttention(_Heads):
     Its result is the mean of the values, weighted by `softmax(query @ key / sqrt(key_dim))`. It is computed by
     `torch.nn.functional.scaled_dot_product_attention`, unless the scores are asked for.
 
-    ```python
-    attend = layers.MultiHeadAttention(num_heads=4, key_dim=16)
-    y = attend(x, x, use_causal_mask=True)                       # (batch, steps, features), as x
-    y, scores = attend(x, memory, return_attention_scores=True)  # scores: (batch, heads, steps, steps of memory)
-    ```
-
     Called on `query` (batch, steps, features), `value` (batch, others, features) and, if it is another one,
     `key`; any dimensions may stand in place of one of steps. Masks: `query_mask`, `value_mask` and `key_mask`,
     (batch, steps) each, come with masked inputs by themselves; `attention_mask` is (batch, steps, others), or with
@@ -325,11 +319,20 @@ class MultiHeadAttention(_Heads):
         kernel_constraint, bias_constraint: as for Dense, for each projection.
         use_gate: whether the result is multiplied by a sigmoid of a projection of the query.
         seed: with one, every run of the same program drops the same scores.
-        common: those of every Layer.
+        name, trainable, dtype, input_shape: as for every Layer.
 
     Raises:
         GraphError: a number that is no positive integer; dropout or scores with `flash_attention=True`.
         ShapeError: inputs of different ranks, or of fewer than 3 dimensions.
+
+    Example:
+        >>> attend = layers.MultiHeadAttention(num_heads=4, key_dim=16)
+        >>> x, memory = torch.ones(2, 5, 8), torch.ones(2, 7, 8)
+        >>> attend(x, x, use_causal_mask=True).shape
+        torch.Size([2, 5, 8])
+        >>> y, scores = attend(x, memory, return_attention_scores=True)
+        >>> scores.shape  # (batch, heads, steps, steps of memory)
+        torch.Size([2, 4, 5, 7])
     """
 
     def __init__(
@@ -393,10 +396,15 @@ class GroupQueryAttention(_Heads):
         dropout, use_bias, sliding_window, flash_attention, kernel_initializer, bias_initializer,
         kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, use_gate,
         seed: as for MultiHeadAttention.
-        common: those of every Layer.
+        name, trainable, dtype, input_shape: as for every Layer.
 
     Raises:
         GraphError: as MultiHeadAttention; numbers of heads that do not divide each other.
+
+    Example:
+        >>> x = torch.randn(2, 5, 8)
+        >>> layers.GroupQueryAttention(head_dim=4, num_query_heads=4, num_key_value_heads=2)(x, x).shape
+        torch.Size([2, 5, 8])
     """
 
     def __init__(

@@ -119,20 +119,23 @@ class Attention(_Scored):
     keys). `mask=[query_mask, value_mask]` comes with masked inputs by itself; `use_causal_mask=True` hides what
     comes later.
 
-    ```python
-    y = layers.Attention()([query, value])
-    ```
-
     Args:
         use_scale: whether the scores are multiplied by a number that is trained.
         score_mode: "dot" for the product; "concat" for a trained multiple of the sum of `tanh(query + key)`.
         dropout: the share of scores that is dropped in training.
         seed: with one, every run of the same program drops the same scores.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: another score_mode, a dropout that is not from 0 to 1.
         ShapeError: not two or three inputs.
+
+    Example:
+        >>> query, value = torch.zeros(1, 1, 2), torch.tensor([[[1.0, 5.0], [3.0, 7.0]]])
+        >>> layers.Attention()([query, value])  # all scores are equal
+        tensor([[[2., 6.]]])
+        >>> layers.Attention()([query, value], return_attention_scores=True)[1]
+        tensor([[[0.5000, 0.5000]]])
     """
 
     def __init__(
@@ -183,7 +186,13 @@ class AdditiveAttention(_Scored):
     Args:
         use_scale: whether there is a trained factor for each feature.
         dropout: the share of scores that is dropped in training.
-        common: those of every Layer; and `seed`, as for Attention.
+        seed: with one, every run of the same program drops the same scores.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> query, value = torch.randn(2, 3, 8), torch.randn(2, 5, 8)
+        >>> layers.AdditiveAttention()([query, value]).shape
+        torch.Size([2, 3, 8])
     """
 
     def __init__(

@@ -31,7 +31,8 @@ class RandomContrast(RandomImageLayer):
         factor: two numbers (lower, upper) for a contrast from 1 - lower to 1 + upper, or one for both.
         value_range: the lowest and the highest value of a pixel, at which results are cut.
         seed: with one, every run of the same program changes images alike.
-        common: those of every image layer.
+        data_format, bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1, a value_range that is none.
@@ -74,7 +75,8 @@ class RandomBrightness(RandomImageLayer):
             second.
         value_range: the lowest and the highest value of a pixel, at which results are cut.
         seed: with one, every run of the same program changes images alike.
-        common: those of every image layer.
+        data_format, bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from -1 to 1, a value_range that is none.
@@ -114,7 +116,8 @@ class RandomHue(RandomImageLayer):
         value_range: the lowest and the highest value of a pixel.
         data_format: "channels_last" or "channels_first"; the global setting if None.
         seed: with one, every run of the same program changes images alike.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1, a value_range that is none.
@@ -156,7 +159,8 @@ class RandomSaturation(RandomImageLayer):
         value_range: the lowest and the highest value of a pixel.
         data_format: "channels_last" or "channels_first"; the global setting if None.
         seed: with one, every run of the same program changes images alike.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1, a value_range that is none.
@@ -199,7 +203,8 @@ class RandomColorDegeneration(RandomImageLayer):
         value_range: the lowest and the highest value of a pixel, at which results are cut.
         data_format: "channels_last" or "channels_first"; the global setting if None.
         seed: with one, every run of the same program changes images alike.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1, a value_range that is none.
@@ -237,7 +242,8 @@ class RandomGrayscale(RandomImageLayer):
         factor: how probable that is, from 0 to 1.
         data_format: "channels_last" or "channels_first"; the global setting if None.
         seed: with one, every run of the same program makes the same images gray.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1.
@@ -276,7 +282,8 @@ class RandomInvert(RandomImageLayer):
         value_range: the lowest and the highest value of a pixel.
         seed: with one, every run of the same program inverts the same images.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1, a value_range that is none.
@@ -316,7 +323,8 @@ class RandomPosterization(RandomImageLayer):
         value_range: the lowest and the highest value of a pixel.
         data_format: "channels_last" or "channels_first"; the global setting if None.
         seed: with one, every run of the same program changes images alike.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 1 to 8, a value_range that is none.
@@ -359,7 +367,8 @@ class Solarization(RandomImageLayer):
         threshold_factor: the threshold, likewise.
         value_range: the lowest and the highest value of a pixel.
         seed: with one, every run of the same program changes images alike.
-        common: those of every image layer.
+        data_format, bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1, a value_range that is none.

@@ -33,7 +33,8 @@ class RandomSharpness(RandomImageLayer):
         value_range: the lowest and the highest value of a pixel, at which results are cut.
         data_format: "channels_last" or "channels_first"; the global setting if None.
         seed: with one, every run of the same program changes images alike.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1, a value_range that is none.
@@ -80,7 +81,8 @@ class RandomGaussianBlur(RandomImageLayer):
         value_range: the lowest and the highest value of a pixel, at which results are cut.
         data_format: "channels_last" or "channels_first"; the global setting if None.
         seed: with one, every run of the same program changes images alike.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor or sigma that is not from 0 to 1, a kernel_size that is even, a value_range that is none.
@@ -144,7 +146,8 @@ class RandomErasing(RandomImageLayer):
         value_range: the lowest and the highest value of a pixel.
         seed: with one, every run of the same program erases the same places.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor or scale that is not from 0 to 1, a value_range that is none.

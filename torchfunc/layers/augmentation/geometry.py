@@ -42,7 +42,8 @@ class RandomFlip(RandomImageLayer):
         mode: "horizontal" (left becomes right), "vertical", or "horizontal_and_vertical", which is both or neither.
         seed: with one, every run of the same program mirrors the same images.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: another mode.
@@ -133,7 +134,8 @@ class RandomRotation(_Projected):
         seed: with one, every run of the same program changes images alike.
         fill_value: the constant of fill_mode="constant".
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from -1 to 1, an unknown fill_mode or interpolation.
@@ -183,7 +185,8 @@ class RandomTranslation(_Projected):
         seed: with one, every run of the same program changes images alike.
         fill_value: the constant of fill_mode="constant".
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from -1 to 1, an unknown fill_mode or interpolation.
@@ -239,7 +242,8 @@ class RandomZoom(_Projected):
         seed: with one, every run of the same program changes images alike.
         fill_value: the constant of fill_mode="constant".
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not above -1 and at most 1, an unknown fill_mode or interpolation.
@@ -301,7 +305,8 @@ class RandomShear(_Projected):
         fill_value: the constant of fill_mode="constant".
         data_format: "channels_last" or "channels_first"; the global setting if None.
         seed: with one, every run of the same program changes images alike.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1, an unknown fill_mode or interpolation.
@@ -350,7 +355,8 @@ class RandomPerspective(_Projected):
         fill_value: what is beyond the sides.
         seed: with one, every run of the same program changes images alike.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor or scale that is not from 0 to 1, an unknown interpolation.
@@ -417,7 +423,8 @@ class RandomElasticTransform(RandomImageLayer):
         value_range: the lowest and the highest value of a pixel.
         seed: with one, every run of the same program changes images alike.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor or scale that is not from 0 to 1, an unknown interpolation or fill_mode.

@@ -28,7 +28,8 @@ class AutoContrast(BaseImagePreprocessingLayer):
 
     Args:
         value_range: the lowest and the highest value of a pixel.
-        common: those of every image layer.
+        data_format, bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a value_range that is none.
@@ -62,7 +63,8 @@ class Equalization(BaseImagePreprocessingLayer):
         value_range: the lowest and the highest value of a pixel.
         bins: how many values are told apart.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a value_range that is none, bins that are no positive integer.
@@ -107,7 +109,8 @@ class ContrastLimitedAdaptiveHistogramEqualization(BaseImagePreprocessingLayer):
         clip_limit: how often, against the mean, a value counts at most, so that noise is not spread; 0 for no limit.
         tile_grid_size: how many tiles along the height and the width.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a value_range that is none, tiles that are no positive integers.

@@ -48,10 +48,17 @@ class BaseImagePreprocessingLayer(Layer):
     Args:
         data_format: "channels_last" or "channels_first"; the global setting if None.
         bounding_box_format: how boxes are written; see `utils.bounding_boxes.convert_format`.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: an unknown data_format or bounding_box_format.
+
+    Example:
+        >>> class Darker(layers.BaseImagePreprocessingLayer):
+        ...     def transform_images(self, images, transformation, training=True):
+        ...         return images / 2
+        >>> Darker()(torch.full((1, 1, 1, 3), 8.0)).flatten()
+        tensor([4., 4., 4.])
     """
 
     _integers: Literal["kept", "tried", "cast", "refused"] = "cast"

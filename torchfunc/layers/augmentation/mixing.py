@@ -51,7 +51,8 @@ class MixUp(_Mixed):
         alpha: of the beta distribution from which weights are drawn: the larger, the nearer to one half.
         data_format: "channels_last" or "channels_first"; the global setting if None.
         seed: with one, every run of the same program mixes alike.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: an alpha that is not above 0.
@@ -108,7 +109,8 @@ class CutMix(_Mixed):
             numbers to the second, for each batch.
         seed: with one, every run of the same program mixes alike.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1; called on bounding boxes, which may be cut.

@@ -25,7 +25,7 @@ class Pipeline(Layer):
 
     Args:
         layers: the layers; what one returns, a dict too, is what the next is called on.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: something in the list is no layer.
@@ -77,7 +77,8 @@ class MaxNumBoundingBoxes(BaseImagePreprocessingLayer):
     Args:
         max_number: how many boxes an image has then.
         fill_value: the numbers of a box that is made up, and its label.
-        common: those of every image layer.
+        data_format, bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a max_number that is no positive integer.

@@ -91,7 +91,8 @@ class RandomColorJitter(_Policy):
         hue_factor: as for RandomHue, likewise.
         seed: with one, every run of the same program changes images alike.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that the layer of that name refuses.
@@ -157,7 +158,8 @@ class RandAugment(_Policy):
         interpolation: "bilinear" or "nearest".
         seed: with one, every run of the same program changes images alike.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1, num_ops that is no integer of 0 or more.
@@ -224,7 +226,8 @@ class AugMix(_Policy):
         interpolation: "bilinear" or "nearest".
         seed: with one, every run of the same program changes images alike.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: a factor that is not from 0 to 1, chains that are no positive integers.

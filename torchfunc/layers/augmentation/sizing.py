@@ -96,7 +96,8 @@ class Resizing(_Sized):
         fill_value: what is padded with.
         antialias: whether images are smoothed where they become smaller.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Raises:
         GraphError: an unknown interpolation or fill_mode; both crop_to_aspect_ratio and pad_to_aspect_ratio.
@@ -178,7 +179,8 @@ class CenterCrop(_Sized):
         height: of the output.
         width: of the output.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Example:
         >>> layers.CenterCrop(1, 2)(torch.arange(16.0).reshape(1, 4, 4, 1)).flatten()
@@ -210,7 +212,8 @@ class RandomCrop(_Sized, RandomImageLayer):
         width: of the output.
         seed: with one, every run of the same program cuts in the same places.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every image layer.
+        bounding_box_format, name, trainable, dtype, activity_regularizer, input_shape: as for
+            BaseImagePreprocessingLayer.
 
     Example:
         >>> layers.RandomCrop(2, 2)(torch.ones(1, 4, 4, 3)).shape

@@ -44,17 +44,7 @@ class _Depthwise(Convolution):
 
 
 class _DepthwiseConv(_Depthwise):
-    """A convolution of each channel by itself, with `depth_multiplier` kernels for each.
-
-    Shapes: (batch, *space, channels) to (batch, *new space, channels * depth_multiplier).
-
-    Args:
-        kernel_size: the kernel's size along each dimension of space, or one number for all.
-        strides, padding, data_format, dilation_rate: as for Conv2D.
-        depth_multiplier: the number of output channels for each channel of the input.
-        activation, use_bias, initializers, regularizers, constraints: as for Dense.
-        common: those of every Layer.
-    """
+    """What DepthwiseConv1D and DepthwiseConv2D have in common."""
 
     def __init__(
         self,
@@ -106,7 +96,25 @@ class _DepthwiseConv(_Depthwise):
 
 @registry.layers.register()
 class DepthwiseConv1D(_DepthwiseConv):
-    __doc__ = _DepthwiseConv.__doc__
+    """A convolution of each channel by itself along the steps, with `depth_multiplier` kernels for each.
+
+    Shapes: (batch, steps, channels) to (batch, new steps, channels * depth_multiplier).
+
+    Args:
+        kernel_size: over how many steps a kernel goes.
+        strides, padding, data_format, dilation_rate: as for Conv2D.
+        depth_multiplier: the number of output channels for each channel of the input.
+        activation, use_bias, bias_initializer, bias_regularizer, bias_constraint: as for Dense.
+        depthwise_initializer: how the kernels begin.
+        depthwise_regularizer: what they add to the loss.
+        depthwise_constraint: what they are put through after each step.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.DepthwiseConv1D(3, depth_multiplier=2)(torch.ones(2, 8, 3)).shape
+        torch.Size([2, 6, 6])
+    """
+
     rank = 1
     convolve = staticmethod(conv1d)
     _fresh = False
@@ -114,24 +122,32 @@ class DepthwiseConv1D(_DepthwiseConv):
 
 @registry.layers.register()
 class DepthwiseConv2D(_DepthwiseConv):
-    __doc__ = _DepthwiseConv.__doc__
+    """A convolution of each channel by itself over images, with `depth_multiplier` kernels for each.
+
+    Shapes: (batch, height, width, channels) to (batch, new height, new width, channels * depth_multiplier).
+
+    Args:
+        kernel_size: the kernel's height and width, or one number for both.
+        strides, padding, data_format, dilation_rate: as for Conv2D.
+        depth_multiplier: the number of output channels for each channel of the input.
+        activation, use_bias, bias_initializer, bias_regularizer, bias_constraint: as for Dense.
+        depthwise_initializer: how the kernels begin.
+        depthwise_regularizer: what they add to the loss.
+        depthwise_constraint: what they are put through after each step.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layer = layers.DepthwiseConv2D(3, padding="same", use_bias=False)
+        >>> layer(torch.ones(2, 8, 8, 3)).shape, layer.count_params()  # 3 * 3 * 3 weights
+        (torch.Size([2, 8, 8, 3]), 27)
+    """
+
     rank = 2
     convolve = staticmethod(F.conv2d)
 
 
 class _SeparableConv(_Depthwise):
-    """A convolution of each channel by itself, and then one of size 1 that mixes the channels.
-
-    Shapes: (batch, *space, channels) to (batch, *new space, filters).
-
-    Args:
-        filters: the number of channels of the output.
-        kernel_size: the kernel's size along each dimension of space, or one number for all.
-        strides, padding, data_format, dilation_rate: as for Conv2D; they concern the first convolution.
-        depth_multiplier: the number of channels between the two for each channel of the input.
-        activation, use_bias, initializers, regularizers, constraints: as for Dense.
-        common: those of every Layer.
-    """
+    """What SeparableConv1D and SeparableConv2D have in common."""
 
     _depthwise_name = "depthwise_weight"
 
@@ -208,7 +224,26 @@ class _SeparableConv(_Depthwise):
 
 @registry.layers.register()
 class SeparableConv1D(_SeparableConv):
-    __doc__ = _SeparableConv.__doc__
+    """A convolution of each channel by itself along the steps, and then one of size 1 that mixes the channels.
+
+    Shapes: (batch, steps, channels) to (batch, new steps, filters).
+
+    Args:
+        filters: the number of channels of the output.
+        kernel_size: over how many steps a kernel goes.
+        strides, padding, data_format, dilation_rate: as for Conv2D; they concern the first convolution.
+        depth_multiplier: the number of channels between the two for each channel of the input.
+        activation, use_bias, bias_initializer, bias_regularizer, bias_constraint: as for Dense.
+        depthwise_initializer, pointwise_initializer: how the kernels of the first and the second convolution begin.
+        depthwise_regularizer, pointwise_regularizer: what these add to the loss.
+        depthwise_constraint, pointwise_constraint: what these are put through after each step.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.SeparableConv1D(8, 3)(torch.ones(2, 8, 3)).shape
+        torch.Size([2, 6, 8])
+    """
+
     rank = 1
     convolve = staticmethod(conv1d)
     _fresh = False
@@ -216,6 +251,26 @@ class SeparableConv1D(_SeparableConv):
 
 @registry.layers.register()
 class SeparableConv2D(_SeparableConv):
-    __doc__ = _SeparableConv.__doc__
+    """A convolution of each channel by itself over images, and then one of size 1 that mixes the channels.
+
+    Shapes: (batch, height, width, channels) to (batch, new height, new width, filters).
+
+    Args:
+        filters: the number of channels of the output.
+        kernel_size: the kernel's height and width, or one number for both.
+        strides, padding, data_format, dilation_rate: as for Conv2D; they concern the first convolution.
+        depth_multiplier: the number of channels between the two for each channel of the input.
+        activation, use_bias, bias_initializer, bias_regularizer, bias_constraint: as for Dense.
+        depthwise_initializer, pointwise_initializer: how the kernels of the first and the second convolution begin.
+        depthwise_regularizer, pointwise_regularizer: what these add to the loss.
+        depthwise_constraint, pointwise_constraint: what these are put through after each step.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layer = layers.SeparableConv2D(8, 3, use_bias=False)
+        >>> layer(torch.ones(2, 8, 8, 3)).shape, layer.count_params()  # 3 * 3 * 3 + 3 * 8 weights
+        (torch.Size([2, 6, 6, 8]), 51)
+    """
+
     rank = 2
     convolve = staticmethod(F.conv2d)

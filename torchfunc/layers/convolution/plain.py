@@ -17,26 +17,7 @@ from torchfunc.layers.windows import Spatial
 
 
 class _Conv(Convolution):
-    """A convolution of `rank` dimensions, as Keras's Conv1D, Conv2D and Conv3D.
-
-    Shapes: (batch, *space, channels) to (batch, *new space, filters); with data_format="channels_first"
-    the channels come before space.
-
-    Args:
-        filters: the number of channels of the output.
-        kernel_size: the kernel's size along each dimension of space, or one number for all.
-        strides: how far it moves at a time.
-        padding: "valid" (none), "same" (zeros around, so that ceil(length / stride) positions fit) or, in
-            one dimension, "causal" (zeros before, so that no step sees a later one).
-        data_format: "channels_last" or "channels_first"; the global setting if None.
-        dilation_rate: the distance between the kernel's elements.
-        groups: the channels are cut into so many groups, each with kernels of its own.
-        activation, use_bias, initializers, regularizers, constraints: as for Dense.
-        common: those of every Layer.
-
-    Raises:
-        GraphError: a size that is no positive integer, an unknown padding, filters that groups do not divide.
-    """
+    """What Conv1D, Conv2D and Conv3D have in common: a convolution over `rank` dimensions of space."""
 
     convolve: ClassVar[Any]
 
@@ -114,7 +95,33 @@ class _Conv(Convolution):
 
 @registry.layers.register()
 class Conv1D(_Conv):
-    __doc__ = _Conv.__doc__
+    """A convolution along the steps of sequences.
+
+    Shapes: (batch, steps, channels) to (batch, new steps, filters); with data_format="channels_first" the channels come
+    before the steps.
+
+    Args:
+        filters: the number of channels of the output.
+        kernel_size: over how many steps a kernel goes.
+        strides: how far it moves at a time.
+        padding: "valid" (none), "same" (zeros around, so that ceil(steps / stride) positions fit) or "causal" (zeros
+            before, so that no step sees a later one).
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        dilation_rate: the distance between the kernel's elements.
+        groups: the channels are cut into so many groups, each with kernels of its own.
+        activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+        kernel_constraint, bias_constraint: as for Dense.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an unknown padding, filters that groups do not divide.
+
+    Example:
+        >>> layer = layers.Conv1D(1, 2, padding="causal", kernel_initializer="ones")
+        >>> layer(torch.arange(4.0).reshape(1, 4, 1)).flatten().detach()  # each with the one before
+        tensor([0., 1., 3., 5.])
+    """
+
     rank = 1
     paddings = ("valid", "same", "causal")
     convolve = staticmethod(conv1d)
@@ -123,14 +130,61 @@ class Conv1D(_Conv):
 
 @registry.layers.register()
 class Conv2D(_Conv):
-    __doc__ = _Conv.__doc__
+    """A convolution over the height and width of images.
+
+    Shapes: (batch, height, width, channels) to (batch, new height, new width, filters); with
+    data_format="channels_first" the channels come before space.
+
+    Args:
+        filters: the number of channels of the output.
+        kernel_size: the kernel's height and width, or one number for both.
+        strides: how far it moves at a time.
+        padding: "valid" (none) or "same" (zeros around, so that ceil(length / stride) positions fit).
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        dilation_rate: the distance between the kernel's elements.
+        groups: the channels are cut into so many groups, each with kernels of its own.
+        activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+        kernel_constraint, bias_constraint: as for Dense.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an unknown padding, filters that groups do not divide.
+
+    Example:
+        >>> layer = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")
+        >>> layer(torch.ones(2, 9, 9, 3)).shape
+        torch.Size([2, 5, 5, 8])
+        >>> layer.kernel.shape  # (height, width, channels, filters), as Keras has it
+        torch.Size([3, 3, 3, 8])
+    """
+
     rank = 2
     convolve = staticmethod(F.conv2d)
 
 
 @registry.layers.register()
 class Conv3D(_Conv):
-    __doc__ = _Conv.__doc__
+    """A convolution over the depth, height and width of volumes.
+
+    Shapes: (batch, depth, height, width, channels) to the same with new lengths and `filters` channels; with
+    data_format="channels_first" the channels come before space.
+
+    Args:
+        filters: the number of channels of the output.
+        kernel_size: the kernel's depth, height and width, or one number for all.
+        strides, padding, data_format, dilation_rate, groups: as for Conv2D.
+        activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+        kernel_constraint, bias_constraint: as for Dense.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an unknown padding, filters that groups do not divide.
+
+    Example:
+        >>> layers.Conv3D(8, (1, 3, 3))(torch.ones(1, 4, 6, 6, 2)).shape
+        torch.Size([1, 4, 4, 4, 8])
+    """
+
     rank = 3
     convolve = staticmethod(F.conv3d)
 
@@ -153,25 +207,7 @@ def _conv_transpose1d(
 
 
 class _ConvTranspose(Convolution):
-    """The transpose of a convolution, which makes a larger image from a smaller one.
-
-    Shapes: (batch, *space, channels) to (batch, *new space, filters). With padding="valid" a length n
-    becomes (n - 1) * stride + max(kernel, stride), with "same" n * stride.
-
-    Args:
-        filters: the number of channels of the output.
-        kernel_size: the kernel's size along each dimension of space, or one number for all.
-        strides: how far apart the kernel is put down in the output.
-        padding: "valid" or "same".
-        output_padding: how much is added to one side of the output; less than the strides.
-        data_format: "channels_last" or "channels_first"; the global setting if None.
-        dilation_rate: the distance between the kernel's elements.
-        activation, use_bias, initializers, regularizers, constraints: as for Dense.
-        common: those of every Layer.
-
-    Raises:
-        GraphError: a size that is no positive integer, an output_padding that is not less than the strides.
-    """
+    """What the transposes of convolutions over `rank` dimensions of space have in common."""
 
     convolve: ClassVar[Any]
 
@@ -288,7 +324,32 @@ def _crops(window: int, stride: int, extra: int | None, padding: str) -> tuple[i
 
 @registry.layers.register()
 class Conv1DTranspose(_ConvTranspose):
-    __doc__ = _ConvTranspose.__doc__
+    """The transpose of a Conv1D, which makes a longer sequence of a shorter one.
+
+    Shapes: (batch, steps, channels) to (batch, new steps, filters). With padding="valid" a length n becomes
+    (n - 1) * stride + max(kernel, stride), with "same" n * stride.
+
+    Args:
+        filters: the number of channels of the output.
+        kernel_size: over how many steps a kernel goes.
+        strides: how far apart the kernel is put down in the output.
+        padding: "valid" or "same".
+        output_padding: how much is added to one end of the output; less than the strides.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        dilation_rate: the distance between the kernel's elements.
+        activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+        kernel_constraint, bias_constraint: as for Dense.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an output_padding that is not less than the strides.
+
+    Example:
+        >>> layer = layers.Conv1DTranspose(1, 2, strides=2, kernel_initializer="ones")
+        >>> layer(torch.tensor([[[1.0], [5.0]]])).flatten().detach()
+        tensor([1., 1., 5., 5.])
+    """
+
     rank = 1
     convolve = staticmethod(_conv_transpose1d)
     _fresh = False
@@ -296,13 +357,57 @@ class Conv1DTranspose(_ConvTranspose):
 
 @registry.layers.register()
 class Conv2DTranspose(_ConvTranspose):
-    __doc__ = _ConvTranspose.__doc__
+    """The transpose of a Conv2D, which makes a larger image of a smaller one.
+
+    Shapes: (batch, height, width, channels) to (batch, new height, new width, filters). With padding="valid" a length n
+    becomes (n - 1) * stride + max(kernel, stride), with "same" n * stride.
+
+    Args:
+        filters: the number of channels of the output.
+        kernel_size: the kernel's height and width, or one number for both.
+        strides: how far apart the kernel is put down in the output.
+        padding: "valid" or "same".
+        output_padding: how much is added to one side of the output; less than the strides.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        dilation_rate: the distance between the kernel's elements.
+        activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+        kernel_constraint, bias_constraint: as for Dense.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an output_padding that is not less than the strides.
+
+    Example:
+        >>> layers.Conv2DTranspose(8, 3, strides=2, padding="same")(torch.ones(2, 5, 5, 3)).shape
+        torch.Size([2, 10, 10, 8])
+    """
+
     rank = 2
     convolve = staticmethod(F.conv_transpose2d)
 
 
 @registry.layers.register()
 class Conv3DTranspose(_ConvTranspose):
-    __doc__ = _ConvTranspose.__doc__
+    """The transpose of a Conv3D, which makes a larger volume of a smaller one.
+
+    Shapes: (batch, depth, height, width, channels) to the same with new lengths, as for Conv2DTranspose, and `filters`
+    channels.
+
+    Args:
+        filters: the number of channels of the output.
+        kernel_size: the kernel's depth, height and width, or one number for all.
+        strides, padding, output_padding, data_format, dilation_rate: as for Conv2DTranspose.
+        activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+        kernel_constraint, bias_constraint: as for Dense.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Raises:
+        GraphError: a size that is no positive integer, an output_padding that is not less than the strides.
+
+    Example:
+        >>> layers.Conv3DTranspose(2, 2, strides=2)(torch.ones(1, 2, 3, 3, 2)).shape
+        torch.Size([1, 4, 6, 6, 2])
+    """
+
     rank = 3
     convolve = staticmethod(F.conv_transpose3d)

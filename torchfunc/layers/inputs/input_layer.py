@@ -28,6 +28,12 @@ class InputLayer:
 
     Raises:
         GraphError: neither a shape nor a symbolic tensor.
+
+    Example:
+        >>> layers.InputLayer((4,)).output.shape
+        (None, 4)
+        >>> tf.Sequential([layers.InputLayer((4,)), layers.Dense(2)]).output_shape
+        (None, 2)
     """
 
     def __init__(

@@ -27,6 +27,14 @@ class InputSpec:
 
     Raises:
         GraphError: axes that are no integers, or that such an input does not have.
+
+    Example:
+        >>> class Matrices(tf.Layer):
+        ...     input_spec = tf.InputSpec(ndim=3, axes={-1: 4})
+        ...     def call(self, x):
+        ...         return x
+        >>> Matrices()(tf.Input((None, 4))).shape
+        (None, None, 4)
     """
 
     def __init__(

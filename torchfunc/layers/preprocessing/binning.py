@@ -34,12 +34,19 @@ class Discretization(Adapted):
         epsilon: how far a quantile may be off, as a share of the numbers.
         output_mode: "int", "one_hot", "multi_hot" or "count".
         sparse: not here: the output is dense.
-        common: those of every Layer; `dtype` is that of the output in the other modes than "int", which has int32.
+        dtype: that of the output in the other modes than "int", which has int32.
+        name, trainable, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: both or neither of the first two; a call without bounds.
 
-    Example: `Discretization(bin_boundaries=[0.0, 1.0])([-1.0, 0.5, 2.0])` is [0, 1, 2].
+    Example:
+        >>> layers.Discretization(bin_boundaries=[0.0, 1.0])([-1.0, 0.5, 1.0])
+        tensor([0, 1, 2], dtype=torch.int32)
+        >>> layer = layers.Discretization(num_bins=2)
+        >>> layer.adapt([1.0, 2.0, 3.0, 4.0])
+        >>> layer([1.5, 3.5])
+        tensor([0, 1], dtype=torch.int32)
     """
 
     _autocast = False

@@ -90,12 +90,15 @@ class CategoryEncoding(Layer):
         num_tokens: how many numbers there are.
         output_mode: "one_hot" for each number, "multi_hot" for what each sample has, "count" for how often.
         sparse: not here: the output is dense.
-        common: those of every Layer; `dtype` is that of the output.
+        dtype: that of the output.
+        name, trainable, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: an argument of another kind; `count_weights` in another mode than "count".
 
-    Example: `CategoryEncoding(4, output_mode="count")([[3, 1, 3]])` is [[0, 1, 0, 2]].
+    Example:
+        >>> layers.CategoryEncoding(4, output_mode="count")([[3, 1, 3]])
+        tensor([[0., 1., 0., 2.]])
     """
 
     _autocast = False

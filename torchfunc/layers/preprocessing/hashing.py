@@ -69,12 +69,16 @@ class Hashing(_OfText):
         salt: with one number or two the hash is SipHash-2-4 with that key; FarmHash's Fingerprint64 without.
         output_mode: "int", "one_hot", "multi_hot" or "count".
         sparse: not here: the output is dense.
-        common: those of every Layer; `dtype` is that of the output, int64 in the mode "int".
+        dtype: that of the output, int64 in the mode "int".
+        name, trainable, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: an argument of another kind.
 
-    Example: `Hashing(3)([["A"], ["B"]])` is [[1], [0]].
+    Example:
+        >>> layers.Hashing(3)([["A"], ["B"]])
+        tensor([[1],
+                [0]])
     """
 
     def __init__(
@@ -140,14 +144,17 @@ class HashedCrossing(_OfText):
         num_bins: how many bins there are.
         output_mode: "int" or "one_hot".
         sparse: not here: the output is dense.
-        common: those of every Layer; `dtype` is that of the output, int64 in the mode "int".
+        dtype: that of the output, int64 in the mode "int".
+        name, trainable, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: less than two features, an argument of another kind.
         ShapeError: features of other shapes.
         DTypeError: features that are neither text nor whole numbers.
 
-    Example: `HashedCrossing(5)((["A", "B"], [101, 101]))` is [1, 4].
+    Example:
+        >>> layers.HashedCrossing(5)((["A", "B"], [101, 101]))
+        tensor([1, 4])
     """
 
     def __init__(

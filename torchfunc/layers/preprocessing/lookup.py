@@ -57,10 +57,16 @@ class IndexLookup(Adapted):
         pad_to_max_tokens: whether the last dimension, in the other modes than "int", is `max_tokens` in any case.
         oov_method: "floormod" or "farmhash", for whole numbers where there are several places for unknown ones.
         salt: with one number or two, the hash for unknown ones is SipHash-2-4 with that key.
-        common: those of every Layer; `dtype` is that of the output in the modes that give floats.
+        dtype: that of the output in the modes that give floats.
+        name, trainable, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: arguments that do not fit together; a vocabulary in which something stands twice.
+
+    Example:
+        >>> layer = layers.IndexLookup(None, 1, None, "?", "string", vocabulary=["a", "b"])
+        >>> layer.get_vocabulary(), layer.vocabulary_size()
+        (['?', 'a', 'b'], 3)
     """
 
     _autocast = False
@@ -548,16 +554,24 @@ class StringLookup(IndexLookup):
     lists and arrays of str or bytes, and so is called on data, or in a Dataset or a collate_fn: a graph holds no text.
 
     Args:
-        max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert, output_mode,
-            pad_to_max_tokens, sparse, salt: as for IndexLookup; by default nothing is a mask.
+        max_tokens, num_oov_indices, oov_token, vocabulary, idf_weights, invert, output_mode, pad_to_max_tokens,
+        sparse, salt: as for IndexLookup.
+        mask_token: what means "nothing here"; None for nothing.
         encoding: that of what comes as bytes.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: as IndexLookup; a symbolic input.
         DTypeError: an input that is no text.
 
-    Example: `StringLookup(vocabulary=["a", "b"])(["b", "c"])` is [2, 0].
+    Example:
+        >>> layers.StringLookup(vocabulary=["a", "b"])(["b", "c"])
+        tensor([2, 0])
+        >>> layer = layers.StringLookup(output_mode="multi_hot")
+        >>> layer.adapt(["x", "y", "x"])
+        >>> layer.get_vocabulary(), layer([["x"], ["z"]])
+        (['[UNK]', 'x', 'y'], tensor([[0., 1., 0.],
+                [1., 0., 0.]]))
     """
 
     def __init__(
@@ -604,12 +618,16 @@ class IntegerLookup(IndexLookup):
     Args:
         max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, vocabulary_dtype, idf_weights, invert,
             output_mode, sparse, pad_to_max_tokens, oov_method, salt: as for IndexLookup.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: as IndexLookup.
 
-    Example: `IntegerLookup(vocabulary=[12, 36])([36, 7])` is [2, 0].
+    Example:
+        >>> layers.IntegerLookup(vocabulary=[12, 36])([36, 7])
+        tensor([2, 0])
+        >>> layers.IntegerLookup(vocabulary=[12, 36], invert=True)([2, 0])
+        tensor([36, -1])
     """
 
     def __init__(

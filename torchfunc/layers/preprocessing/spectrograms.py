@@ -53,12 +53,19 @@ class STFTSpectrogram(_OfSound):
         padding: "valid", or "same" with zeros at both ends.
         expand_dims: see above.
         data_format: "channels_last" or "channels_first"; the global setting if None.
-        common: those of every Layer; with `trainable=False` the transform stays what it is.
+        trainable: whether the weights are trained; if not, the transform stays what it is.
+        name, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: an argument of another kind or size.
         ShapeError: an input of other than three dimensions.
         DTypeError: an input of whole numbers.
+
+    Example:
+        >>> layers.STFTSpectrogram(frame_length=64, frame_step=32)(torch.randn(2, 320, 1)).shape
+        torch.Size([2, 9, 33])
+        >>> layers.STFTSpectrogram("stft", frame_length=64, expand_dims=True)(torch.randn(2, 320, 1)).shape
+        torch.Size([2, 9, 66, 1])
     """
 
     _autocast = False
@@ -199,10 +206,15 @@ class MelSpectrogram(_OfSound):
         mag_exp: the power to which magnitudes are raised.
         min_power: what smaller powers are raised to.
         ref_power: the power that is 0 decibel.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: an argument of another kind or size.
+
+    Example:
+        >>> layer = layers.MelSpectrogram(fft_length=256, sequence_stride=128, num_mel_bins=20)
+        >>> layer(torch.randn(2, 1600)).shape  # 0.1 s at 16 kHz
+        torch.Size([2, 20, 13])
     """
 
     _integers = "cast"

@@ -29,13 +29,19 @@ class Normalization(Adapted):
         axis: the axis or axes that have a mean for each position; None for one mean of all.
         mean, variance: both, where they are known: numbers, or as many as there are positions.
         invert: whether the way back is taken: times the deviation, plus the mean.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: one of `mean` and `variance` without the other, or of another shape.
         ShapeError: an axis that the input does not have, or of unknown size.
 
-    Example: `layer = Normalization(axis=None)`, `layer.adapt([1.0, 2.0, 3.0])`, and `layer([2.0])` is [0].
+    Example:
+        >>> layer = layers.Normalization()
+        >>> layer.adapt([[1.0, 10.0], [3.0, 30.0]])
+        >>> layer([[2.0, 30.0]])
+        tensor([[0., 1.]])
+        >>> layers.Normalization(mean=5.0, variance=4.0, axis=None)([9.0])
+        tensor([2.])
     """
 
     supports_masking: bool = True

@@ -46,14 +46,19 @@ class TextVectorization(IndexLookup):
         pad_to_max_tokens, vocabulary, idf_weights: as for IndexLookup.
         sparse, ragged: not here: the output is dense.
         encoding: that of what comes as bytes.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: arguments that do not fit together, and a symbolic input.
         DTypeError: an input that is no text.
 
-    Example: with `layer = TextVectorization(output_sequence_length=4)` and `layer.adapt(["foo bar", "bar baz"])`,
-    `layer(["bar and foo"])` is [[2, 1, 3, 0]].
+    Example:
+        >>> layer = layers.TextVectorization(output_sequence_length=4)
+        >>> layer.adapt(["foo bar", "bar baz"])
+        >>> layer.get_vocabulary()
+        ['', '[UNK]', 'bar', 'foo', 'baz']
+        >>> layer(["bar and foo"])
+        tensor([[2, 1, 3, 0]])
     """
 
     def __init__(

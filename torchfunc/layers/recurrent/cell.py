@@ -246,10 +246,15 @@ class StackedRNNCells(Layer):
 
     Args:
         cells: the cells, the lowest first.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: an element without a `state_size`.
+
+    Example:
+        >>> cell = layers.StackedRNNCells([layers.LSTMCell(8), layers.LSTMCell(4)])
+        >>> layers.RNN(cell)(torch.ones(2, 5, 3)).shape
+        torch.Size([2, 4])
     """
 
     _autocast = False

@@ -178,13 +178,7 @@ def _convolution(
 
 
 class _ConvLSTM(CellLayer, cell=ConvLSTMCell):
-    """What the convolutional LSTMs of every rank have in common.
-
-    Shapes: (batch, time, *space, channels) to (batch, *new space, filters), with the time before space if
-    `return_sequences`; channels before space with data_format="channels_first".
-
-    The arguments up to `seed` are those of ConvLSTMCell, the others those of RNN.
-    """
+    """What the convolutional LSTMs of every rank have in common."""
 
     rank: ClassVar[int]
 
@@ -238,20 +232,80 @@ class _ConvLSTM(CellLayer, cell=ConvLSTMCell):
 
 @registry.layers.register()
 class ConvLSTM1D(_ConvLSTM):
-    """A convolutional LSTM over sequences of rows: (batch, time, steps, channels)."""
+    """A convolutional LSTM over sequences of rows (Shi et al. 2015, without the peepholes).
+
+    Shapes: (batch, time, steps, channels) to (batch, new steps, filters), with the time before the steps if
+    `return_sequences`; channels before the steps with data_format="channels_first".
+
+    Args:
+        filters: the number of channels of each state, and of the output.
+        kernel_size: over how many steps the kernels of both convolutions go.
+        strides, padding, dilation_rate: of the convolution over the inputs, as for Conv2D; "same" or "valid".
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+        unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
+        recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed: as for LSTMCell.
+        return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.ConvLSTM1D(4, 3, padding="same")(torch.ones(2, 5, 8, 3)).shape
+        torch.Size([2, 8, 4])
+    """
 
     rank = 1
 
 
 @registry.layers.register()
 class ConvLSTM2D(_ConvLSTM):
-    """A convolutional LSTM over sequences of images: (batch, time, height, width, channels)."""
+    """A convolutional LSTM over sequences of images (Shi et al. 2015, without the peepholes).
+
+    Shapes: (batch, time, height, width, channels) to (batch, new height, new width, filters), with the time before
+    space if `return_sequences`; channels before space with data_format="channels_first".
+
+    Args:
+        filters: the number of channels of each state, and of the output.
+        kernel_size: the height and width of the kernels of both convolutions, or one number for both.
+        strides, padding, dilation_rate: of the convolution over the inputs, as for Conv2D.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+        unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
+        recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed: as for LSTMCell.
+        return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.ConvLSTM2D(4, 3, padding="same", return_sequences=True)(torch.ones(2, 5, 8, 8, 3)).shape
+        torch.Size([2, 5, 8, 8, 4])
+    """
 
     rank = 2
 
 
 @registry.layers.register()
 class ConvLSTM3D(_ConvLSTM):
-    """A convolutional LSTM over sequences of volumes: (batch, time, depth, height, width, channels)."""
+    """A convolutional LSTM over sequences of volumes (Shi et al. 2015, without the peepholes).
+
+    Shapes: (batch, time, depth, height, width, channels) to the same without the time and with `filters` channels, or
+    with the time if `return_sequences`; channels before space with data_format="channels_first".
+
+    Args:
+        filters: the number of channels of each state, and of the output.
+        kernel_size: the depth, height and width of the kernels of both convolutions, or one number for all.
+        strides, padding, dilation_rate: of the convolution over the inputs, as for Conv2D.
+        data_format: "channels_last" or "channels_first"; the global setting if None.
+        activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+        unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
+        recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed: as for LSTMCell.
+        return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> layers.ConvLSTM3D(2, 1)(torch.ones(1, 2, 3, 3, 3, 1)).shape
+        torch.Size([1, 3, 3, 3, 2])
+    """
 
     rank = 3

@@ -34,10 +34,15 @@ class SimpleRNNCell(RecurrentCell):
         dropout: the share of the inputs that is set to zero while training.
         recurrent_dropout: the same for the state.
         seed: of the random numbers for both.
-        common: those of every Layer: name, trainable, dtype.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: `units` is no positive integer, or a rate is not from 0 to 1.
+
+    Example:
+        >>> output, states = layers.SimpleRNNCell(4)(torch.ones(2, 3), [torch.zeros(2, 4)])
+        >>> output.shape, output is states[0]
+        (torch.Size([2, 4]), True)
     """
 
     def kernel(self, training: bool) -> str | None:
@@ -69,7 +74,12 @@ class GRUCell(RecurrentCell):
         recurrent_dropout: the same for the state.
         reset_after: whether the state is reset after it is multiplied with its weights, or before.
         seed: of the random numbers for dropout.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> output, states = layers.GRUCell(4)(torch.ones(2, 3), [torch.zeros(2, 4)])
+        >>> output.shape, len(states)
+        (torch.Size([2, 4]), 1)
     """
 
     gates: ClassVar[int] = 3
@@ -188,7 +198,12 @@ class LSTMCell(GatedCell):
         dropout: the share of the inputs that is set to zero while training.
         recurrent_dropout: the same for the state.
         seed: of the random numbers for both.
-        common: those of every Layer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> output, states = layers.LSTMCell(4)(torch.ones(2, 3), [torch.zeros(2, 4), torch.zeros(2, 4)])
+        >>> output.shape, len(states), output is states[0]
+        (torch.Size([2, 4]), 2, True)
     """
 
     def __init__(

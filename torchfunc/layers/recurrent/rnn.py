@@ -44,10 +44,16 @@ class RNN(Layer):
         stateful: whether a batch begins with the states with which the one before it ended.
         unroll: has no effect; kept so that a config of Keras can be read.
         zero_output_for_mask: whether the output of a masked step is zero.
-        common: those of every Layer: name, trainable, dtype, activity_regularizer.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
 
     Raises:
         GraphError: something that is no cell.
+
+    Example:
+        >>> layers.RNN(layers.GRUCell(4), return_sequences=True)(torch.ones(2, 5, 3)).shape
+        torch.Size([2, 5, 4])
+        >>> layers.RNN([layers.LSTMCell(8), layers.LSTMCell(4)])(torch.ones(2, 5, 3)).shape  # one on the other
+        torch.Size([2, 4])
     """
 
     supports_masking: bool = True
@@ -327,7 +333,19 @@ class SimpleRNN(CellLayer, cell=SimpleRNNCell):
 
     Shapes: (batch, time, features) to (batch, units), or (batch, time, units) with `return_sequences`.
 
-    The arguments up to `seed` are those of SimpleRNNCell, the others those of RNN.
+    Args:
+        units: the length of the state, and of the output.
+        activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
+        recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint, dropout,
+        recurrent_dropout, seed: as for SimpleRNNCell.
+        return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> x = torch.ones(2, 5, 3)
+        >>> layers.SimpleRNN(4)(x).shape, layers.SimpleRNN(4, return_sequences=True)(x).shape
+        (torch.Size([2, 4]), torch.Size([2, 5, 4]))
     """
 
     def __init__(
@@ -376,7 +394,19 @@ class GRU(CellLayer, cell=GRUCell):
 
     Shapes: (batch, time, features) to (batch, units), or (batch, time, units) with `return_sequences`.
 
-    The arguments up to `seed`, and `reset_after`, are those of GRUCell, the others those of RNN.
+    Args:
+        units: the length of the state, and of the output.
+        activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+        kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
+        bias_constraint, dropout, recurrent_dropout, reset_after, seed: as for GRUCell.
+        return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> x = torch.ones(2, 5, 3)
+        >>> layers.GRU(4)(x).shape, layers.GRU(4, return_sequences=True)(x).shape
+        (torch.Size([2, 4]), torch.Size([2, 5, 4]))
     """
 
     def __init__(
@@ -428,7 +458,21 @@ class LSTM(CellLayer, cell=LSTMCell):
     Shapes: (batch, time, features) to (batch, units), or (batch, time, units) with `return_sequences`;
     with `return_state` also `h` and `c`, each (batch, units).
 
-    The arguments up to `seed` are those of LSTMCell, the others those of RNN.
+    Args:
+        units: the length of each state, and of the output.
+        activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+        unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
+        recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed: as for LSTMCell.
+        return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as for RNN.
+        use_cudnn, implementation: without effect; kept so that a config of Keras can be read.
+        name, trainable, dtype, activity_regularizer, input_shape: as for every Layer.
+
+    Example:
+        >>> x = torch.ones(2, 5, 3)
+        >>> layers.LSTM(4)(x).shape, layers.LSTM(4, return_sequences=True)(x).shape
+        (torch.Size([2, 4]), torch.Size([2, 5, 4]))
+        >>> [each.shape for each in layers.LSTM(4, return_state=True)(x)]
+        [torch.Size([2, 4]), torch.Size([2, 4]), torch.Size([2, 4])]
     """
 
     def __init__(
