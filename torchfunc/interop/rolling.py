@@ -24,7 +24,7 @@ def rolled(lines: Sequence[str]) -> list[str]:
         length = max(rounds, key=lambda each: each * rounds[each] - each)
         group = lines[at : at + length * rounds[length]]
         loop = _loop(lines, at, length, rounds[length]) if rounds[length] > 1 else group
-        if _height(group) - _height(loop) < _LEAST_SAVING:
+        if length * (rounds[length] - 1) - 1 < _LEAST_SAVING or _height(loop) >= _height(group):
             found.append(lines[at])
             at += 1
             continue
