@@ -46,6 +46,7 @@ OPTIONAL = {
     "IPython",
     "PIL",
     "h5py",
+    "huggingface_hub",
     "keras",
     "mlflow",
     "onnx",

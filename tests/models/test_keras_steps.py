@@ -489,3 +489,11 @@ def test_a_step_without_arrays_is_refused() -> None:
         model.fit({"a": None}, verbose=0)
     with pytest.raises(DataError, match="array 1 has 2 samples, but array 0 has 48"):
         model.fit([X, X[:2]], verbose=0)
+
+
+def test_metrics_variables_hold_what_the_metrics_of_compile_sum_up() -> None:
+    model = tf.Sequential([tf.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    figures = model.fit(X, Y, verbose=0)
+    total, count = (float(each) for each in model.metrics_variables)
+    assert count == 48 and total / count == pytest.approx(figures["mae"][-1])

@@ -204,3 +204,17 @@ def test_a_folder_in_shards_is_inspected_and_its_weights_are_read_alone(tmp_path
     again.load_weights(tmp_path)
     for name, each in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], each)
+
+
+def test_weights_alone_lie_in_shards_of_a_folder_and_nowhere_else(tmp_path: Path) -> None:
+    inputs = tf.Input((8,))
+    model = tf.Model(inputs, tf.layers.Dense(4)(tf.layers.Dense(16)(inputs)))
+    model.save_weights(tmp_path / "weights", max_shard_size=300)
+    assert len(list((tmp_path / "weights").glob("model-*"))) == 3  # the larger weight alone
+    again = tf.clone_model(model)
+    again.load_weights(tmp_path / "weights")
+    assert all(torch.equal(each, again.state_dict()[name]) for name, each in model.state_dict().items())
+    with pytest.raises(
+        SavingError, match=r"got max_shard_size with .*Fix: a folder: a path without a suffix"
+    ):
+        model.save_weights(tmp_path / "weights.safetensors", max_shard_size=300)

@@ -983,7 +983,7 @@ class Layer(Weights):
             AttributeError: it has put nothing there.
 
         Example:
-            >>> hasattr(layers.Dense(4), "qconfig")
+            >>> hasattr(model, "qconfig")
             False
         """
         if "qconfig" not in self.__dict__:

@@ -7,9 +7,9 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from torchfunc.distributed.fully_sharded import write_whole
 from torchfunc.errors import ConfigError, MissingExtraError, SavingError, TorchfuncError, explain
@@ -21,6 +21,16 @@ from torchfunc.vis.facts import modules_of
 
 PICTURE, CARD = "model.svg", "README.md"
 _FILES = ["config.json", "model*.safetensors", INDEX]
+
+
+class Push(TypedDict, total=False):
+    """How a folder is sent; see `OnHub.push_to_hub`."""
+
+    commit_message: str
+    private: bool | None
+    token: str | None
+    branch: str | None
+    create_pr: bool | None
 
 
 class OnHub(Layer):
@@ -37,7 +47,7 @@ class OnHub(Layer):
         push_to_hub: bool = False,
         repo_id: str | None = None,
         model_card_kwargs: Mapping[str, Any] | None = None,
-        **hub: Any,
+        **hub: Unpack[Push],
     ) -> Any:
         """Write the model to a folder as a hub shows it: config, weights, and a card if none is there.
 
@@ -59,8 +69,8 @@ class OnHub(Layer):
 
         Example:
             >>> model.save_pretrained("digits", max_shard_size="1KB")
-            >>> sorted(path.name.split("-")[-1] for path in Path("digits").iterdir())[-3:]
-            ['config.json', 'model.safetensors.index.json', 'model.svg']
+            >>> tf.saving.inspect("digits").parameters == model.count_params()
+            True
         """
         folder = Path(save_directory)
         if hub and not push_to_hub:
@@ -166,7 +176,7 @@ class OnHub(Layer):
         Example:
             >>> model.save_pretrained("digits")
             >>> again = tf.Model.from_pretrained("digits")
-            >>> torch.equal(again.eval()(images), model.eval()(images))
+            >>> torch.equal(again.get_layer("head").weight, model.get_layer("head").weight)
             True
         """
         folder = Path(pretrained_model_name_or_path)

@@ -587,7 +587,7 @@ class Training(Layer):
 
     @property
     def metrics_variables(self) -> list[Any]:
-        """What all `metrics` that are objects of your own sum up, from the first update on.
+        """What all `metrics` sum up, from the first update on.
 
         Example:
             >>> class Counting(tf.Model):

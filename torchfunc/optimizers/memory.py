@@ -411,8 +411,6 @@ def check_arguments(optimizer: Any, place: str) -> None:
         raise ConfigError(
             explain(place, got="foreach and fused, or differentiable", expected="one of the two")
         )
-    if given.get("capturable") and not torch.cuda.is_available():
-        raise ConfigError(explain(f"{place}.capturable", got="True", expected="False where there is no GPU"))
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Any]:

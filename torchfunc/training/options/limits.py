@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchfunc.callbacks import CSVLogger, TensorBoard
 from torchfunc.errors import CompileError, DataError, explain, shorten
 from torchfunc.training.batches import Batch, Data
 from torchfunc.tree import leaves
@@ -108,9 +107,7 @@ class Limits:
         if not self.fast_dev_run:
             return given
         return [
-            each
-            for each in given
-            if not (hasattr(each, "save_now") or isinstance(each, (CSVLogger, TensorBoard)))
+            each for each in given if not (hasattr(each, "save_now") or getattr(each, "writes_once", False))
         ]
 
     @contextmanager

@@ -146,6 +146,8 @@ def remember(step: Step, x: Any, batch: Batch, outputs: Any) -> None:
     plain = (
         type(x) is np.ndarray
         and x.ndim > 0
+        and x.dtype.isnative
+        and x.dtype.kind in "fc"
         and _lies_plainly(x)
         and first is not None
         and step.device.type == "cpu"
