@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from torchfunc.interop.wrapping import wrapped
+
 _NAME = re.compile(r"\bself\.([A-Za-z_]\w*)")
 _NUMBER = re.compile(r"(?<=_)\d+(?=_|$)")  # of a name: in conv_3, and in layer3_1_conv1 the 1 between
 _SET = re.compile(r"^(\s*)getattr\(self, (f\"[^\"]*\")\) = (.*)$")
 _LONGEST = 24
 _LEAST_SAVING = 4  # lines
+_WIDTH = 84
 
 
 def rolled(lines: Sequence[str]) -> list[str]:
@@ -19,13 +22,20 @@ def rolled(lines: Sequence[str]) -> list[str]:
     while at < len(lines):
         rounds = {length: _rounds(lines, at, length) for length in range(1, _LONGEST + 1)}
         length = max(rounds, key=lambda each: each * rounds[each] - each)
-        if length * (rounds[length] - 1) - 1 < _LEAST_SAVING:
+        group = lines[at : at + length * rounds[length]]
+        loop = _loop(lines, at, length, rounds[length]) if rounds[length] > 1 else group
+        if length * (rounds[length] - 1) - 1 < _LEAST_SAVING or _height(loop) >= _height(group):
             found.append(lines[at])
             at += 1
             continue
-        found += _loop(lines, at, length, rounds[length])
+        found += loop
         at += length * rounds[length]
     return found
+
+
+def _height(lines: Sequence[str]) -> int:
+    """How many lines these become when long ones are broken, in a method of a class."""
+    return sum(len(list(wrapped(line, _WIDTH))) for line in lines)
 
 
 def _numbers(lines: Sequence[str], at: int, length: int) -> tuple[list[str], list[int]]:
