@@ -126,15 +126,19 @@ def tiny(name: str) -> nn.Module:
 
 def tried(network: Network) -> Found | None:
     """What comes of a network; None for one that is too large."""
-    with torch.device("meta"):
-        if sum(each.numel() for each in network.make().parameters()) > LARGEST:
-            return None
+    try:
+        with torch.device("meta"):
+            module = network.make()
+    except NotImplementedError:  # it draws its weights with NumPy
+        module = network.make()
+    if sum(each.numel() for each in module.parameters()) > LARGEST:
+        return None
     torch.manual_seed(0)
     module = network.make().eval()
     try:
         x = fitting(module, network.source)
     except Exception as error:
-        return Found(network, said(error), said(error), 0.0, None)
+        return Found(network, *2 * [f"does not run here by itself: {said(error)}"], 0.0, None)
     inputs = tf.Input(x.shape[1:], dtype=x.dtype)
     one_node = outcome(module, x, lambda: tf.Model(inputs, module(inputs)))
     start = time.process_time()

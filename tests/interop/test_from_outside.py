@@ -1,4 +1,4 @@
-"""From outside: small networks of timm, torchvision and transformers go in as one node and call by call, equal in gradients."""
+"""From outside: networks of timm, torchvision and transformers go in as one node and call by call, with equal gradients."""
 
 from __future__ import annotations
 
