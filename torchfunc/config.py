@@ -646,8 +646,10 @@ def deserialize(config: Any, known: Registry) -> Any:
 
 def _named(name: str, known: Registry) -> Any:
     """What a registry, or the list of PyTorch's functions, calls by that name: `F.mse_loss`."""
+    if name in known:
+        return known.lookup(name)
     torchs = functions.by_name()
-    if name in torchs and name not in known:
+    if name in torchs:
         if known.kind in _TAKES_FUNCTIONS and (name in _MAKERS) is (known is registry.initializers):
             return torchs[name]
         raise UnknownNameError(known.kind, name, known.names(), "It is a function for other places.")

@@ -154,6 +154,8 @@ class Layer(Weights):
             cls.__setattr__ = _following(cls.__setattr__)  # type: ignore[method-assign]
             cls.__delattr__ = _forgetting(cls.__delattr__)  # type: ignore[method-assign]
             cls.__getattr__ = _telling_weights(cls.__getattr__)  # type: ignore[method-assign]
+        if cls._keeps_lists and "output_shape_for" not in cls.__dict__:
+            setattr(cls, "output_shape_for", None)  # noqa: B010  a class of yours may make another shape
         if "build" in cls.__dict__:
             cls.build = _once(cls.__dict__["build"])  # type: ignore[method-assign]
 
@@ -486,12 +488,12 @@ class Layer(Weights):
         first = next(iter(_parameters(type(self).forward)[1:]), None)
         if not args and first in kwargs:
             args, kwargs = (kwargs[first],), _without(kwargs, first)
+        if len(args) == 1 and not kwargs and _takes_one(type(self).forward):
+            return args, kwargs
         if self.output_shape_for is None:
             return args, kwargs
         if "training" in kwargs and not _accepts(type(self), "training"):
             kwargs = _without(kwargs, "training")
-        if len(args) == 1 and not kwargs and _takes_one(type(self).forward):
-            return args, kwargs
         try:
             _signature(type(self).forward).bind(self, *args, **kwargs)
         except TypeError as error:
@@ -529,12 +531,12 @@ class Layer(Weights):
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # a mask is tried, so that one of a wrong shape is told at once
-        if self._states_output(args) and kwargs.get("mask") is None:
-            outputs = symbolic.record_stated(
-                self, args, kwargs, self.output_shape_for, self.output_dtype(args[0].dtype)
-            )
-        else:
+        shape_of = self.output_shape_for if self._states_output(args) and kwargs.get("mask") is None else None
+        if shape_of is None:
             outputs = symbolic.record(self, args, kwargs)
+        else:
+            dtype = self.output_dtype(next(leaves(args)).dtype)
+            outputs = symbolic.record_stated(self, args, kwargs, shape_of, dtype)
         symbol = next((leaf for leaf in leaves(outputs) if isinstance(leaf, SYMBOLS)), None)
         if symbol is None:
             raise GraphError(
@@ -549,8 +551,8 @@ class Layer(Weights):
         return outputs
 
     def _states_output(self, args: tuple[Any, ...]) -> bool:
-        """Whether shape and dtype of the output need not be tried."""
-        if self.output_shape_for is None or len(args) != 1 or not isinstance(args[0], SymbolicTensor):
+        """Whether shape and dtype of the output need not be tried where `output_shape_for` states the shape."""
+        if len(args) != 1 or not isinstance(args[0], SymbolicTensor):
             return False
         return args[0].dtype.is_floating_point or self._integers != "tried"
 

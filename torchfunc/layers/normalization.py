@@ -168,6 +168,17 @@ class BatchNormalization(_Normalization, _Averaging):
     bias: Any
     moving_mean: ClassVar[Any] = under_keras_name("running_mean")
     moving_variance: ClassVar[Any] = under_keras_name("running_var")
+    axis: int
+    momentum: float
+    epsilon: float
+    center: bool
+    scale: bool
+    renorm: bool
+    renorm_momentum: float
+    renorm_clipping: dict[str, float] | None
+    synchronized: bool
+    moving_mean_initializer: Any
+    moving_variance_initializer: Any
 
     def __init__(
         self,
@@ -191,17 +202,22 @@ class BatchNormalization(_Normalization, _Averaging):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
-        self.center, self.scale, self.epsilon = center, scale, epsilon
         self._describe_weight("beta", beta_initializer, beta_regularizer, beta_constraint)
         self._describe_weight("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
-        self.axis = int(axis)
-        self.momentum = float(momentum)
-        self.renorm, self.renorm_momentum = renorm, renorm_momentum
-        self.renorm_clipping = None if renorm_clipping is None else dict(renorm_clipping)
+        self._set_plainly(
+            axis=int(axis),
+            momentum=float(momentum),
+            epsilon=epsilon,
+            center=center,
+            scale=scale,
+            renorm=renorm,
+            renorm_momentum=renorm_momentum,
+            renorm_clipping=None if renorm_clipping is None else dict(renorm_clipping),
+            synchronized=synchronized,
+            moving_mean_initializer=initializers.get(moving_mean_initializer),
+            moving_variance_initializer=initializers.get(moving_variance_initializer),
+        )
         self._check_clipping(**(self.renorm_clipping or {}))
-        self.synchronized = synchronized
-        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
-        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
 
     def build(self, input_shape: Any) -> None:
         (axis,) = axes_of(f"BatchNormalization {self.name!r}", self.axis, len(input_shape))
