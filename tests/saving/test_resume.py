@@ -156,7 +156,9 @@ def test_to_load_asks_for_no_gpu_and_what_only_a_gpu_does_is_told_when_training_
         patch.setattr(torch.cuda, "is_available", lambda: pytest.fail("CUDA was asked for"))
         patch.setattr(torch.cuda, "device_count", lambda: pytest.fail("CUDA was asked for"))
         again = tf.load_model(tmp_path / "m.safetensors")
-    message = "optimizer: got capturable=True and weights on the CPU. Fix: capturable=False, or train on a GPU."
+    message = (
+        "optimizer: got capturable=True and weights on the CPU. Fix: capturable=False, or train on a GPU."
+    )
     for each in (model, again):
         each.compile(again.optimizer, "mse", device="cpu")
         with pytest.raises(CompileError, match=re.escape(message)):
