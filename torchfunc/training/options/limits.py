@@ -206,7 +206,7 @@ class Profiled:
         activities = [torch.profiler.ProfilerActivity.CPU]
         if torch.cuda.is_available():
             activities.append(torch.profiler.ProfilerActivity.CUDA)
-        self._profile = torch.profiler.profile(activities=activities)
+        self._profile = torch.profiler.profile(activities=activities, acc_events=True)
         self._profile.start()
 
     def end(self) -> None:
