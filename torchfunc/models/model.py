@@ -865,14 +865,14 @@ class Model(MaskedCalls, OnHub, Training):
             print(f"Wrote {os.fspath(filepath)}.")
 
     def save_weights(
-        self, filepath: Place, overwrite: bool = True, max_shard_size: int | str | None = None
+        self, filepath: Place, overwrite: bool = True, max_shard_size: float | str | None = None
     ) -> None:
         """Write the weights alone, under the names of `state_dict`, to where `save` writes a model.
 
         Args:
             filepath: its suffix says how they are written, as in `save`.
             overwrite: whether a file that stands there may be replaced.
-            max_shard_size: how many bytes one file of a folder holds, as a number or such as "500MB"; all if None.
+            max_shard_size: how much one file of a folder holds: such as "500MB", or as in Keras a number of GB; all if None.
 
         Raises:
             SavingError: the path is of another format, there are weights without values, or `max_shard_size` with one file.
@@ -884,7 +884,7 @@ class Model(MaskedCalls, OnHub, Training):
             >>> model.save_weights("weights", max_shard_size="1KB")
             >>> model.load_weights("weights")
         """
-        most = None if max_shard_size is None else bytes_of(max_shard_size)
+        most = None if max_shard_size is None else bytes_of(max_shard_size, unit=2**30)
         in_folder = isinstance(filepath, (str, PathLike)) and (
             Path(filepath).is_dir() or not Path(filepath).suffix
         )
