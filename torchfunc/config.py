@@ -577,7 +577,7 @@ def constructed(kind: Any, arguments: Any, place: str, where: str | None = None)
     where = where or place
     with schemas.one_deeper(place), _refusing(where, arguments):
         if isinstance(kind, type) and native.name_of(kind) is not None:
-            return native.made(kind, _native_arguments(kind, arguments, place, where))
+            return native.made(kind, _native_arguments(kind, arguments, place, where), place)
         if _has_schema(kind):
             schemas.check(kind, arguments, place, where)
         build = getattr(kind, "from_config", None)
@@ -646,8 +646,10 @@ def deserialize(config: Any, known: Registry) -> Any:
 
 def _named(name: str, known: Registry) -> Any:
     """What a registry, or the list of PyTorch's functions, calls by that name: `F.mse_loss`."""
+    if name in known:
+        return known.lookup(name)
     torchs = functions.by_name()
-    if name in torchs and name not in known:
+    if name in torchs:
         if known.kind in _TAKES_FUNCTIONS and (name in _MAKERS) is (known is registry.initializers):
             return torchs[name]
         raise UnknownNameError(known.kind, name, known.names(), "It is a function for other places.")

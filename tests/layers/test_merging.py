@@ -100,3 +100,28 @@ def test_the_rows_of_one_tensor_are_not_taken_for_a_list(layer: Any) -> None:
         layer(torch.ones(2, 4))
     with pytest.raises(ShapeError, match=rf"expected a list of tensors, got shape \(\)\. Fix: {kind}"):
         layer([])
+
+
+def test_a_sum_of_equal_shapes_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Any] = []
+    merge = Add.merge
+    monkeypatch.setattr(Add, "merge", lambda self, inputs: (tried.append(inputs), merge(self, inputs))[1])
+    x = Input((5, 3))
+    assert Add()([x, x]).shape == (None, 5, 3) and Add(dtype="float64")([x, x]).dtype == torch.float64
+    assert not tried
+    assert Add()([x, Input((1, 3))]).shape == (None, 5, 3) and tried
+
+
+class _First(Add):
+    def merge(self, inputs: Any) -> Any:
+        return super().merge(inputs)[..., :1]
+
+
+class _FirstUnit(Dense):
+    def forward(self, inputs: Any) -> Any:
+        return super().forward(inputs)[..., :1]
+
+
+@pytest.mark.parametrize("made", [lambda x: _First()([x, x]), lambda x: _FirstUnit(4)(x)])
+def test_a_class_of_yours_may_make_another_shape_than_the_layer_that_it_comes_from(made: Any) -> None:
+    assert made(Input((3,))).shape == (None, 1)

@@ -197,7 +197,10 @@ class _Writer:
     def _line(self, index: int, row: int) -> None:
         call = self.graph.calls[row]
         following = self.lines[index + 1] if index + 1 < len(self.lines) else len(self.graph.calls)
-        read, run = self.expression(call, fast=False), self.expression(call, fast=True)
+        text = self.expression(call)
+        read, run = text, text
+        if call.kind == "module":
+            read, run = (f"{submodule(call.target, fast=fast)}({text})" for fast in (False, True))
         dying = {self.values[ref] for ref in self.last_use.get(row, []) if ref in self.values}
         names, suffix = self._bind(row, call, following)
         self.read.append(f"{names} = {read}{suffix}")
@@ -259,13 +262,16 @@ class _Writer:
         if gone:
             self.run.append(f"del {', '.join(sorted(gone))}")
 
-    def expression(self, call: Call, *, fast: bool) -> str:
-        """A call as it is written: operators by their sign, methods on their tensor, functions qualified."""
+    def expression(self, call: Call) -> str:
+        """A call as it is written: operators by their sign, methods on their tensor, functions qualified.
+
+        Of a module's only the arguments, for the module is reached in two ways.
+        """
         args = [self.written(arg) for arg in call.args]
         keywords = [f"{key}={self.written(value)}" for key, value in call.kwargs.items()]
         every = ", ".join([*args, *keywords])
         if call.kind == "module":
-            return f"{submodule(call.target, fast=fast)}({every})"
+            return every
         if call.kind == "size":
             return f"{args[0]}.shape[{args[1]}]"
         if call.kind == "attribute":
@@ -312,7 +318,7 @@ class _Writer:
         """A value as an expression: a variable, an attribute of the model, or a constant."""
         if isinstance(value, Ref):
             if value.row in self.inlined:
-                return self.expression(self.graph.calls[value.row], fast=True)
+                return self.expression(self.graph.calls[value.row])
             return self.values[value]
         if isinstance(value, StateRef):
             return state(value.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Spec:
         """The spec of a tensor with this shape, None where unknown."""
         return cls(dtype, tuple(tuple(world if each is None else each for each in shape) for world in WORLDS))
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int | None, ...]:
         return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*self.worlds, strict=True))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -38,10 +39,13 @@ class Node:
     A node is a call and not a layer: a layer called twice makes two nodes, which is how weights are
     shared. A node is made after its inputs exist, so no cycle can form, and sorting nodes by `birth`
     is a topological sort. It knows the specs of what it returns, and the symbols that stand for these
-    know it: so a node lives as long as something made from it, and not longer.
+    know it: so a node lives as long as something made from it, and not longer. Once somebody asked, it
+    knows the call at or before it where a mask ended.
     """
 
-    __slots__ = ("__weakref__", "args", "birth", "kwargs", "masks", "name", "specs", "target")
+    __slots__ = (
+        "__weakref__", "args", "birth", "is_mask_end_known", "kwargs", "mask_end", "masks", "name", "specs", "target",
+    )  # fmt: skip
 
     def __init__(
         self, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None, name: str = ""
@@ -53,6 +57,8 @@ class Node:
         self.birth = next(_births)
         self.specs: Any = None
         self.masks: dict[Path, Any] = {}
+        self.mask_end: weakref.ref[Node] | None = None
+        self.is_mask_end_known = False
 
     def inputs(self) -> Iterator[Any]:
         """The symbols among the arguments, in order."""

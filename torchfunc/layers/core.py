@@ -53,6 +53,9 @@ class Dense(Layer):
     _autocast = False
     _integers = "cast"
     kernel: ClassVar[Any] = under_keras_name("weight")
+    units: int
+    use_bias: bool
+    _is_flat: bool
 
     def __init__(
         self,
@@ -69,15 +72,14 @@ class Dense(Layer):
         **common: Unpack[CommonButActivity],
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **common)
-        self.units = count("Dense", "units", units)
+        self._set_plainly(units=count("Dense", "units", units), use_bias=use_bias)
         self.activation = activations.get(activation)
-        self.use_bias = use_bias
         self._describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         features = known(self, input_shape, -1, "features")
-        self._is_flat = len(input_shape) == 2
+        self._set_plainly(_is_flat=len(input_shape) == 2)
         self.weight = self._make_weight("kernel", (features, self.units), layout=(1, 0))
         self.bias = self._make_weight("bias", (self.units,)) if self.use_bias else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, wraps
@@ -153,6 +154,8 @@ class Layer(Weights):
             cls.__setattr__ = _following(cls.__setattr__)  # type: ignore[method-assign]
             cls.__delattr__ = _forgetting(cls.__delattr__)  # type: ignore[method-assign]
             cls.__getattr__ = _telling_weights(cls.__getattr__)  # type: ignore[method-assign]
+        if cls._keeps_lists and "output_shape_for" not in cls.__dict__:
+            setattr(cls, "output_shape_for", None)  # noqa: B010  a class of yours may make another shape
         if "build" in cls.__dict__:
             cls.build = _once(cls.__dict__["build"])  # type: ignore[method-assign]
 
@@ -485,12 +488,12 @@ class Layer(Weights):
         first = next(iter(_parameters(type(self).forward)[1:]), None)
         if not args and first in kwargs:
             args, kwargs = (kwargs[first],), _without(kwargs, first)
+        if len(args) == 1 and not kwargs and _takes_one(type(self).forward):
+            return args, kwargs
         if self.output_shape_for is None:
             return args, kwargs
         if "training" in kwargs and not _accepts(type(self), "training"):
             kwargs = _without(kwargs, "training")
-        if len(args) == 1 and not kwargs and _takes_one(type(self).forward):
-            return args, kwargs
         try:
             _signature(type(self).forward).bind(self, *args, **kwargs)
         except TypeError as error:
@@ -528,12 +531,12 @@ class Layer(Weights):
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # a mask is tried, so that one of a wrong shape is told at once
-        if self._states_output(args) and kwargs.get("mask") is None:
-            outputs = symbolic.record_stated(
-                self, args, kwargs, self.output_shape_for, self.output_dtype(args[0].dtype)
-            )
-        else:
+        shape_of = self.output_shape_for if self._states_output(args) and kwargs.get("mask") is None else None
+        if shape_of is None:
             outputs = symbolic.record(self, args, kwargs)
+        else:
+            dtype = self.output_dtype(next(leaves(args)).dtype)
+            outputs = symbolic.record_stated(self, args, kwargs, shape_of, dtype)
         symbol = next((leaf for leaf in leaves(outputs) if isinstance(leaf, SYMBOLS)), None)
         if symbol is None:
             raise GraphError(
@@ -548,8 +551,8 @@ class Layer(Weights):
         return outputs
 
     def _states_output(self, args: tuple[Any, ...]) -> bool:
-        """Whether shape and dtype of the output need not be tried."""
-        if self.output_shape_for is None or len(args) != 1 or not isinstance(args[0], SymbolicTensor):
+        """Whether shape and dtype of the output need not be tried where `output_shape_for` states the shape."""
+        if len(args) != 1 or not isinstance(args[0], SymbolicTensor):
             return False
         return args[0].dtype.is_floating_point or self._integers != "tried"
 
@@ -973,6 +976,36 @@ class Layer(Weights):
             if original is not parameter.default or parameter.default is inspect.Parameter.empty:
                 parts.append(f"{name}={_brief(getattr(self, name, original))}")
         return ", ".join(parts)
+
+    @property
+    def qconfig(self) -> Any:
+        """What `torch.ao.quantization` puts on every module that it looks at; it changes those of torch.nn alone.
+
+        Raises:
+            AttributeError: it has put nothing there.
+
+        Example:
+            >>> hasattr(model, "qconfig")
+            False
+        """
+        if "qconfig" not in self.__dict__:
+            raise AttributeError("qconfig")
+        return self.__dict__["qconfig"]
+
+    @qconfig.setter
+    def qconfig(self, value: Any) -> None:
+        if self._weight_infos and not self.__dict__.get("qconfig"):
+            told = explain(
+                f"torch.ao.quantization: {type(self).__name__} {self.name!r}",
+                got="no module of torch.nn, so it stays as it is",
+                fix="quantize interop.to_torch(model)",
+            )
+            warnings.warn(told, stacklevel=blame.level())
+        self.__dict__["qconfig"] = value
+
+    @qconfig.deleter
+    def qconfig(self) -> None:
+        del self.__dict__["qconfig"]
 
     def __dir__(self) -> list[str]:
         # torch.jit and inspect.getmembers read every name that is listed, and stumble where one raises

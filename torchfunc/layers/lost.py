@@ -14,8 +14,6 @@ from torchfunc.graph.spec import Spec
 from torchfunc.graph.symbolic import Method, Node, SymbolicTensor, name_of
 from torchfunc.tree import leaves
 
-# for each call that was asked about, the call at or before it where a mask ended
-_ends: weakref.WeakKeyDictionary[Node, weakref.ref[Node] | None] = weakref.WeakKeyDictionary()
 _told: weakref.WeakSet[Node] = weakref.WeakSet()
 
 
@@ -59,22 +57,23 @@ def mask_end(symbol: SymbolicTensor) -> Node | None:
     waiting = [symbol.node]
     while waiting:
         node = waiting[-1]
-        before = [each.node for each in _data(node) if each.mask is None and each.node not in _ends]
-        if node in _ends or not before:
+        if node.is_mask_end_known:
             waiting.pop()
-            if node not in _ends:
-                _ends[node] = _end_at(node)
-        else:
+            continue
+        data = list(_data(node))
+        before = [each.node for each in data if each.mask is None and not each.node.is_mask_end_known]
+        if before:
             waiting += before
-    end = _ends[symbol.node]
+        else:
+            node.mask_end, node.is_mask_end_known = _end_at(node, data), True
+    end = symbol.node.mask_end
     return None if end is None else end()
 
 
-def _end_at(node: Node) -> weakref.ref[Node] | None:
-    data = list(_data(node))
+def _end_at(node: Node, data: list[SymbolicTensor]) -> weakref.ref[Node] | None:
     if any(each.mask is not None for each in data):
         return None if getattr(node.target, "_uses_up_mask", False) else weakref.ref(node)
-    return next((end for end in (_ends[each.node] for each in data) if end is not None), None)
+    return next((end for end in (each.node.mask_end for each in data) if end is not None), None)
 
 
 def _data(node: Node) -> Iterator[SymbolicTensor]:

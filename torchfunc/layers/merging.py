@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from torchfunc import registry
 from torchfunc.errors import GraphError, explain, shorten
+from torchfunc.graph.symbolic import SymbolicTensor
 from torchfunc.layers.layer import Common, Layer
 
 Shape = tuple[int | None, ...]
@@ -76,6 +77,15 @@ class _Merge(Layer):
                     why=f"on dimension {axis} the inputs have {' and '.join(map(str, sorted(sizes)))}",
                     fix="a Dense or Conv of equal width before it, or Concatenate",
                 )
+
+    def output_shape_for(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape
+
+    def _states_output(self, args: tuple[Any, ...]) -> bool:
+        """Where all are floats of one shape and dtype, so is the output."""
+        first, *others = (each.spec if isinstance(each, SymbolicTensor) else None for each in args[0])
+        alone = len(args) == 1 and first is not None and first.dtype.is_floating_point
+        return alone and all(each == first for each in others)
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         """One tensor of several that have equal numbers of dimensions."""

@@ -285,6 +285,10 @@ class Weights(nn.Module):
         self.__dict__[f"{word}_regularizer"] = regularizers.get(regularizer)
         self.__dict__[f"{word}_constraint"] = constraints.get(constraint)
 
+    def _set_plainly(self, **attributes: Any) -> None:
+        """Set attributes that are neither weights nor modules, for which nn.Module's own __setattr__ looks each time."""
+        self.__dict__.update(attributes)
+
     def _make_weight(self, word: str, shape: Sequence[int | None], **layout: Unpack[Layout]) -> Tensor:
         """`add_weight` for a weight that `_describe_weight` described."""
         return self.add_weight(
@@ -297,13 +301,14 @@ class Weights(nn.Module):
 
     def _name_new_weights(self) -> None:
         """Register the weights of `add_weight` that are no attributes, and remember each by its attribute."""
+        held = {**self._parameters, **self._buffers}
         for weight, name, info in self._new_weights:
-            held = {**self._parameters, **self._buffers}
             attribute = next((key for key, value in held.items() if value is weight), None)
             attribute = attribute or next((k for k, v in held.items() if self._is_moved(weight, k, v)), None)
             if attribute is None:
                 attribute = name if name and name not in held else f"{name or 'weight'}_{len(held)}"
                 setattr(self, attribute, weight)
+                held[attribute] = weight
             self._weight_infos[attribute] = info
         self.__dict__["_new_weights"] = ()
 

@@ -32,18 +32,24 @@ class Spatial(Layer):
 
     rank: ClassVar[int]
     data_format: str
+    _inward: tuple[int, ...] | None
+    _outward: tuple[int, ...] | None
+    _space: tuple[int, ...]
+    _channels: int
 
     def set_data_format(self, data_format: Any) -> None:
         """Keep the order of dimensions, and the permutations to channels first and back."""
         modes = ("channels_last", "channels_first")
         chosen = image_data_format() if data_format is None else data_format
-        self.data_format = choice(type(self).__name__, "data_format", chosen, modes)
-        last = self.data_format == "channels_last"
+        last = choice(type(self).__name__, "data_format", chosen, modes) == "channels_last"
         space = tuple(range(1, self.rank + 1))
-        self._inward = (0, self.rank + 1, *space) if last else None
-        self._outward = (0, *(each + 1 for each in space), 1) if last else None
-        self._space = space if last else tuple(each + 1 for each in space)
-        self._channels = self.rank + 1 if last else 1
+        self._set_plainly(
+            data_format=chosen,
+            _inward=(0, self.rank + 1, *space) if last else None,
+            _outward=(0, *(each + 1 for each in space), 1) if last else None,
+            _space=space if last else tuple(each + 1 for each in space),
+            _channels=self.rank + 1 if last else 1,
+        )
 
     def _natively(self, into: Any, inputs: Any, call: Callable[[Any], Any]) -> Any:
         """What `call` makes of the input with its channels first, in the user's order again."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from torch import Tensor
 
@@ -28,19 +29,29 @@ _MOST = 256  # files, which are open at once
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
-def bytes_of(size: int | str) -> int:
+def bytes_of(size: float | str, unit: int = 1) -> int:
     """A size as a number of bytes: 5_000_000 or "5GB".
+
+    Args:
+        size: a text with its unit, or a number.
+        unit: how many bytes a number counts.
 
     Raises:
         SavingError: no such size.
     """
-    found = re.fullmatch(r"(\d+) ?(KB|MB|GB|TB)", str(size).strip(), flags=re.IGNORECASE)
-    most = int(found[1]) * _UNITS[found[2].upper()] if found else size
-    if type(most) is not int or most <= 0:
-        raise SavingError(
-            f"max_shard_size: expected a whole number of bytes or such as '5GB', got {shorten(size)}."
-        )
-    return most
+    found = (
+        re.fullmatch(r"(\d+) ?(KB|MB|GB|TB)", size.strip(), re.IGNORECASE) if isinstance(size, str) else None
+    )
+    if found:
+        return int(found[1]) * _UNITS[found[2].upper()] or _no_size(size)
+    whole = int if unit == 1 else (int, float)
+    if isinstance(size, bool) or not isinstance(size, whole) or not 0 < size * unit < 2**63:
+        return _no_size(size)
+    return math.ceil(size * unit)
+
+
+def _no_size(size: Any) -> NoReturn:
+    raise SavingError(f"max_shard_size: expected a number or a size such as '5GB', got {shorten(size)}.")
 
 
 def groups_of(tensors: Mapping[str, Tensor], most: int) -> list[dict[str, Tensor]]:

@@ -268,6 +268,12 @@ def check_range(labels: Tensor, classes: int, head: Head) -> None:
         DataError: with the first of them and its place.
     """
     ignored: Any = head.loss.ignore_class
+    if (
+        ignored is None and labels.numel() and labels.dtype is torch.int64
+    ):  # the usual case, looked at in one go
+        least, most = labels.aminmax()
+        if least >= 0 and most < classes:
+            return
 
     def is_out_of_range(part: Tensor) -> Tensor:
         part = part.long()

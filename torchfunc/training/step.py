@@ -45,7 +45,7 @@ from torchfunc.training.recording.heap import keep_freed_memory
 from torchfunc.training.recording.notes import Notes
 from torchfunc.training.sources.records import parted
 from torchfunc.training.sources.sparse_rows import cut
-from torchfunc.training.state import Optimization, restore_sums, sums_of
+from torchfunc.training.state import Optimization, check_capturable, restore_sums, sums_of
 from torchfunc.tree import leaves, map_leaves
 
 NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
@@ -84,12 +84,8 @@ class Step:
         begun: the random state in which the data of the epoch were begun, if that matters.
         sums: what the figures of the epoch had summed up where a training goes on.
         steps_per_execution: how many batches the hooks of batches are told of at a time.
-        flat: whether the optimizer of a recorded step acts on all small parameters in one piece of memory: faster, and not
-            to the last bit what it is without, so that a training that goes on within an epoch differs by rounding.
         quiet: whether a loss that is no number is passed over without a step, for a callback to see it.
     """
-
-    flat = False
 
     def __init__(
         self,
@@ -736,6 +732,7 @@ class Step:
             reshard(self.module)
         if any(each.requires_grad for each in self.module.parameters()):
             self.optimization.ready()
+            check_capturable(self.optimization.built)
             if self.learning is not None and self.optimization.built is not None:
                 built, parameters = self.optimization.built, self.optimization.parameters
                 self.learning.copies = self.replicas

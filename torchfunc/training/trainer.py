@@ -16,7 +16,7 @@ from torchfunc import losses, metrics, optimizers
 from torchfunc.callbacks import BackupAndRestore, CallbackList, History, LearningRateFinder, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.distributed import sharded_folders
-from torchfunc.distributed.fully_sharded import Shards, is_sharded, reshard, write_whole
+from torchfunc.distributed.fully_sharded import Shards, is_sharded, reshard, whole_of, write_whole
 from torchfunc.distributed.launch import is_first, ranks_for
 from torchfunc.distributed.parts import Dealt, Sampled, Shared
 from torchfunc.distributed.ranks import Ranks, together
@@ -627,6 +627,9 @@ class Trainer:
                 got = f"the class {each.__name__}" if isinstance(each, type) else f"a {type(each).__name__}"
                 fix = f"{each.__name__}()" if isinstance(each, type) else "LambdaCallback(on_epoch_end=...)"
                 raise CompileError(explain("callbacks", got=got, expected="callback objects", fix=fix))
+        ranks = self.ranks()
+        if ranks is not None and not ranks.is_first:
+            given = [each for each in given if not getattr(each, "writes_once", False)]
         return CallbackList(
             [*given, *([history] if history else [])], model=self.module, trainer=self, params=params
         )
@@ -827,6 +830,19 @@ class Trainer:
             **({"base": self.step.base} if self.step.base else {}),
             **self._of_callbacks(),
         }
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Within it all that a file says of the training is whole, though it lies in shards; for who saves it."""
+        held = self._of_callbacks()
+        if is_sharded(self.module):
+            held = map_leaves(whole_of, held)
+        vars(self)["_of_callbacks"] = lambda: held
+        try:
+            with self.step.whole():
+                yield
+        finally:
+            del vars(self)["_of_callbacks"]
 
     def _of_callbacks(self) -> dict[str, Any]:
         held = self._remembered if self._under_way is None else of_callbacks(self._under_way)

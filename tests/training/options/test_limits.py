@@ -206,7 +206,11 @@ def test_a_limit_that_makes_no_sense_is_refused(options: dict[str, Any], words: 
         {"precision": "bf16"},
         {"use_ema": True},
         {"clipvalue": 0.5},
-        {"lr_scheduler": partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.1, cycle_momentum=False)},
+        {
+            "lr_scheduler": partial(
+                torch.optim.lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=200, cycle_momentum=False
+            )
+        },
     ],
 )
 def test_nothing_reads_the_device_within_an_epoch_but_the_redraws(

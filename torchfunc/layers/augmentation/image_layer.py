@@ -68,11 +68,6 @@ class BaseImagePreprocessingLayer(Layer):
     # whether pixels move, and masks and boxes with them
     _moves: ClassVar[bool] = False
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if cls._keeps_lists and "output_shape_for" not in cls.__dict__:
-            setattr(cls, "output_shape_for", None)  # noqa: B010  a class of yours may make another shape
-
     def __init__(
         self,
         data_format: str | None = None,

@@ -33,6 +33,11 @@ class Convolution(Spatial):
     strides: tuple[int, ...]
     dilation_rate: tuple[int, ...]
     filters: int
+    padding: str
+    _windows: tuple[int, ...]
+    # what of the padding the kernel cannot add, and what it can; None for the latter where the input decides
+    _sides: list[int] | None
+    _amounts: tuple[int, ...] | None
 
     def place_kernel(
         self, kernel_size: Any, strides: Any, padding: Any, data_format: Any, dilation_rate: Any
@@ -40,21 +45,19 @@ class Convolution(Spatial):
         """Keep the geometry, and work out what of the padding does not depend on the input."""
         owner = type(self).__name__
         self.set_data_format(data_format)
-        self.kernel_size = counts(owner, "kernel_size", kernel_size, self.rank)
-        self.strides = counts(owner, "strides", strides, self.rank)
-        self.dilation_rate = counts(owner, "dilation_rate", dilation_rate, self.rank)
-        self.padding = choice(owner, "padding", padding, self.paddings)
-        self._windows = tuple(
-            (k - 1) * d + 1 for k, d in zip(self.kernel_size, self.dilation_rate, strict=True)
-        )
-        self._sides: list[int] | None = None
-        self._amounts: tuple[int, ...] | None = (0,) * self.rank
-        if self.padding == "causal":
-            self._sides = self._written_sides([(self._windows[0] - 1, 0)])
-        elif self.padding == "same":
-            self._amounts = None
-            if max(self.strides) == 1:
-                self._sides, self._amounts = self._split([window - 1 for window in self._windows])
+        sizes = counts(owner, "kernel_size", kernel_size, self.rank)
+        steps = counts(owner, "strides", strides, self.rank)
+        rates = counts(owner, "dilation_rate", dilation_rate, self.rank)
+        chosen = choice(owner, "padding", padding, self.paddings)
+        spans = tuple((size - 1) * rate + 1 for size, rate in zip(sizes, rates, strict=True))
+        sides: list[int] | None = None
+        amounts: tuple[int, ...] | None = (0,) * self.rank
+        if chosen == "causal":
+            sides = self._written_sides([(spans[0] - 1, 0)])
+        elif chosen == "same":
+            sides, amounts = self._split([span - 1 for span in spans]) if max(steps) == 1 else (None, None)
+        self._set_plainly(kernel_size=sizes, strides=steps, dilation_rate=rates, padding=chosen)
+        self._set_plainly(_windows=spans, _sides=sides, _amounts=amounts)
 
     def _split(self, totals: Sequence[Any]) -> tuple[list[int] | None, tuple[int, ...]]:
         """Padding by its totals: what the kernel cannot add because the sides differ, and what it can."""

@@ -126,7 +126,7 @@ class Recorder:
         self.notes.kept, self.program, self.flat = kept, kept.program, kept.flat
         if self.flat is not None:
             self.flat.take()
-        self.seen = None if self.alone else Fingerprint(self.step)
+        self.seen = kept.seen
         self.notes.code, self.notes.why_not = kept.program.text, ""
 
     def refuse(self, reason: str) -> None:
@@ -155,16 +155,23 @@ class Recorder:
         if self.refused:
             return self.eager(batch)
         key = key_of(batch)
-        if self.program is not None and key != self.program.key and self.flat is not None:
-            self.forget()  # whose optimizer would not hear of another step
         if key is None or (self.program is not None and key != self.program.key):
-            return self.eager(batch)
+            return self._as_it_is(batch)
         if self.program is None:
             return self._recorded(batch, key) if self.recordings < MOST else self.eager(batch)
         if hash(self.program.text) not in self.notes.checked and not self._is_right(self.program, batch):
             self.refuse("it did another thing when it was repeated")
             return self.eager(batch)
         return self._repeated(self.program, batch)
+
+    def _as_it_is(self, batch: Any) -> Any:
+        """Learn from a batch that the program is not for, with parameters where the optimizer looks for them."""
+        if self.flat is None:
+            return self.eager(batch)
+        self.flat.give_back()
+        result = self.eager(batch)
+        self.flat.take()
+        return result
 
     def _recorded(self, batch: Batch, key: Any) -> Mapping[str, Any] | None:
         """Learn from a batch as it is, and write down how."""
@@ -227,7 +234,7 @@ class Recorder:
         ]
         having = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
         memory, flat = Gradients(having), None
-        if step.flat and self.movable and flattens(step.optimization.built, having):
+        if self.alone and self.movable and flattens(step.optimization.built, having):
             flat = FlatOptimizer(step.optimization.built, memory)  # type: ignore[arg-type]
             flat.take()
         places = {id(parameter): gradient for parameter, gradient in memory.of}
