@@ -625,6 +625,7 @@ class Model(MaskedCalls, OnHub, Training):
         Raises:
             ShapeError: `input_size` does not fit, or a size that is not the batch is unknown.
             GraphError: FLOPs of a model without a graph.
+            UnknownNameError: another style.
 
         Example:
             >>> model.summary(line_length=75)
@@ -657,6 +658,8 @@ class Model(MaskedCalls, OnHub, Training):
             self._require_graph("FLOPs")
             options |= {"show_flops": True, "input_size": input_size}
         table = self._summary(**options)
+        if style not in ("plain", "rich"):
+            raise UnknownNameError("style of a summary", style, ["plain", "rich"])
         if style == "rich" and printed_by_rich(table):
             return
         (print_fn or print)(str(table))
