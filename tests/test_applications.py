@@ -334,3 +334,10 @@ def test_preprocessing_is_torchvisions() -> None:
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, expected.permute(0, 2, 3, 1).numpy(), rtol=0, atol=1e-6)
     torch.testing.assert_close(applications.densenet.preprocess_input(first, "channels_first"), expected)
+
+
+@pytest.mark.parametrize("mode", ["row", "batch"])
+def test_training_says_whether_a_call_drops_branches(mode: str) -> None:
+    layer, x = applications.StochasticDepth(1.0, mode), torch.ones(4, 2)
+    assert torch.equal(layer(x, training=False), x) and not layer(x).any()
+    assert torch.equal(layer.eval()(x), x) and not layer(x, training=True).any()

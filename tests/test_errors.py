@@ -152,3 +152,9 @@ def test_a_missing_extra_says_how_to_install_it() -> None:
     assert str(error) == (
         "plot_model needs the package 'pydot', which is not installed. Install it with: pip install 'torchfunc[plot]'"
     )
+
+
+def test_a_name_that_lacks_a_word_means_the_one_that_has_it() -> None:
+    known = ["binary_crossentropy", "sparse_categorical_crossentropy", "sparse_top_k_categorical_accuracy"]
+    assert nearest("sparse_crossentropy", known) == "sparse_categorical_crossentropy"
+    assert nearest("binary_entropy", known) == "binary_crossentropy"

@@ -715,3 +715,11 @@ def test_epsilon_is_what_divisors_are_held_off_zero_by():
         assert losses.mean_absolute_percentage_error(y_true, y_pred) == 200.0
     finally:
         settings.set_epsilon(1e-7)
+
+
+def test_a_function_without_a_home_is_a_loss() -> None:
+    def squares(y_true: torch.Tensor, y_pred: torch.Tensor) -> torch.Tensor:
+        return ((y_true - y_pred) ** 2).mean(dim=-1)
+
+    squares.__module__ = None  # type: ignore[assignment]  # as functions that are made by exec have it
+    assert float(losses.get(squares)(torch.zeros(2, 1), torch.ones(2, 1))) == 1.0

@@ -12,6 +12,7 @@ from torch import nn
 
 from torchfunc import native
 from torchfunc.config import described, made
+from torchfunc.errors import ConfigError
 
 NEEDED: dict[str, dict[str, Any]] = {
     "in_features": 4, "out_features": 4, "in1_features": 4, "in2_features": 4, "num_features": 4,
@@ -124,3 +125,31 @@ def test_every_argument_of_every_class_is_tried() -> None:
     assert {name for _, name in left} <= {
         "init", "process_group", "min_value", "max_value", "encoder_layer", "decoder_layer", "norm", "size",
     }, left  # fmt: skip
+
+
+@pytest.fixture
+def older(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PyTorch whose normalizations take no `bias`, if this one does."""
+    monkeypatch.setattr(native, "_not_yet", lambda kind: ["bias"] if "Norm" in kind.__name__ else [])
+
+
+@pytest.mark.usefixtures("older")
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("name", ["BatchNorm2d", "InstanceNorm1d", "GroupNorm"])
+def test_an_older_pytorch_makes_what_a_newer_one_wrote_where_it_does_the_same(
+    name: str, affine: bool
+) -> None:
+    kind = getattr(nn, name)
+    module = kind(**needed(kind), affine=affine)
+    written = described(module, "m")
+    assert written["config"]["bias"] is affine
+    assert facts(made(written, "$")) == facts(module)
+
+
+@pytest.mark.usefixtures("older")
+def test_a_normalization_without_bias_is_told_to_need_a_newer_pytorch() -> None:
+    written = described(nn.GroupNorm(2, 4), "m")
+    written["config"]["bias"] = False
+    told = "The GroupNorm of PyTorch .* always has one. Fix: PyTorch 2.13 or newer."
+    with pytest.raises(ConfigError, match=rf"^\$.config.bias: expected True, got False. {told}$"):
+        made(written, "$")

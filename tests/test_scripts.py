@@ -201,3 +201,9 @@ def test_the_page_of_applications_is_what_its_script_prints() -> None:
     done = run("scripts/applications.py", "--print")
     assert done.returncode == 0, done.stderr
     assert done.stdout == (ROOT / "docs" / "applications.md").read_text(encoding="utf-8")
+
+
+def test_every_application_is_among_those_that_leave() -> None:
+    leaving = script("leaving")
+    assert len(leaving.networks()) >= 41 and {"ResNet18", "NASNetLarge"} <= set(leaving.networks())
+    assert leaving.network("ResNet18").input_shape == (None, 64, 64, 3)

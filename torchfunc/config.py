@@ -577,7 +577,7 @@ def constructed(kind: Any, arguments: Any, place: str, where: str | None = None)
     where = where or place
     with schemas.one_deeper(place), _refusing(where, arguments):
         if isinstance(kind, type) and native.name_of(kind) is not None:
-            return native.made(kind, _native_arguments(kind, arguments, place, where))
+            return native.made(kind, _native_arguments(kind, arguments, place, where), place)
         if _has_schema(kind):
             schemas.check(kind, arguments, place, where)
         build = getattr(kind, "from_config", None)

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn, optim
 from torch.overrides import TorchFunctionMode
+
+from torchfunc.errors import ConfigError, explain
 
 _NAMES = """
     AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d
@@ -63,7 +66,15 @@ def argument_names(kind: type) -> list[str]:
     if kind in CONTAINERS:
         return ["modules"]
     taken = [each.name for each in inspect.signature(kind).parameters.values() if "VAR" not in each.kind.name]
-    return _SIGNATURES.get(kind.__name__) or [name for name in taken if name not in _UNSTATED]
+    names = _SIGNATURES.get(kind.__name__) or [name for name in taken if name not in _UNSTATED]
+    return [*names, *_not_yet(kind)]
+
+
+@cache
+def _not_yet(kind: type) -> list[str]:
+    """What a file states of a class as the newest PyTorch has it, and the one that is installed does not take."""
+    brought = ["bias"] if kind.__name__ in _BIAS_SINCE_2_13 else []
+    return [name for name in brought if name not in inspect.signature(kind).parameters]
 
 
 def arguments_of(module: nn.Module) -> dict[str, Any]:
@@ -79,17 +90,38 @@ def arguments_of(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not _ABSENT}
 
 
-def made(kind: type, arguments: dict[str, Any]) -> Any:
-    """A module of a class of the table, or a function of parameters that makes an optimizer of it."""
+def made(kind: type, arguments: dict[str, Any], place: str) -> Any:
+    """A module of a class of the table, or a function of parameters that makes an optimizer of it.
+
+    Raises:
+        ConfigError: an argument, which stands at `place.config`, says what this PyTorch cannot do.
+    """
     if issubclass(kind, optim.Optimizer):
         return partial(kind, **arguments)
     if kind not in CONTAINERS:
         with _NothingDrawn():
-            return kind(**arguments)
+            return kind(**_taken(kind, arguments, place))
     module = kind()
     for name, child in arguments["modules"].items():
         module.add_module(name, child)
     return module
+
+
+def _taken(kind: type, arguments: dict[str, Any], place: str) -> dict[str, Any]:
+    """The arguments without those that an older PyTorch has not, where it does what they say."""
+    late = _not_yet(kind)
+    affine = arguments.get("affine", inspect.signature(kind).parameters["affine"].default) if late else False
+    if affine and arguments.get("bias") is False:
+        raise ConfigError(
+            explain(
+                f"{place}.config.bias",
+                got="False",
+                expected="True",
+                why=f"the {kind.__name__} of PyTorch {torch.__version__} always has one",
+                fix="PyTorch 2.13 or newer",
+            )
+        )
+    return {name: value for name, value in arguments.items() if name not in late}
 
 
 class _NothingDrawn(TorchFunctionMode):
@@ -119,6 +151,9 @@ def _activation(module: Any) -> Any:
     return name if name in ("relu", "gelu") else module.activation
 
 
+_BIAS_SINCE_2_13 = """
+    BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d GroupNorm
+""".split()
 CONTAINERS = (nn.Sequential, nn.ModuleList)
 _RECURRENT = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional"]
 _SIGNATURES = {

@@ -148,7 +148,7 @@ class Writer:
     told: list[tuple[Any, ...]]
 
     def __init__(self, folder: str) -> None:
-        self.part = Path(folder).name
+        self.part, self.file_writer = Path(folder).name, self
 
     def __getattr__(self, event: str) -> Any:
         return lambda *args, **kwargs: type(self).told.append((self.part, event, *args))
@@ -188,6 +188,10 @@ def test_figures_and_weights_are_written_under_keras_names(told: list[Any], tmp_
         for epoch in (0, 2)
         for layer in ("first", "second")
         for name in ("weight", "bias")
+    ]
+    assert [each[1] for each in told if each[1] in ("add_graph", "add_summary")] == [
+        "add_graph",
+        "add_summary",
     ]
     images = {each[2]: each[3] for each in told if each[1] == "add_image"}
     assert {name: tuple(each.shape) for name, each in images.items()} == {

@@ -120,6 +120,13 @@ def test_a_search_ends_where_the_loss_gets_out_of_hand_and_suggests_a_rate_below
     assert {"loss", "learning rate"} <= set(texts(finder.plot().svg))
 
 
+def test_what_leaps_down_behind_the_least_loss_is_no_suggestion() -> None:
+    finder = LearningRateFinder()
+    finder.rates = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0]
+    finder.losses = [1.0, 1.0, 0.7, 0.5, 3.0, 1.0, 4.0]
+    assert finder.suggestion == pytest.approx(1e-2)  # between its neighbours it falls by half
+
+
 def test_a_loss_that_is_no_number_ends_a_search_and_weights_are_as_before() -> None:
     finder, trainer = searched(lowest=1e-3, highest=1e38, steps=20, diverges=math.inf)
 

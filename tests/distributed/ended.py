@@ -49,10 +49,28 @@ def told(trains: Any) -> tuple[str, float]:
     return "no error", 0.0
 
 
-def a_rank_that_is_killed() -> Any:
+def a_rank_that_is_killed(**options: Any) -> Any:
     model = mlp()
-    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy", **options)
     return told(lambda: model.fit(numbers((64, 4)), classes(64, 3), 4, verbose=0, callbacks=[Ends()]))
+
+
+def a_rank_that_is_killed_in_shards() -> Any:
+    return a_rank_that_is_killed(distribute="fsdp")
+
+
+def a_rank_that_is_killed_while_gradients_wait() -> Any:
+    return a_rank_that_is_killed(gradient_accumulation_steps=2)
+
+
+def a_rank_that_is_killed_while_gradients_of_shards_wait() -> Any:
+    return a_rank_that_is_killed(distribute="fsdp", gradient_accumulation_steps=2)
+
+
+KILLED = [
+    a_rank_that_is_killed, a_rank_that_is_killed_in_shards, a_rank_that_is_killed_while_gradients_wait,
+    a_rank_that_is_killed_while_gradients_of_shards_wait,
+]  # fmt: skip
 
 
 def a_backward_that_fails() -> Any:

@@ -151,6 +151,21 @@ def whole_and_in_shards() -> Any:
     return weights_of(model), sorted(each.name for each in Path("from_two").iterdir())
 
 
+def best_of_shards() -> Any:
+    """A file of a training whose callbacks keep weights, which goes on."""
+    model = cnn()
+    given = [
+        callbacks.EarlyStopping("loss", restore_best_weights=True, patience=9),
+        callbacks.ModelCheckpoint("best/{epoch}.safetensors", save_freq=2),
+        callbacks.BackupAndRestore("backup_of_best", delete_checkpoint=False),
+    ]
+    model.fit(X, Y, size(8), epochs=2, verbose=0, callbacks=given, shuffle=False)
+    again = cnn()
+    again.fit(X, Y, size(8), epochs=3, verbose=0, callbacks=given, shuffle=False)
+    model.fit(X, Y, size(8), epochs=3, verbose=0, callbacks=given, shuffle=False)
+    return weights_of(again), weights_of(model), len(list(Path("best").iterdir()))
+
+
 def saved_again() -> Any:
     """A second training in shards, and a file of it, after a file was read whole."""
     model = tf.load_model("whole.safetensors")
@@ -193,4 +208,4 @@ def uninterrupted() -> Any:
     return weights_of(model)
 
 
-ALL = [*EQUAL, whole_and_in_shards]
+ALL = [*EQUAL, whole_and_in_shards, best_of_shards]

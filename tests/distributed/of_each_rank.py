@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -105,6 +106,58 @@ def early_stopping_and_files() -> Any:
         sorted(each.name for each in Path("kept").iterdir()),
         Path("log.csv").read_text().count("\n"),
     )
+
+
+def what_is_written_and_posted() -> Any:
+    """What of this process reaches files, a server and the screen, and how often a callback of the user's is told."""
+    told, posts = [], []
+
+    class Post:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *error: Any) -> None:
+            pass
+
+    class Service(callbacks.loggers.trackers.Tracker):
+        def _package(self) -> Any:
+            return None
+
+        def _open(self) -> bool:
+            return bool(posts.append("open")) or True
+
+        def _tell(self, figures: dict[str, float]) -> None:
+            posts.append("figures")
+
+        def _close(self) -> None:
+            posts.append("close")
+
+    given = [
+        callbacks.TensorBoard("events", update_freq=2, histogram_freq=1),
+        callbacks.CSVLogger(f"log-{rank()}.csv"),
+        callbacks.RemoteMonitor(),
+        Service(every=2),
+        callbacks.EarlyStopping("loss", patience=0, min_delta=9.0, verbose=1),
+        callbacks.LearningRateScheduler(lambda epoch: 0.1, verbose=1),
+        callbacks.ModelCheckpoint(f"once-{rank()}/m.safetensors", verbose=1),
+        callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: told.append(epoch)),
+    ]
+    with patch("urllib.request.urlopen", lambda *given, **options: (posts.append("remote"), Post())[1]):
+        history = compiled().fit(X, Y, 8, epochs=3, verbose=0, callbacks=given)
+    files = sorted(str(each) for each in Path().glob(f"*-{rank()}*") if each.name != "kept")
+    events = sorted(
+        {int(each.name.split(".")[-2]) == os.getpid() for each in Path("events").rglob("*tfevents*")}
+    )
+    return posts, told, files, events, history.history
+
+
+def histograms_of_shards() -> Any:
+    try:
+        model = compiled(distribute="fsdp")
+        model.fit(X, Y, 8, verbose=0, callbacks=[callbacks.TensorBoard("shards", histogram_freq=1)])
+        return "no error"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def a_sampler_of_the_user() -> Any:
@@ -342,5 +395,6 @@ ALL = [
     streams_of_different_lengths, metrics_of_others, step_of_the_users_own, a_module_that_the_user_wrapped,
     as_guest_of_accelerate, each_by_itself, batches_by_hand, a_loss_that_is_no_number, a_write_that_fails,
     data_that_fail_on_one_rank, a_forward_that_fails_on_one_rank, sums_of_accumulated_gradients,
+    what_is_written_and_posted, histograms_of_shards,
     sums_of_accumulated_gradients_in_shards, accumulation_of_a_module_that_the_user_wrapped,
 ]  # fmt: skip

@@ -14,10 +14,11 @@ from tests.distributed import ended
 from tests.distributed.spawned import free_port, work
 
 
-def test_a_rank_that_is_killed_ends_the_other_which_names_it(tmp_path: Path) -> None:
-    ranks, results = two_of(ended.a_rank_that_is_killed, tmp_path)
+@pytest.mark.parametrize("check", ended.KILLED, ids=lambda check: check.__name__)
+def test_a_rank_that_is_killed_ends_the_other_which_names_it(check: Any, tmp_path: Path) -> None:
+    ranks, results = two_of(check, tmp_path)
     rank, found = results.get(timeout=90)
-    (told, seconds), _ = found["a_rank_that_is_killed"]
+    (told, seconds), _ = found[check.__name__]
     assert rank == 0
     assert re.fullmatch(r"RankError: Rank 1 \(process \d+\) has ended\.", told), told
     assert seconds < 10

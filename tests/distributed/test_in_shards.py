@@ -87,6 +87,17 @@ def test_a_training_goes_on_from_two_processes_in_one_and_from_one_in_two(again:
     assert not np.allclose(in_one["conv2d.weight"], three["conv2d.weight"], atol=1e-4)
 
 
+def test_callbacks_keep_weights_in_shards_and_a_whole_file_is_read_into_shards(
+    two: list[dict[str, Any]],
+) -> None:
+    three = in_shards.uninterrupted()
+    for rank in two:
+        again, model, files = value(rank, in_shards.best_of_shards)
+        assert_close(again, three)
+        assert_close(model, three)
+        assert files == 3
+
+
 def test_what_lies_in_shards_is_trained_again_and_loaded_whole(again: Any) -> None:
     _, in_two = again
     for rank in in_two:

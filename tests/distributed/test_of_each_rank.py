@@ -75,6 +75,30 @@ def test_files_are_written_once_and_are_there_for_all(both: Both) -> None:
     assert both(of_each_rank.early_stopping_and_files) == [(2, 2, files, 3), (2, 0, files, 3)]
 
 
+def test_the_first_rank_alone_writes_posts_and_says_what_callbacks_do_and_those_of_the_user_run_on_each(
+    both: Both, ranks: list[dict[str, Any]]
+) -> None:
+    (posts, told, files, events, history), (none, heard, others, other_events, same) = both(
+        of_each_rank.what_is_written_and_posted
+    )
+    # an epoch has 3 batches, of which each second is told
+    assert posts == ["open", *["figures", "remote", "figures"] * 2, "close"] and none == []
+    assert (files, events) == (["log-0.csv", "once-0"], [True]) and (others, other_events) == ([], [False])
+    assert told == heard == [0, 1] and history == same
+    lines = ["Epoch 1: learning rate 0.1", "Epoch 2: early stopping"]
+    first, second = (rank["what_is_written_and_posted"][1] for rank in ranks)
+    assert second == "" and [first.splitlines()[0], first.splitlines()[-1]] == lines
+
+
+def test_histograms_of_weights_in_shards_are_refused(both: Both) -> None:
+    told, other = both(of_each_rank.histograms_of_shards)
+    assert told == (
+        "TorchfuncError: TensorBoard: got weights in shards, of which this process has its own alone. "
+        "Fix: histogram_freq=0 and embeddings_freq=0, or distribute='ddp'."
+    )
+    assert other == f"RankError: Rank 0 failed: {told}"
+
+
 def test_a_sampler_of_the_user_hears_of_epochs_and_what_it_repeats_does_not_count(both: Both) -> None:
     for epochs, measured, predicted, alone, predicted_alone in both(of_each_rank.a_sampler_of_the_user):
         assert epochs == [0, 1, 2]

@@ -104,6 +104,59 @@ def test_shared_layers_and_nested_models_are_changed_at_every_call() -> None:
     assert interop.replace(block, "within", layers.Dense(2)).output_shape == (None, 2)
 
 
+def shared() -> tf.Model:
+    """A layer that is called twice, one that returns three, a nested model, and two outputs by name."""
+    a, b = tf.Input((5, 4), name="a"), tf.Input((5, 4), name="b")
+    lstm = layers.LSTM(3, return_sequences=True, return_state=True, name="lstm")
+    dense = layers.Dense(4, activation="tanh", name="dense")
+    inner = tf.Input((3,))
+    block = tf.Model(inner, layers.Dense(3, name="within")(inner), name="block")
+    x = layers.Add(name="sum")([dense(a), dense(b)])
+    _, state, _ = lstm(x)
+    return tf.Model([a, b], {"far": block(state), "near": x}, name="two")
+
+
+TWO = [torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(n)) for n in range(2)]
+
+
+def test_a_shared_layer_is_changed_at_every_call_and_outputs_keep_their_names() -> None:
+    model = shared().eval()
+    double = interop.insert(model, "dense", lambda x: 2 * x).eval()
+    expected = 2 * model(*TWO)["near"]
+    torch.testing.assert_close(double(*TWO)["near"], expected)
+    without = interop.remove(model, "dense").eval()
+    torch.testing.assert_close(without(*TWO)["near"], TWO[0] + TWO[1])
+    sines = interop.replace(model, "dense", torch.sin).eval()
+    torch.testing.assert_close(sines(*TWO)["near"], TWO[0].sin() + TWO[1].sin())
+    for changed in (double, without, sines):
+        assert changed.output_names == ["far", "near"] and changed.lstm is model.lstm
+    with pytest.warns(UserWarning, match="Input 'a' is not used .* Fix: leave it out of `inputs`"):
+        last = interop.cut(model, "dense").eval()
+    torch.testing.assert_close(last(*TWO), model.dense(TWO[1]))
+    needed = tf.Model(last.inputs[1], last.outputs)
+    torch.testing.assert_close(needed.eval()(TWO[1]), [model.dense(TWO[1])])
+
+
+def test_a_layer_of_three_outputs_is_replaced_by_another_and_cut_with_all_of_them() -> None:
+    model = shared().eval()
+    sequence, state, cell = interop.cut(model, "lstm").eval()(*TWO)
+    expected = model.lstm(model(*TWO)["near"])
+    assert all(torch.equal(*pair) for pair in zip((sequence, state, cell), expected, strict=True))
+    other = layers.LSTM(3, return_sequences=True, return_state=True)
+    changed = interop.replace(model, "lstm", other).eval()
+    torch.testing.assert_close(changed(*TWO)["far"], model.block(other(model(*TWO)["near"])[1]))
+    assert changed.lstm is other
+
+
+def test_a_layer_within_a_nested_model_is_changed_there_and_that_model_put_back() -> None:
+    model = shared().eval()
+    changed = interop.replace(model, "block", interop.replace(model.block, "within", nn.Identity())).eval()
+    assert torch.equal(changed(*TWO)["far"], model.lstm(model(*TWO)["near"])[1])
+    interop.freeze(model, until="lstm")
+    trained = [name for name, each in model.named_parameters() if each.requires_grad]
+    assert trained == ["block.within.weight", "block.within.bias"]
+
+
 MISTAKES: list[tuple[Callable[[Any], Any], str]] = [
     (lambda m: interop.replace(m, "heed", nn.Identity()), "'heed'.*'head'"),
     (lambda m: interop.replace(m, "head", nn.Identity), "Fix: Identity\\(...\\)"),
@@ -112,6 +165,16 @@ MISTAKES: list[tuple[Callable[[Any], Any], str]] = [
     (lambda m: interop.remove(m, "sum"), "takes 2 and returns 1.*Fix: interop.replace"),
     (lambda m: interop.insert(m, "first", nn.Identity(), name="head"), "a name that is free"),
     (lambda m: interop.cut(nn.Linear(1, 1), "x"), "Fix: interop.from_module"),
+    (
+        lambda m: interop.insert(shared(), "lstm", nn.Identity()),
+        "expected a layer that returns one.*returns 3",
+    ),
+    (lambda m: interop.remove(shared(), "lstm"), "takes 1 and returns 3"),
+    (lambda m: interop.replace(shared(), "lstm", layers.GRU(3)), "shape"),
+    (
+        lambda m: interop.freeze(shared(), until="block.within"),
+        "Fix: change model.block at 'within', and interop",
+    ),
 ]
 
 

@@ -197,6 +197,26 @@ def test_lines_that_are_alike_by_chance_stay_as_they_are() -> None:
     ]
 
 
+def test_numbers_within_a_name_are_counted_and_parameters_are_set() -> None:
+    lines = [
+        line
+        for number in range(1, 6)
+        for line in (
+            f"self.layer3_{number}_conv1 = nn.Linear(2, 2)",
+            f"self.layer3_{number}_scale = nn.Parameter(torch.zeros(2))",
+        )
+    ]
+    assert rolled(lines) == [
+        "for i in range(1, 6):",
+        '    self.add_module(f"layer3_{i}_conv1", nn.Linear(2, 2))',
+        '    setattr(self, f"layer3_{i}_scale", nn.Parameter(torch.zeros(2)))',
+    ]
+    assert rolled([f"self.a_{9 - number}_b(x)" for number in range(7)]) == [
+        "for i in range(7):",
+        '    getattr(self, f"a_{-1 * i + 9}_b")(x)',
+    ]
+
+
 def test_long_lines_break_at_their_brackets() -> None:
     assert list(wrapped("x = f(aaaa, bbbb)[0]", 15)) == ["x = f(", "    aaaa, bbbb", ")[0]"]
     assert list(wrapped("x = f(aaaa, 'b,(b')", 12)) == ["x = f(", "    aaaa,", "    'b,(b',", ")"]

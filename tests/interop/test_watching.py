@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from torchfunc.errors import GraphError
 from torchfunc.interop import from_module
 
 
@@ -100,3 +101,35 @@ def test_a_dataclass_is_the_dict_of_its_tensors() -> None:
     module, x = Watched(lambda self, x: Result(self.fc(x), object())), torch.rand(2, 4)
     got = from_module(module, (4,))(x)
     assert list(got) == ["logits"] and torch.equal(got["logits"], module(x).logits)
+
+
+class Cast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            return self.linear(x)
+
+
+class Checked(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError("no tensor")
+        return x if x.sum() > 0 else -x
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "why"),
+    [
+        (Cast(), "return self.linear(x)", "A module is called under torch.autocast."),
+        (Checked(), "return x if x.sum() > 0 else -x", "It depends on the values in a tensor."),
+    ],
+)
+def test_where_only_a_proxy_of_torch_fx_stood_in_the_way_the_line_is_the_one_that_stops_a_tensor(
+    module: nn.Module, line: str, why: str
+) -> None:
+    with pytest.raises(GraphError) as error:
+        from_module(module, (3,))
+    assert f"got `{line}`. {why} Fix: call it as one node: module(x)." in str(error.value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from torchfunc import Model, layers
+from torchfunc import Model, interop, layers
 from torchfunc.errors import GraphError
 from torchfunc.layers import Dense, Dropout, Input, ReLU
 
@@ -103,3 +105,20 @@ def test_the_input_may_come_by_its_keyword() -> None:
 def test_a_call_on_nothing_is_refused() -> None:
     with pytest.raises(GraphError, match="Dense 'dense': expected a tensor to call it on, got no input"):
         Dense(3)()
+
+
+def test_eager_quantization_is_told_that_it_leaves_the_layers_as_they_are() -> None:
+    inputs = Input((8,))
+    model = Model(inputs, nn.Linear(4, 2)(Dense(4, name="first")(inputs))).eval()
+    quantize = torch.ao.quantization.quantize_dynamic
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        quantized = quantize(model, {nn.Linear}, dtype=torch.qint8)
+        plain = quantize(interop.to_torch(model), {nn.Linear}, dtype=torch.qint8)
+    assert [str(each.message) for each in told if "torch.nn" in str(each.message)] == [
+        "torch.ao.quantization: Dense 'first': got no module of torch.nn, so it stays as it is. "
+        "Fix: quantize interop.to_torch(model)."
+    ]
+    kind = torch.ao.nn.quantized.dynamic.Linear
+    assert (type(quantized.linear), type(quantized.first)) == (kind, Dense)
+    assert (type(plain.linear), type(plain.first)) == (kind, kind)

@@ -219,3 +219,39 @@ def test_normalizing_one_feature_in_groups_twice_has_a_gradient(shape: tuple[int
         y = ((values - values.mean(1, keepdim=True)) / spread[:, None]).view(shape)
     (y * weights.double()).sum().backward()
     torch.testing.assert_close(inputs.grad, x.grad.float(), rtol=1e-4, atol=1e-5)
+
+
+def test_update_bn_of_torch_averages_all_batches_into_a_batch_normalization():
+    layer = layers.BatchNormalization(momentum=0.9)
+    model = tf.Sequential([tf.Input((4,)), layer])
+    twin = nn.Sequential(nn.BatchNorm1d(4))
+    batches = [torch.rand(8, 4) + n for n in range(3)]
+    model.train()(torch.rand(8, 4))
+    for each in (model, twin):
+        torch.optim.swa_utils.update_bn(batches, each.train(False))
+
+    torch.testing.assert_close(layer.running_mean, twin[0].running_mean)
+    biased = torch.stack([batch.var(0, correction=0) for batch in batches]).mean(0)
+    torch.testing.assert_close(layer.running_var, biased)
+    assert (layer.momentum, model.training) == (0.9, False)
+
+
+def test_a_batch_normalization_is_not_converted_to_sync_batch_norm_but_says_how():
+    model = tf.Sequential([tf.Input((4,)), layers.BatchNormalization(name="norm")])
+    with pytest.raises(
+        AttributeError, match=r"'norm': got a look at 'num_features'.*Fix: interop.to_torch\(model\)"
+    ):
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(tf.interop.to_torch(model))
+
+    assert any(isinstance(each, nn.SyncBatchNorm) for each in converted.modules())
+
+
+@pytest.mark.parametrize("version", [None, 1, 2])
+def test_a_batch_normalization_loads_its_weights_whatever_version_of_pytorchs_they_are(version):
+    first, second = (tf.Sequential([tf.Input((4,)), layers.BatchNormalization()]) for _ in range(2))
+    state = first.state_dict()
+    for each in state._metadata.values():
+        each["version"] = version
+    assert not any("tracked" in name for name in state)
+    second.load_state_dict(state)

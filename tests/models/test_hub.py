@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from torch import nn
 
 import torchfunc as tf
 from torchfunc import layers
-from torchfunc.errors import ConfigError, MissingExtraError, SavingError
+from torchfunc.errors import ConfigError, MissingExtraError, SavingError, WriteError
 
 ROWS = torch.rand(3, 6)
 
@@ -154,8 +155,8 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     model = made()
     with pytest.raises(SavingError, match="got private= without push_to_hub=True"):
         model.save_pretrained(tmp_path, private=True)
-    with pytest.raises(SavingError, match="max_shard_size: expected a number of bytes"):
-        model.save_pretrained(tmp_path, max_shard_size="much")
+    with pytest.raises(SavingError, match=r"max_shard_size: expected a number or a size .* got '1.5GB'"):
+        model.save_pretrained(tmp_path, max_shard_size="1.5GB")
     with pytest.raises(SavingError, match=r"expected a folder, got .* Fix: a path without a suffix"):
         model.save_pretrained(tmp_path / "model.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -166,3 +167,31 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'torchfunc\[hub\]'"):
         tf.Model.from_pretrained("you/digits")
+
+
+def test_a_folder_may_be_called_as_versions_are_and_stand_in_folders_that_are_new(tmp_path: Path) -> None:
+    for place in (tmp_path / "tiny-v1.0", tmp_path / "my models" / "ü" / "0.5B"):
+        made().save_pretrained(place)
+        assert isinstance(tf.Model.from_pretrained(place), tf.Model)
+    (tmp_path / "taken").touch()
+    with pytest.raises(WriteError, match="taken"):
+        made().save_pretrained(tmp_path / "taken" / "tiny")
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    made().save(tmp_path / "m.safetensors")
+    with pytest.raises(SavingError, match=r"expected a folder, got the file .* Fix: load_model\("):
+        tf.Model.from_pretrained(tmp_path / "m.safetensors")
+
+
+def test_a_card_tells_the_class_that_loads_it_and_takes_tags_and_dates_as_they_come(tmp_path: Path) -> None:
+    class Net(tf.Model):
+        pass
+
+    inputs = tf.Input((6,))
+    told = {"tags": "vision", "date": date(2026, 1, 2)}
+    Net(inputs, layers.Dense(2)(inputs)).save_pretrained(tmp_path / "net", model_card_kwargs=told)
+    card = (tmp_path / "net" / "README.md").read_text()
+    assert 'model = Net.from_pretrained("net")' in card and "import it from the code" in card
+    assert 'tags: ["torchfunc", "pytorch", "vision"]' in card and 'date: "2026-01-02"' in card
+    assert type(Net.from_pretrained(tmp_path / "net")).__name__ == "Net"

@@ -489,3 +489,38 @@ def test_a_step_without_arrays_is_refused() -> None:
         model.fit({"a": None}, verbose=0)
     with pytest.raises(DataError, match="array 1 has 2 samples, but array 0 has 48"):
         model.fit([X, X[:2]], verbose=0)
+
+
+def test_metrics_variables_hold_what_the_metrics_of_compile_sum_up() -> None:
+    model = tf.Sequential([tf.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    figures = model.fit(X, Y, verbose=0)
+    total, count = (float(each) for each in model.metrics_variables)
+    assert count == 48 and total / count == pytest.approx(figures["mae"][-1])
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("compiled_first", [False, True])
+def test_a_step_that_is_set_on_the_object_is_the_step(library: Any, compiled_first: bool) -> None:
+    model = library.Sequential([library.Input((4,)), library.layers.Dense(1)])
+    for act in ("compile", "set") if compiled_first else ("set", "compile"):
+        if act == "compile":
+            model.compile("sgd", "mse")
+        else:
+            model.predict_step = lambda data: (
+                7 * torch.ones(len(data[0] if isinstance(data, tuple) else data), 1)
+            )
+            model.train_step = lambda data: {"mine": 3.0}
+    for _ in range(2):
+        assert (np.asarray(model.predict(X, verbose=0)) == 7).all()
+    assert model.fit(X, Y, verbose=0).history["mine"] == [3.0]
+
+
+def test_a_step_that_is_set_after_a_prediction_is_heard_until_it_is_taken_away() -> None:
+    model = tf.Sequential([tf.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    first = [model.predict(X[:2], verbose=0) for _ in range(2)][1]
+    model.predict_step = lambda data: torch.full((len(data), 1), 7.0)  # type: ignore[method-assign]
+    assert (model.predict(X[:2], verbose=0) == 7).all() and (model.predict_on_batch(X[:2]) == 7).all()
+    del model.predict_step
+    np.testing.assert_array_equal(model.predict(X[:2], verbose=0), first)

@@ -194,8 +194,7 @@ def opened(entry: Entry) -> None:
     else:
         model = tf.load_model(entry.path.parent if entry.door == "folder" else entry.path)
         if entry.attack.steps:
-            with torch.random.fork_rng(devices=[]):
-                model.train_on_batch(*mutations.originals()["mlp"].batch)
+            mutations.stepped(model, mutations.originals()["mlp"].batch)
 
 
 def document(data: Any) -> Any:

@@ -578,9 +578,15 @@ def attempt(case: Case, folder: Path) -> Any:
         return model.load_weights(file)
     model = tf.load_model(place.parent if case.door == "folder" else file)
     if case.steps and model.trainer is not None and original.batch is not None:
-        with torch.random.fork_rng(devices=[]):
-            model.train_on_batch(*original.batch)
+        stepped(model, original.batch)
     return None
+
+
+def stepped(model: Any, batch: Sequence[Any]) -> None:
+    """A step on the CPU: a training that is told no device asks PyTorch for GPUs, which may open NVIDIA's library."""
+    model.trainer.step.wanted_device = torch.device("cpu")
+    with torch.random.fork_rng(devices=[]):
+        model.train_on_batch(*batch)
 
 
 def from_config(document: Any) -> Any:

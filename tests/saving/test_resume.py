@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from functools import partial
@@ -15,6 +16,7 @@ import torch
 
 import torchfunc as tf
 from torchfunc import callbacks, layers, optimizers
+from torchfunc.errors import CompileError
 
 X = np.random.default_rng(0).random((50, 8), dtype="float32")
 Y = np.random.default_rng(1).integers(3, size=50)
@@ -141,3 +143,23 @@ def test_a_seed_of_the_user_is_honoured_over_the_one_in_the_file(tmp_path: Path)
 
     assert torch.equal(end(1), end(1))
     assert not torch.equal(end(1), end(2))
+
+
+def test_to_load_asks_for_no_gpu_and_what_only_a_gpu_does_is_told_when_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tf.Sequential([tf.Input((8,)), layers.Dense(3)])
+    model.compile(partial(torch.optim.Adam, capturable=True), "mse", device="cpu")
+    model.save(tmp_path / "m.safetensors")
+    with monkeypatch.context() as patch:
+        # both may open NVIDIA's library, in a process that has imported Lightning
+        patch.setattr(torch.cuda, "is_available", lambda: pytest.fail("CUDA was asked for"))
+        patch.setattr(torch.cuda, "device_count", lambda: pytest.fail("CUDA was asked for"))
+        again = tf.load_model(tmp_path / "m.safetensors")
+    message = (
+        "optimizer: got capturable=True and weights on the CPU. Fix: capturable=False, or train on a GPU."
+    )
+    for each in (model, again):
+        each.compile(again.optimizer, "mse", device="cpu")
+        with pytest.raises(CompileError, match=re.escape(message)):
+            each.fit(X, X[:, :3], verbose=0)

@@ -187,12 +187,15 @@ def test_a_changed_number_in_any_file_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", ["5 apples", "", "0GB", 0, -1, 1.5, True])
 def test_a_size_is_a_number_of_bytes_or_is_told(size: Any) -> None:
-    with pytest.raises(SavingError, match="max_shard_size: expected a number of bytes or such as '5GB', got"):
+    with pytest.raises(
+        SavingError, match="max_shard_size: expected a number or a size such as '5GB' or '1500MB', got"
+    ):
         shards.bytes_of(size)
 
 
 def test_sizes_are_read_as_hubs_write_them() -> None:
     assert [shards.bytes_of(each) for each in (7, "5GB", "200 MB", "1kb")] == [7, 5 * 10**9, 2 * 10**8, 1000]
+    assert [shards.bytes_of(each, unit=2**30) for each in (2, 0.5, "5GB")] == [2**31, 2**29, 5 * 10**9]
 
 
 def test_a_folder_in_shards_is_inspected_and_its_weights_are_read_alone(tmp_path: Path) -> None:
@@ -204,3 +207,17 @@ def test_a_folder_in_shards_is_inspected_and_its_weights_are_read_alone(tmp_path
     again.load_weights(tmp_path)
     for name, each in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], each)
+
+
+def test_weights_alone_lie_in_shards_of_a_folder_and_nowhere_else(tmp_path: Path) -> None:
+    inputs = tf.Input((8,))
+    model = tf.Model(inputs, tf.layers.Dense(4)(tf.layers.Dense(16)(inputs)))
+    model.save_weights(tmp_path / "weights", max_shard_size=300 / 2**30)  # in GB, as Keras has it
+    assert len(list((tmp_path / "weights").glob("model-*"))) == 3  # the larger weight alone
+    again = tf.clone_model(model)
+    again.load_weights(tmp_path / "weights")
+    assert all(torch.equal(each, again.state_dict()[name]) for name, each in model.state_dict().items())
+    with pytest.raises(
+        SavingError, match=r"got max_shard_size with .*Fix: a folder: a path without a suffix"
+    ):
+        model.save_weights(tmp_path / "weights.safetensors", max_shard_size=300)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,27 @@ def test_a_training_of_ten_times_as_many_steps_keeps_no_more(kind: str) -> None:
 
     # 450 steps more: less than 5 MB over 10,000
     assert grown < 5e6 * 450 / 10_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux tells what a process takes")
+@pytest.mark.parametrize("kind", ["arrays", "eager", "generator"])
+def test_ten_thousand_steps_take_less_than_five_megabytes(kind: str) -> None:
+    trainer = Trainer(mlp(), optimizer="adam", loss=LOGITS, metrics=["accuracy"])
+    x, y = np.ones((40_000, 8), "float32"), np.zeros(40_000, "int64")
+    options: Any = (
+        {"max_time": 1e6} if kind == "eager" else {}
+    )  # what heeds something after a batch is not recorded
+
+    def taken(steps: int) -> int:
+        """By the whole process: PyTorch's memory, which Python does not trace, too."""
+        data: Any = (batches(steps),) if kind == "generator" else (x[: 4 * steps], y[: 4 * steps])
+        trainer.fit(*data, batch_size=None if kind == "generator" else 4, verbose=0, **options)
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = taken(3000)
+    assert taken(10_000) - before < 5e6
+    assert trainer.step_code.startswith("# Not recorded") == (kind == "eager")
 
 
 def test_a_generator_is_at_most_one_batch_ahead() -> None:

@@ -238,6 +238,35 @@ def test_the_device_is_read_at_most_ten_times_a_second(monkeypatch: pytest.Monke
     assert len(reads) <= (time.perf_counter() - begun) / progress.INTERVAL + 1
 
 
+def test_an_element_of_a_notebook_is_renewed_ten_times_a_second_and_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown, now = Shown(), [0.0]
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setattr(progress, "_element_of_ipython", lambda: shown)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    bar = progress.NotebookBar()
+    bar.epoch(0, 1)
+    bar.start(200)
+
+    def passed(steps: int) -> None:
+        for step in range(1, steps + 1):
+            now[0] += 0.01
+            if now[0] >= bar.due:
+                bar.draw(step, lambda: {"loss": 0.5})
+
+    passed(200)
+    bar.pause(200, {"loss": 0.25}, 50)
+    passed(50)
+    bar.finish(200, {"loss": 0.25, "val_loss": 0.125})
+
+    (element,) = shown.elements
+    assert 2.5 * 9 <= len(element) <= 2.5 * 10 + 1
+    assert "validation 46/50 - loss: 0.2500" in element[-2] and 'value="0.920"' in element[-2]
+    assert 'value="1.000"' in element[-1]
+    assert "200/200 - 2s 12ms/step - loss: 0.2500 - val_loss: 0.1250" in element[-1]
+
+
 def test_after_an_error_the_next_thing_is_printed_on_a_line_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -326,3 +326,10 @@ def test_ten_thousand_layers_are_summarized() -> None:
     calls += [Call(f"relu_{row}", "method", "relu", (Ref(row),), specs=spec) for row in range(10_000)]
     found = summarize(Graph(tuple(calls), Ref(0), Ref(10_000)), {}, name="deep")
     assert len(found.rows) == 10_001 and len(str(found).split("\n")) == 20_010
+
+
+def test_a_style_that_is_none_is_told() -> None:
+    inputs = Input((4,))
+    model = Model(inputs, layers.Dense(1)(inputs))
+    with pytest.raises(UnknownNameError, match="Unknown style of a summary 'ritch'. Did you mean 'rich'"):
+        model.summary(style="ritch")  # type: ignore[arg-type]

@@ -93,8 +93,9 @@ class StochasticDepth(Layer):
         self.p = p
         self.mode = mode
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training or self.p == 0.0:
+    def forward(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        training = self.training if training is None else training
+        if not training or self.p == 0.0:
             return inputs
         kept = 1.0 - self.p
         count = inputs.shape[0] if self.mode == "row" else 1

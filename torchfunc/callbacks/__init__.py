@@ -1,5 +1,6 @@
 """Callbacks: what happens beside the training, at the begin and end of a run, an epoch or a batch."""
 
+from torchfunc.callbacks.averaging.stochastic import SWA as SWA
 from torchfunc.callbacks.backup import BackupAndRestore as BackupAndRestore
 from torchfunc.callbacks.callback import Callback as Callback
 from torchfunc.callbacks.callback import CallbackList as CallbackList

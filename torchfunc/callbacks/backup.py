@@ -96,6 +96,11 @@ class BackupAndRestore(Callback):
         if self.save_freq == "epoch":
             self.save_now()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the next batch that it is told of is one that it saves after."""
+        return self.save_freq != "epoch" and (self._batches + 1) % int(self.save_freq) == 0
+
     def _on_batch(self, batch: int, logs: Logs = None) -> None:
         self._batches += 1
         if self._batches % int(self.save_freq) == 0:

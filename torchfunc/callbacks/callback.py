@@ -28,6 +28,7 @@ class Callback:
         model: the module in training.
         remembers: its attributes that a training which goes on from a file needs, each with the kind of its values:
             "count", "number" (or None), "flag", "weights" (or None).
+        writes_once: whether it writes down what it hears, so that of several processes the first alone has it.
         params: `epochs`, `steps` (None where unknown) and `verbose` of this run.
 
     Example:
@@ -43,6 +44,7 @@ class Callback:
     model: Any = None
     params: Mapping[str, Any] = {}
     remembers: ClassVar[Mapping[str, str]] = {}
+    writes_once: ClassVar[bool] = False
     _trainer: Any = None
 
     def state_dict(self) -> dict[str, Any]:

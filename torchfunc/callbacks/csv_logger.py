@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torchfunc.callbacks.callback import Callback, Logs
-from torchfunc.distributed.launch import is_first
 from torchfunc.errors import SavingError, explain, shorten
 
 MISSING = "NA"
@@ -37,13 +36,14 @@ class CSVLogger(Callback):
         1,0.25,0.75
     """
 
+    writes_once: ClassVar[bool] = True
+
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
         self.filename, self.separator, self.append = str(filename), separator, append
         self._names: list[str] | None = None
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        if is_first():
-            self._names = self._begun()
+        self._names = self._begun()
 
     def _begun(self) -> list[str]:
         """The names in the header of the file as it is now; none where the file begins anew."""
@@ -65,8 +65,6 @@ class CSVLogger(Callback):
         return rows[0] if rows else []
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if not is_first():
-            return
         row: dict[str, Any] = {"epoch": epoch, **(logs or {})}
         names = self._begun() if self._names is None else self._names
         self._names = [*names, *(name for name in row if name not in names)]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torchfunc.callbacks.callback import Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback, copied_state
+from torchfunc.distributed.fully_sharded import load_whole
 
 
 class EarlyStopping(MonitorCallback):
@@ -90,5 +91,5 @@ class EarlyStopping(MonitorCallback):
             self.say(self.stopped_epoch, "early stopping")
         if self.best_weights is not None:
             self.say(self.best_epoch, "restoring the weights of this epoch, the best")
-            self._known_model().load_state_dict(self.best_weights)
+            load_whole(self._known_model(), self.best_weights)
             self.best_weights = None

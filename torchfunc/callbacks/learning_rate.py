@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from torchfunc.callbacks.callback import Callback, Logs
 from torchfunc.callbacks.monitor import Direction, MonitorCallback
+from torchfunc.distributed.launch import is_first
 from torchfunc.errors import TorchfuncError, explain
 
 
@@ -41,7 +42,7 @@ class LearningRateScheduler(Callback):
                 explain("LearningRateScheduler", got=f"{rate!r} from its schedule", expected="a number")
             )
         self.trainer.learning_rate = float(rate)
-        if self.verbose:
+        if self.verbose and is_first():
             print(f"Epoch {epoch + 1}: learning rate {float(rate):.6g}")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:

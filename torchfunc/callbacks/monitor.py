@@ -8,6 +8,7 @@ import warnings
 from typing import Any, Literal
 
 from torchfunc.callbacks.callback import Callback, Logs
+from torchfunc.distributed.launch import is_first
 from torchfunc.errors import TorchfuncError, UnknownNameError, explain, shorten
 
 Direction = Literal["auto", "min", "max"]
@@ -119,7 +120,7 @@ class MonitorCallback(Callback):
 
     def say(self, epoch: int, text: str) -> None:
         """Print a line about an epoch where `verbose` asks for it."""
-        if getattr(self, "verbose", 0):
+        if getattr(self, "verbose", 0) and is_first():
             print(f"Epoch {epoch + 1}: {text}")
 
 

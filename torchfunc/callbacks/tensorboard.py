@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
 from torchfunc.callbacks.callback import Callback, Logs
+from torchfunc.callbacks.loggers.board import write_graph, write_picture
+from torchfunc.distributed.fully_sharded import is_sharded
 from torchfunc.errors import TorchfuncError, explain
 
 
@@ -18,8 +20,8 @@ class TensorBoard(Callback):
     Args:
         log_dir: the folder.
         histogram_freq: after how many epochs the weights are written as histograms; 0 for never.
-        write_graph: whether the text of the model's forward is written.
-        write_images: whether weights are written as images beside their histograms.
+        write_graph: whether the model's graph is written, and the text of its forward.
+        write_images: whether weights are written as images beside their histograms, and the picture of the model.
         write_steps_per_second: whether the speed of each epoch is written.
         update_freq: "epoch"; "batch" or a number, after how many batches their figures are written too.
         profile_batch: 0: `torch.profiler` profiles a training.
@@ -33,6 +35,8 @@ class TensorBoard(Callback):
         >>> board = callbacks.TensorBoard("logs", write_steps_per_second=True)
         >>> history = model.fit(x, y, callbacks=[board])  # doctest: +SKIP
     """
+
+    writes_once: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -82,9 +86,18 @@ class TensorBoard(Callback):
         return self._writers[part]
 
     def on_train_begin(self, logs: Logs = None) -> None:
+        if (self.histogram_freq or self.embeddings_freq) and is_sharded(self._known_model()):
+            got = "weights in shards, of which this process has its own alone"
+            fix = "histogram_freq=0 and embeddings_freq=0, or distribute='ddp'"
+            raise TorchfuncError(explain("TensorBoard", got=got, fix=fix))
         writer = self._writer("train")
-        if self.write_graph and getattr(self._known_model(), "graph", None) is not None:
+        if getattr(self._known_model(), "graph", None) is None:
+            return
+        if self.write_graph:
             writer.add_text("keras", f"```python\n{self.model.code}\n```", 0)
+            write_graph(writer, self.model)
+        if self.write_images:
+            write_picture(writer, self.model, getattr(self.model, "name", "model"))
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._begun, self._first = time.perf_counter(), self.trainer.step.count

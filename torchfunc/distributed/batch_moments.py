@@ -55,9 +55,10 @@ class Synchronized:
     """The batch normalization of a module, taken over all ranks until `leave`: its own layers, and ours."""
 
     def __init__(self, module: nn.Module) -> None:
-        self._native = [each for each in module.modules() if isinstance(each, Native)]
+        found = [each for each in module.modules() if isinstance(each, Native)]
+        self._native = [each for each in found if not hasattr(each, "synchronized")]
         self._native = [each for each in self._native if not isinstance(each, nn.SyncBatchNorm)]
-        self._ours = [each for each in module.modules() if getattr(each, "synchronized", None) is False]
+        self._ours = [each for each in found if getattr(each, "synchronized", None) is False]
         for layer in self._native:
             vars(layer)["forward"] = partial(_forward, layer)
         for each in self._ours:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from weakref import WeakSet
 
@@ -60,7 +60,10 @@ class Shards:
         held = dict(self.module.named_parameters())
         whole = take_gradients([held.get(name, each) for name, each in parameters.items()])
         parts = take_gradients(parameters.values())
-        return [part if one is None else one for one, part in zip(whole, parts, strict=True)]
+        each = zip(whole, parts, parameters.values(), strict=True)
+        return [
+            placed_as(part, like) if one is None and part is not None else one for one, part, like in each
+        ]
 
     def after_step(self) -> None:
         """Nothing is left to do."""
@@ -185,10 +188,23 @@ def write_whole(module: nn.Module, write: Callable[[], None]) -> None:
         write()
         return
     trainer = vars(module).get("trainer")
-    with whole(module) if trainer is None else trainer.step.whole():
+    ranks: Ranks | None = None if trainer is None else trainer.ranks()
+    with (
+        nullcontext() if ranks is None else ranks.together(),
+        whole(module) if trainer is None else trainer.whole(),
+    ):
         if torch.distributed.get_rank() == 0:
             write()
-    torch.distributed.barrier()
+        torch.distributed.barrier() if ranks is None else ranks.any(False)  # which hears of one that failed
+
+
+def load_whole(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Have a module, in shards or not, have weights and statistics that are whole; all ranks call it."""
+    reshard(module)
+    own = module.state_dict()
+    module.load_state_dict(
+        {name: placed_as(each, own.get(name, each), source=None) for name, each in state.items()}
+    )
 
 
 @contextmanager

@@ -98,9 +98,19 @@ def _taken_out(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, (list, tuple)):
         return [_taken_out(each, f"{place}/{index}", tensors) for index, each in enumerate(value)]
     if isinstance(value, Tensor):
-        tensors[place] = value.detach().contiguous()
+        tensors[place] = _contiguous(value.detach())
         return {TENSOR: place}
     return value
+
+
+def _contiguous(tensor: Any) -> Tensor:
+    """A tensor whose numbers, or those of its shard on this rank, lie in their order."""
+    tensor = tensor.contiguous()
+    if hasattr(tensor, "to_local") and not tensor.to_local().is_contiguous():
+        kept = {"shape": tensor.shape, "stride": torch.empty(tensor.shape, device="meta").stride()}
+        local = tensor.to_local().contiguous()
+        tensor = type(tensor).from_local(local, tensor.device_mesh, tensor.placements, **kept)
+    return tensor  # type: ignore[no-any-return]
 
 
 def _put_back(value: Any, tensors: Mapping[str, Any], place: str) -> Any:

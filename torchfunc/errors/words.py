@@ -95,7 +95,13 @@ def nearest(name: object, known: Iterable[str]) -> str | None:
         True
     """
     text = name if isinstance(name, str) else shorten(name)
-    close = difflib.get_close_matches(text, known, n=1) if len(text) <= _MAX_NAME else []
+    if len(text) > _MAX_NAME:
+        return None
+    words, names = set(text.split("_")), list(known)
+    longer = [
+        each for each in names if len(words) > 1 and words < set(each.split("_"))
+    ]  # a word was left out
+    close = difflib.get_close_matches(text, longer, n=1) or difflib.get_close_matches(text, names, n=1)
     return close[0] if close else None
 
 

@@ -1,6 +1,7 @@
 """Interop: functions above the model that reach other libraries, each imported when it is asked for."""
 
 from torchfunc.interop.deploy.inference import optimize_for_inference as optimize_for_inference
+from torchfunc.interop.deploy.stages import split as split
 from torchfunc.interop.export import export as export
 from torchfunc.interop.fx import from_module as from_module
 from torchfunc.interop.fx import to_fx as to_fx

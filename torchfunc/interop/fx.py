@@ -17,7 +17,14 @@ from torchfunc.graph.graph import Call, Drawn, Graph, Names, StateRef
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.run import run
 from torchfunc.graph.symbolic import SYMBOLS, Input, Method, SymbolicTensor, record, snake_case
-from torchfunc.interop.tracing import IsLeaf, Traced, is_own_leaf, traced, uncollected
+from torchfunc.interop.tracing import (
+    IsLeaf,
+    Traced,
+    is_about_proxies,
+    is_own_leaf,
+    traced,
+    uncollected,
+)
 from torchfunc.interop.walking import Walk, identifier, opened
 from torchfunc.models.model import Model
 from torchfunc.tree import leaves, like, map_leaves, map_with_path
@@ -93,12 +100,19 @@ def apply(module: nn.Module, args: Any, kwargs: Any = None, *, leaf: Leaf = None
 def _followed(module: nn.Module, args: Any, kwargs: Any, is_leaf: IsLeaf) -> tuple[Any, Paths]:
     """The forward followed by torch.fx, or else watched while it runs on tensors without data."""
     try:
-        return _walked(module, traced(module, args, kwargs, is_leaf))
-    except GraphError as first:
+        found = traced(module, args, kwargs, is_leaf)
+    except GraphError as error:
+        first, of_proxies = error, is_about_proxies(error)
+    else:
         try:
-            return _walked(module, traced(module, args, kwargs, is_leaf, watching=True))
-        except GraphError:
-            raise first from first.__cause__
+            return _walked(module, found)
+        except GraphError as error:
+            first, of_proxies = error, False
+    try:
+        return _walked(module, traced(module, args, kwargs, is_leaf, watching=True))
+    except GraphError as second:
+        said = second if of_proxies else first
+        raise said from said.__cause__
 
 
 def _walked(module: nn.Module, found: Traced) -> tuple[Any, Paths]:

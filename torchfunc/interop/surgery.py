@@ -76,6 +76,10 @@ def insert(model: Model, after: str, new: Callable[..., Any], name: str | None =
 
     def change(call: Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         returned = _named(recorded(call, target, args, kwargs), after, target)
+        if not isinstance(returned, SYMBOLS):
+            got = f"{after!r}, which returns {len(list(leaves(returned)))}"
+            fix = "interop.insert after a layer that reads the one you mean"
+            raise GraphError(explain("insert", got=got, expected="a layer that returns one tensor", fix=fix))
         made = new(returned)
         return made if name is None else _named(made, name, new)
 
@@ -117,10 +121,10 @@ def cut(model: Model, name: str) -> Model:
 
     Args:
         model: a model that is a graph.
-        name: of the last layer that stays.
+        name: of the last layer that stays; where it is called several times, the output is that of the last call.
 
     Returns:
-        A Model on the layers that the output needs.
+        A Model on the layers that the output needs, and on all inputs.
 
     Raises:
         UnknownNameError: no layer has that name.
@@ -181,6 +185,10 @@ def _check_name(model: Any, name: str) -> Graph:
         fix = "interop.from_module(module, inputs), which makes one of a module"
         raise GraphError(explain("model", got=type(model).__name__, expected="a Model", fix=fix))
     graph = model._require_graph("calls")
+    outer, _, inner = name.partition(".")
+    if inner and outer in graph.module_names:
+        fix = f"change model.{outer} at {inner!r}, and interop.replace(model, {outer!r}, what came of it)"
+        raise GraphError(explain(f"the layer {name!r}", got="a layer of another model", fix=fix))
     if name not in graph.module_names:
         raise UnknownNameError("layer", name, list(graph.module_names))
     return graph

@@ -261,6 +261,8 @@ def _arguments(module: nn.Module) -> dict[str, Any]:
     for name, value in native.arguments_of(module).items():
         value = _simple(name, value)
         default = parameters[name].default if name in parameters else _RECURRENT.get(name)
+        if name == "bias" and not getattr(module, "affine", True):
+            continue  # said by the one word, and PyTorch 2.11 knows no other
         if name == "stride" and value == found.get("kernel_size") and default is None:
             continue
         if value is default or (type(value) is type(default) and value == default):

@@ -406,6 +406,12 @@ def _dressed(module: nn.Module, tracer: Any, error: Exception) -> GraphError:
     )
 
 
+def is_about_proxies(error: GraphError) -> bool:
+    """Whether a trace failed because somebody was given a proxy of torch.fx where a tensor was expected."""
+    cause = error.__cause__
+    return cause is not None and not isinstance(cause, (_NotTraceable, TorchfuncError))
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, _NotTraceable) or type(error).__name__ == "UnknownError":
         return str(error)

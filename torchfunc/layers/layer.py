@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, wraps
@@ -975,6 +976,36 @@ class Layer(Weights):
             if original is not parameter.default or parameter.default is inspect.Parameter.empty:
                 parts.append(f"{name}={_brief(getattr(self, name, original))}")
         return ", ".join(parts)
+
+    @property
+    def qconfig(self) -> Any:
+        """What `torch.ao.quantization` puts on every module that it looks at; it changes those of torch.nn alone.
+
+        Raises:
+            AttributeError: it has put nothing there.
+
+        Example:
+            >>> hasattr(model, "qconfig")
+            False
+        """
+        if "qconfig" not in self.__dict__:
+            raise AttributeError("qconfig")
+        return self.__dict__["qconfig"]
+
+    @qconfig.setter
+    def qconfig(self, value: Any) -> None:
+        if self._weight_infos and not self.__dict__.get("qconfig"):
+            told = explain(
+                f"torch.ao.quantization: {type(self).__name__} {self.name!r}",
+                got="no module of torch.nn, so it stays as it is",
+                fix="quantize interop.to_torch(model)",
+            )
+            warnings.warn(told, stacklevel=blame.level())
+        self.__dict__["qconfig"] = value
+
+    @qconfig.deleter
+    def qconfig(self) -> None:
+        del self.__dict__["qconfig"]
 
     def __dir__(self) -> list[str]:
         # torch.jit and inspect.getmembers read every name that is listed, and stumble where one raises

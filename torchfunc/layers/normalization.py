@@ -85,8 +85,54 @@ def _in_order(layer: Any, into: Any, inputs: Any, normalized: Any) -> Any:
     return into.permuted(normalized(into.permuted(inputs, layer._inward)), layer._outward)
 
 
+class _Averaging(nn.modules.batchnorm._BatchNorm):
+    """PyTorch's class of layers with moving averages, by which `update_bn` and Lightning's SWA find them.
+
+    These set `momentum` to None, which means the same here: the plain average of all batches from then on. What
+    builds another module from such a layer would misread it, and is told so.
+    """
+
+    _version = 1
+    __constants__: ClassVar[list[str]] = []  # type: ignore[misc]
+    momentum: Any
+    running_mean: Any
+    running_var: Any
+    track_running_stats = True
+    num_batches_tracked: int = 0  # type: ignore[assignment]
+    _load_from_state_dict = nn.Module._load_from_state_dict
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("num_features", "eps", "affine"):
+            raise AttributeError(
+                explain(
+                    f"BatchNormalization {self.name!r}",
+                    got=f"a look at {name!r}, as where another module is to take its place",
+                    why="its momentum and the order of its axes are Keras's",
+                    fix="interop.to_torch(model) first, or BatchNormalization(synchronized=True) for SyncBatchNorm",
+                )
+            )
+        return super().__getattr__(name)
+
+    def reset_running_stats(self) -> None:
+        """Begin the moving averages anew."""
+        self.num_batches_tracked = 0
+        for name, average in self._buffers.items():
+            if average is not None:
+                average.fill_(0.0 if name.endswith("mean") else 1.0)
+
+    def _share(self) -> float:
+        """The share of this batch in the moving averages."""
+        if self.momentum is not None:
+            return 1.0 - float(self.momentum)
+        self.num_batches_tracked += 1
+        return 1.0 / self.num_batches_tracked
+
+
 @registry.layers.register()
-class BatchNormalization(_Normalization):
+class BatchNormalization(_Normalization, _Averaging):
     """Each feature normalized over the batch in training, by moving averages of mean and variance otherwise.
 
     With `trainable = False` it stays in inference mode. The moving variance averages the biased variance,
@@ -118,6 +164,8 @@ class BatchNormalization(_Normalization):
         (tensor([0.0200]), tensor([[0.9795]]))
     """
 
+    weight: Any
+    bias: Any
     moving_mean: ClassVar[Any] = under_keras_name("running_mean")
     moving_variance: ClassVar[Any] = under_keras_name("running_var")
     axis: int
@@ -286,7 +334,7 @@ class BatchNormalization(_Normalization):
             step = 1.0 - self.renorm_momentum
             self.renorm_mean.lerp_(mean.flatten(), step)
             self.renorm_std.lerp_(std.flatten(), step)
-            step = 1.0 - self.momentum
+            step = self._share()
             self.running_mean.lerp_(mean.flatten(), step)
             self.running_std.lerp_(std.flatten(), step)
             self.running_var.copy_((self.running_std.square() - self.epsilon).clamp(min=0))
@@ -301,7 +349,7 @@ class BatchNormalization(_Normalization):
 
     def _move(self, mean: Tensor, variance: Tensor) -> None:
         """The moving averages one step on."""
-        step = 1.0 - self.momentum
+        step = self._share()
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), step)
         self.running_var.lerp_(variance.to(self.running_var.dtype), step)
 

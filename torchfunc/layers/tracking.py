@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 # what every module and layer keeps for itself
@@ -26,7 +27,8 @@ class Held(nn.ModuleDict):
 def follow(layer: nn.Module) -> None:
     """Bring the modules that a layer shows to PyTorch up to date with its lists and dicts."""
     modules = vars(layer).get("_modules")
-    if modules is None:
+    # what is traced is as it is; and the dynamo of PyTorch 2.11 does not go through a __dict__
+    if modules is None or torch.compiler.is_dynamo_compiling():
         return
     own = {id(each) for each in modules.values() if not isinstance(each, Held)} | {id(layer)}
     for name, value in vars(layer).items():

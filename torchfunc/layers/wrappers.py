@@ -280,8 +280,7 @@ def _mixes_samples(layer: nn.Module, training: bool) -> bool:
         kind = type(module)
         if kind.__module__.partition(".")[0] not in ("torch", "torchfunc", "torchvision"):
             return True
-        normalizes = isinstance(module, nn.modules.batchnorm._BatchNorm)
-        if training and (normalizes or kind.__name__ == "BatchNormalization"):
+        if training and isinstance(module, nn.modules.batchnorm._BatchNorm):
             return True
     return False
 

@@ -52,7 +52,7 @@ def get(identifier: Any) -> Loss | None:
 def _class_of(identifier: Any) -> Any:
     """The class of one of our own functions: `losses.hinge` is `losses.Hinge`."""
     name = getattr(identifier, "__name__", "")
-    ours = getattr(identifier, "__module__", "").startswith(f"{__package__}.")
+    ours = (getattr(identifier, "__module__", None) or "").startswith(f"{__package__}.")
     return registry.losses.lookup(name) if ours and name in registry.losses else identifier
 
 

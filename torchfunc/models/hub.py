@@ -15,11 +15,13 @@ from torchfunc.distributed.fully_sharded import write_whole
 from torchfunc.errors import ConfigError, MissingExtraError, SavingError, TorchfuncError, explain
 from torchfunc.layers.layer import Layer
 from torchfunc.models import loading
+from torchfunc.saving.atomic import made_folder
 from torchfunc.saving.shards import INDEX, bytes_of
 from torchfunc.vis import plot
 from torchfunc.vis.facts import modules_of
 
 PICTURE, CARD = "model.svg", "README.md"
+_SUFFIXES = (".safetensors", ".keras", ".h5")  # of what is one file; a folder may be called v1.0
 _FILES = ["config.json", "model*.safetensors", INDEX]
 
 
@@ -52,7 +54,7 @@ class OnHub(Layer):
         """Write the model to a folder as a hub shows it: config, weights, and a card if none is there.
 
         Args:
-            save_directory: the folder; it may be new.
+            save_directory: the folder; it may be new, and those above it too.
             max_shard_size: how many bytes of weights one file holds, as a number or such as "500MB".
             push_to_hub: whether the folder is sent to the hub, too.
             repo_id: where to on the hub, such as "you/digits"; the folder's name by default.
@@ -77,7 +79,7 @@ class OnHub(Layer):
             got = f"{next(iter(hub))}= without push_to_hub=True"
             raise SavingError(explain("save_pretrained", got=got, fix="push_to_hub=True, or leave it out"))
         most = bytes_of(max_shard_size)
-        if folder.suffix and not folder.is_dir():
+        if folder.suffix.lower() in _SUFFIXES and not folder.is_dir():
             raise SavingError(
                 explain(
                     "save_pretrained",
@@ -86,7 +88,7 @@ class OnHub(Layer):
                     fix="a path without a suffix",
                 )
             )
-        write_whole(self, lambda: loading.save_model(self, folder, shard_bytes=most))
+        write_whole(self, lambda: _save(self, folder, most))
         _write_card(self, folder, repo_id or folder.name, model_card_kwargs or {})
         return _sent(folder, repo_id or folder.name, **hub) if push_to_hub else None
 
@@ -180,6 +182,9 @@ class OnHub(Layer):
             True
         """
         folder = Path(pretrained_model_name_or_path)
+        if folder.is_file():
+            got, fix = f"the file {str(folder)!r}", f"load_model({str(folder)!r})"
+            raise SavingError(explain("from_pretrained", got=got, expected="a folder", fix=fix))
         if not folder.is_dir():
             folder = _fetched(
                 str(pretrained_model_name_or_path),
@@ -202,6 +207,11 @@ class OnHub(Layer):
                 )
             )
         return found
+
+
+def _save(model: Any, folder: Path, most: int) -> None:
+    with made_folder(folder, parents=True):
+        loading.save_model(model, folder, shard_bytes=most)
 
 
 def _hub() -> Any:
@@ -270,7 +280,8 @@ def _write_card(model: Any, folder: Path, title: str, top: Mapping[str, Any]) ->
         drawn = f"![The graph of the model]({PICTURE})\n\n"
     except TorchfuncError:  # nothing that draws is installed
         pass
-    tags = list(dict.fromkeys(["torchfunc", "pytorch", *top.get("tags", [])]))
+    given = top.get("tags", [])
+    tags = list(dict.fromkeys(["torchfunc", "pytorch", *([given] if isinstance(given, str) else given)]))
     front = {
         "library_name": "torchfunc",
         **{key: value for key, value in top.items() if key != "tags"},
@@ -278,14 +289,23 @@ def _write_card(model: Any, folder: Path, title: str, top: Mapping[str, Any]) ->
     }
     text = "\n".join(["---", *(f"{key}: {_yaml(value)}" for key, value in front.items()), "---", ""])
     summary = str(model._summary(name=model.name))
-    code = f'import torchfunc as tf\n\nmodel = tf.{_class_of(model)}.from_pretrained("{title}")'
+    code = f'{_import_of(model)}.from_pretrained("{title}")'
     text += f"\n# {title}\n\n{drawn}```text\n{summary}\n```\n\n## How to load it\n\n```python\n{code}\n```\n"
     (folder / CARD).write_text(text, encoding="utf-8")
 
 
 def _yaml(value: Any) -> str:
-    """A value as YAML has it, which JSON is a part of."""
-    return json.dumps(value, ensure_ascii=False)
+    """A value as YAML has it, which JSON is a part of; a date or a path as its text."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _import_of(model: Any) -> str:
+    """The code by which a reader gets at the class of a model."""
+    kind = type(model)
+    if kind.__module__.startswith("torchfunc."):
+        return f"import torchfunc as tf\n\nmodel = tf.{_class_of(model)}"
+    told = f"{kind.__name__} is a class of the author's: import it from the code that came with the model"
+    return f"# {told}\nmodel = {kind.__name__}"
 
 
 def _class_of(model: Any) -> str:

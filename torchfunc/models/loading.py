@@ -374,12 +374,15 @@ def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 
-def save_weights(model: nn.Module, filepath: archive.Place, *, overwrite: bool = True) -> None:
+def save_weights(
+    model: nn.Module, filepath: archive.Place, *, overwrite: bool = True, shard_bytes: int | None = None
+) -> None:
     """Write the weights of any module alone; see `Model.save_weights`."""
     if (other := format_of(filepath)) is not None:
         other.save_weights(model, filepath, overwrite)
         return
-    archive.write(filepath, {}, _contiguous(model.state_dict()), overwrite=overwrite)
+    weights = _contiguous(model.state_dict())
+    archive.write(filepath, {}, weights, overwrite=overwrite, shard_bytes=shard_bytes)
 
 
 def load_weights(

@@ -50,6 +50,7 @@ from torchfunc.models.verbs import Training
 from torchfunc.saving import formats
 from torchfunc.saving import graph_json as saved
 from torchfunc.saving.archive import Place
+from torchfunc.saving.shards import bytes_of
 from torchfunc.training.checks import fitted_input
 from torchfunc.tree import leaves, leaves_with_path, map_leaves
 from torchfunc.vis import notebook, summary
@@ -624,6 +625,7 @@ class Model(MaskedCalls, OnHub, Training):
         Raises:
             ShapeError: `input_size` does not fit, or a size that is not the batch is unknown.
             GraphError: FLOPs of a model without a graph.
+            UnknownNameError: another style.
 
         Example:
             >>> model.summary(line_length=75)
@@ -656,6 +658,8 @@ class Model(MaskedCalls, OnHub, Training):
             self._require_graph("FLOPs")
             options |= {"show_flops": True, "input_size": input_size}
         table = self._summary(**options)
+        if style not in ("plain", "rich"):
+            raise UnknownNameError("style of a summary", style, ["plain", "rich"])
         if style == "rich" and printed_by_rich(table):
             return
         (print_fn or print)(str(table))
@@ -863,18 +867,34 @@ class Model(MaskedCalls, OnHub, Training):
         if verbose:
             print(f"Wrote {os.fspath(filepath)}.")
 
-    def save_weights(self, filepath: Place, overwrite: bool = True) -> None:
+    def save_weights(
+        self, filepath: Place, overwrite: bool = True, max_shard_size: float | str | None = None
+    ) -> None:
         """Write the weights alone, under the names of `state_dict`, to where `save` writes a model.
 
         Args:
-            filepath: its suffix says how they are written; or an open binary file.
+            filepath: its suffix says how they are written, as in `save`.
             overwrite: whether a file that stands there may be replaced.
+            max_shard_size: how much one file of a folder holds: such as "500MB", or as in Keras a number of GB; all if None.
+
+        Raises:
+            SavingError: the path is of another format, there are weights without values, or `max_shard_size` with one file.
+            WriteError: the file could not be written.
 
         Example:
-            >>> model.save_weights("model.weights.safetensors")
-            >>> model.load_weights("model.weights.safetensors")
+            >>> model.save_weights("weights.safetensors")
+            >>> model.load_weights("weights.safetensors")
+            >>> model.save_weights("weights", max_shard_size="1KB")
+            >>> model.load_weights("weights")
         """
-        write_whole(self, lambda: loading.save_weights(self, filepath, overwrite=overwrite))
+        most = None if max_shard_size is None else bytes_of(max_shard_size, unit=2**30)
+        in_folder = isinstance(filepath, (str, PathLike)) and (
+            Path(filepath).is_dir() or not Path(filepath).suffix
+        )
+        if most is not None and not in_folder:
+            got, fix = f"max_shard_size with {str(filepath)!r}", "a folder: a path without a suffix"
+            raise SavingError(explain("save_weights", got=got, fix=fix))
+        write_whole(self, lambda: loading.save_weights(self, filepath, overwrite=overwrite, shard_bytes=most))
 
     def load_weights(
         self,

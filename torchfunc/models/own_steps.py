@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from torchfunc.metrics.metric import Metric, Number
+from torchfunc.metrics.metric import Metric, Number, Variable
 from torchfunc.training.figures import RunningMean
 from torchfunc.training.step import Step
 
@@ -56,6 +56,11 @@ class CompiledMetrics(Metric):
     def metrics(self) -> list[Metric]:
         """Each of them, as far as the first batch is not needed to tell which is meant."""
         return [each.metric for each in self.step.objective.measures.values() if each.metric is not None]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """What each of them sums up."""
+        return [variable for each in self.metrics for variable in each.variables]
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Take targets and outputs into each of them."""

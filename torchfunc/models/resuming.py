@@ -10,6 +10,7 @@ from torch import Tensor
 
 from torchfunc import losses, metrics, optimizers
 from torchfunc.config import plain
+from torchfunc.distributed.fully_sharded import load_whole
 from torchfunc.errors import (
     ConfigError,
     LimitError,
@@ -94,7 +95,7 @@ def read_backup(trainer: Trainer, filepath: archive.Place) -> None:
             explain(f"The backup {filepath}", got="other weights", expected="those of the model", fix=fix)
         )
     trainer.load_state_dict(joined(found.config.get("training"), slots), place="$.training")
-    module.load_state_dict(weights)
+    load_whole(module, weights)
 
 
 backups.update(write=write_backup, read=read_backup)

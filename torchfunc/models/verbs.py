@@ -58,11 +58,12 @@ def as_in(
     def verb(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with turn(self, method.__name__):
             x = args[0] if args else kwargs.get("x")
-            if alone is not None and (most := alone(*args, **kwargs)):
+            own = self._overrides(_STEPS[method.__name__])
+            if alone is not None and not own and (most := alone(*args, **kwargs)):
                 step = None if self.trainer is None else self.trainer.step
                 if (served := serving.answer(self, step, x, most)) is not None:
                     return cast(R, served)
-            if not self._overrides(_STEPS[method.__name__]):
+            if not own:
                 self._build_from(x)
             elif any(map(is_waiting, self.modules())):
                 with suppress(
@@ -248,8 +249,8 @@ class Training(Layer):
         return any(map(self._overrides, ("compile", "compute_loss", *_ACTS.values())))
 
     def _overrides(self, name: str) -> bool:
-        """Whether a subclass has a method of its own in the place of one of these."""
-        return getattr(type(self), name) is not getattr(Training, name)
+        """Whether a subclass, or the object, has a method of its own in the place of one of these."""
+        return name in vars(self) or getattr(type(self), name) is not getattr(Training, name)
 
     def compute_loss(
         self,
@@ -432,7 +433,11 @@ class Training(Layer):
                 f"The model {self.name!r} was not compiled. "
                 "Fix: model.compile(optimizer='adam', loss='mse') before training it."
             )
-        return self.trainer or Trainer(self, ports=self._ports(), step=self._own_steps())
+        own = self._own_steps()
+        if self.trainer is None:
+            return Trainer(self, ports=self._ports(), step=own)
+        self.trainer.step.own = own  # a step may have been set on the object since
+        return self.trainer
 
     fit = as_in(Trainer.fit)
     evaluate = as_in(Trainer.evaluate)
@@ -587,7 +592,7 @@ class Training(Layer):
 
     @property
     def metrics_variables(self) -> list[Any]:
-        """What all `metrics` that are objects of your own sum up, from the first update on.
+        """What all `metrics` sum up, from the first update on.
 
         Example:
             >>> class Counting(tf.Model):

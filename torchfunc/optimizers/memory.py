@@ -411,8 +411,6 @@ def check_arguments(optimizer: Any, place: str) -> None:
         raise ConfigError(
             explain(place, got="foreach and fused, or differentiable", expected="one of the two")
         )
-    if given.get("capturable") and not torch.cuda.is_available():
-        raise ConfigError(explain(f"{place}.capturable", got="True", expected="False where there is no GPU"))
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Any]:
@@ -480,10 +478,18 @@ def load_optimizer_state(
     target = optimizer.state_dict()
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     slots = {}
+    at_first: Mapping[int, Any] = {}
+    if isinstance(
+        optimizer, torch.optim.Adagrad
+    ):  # before PyTorch 2.13 it makes its state with itself, never later
+        value = optimizer.defaults["initial_accumulator_value"]
+        at_first = torch.optim.Adagrad(ordered, initial_accumulator_value=value).state_dict()["state"]
     for index, parameter in enumerate(ordered):
         slot = state["slots"].get(names.get(id(parameter), str(index)))
         if slot is not None:
             slots[index] = {key: _copied(value, parameter) for key, value in slot.items()}
+        elif index in at_first:
+            slots[index] = at_first[index]
     groups = [
         {**group, **_restored(group, saved)}
         for group, saved in zip(

@@ -256,6 +256,10 @@ class Stepper(TorchOptimizer):
             if group["params"]:
                 self._slots(group["params"], self.rule.slots(group))
 
+    def whole(self, name: str, params: list[Tensor]) -> list[Tensor]:
+        """A slot of parameters of the first group as one buffer, in which the small ones come first."""
+        return self._whole(0, name, params, [self.state[each][name] for each in params])
+
     def _slots(self, params: list[Tensor], fills: dict[str, float | None]) -> Slots:
         """What is remembered of each parameter; where nothing is yet, a tensor filled as the rule says."""
         states = [self.state[p] for p in params]
@@ -440,13 +444,25 @@ def _dense(tensor: Tensor) -> bool:
     return True
 
 
+# numbers from which PyTorch divides a tensor among threads; below, calling a kernel costs as much as what it does
+SMALL = 2**15
+# Numbers that kernels take at once, or a multiple of that: what is left at the end of a tensor they take one by one, and
+# some then round differently. Tensors that leave nothing may lie one behind the other.
+TOGETHER = 64
+
+
+def is_small(tensor: Tensor) -> bool:
+    """Whether a tensor may lie in one piece with others, in which all is rounded as it is alone."""
+    return tensor.numel() < SMALL and tensor.numel() % TOGETHER == 0
+
+
 def _flatten(params: list[Tensor], parts: list[Tensor]) -> Flat:
-    """One buffer that holds what the parts hold, and the views of it that take their place."""
+    """One buffer that holds what the parts hold, the small ones first, and the views of it that take their place."""
     buffer = parts[0].new_empty(sum(p.numel() for p in parts))
-    views, start = [], 0
-    for part in parts:
-        view = buffer.as_strided(part.size(), part.stride(), start)
-        view.copy_(part)
-        views.append(view)
+    views, start = list(parts), 0
+    for at in sorted(range(len(parts)), key=lambda at: not is_small(parts[at])):
+        part = parts[at]
+        views[at] = buffer.as_strided(part.size(), part.stride(), start)
+        views[at].copy_(part)
         start += part.numel()
     return Flat(params, buffer, views)

@@ -8,6 +8,7 @@ PyTorch would bind it, and each constant in it has a kind and a range. Nothing i
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -217,6 +218,9 @@ def _is_usable(schema: Any, kind: str) -> bool:
     return (
         not schema.is_mutable
         and not any("Dimname" in each for each in types)
+        and not re.search(
+            "Dimname|dimname|names", schema.overload_name
+        )  # before PyTorch 2.13 the types say `str`
         and (first_is_tensor or (makes_tensors and kind == "function"))
         and not schema.overload_name.startswith(("prim_", "list_"))
     )
@@ -260,7 +264,8 @@ def _of_python(function: Callable[..., Any]) -> Signature:
             _kind_in_python(each.name, each.annotation),
             ... if each.default is each.empty else each.default,
             forms.get(each.kind, "place"),
-            "None" in str(each.annotation) or each.annotation in (each.empty, "Axis", "DType"),
+            any(word in str(each.annotation) for word in ("None", "Optional"))
+            or each.annotation in (each.empty, "Axis", "DType"),
         )
         for each in parameters.values()
     )

@@ -61,15 +61,19 @@ def replace_files(contents: Mapping[Path, Pieces], *, withdraw: Path | None = No
 
 
 @contextmanager
-def made_folder(folder: Path) -> Iterator[None]:
+def made_folder(folder: Path, *, parents: bool = False) -> Iterator[None]:
     """Within it the folder exists; one that was made for what then failed is removed again.
+
+    Args:
+        folder: which it is.
+        parents: whether those above it are made too; they stay.
 
     Raises:
         WriteError: it cannot be made.
     """
     made = not folder.exists()
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=parents, exist_ok=True)
         if made:
             _flush_folder(folder.parent)
     except OSError as error:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from torch import Tensor
 
@@ -28,20 +29,31 @@ _MOST = 256  # files, which are open at once
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
-def bytes_of(size: int | str) -> int:
+def bytes_of(size: float | str, unit: int = 1) -> int:
     """A size as a number of bytes: 5_000_000 or "5GB".
+
+    Args:
+        size: a text with its unit, or a number.
+        unit: how many bytes a number counts.
 
     Raises:
         SavingError: no such size.
     """
-    if isinstance(size, str):
-        found = re.fullmatch(r"(\d+) ?(KB|MB|GB|TB)", size.strip(), flags=re.IGNORECASE)
-        size = int(found[1]) * _UNITS[found[2].upper()] if found else -1
-    if type(size) is not int or size <= 0:
-        raise SavingError(
-            f"max_shard_size: expected a number of bytes or such as '5GB', got {shorten(size)}."
-        )
-    return size
+    found = (
+        re.fullmatch(r"(\d+) ?(KB|MB|GB|TB)", size.strip(), re.IGNORECASE) if isinstance(size, str) else None
+    )
+    if found:
+        return int(found[1]) * _UNITS[found[2].upper()] or _no_size(size)
+    whole = int if unit == 1 else (int, float)
+    if isinstance(size, bool) or not isinstance(size, whole) or not 0 < size * unit < 2**63:
+        return _no_size(size)
+    return math.ceil(size * unit)
+
+
+def _no_size(size: Any) -> NoReturn:
+    raise SavingError(
+        f"max_shard_size: expected a number or a size such as '5GB' or '1500MB', got {shorten(size)}."
+    )
 
 
 def groups_of(tensors: Mapping[str, Tensor], most: int) -> list[dict[str, Tensor]]:

@@ -23,6 +23,7 @@ from torchfunc.errors import DataError, explain
 from torchfunc.training.convert import is_array
 from torchfunc.training.ports import Form
 from torchfunc.training.sources.columns import column_loader, holds_columns
+from torchfunc.training.sources.sparse_rows import cut, dense, rows_at
 
 
 class Batch(NamedTuple):
@@ -52,7 +53,8 @@ class Batch(NamedTuple):
         inputs, targets = self.waiting
         return self._replace(
             inputs=[
-                each if to is None else each.to(to) for each, to in zip(self.inputs, inputs, strict=True)
+                each if to is None else dense(each).to(to)
+                for each, to in zip(self.inputs, inputs, strict=True)
             ],
             targets=[
                 each if each is None or to is None else each.to(to)
@@ -119,7 +121,7 @@ class Arrays:
 
     def part(self, start: int, stop: int, of: Batch | None = None) -> Batch:
         """The samples from `start` to `stop`, in the memory of the whole."""
-        return self._taken(lambda tensor: tensor[start:stop], stop - start, of)
+        return self._taken(partial(cut, start=start, stop=stop), stop - start, of)
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
         at, end = number * self.steps + skip, (number + 1) * self.steps
@@ -137,7 +139,7 @@ class Arrays:
         for index in torch.split(order, self._joined)[skip:]:
             start, stop, counts = self._own(index.shape[0])
             index = index[start:stop]
-            yield self._ready(self._taken(partial(_rows, index=index), index.shape[0] * counts))
+            yield self._ready(self._taken(partial(rows_at, index=index), index.shape[0] * counts))
 
     def _in_order(self, skip: int) -> Iterator[Batch]:
         """Views of the data as long as the module leaves its inputs alone; copies otherwise."""
@@ -159,22 +161,10 @@ class Arrays:
         return part_of(count, self.batch_size, self.ranks.rank, self.ranks.world, even=self.even)
 
     def _ready(self, batch: Batch) -> Batch:
-        return (batch if self.device is None else moved(batch, self.device)).ready()
+        return (batch if self.device is None else sent(batch, self.device)).ready()
 
     def _taken(self, take: Callable[[Tensor], Tensor], size: int, of: Batch | None = None) -> Batch:
-        inputs, targets, weights, _, form, waiting = of or self.whole
-        return Batch(
-            [take(each) for each in inputs],
-            [each if each is None else take(each) for each in targets],
-            weights and [each if each is None else take(each) for each in weights],
-            size,
-            form,
-            waiting,
-        )
-
-
-def _rows(tensor: Tensor, index: Tensor) -> Tensor:
-    return tensor.index_select(0, index)
+        return _each_of(of or self.whole, take)._replace(size=size)
 
 
 class Stream:
@@ -187,6 +177,7 @@ class Stream:
         seed: for the order of a DataLoader of ours, a new one each epoch.
 
     Attributes:
+        one_shot: whether the source can be passed over once only.
         begun: alone in a list, PyTorch's random state when the source was begun last: it may have settled the order.
     """
 
@@ -200,7 +191,7 @@ class Stream:
     ) -> None:
         self.source, self.convert, self.limit, self.seed = source, convert, steps, seed
         # a loader is not begun for this: that would start its workers and draw a random number
-        self._one_shot = hasattr(source, "__next__") and iter(source) is source
+        self.one_shot = hasattr(source, "__next__") and iter(source) is source
         # a PyDataset, whose hooks belong to an epoch and not to a pass over it
         self._tells_epochs = hasattr(source, "on_epoch_end") and hasattr(source, "batches")
         self._running: Iterator[Any] | None = None
@@ -241,11 +232,9 @@ class Stream:
     def _wind(self, number: int, skip: int) -> None:
         """Begin the epoch again as it was begun, and pass over the batches that are done; nothing else is as random."""
         whole = self.limit is None or self.limit == getattr(self.source, "__len__", lambda: None)()
-        if self._one_shot or not whole:
+        if self.one_shot or not whole:
             kind = type(self.source).__name__
-            given = (
-                f"a {kind}" if self._one_shot else f"a {kind} of which an epoch takes {self.limit} batches"
-            )
+            given = f"a {kind}" if self.one_shot else f"a {kind} of which an epoch takes {self.limit} batches"
             warnings.warn(
                 f"epoch {number + 1} goes on after its batch {skip} with what comes next: got {given}, which "
                 "cannot be begun again as it was. Fix: fit(...) on arrays, a DataLoader or a function that returns a "
@@ -280,7 +269,7 @@ class Stream:
         self._running = self._iterator(epoch) if self._running is None else self._running
         for item in self._running:
             return item
-        if self._one_shot or (done == 0 and epoch == 0):
+        if self.one_shot or (done == 0 and epoch == 0):
             raise self._empty(epoch) if done == 0 else self._short(epoch, done)
         self._running = self._iterator(epoch + done)
         for item in self._running:
@@ -311,7 +300,7 @@ class Stream:
 
     def _empty(self, epoch: int) -> DataError:
         kind = type(self.source).__name__
-        if self._one_shot and epoch > 0:
+        if self.one_shot and epoch > 0:
             return DataError(
                 f"epoch {epoch + 1} has no batches: a {kind} can be used once only. Fix: pass a list, a "
                 "DataLoader or a function that returns a new generator, or give steps_per_epoch."
@@ -323,24 +312,37 @@ def first_of(batch: Batch, count: int | None) -> Batch:
     """The first samples of a batch; of none of them the batch as one that counts nothing, and for None as it is."""
     if not count:
         return batch if count is None else batch._replace(size=0)
-    return batch._replace(
-        inputs=[each[:count] for each in batch.inputs],
-        targets=[each if each is None else each[:count] for each in batch.targets],
-        weights=batch.weights and [each if each is None else each[:count] for each in batch.weights],
-        size=count,
-    )
+    return _each_of(batch, lambda tensor: tensor[:count])._replace(size=count)
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:
     """A batch on the device."""
+    return _each_of(batch, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def sent(batch: Batch, device: torch.device) -> Batch:
+    """A batch on its way to the device.
+
+    To CUDA it goes from pinned memory, so that nobody waits for the copy: while the device is busy with one batch the
+    next is made, and its copy stands in line.
+    """
+    return moved(batch if device.type != "cuda" else _each_of(batch, _pinned), device)
+
+
+def _pinned(tensor: Tensor) -> Tensor:
+    on_host = tensor.device.type == "cpu" and tensor.layout is torch.strided
+    return tensor.pin_memory() if on_host and not tensor.is_pinned() else tensor
+
+
+def _each_of(batch: Batch, make: Callable[[Tensor], Tensor]) -> Batch:
+    inputs, targets, weights, size, form, waiting = batch
     return Batch(
-        [each.to(device, non_blocking=True) for each in batch.inputs],
-        [each if each is None else each.to(device, non_blocking=True) for each in batch.targets],
-        batch.weights
-        and [each if each is None else each.to(device, non_blocking=True) for each in batch.weights],
-        batch.size,
-        batch.form,
-        batch.waiting,
+        [make(each) for each in inputs],
+        [each if each is None else make(each) for each in targets],
+        weights and [each if each is None else make(each) for each in weights],
+        size,
+        form,
+        waiting,
     )
 
 

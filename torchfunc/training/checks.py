@@ -20,6 +20,7 @@ from torchfunc.losses.loss import PairLoss
 from torchfunc.training.convert import check_whole, first_place
 from torchfunc.training.objective import Head
 from torchfunc.training.ports import Port
+from torchfunc.training.sources.sparse_rows import holds_rows, number_at
 
 Shape = Sequence[int | None]
 
@@ -42,7 +43,7 @@ def check_rows(tensor: Tensor, name: str, table: tuple[str, int]) -> None:
         raise DataError(
             explain(
                 f"input {name!r}",
-                got=f"{tensor[place].item():g} at index {_index(place)}",
+                got=f"{number_at(tensor, place):g} at index {_index(place)}",
                 expected=f"whole numbers from 0 to {rows - 1}, the rows of {layer!r}",
                 fix=f"number the words from 0, or give {layer!r} more rows",
             )
@@ -212,7 +213,7 @@ def _check_values(tensor: Tensor, head: Head) -> None:
         raise DataError(
             explain(
                 where,
-                got=f"{tensor[place].item():g} at index {_index(place)}",
+                got=f"{number_at(tensor, place):g} at index {_index(place)}",
                 expected=f"numbers from 0 to 1, by the loss {head.loss.name!r}",
                 fix="code the two classes as 0 and 1" if binary else "utils.to_categorical(class_indices)",
             )
@@ -221,15 +222,17 @@ def _check_values(tensor: Tensor, head: Head) -> None:
 
 def first_not_finite(tensor: Tensor) -> tuple[int, ...] | None:
     """The place of the first number that is NaN or infinite, or None."""
+    if holds_rows(tensor) and first_not_finite(tensor.values()) is None:
+        return None
     # the sum is not finite if any number is not, and needs no memory
-    if not tensor.is_floating_point() or math.isfinite(tensor.sum().item()):
+    if not tensor.is_floating_point() or (not holds_rows(tensor) and math.isfinite(tensor.sum().item())):
         return None
     return first_place(tensor, lambda part: part.isfinite().logical_not_())
 
 
 def not_finite(where: str, tensor: Tensor, place: tuple[int, ...], *, why: str) -> DataError:
     """The error for NaN or infinity at a place."""
-    got = f"{tensor[place].item():g} at index {_index(place)}"
+    got = f"{number_at(tensor, place):g} at index {_index(place)}"
     fix = "fill or drop such samples, as np.nan_to_num does"
     return DataError(explain(where, got=got, expected="finite numbers", why=why, fix=fix))
 
@@ -265,6 +268,12 @@ def check_range(labels: Tensor, classes: int, head: Head) -> None:
         DataError: with the first of them and its place.
     """
     ignored: Any = head.loss.ignore_class
+    if (
+        ignored is None and labels.numel() and labels.dtype is torch.int64
+    ):  # the usual case, looked at in one go
+        least, most = labels.aminmax()
+        if least >= 0 and most < classes:
+            return
 
     def is_out_of_range(part: Tensor) -> Tensor:
         part = part.long()

@@ -16,6 +16,7 @@ from torchfunc.distributed.joining import in_one
 from torchfunc.distributed.ranks import Ranks
 from torchfunc.errors import DataError, explain
 from torchfunc.training.sources.columns import is_column
+from torchfunc.training.sources.sparse_rows import as_rows, cut, dense, holds_rows, is_sparse, number_at
 from torchfunc.tree import leaves, map_leaves
 
 _SIGNED = dict.fromkeys((torch.uint16, torch.uint32, torch.uint64), torch.int64)
@@ -29,14 +30,9 @@ def is_array(value: Any) -> bool:
         isinstance(value, (Tensor, np.ndarray))
         or hasattr(value, "to_numpy")
         or hasattr(value, "__array__")
-        or _is_sparse(value)
+        or is_sparse(value)
         or is_column(value)
     )
-
-
-def _is_sparse(value: Any) -> bool:
-    """Whether a value is a sparse matrix or array of SciPy's."""
-    return hasattr(value, "tocsr") and hasattr(value, "toarray")
 
 
 def is_number(value: Any) -> bool:
@@ -44,17 +40,23 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def as_given(value: Any, where: str) -> Tensor:
+def as_given(value: Any, where: str, *, whole: bool = False) -> Tensor:
     """A value as a tensor in the dtype that it has, sharing its memory.
 
     Args:
         value: a tensor, an array, a data frame or nested lists of numbers.
         where: what messages call it, such as "input 'img'".
+        whole: whether these are all samples, of which each batch takes some: a large sparse matrix stays one.
 
     Raises:
         DataError: something that is no array of numbers.
     """
-    value = value[:] if is_column(value) else value.toarray() if _is_sparse(value) else value
+    if is_sparse(value):
+        large = math.prod(value.shape) * value.dtype.itemsize > _MUCH
+        if whole and large and len(value.shape) == 2 and value.dtype.kind in "iuf":
+            return as_rows(value)
+        value = value.toarray()
+    value = value[:] if is_column(value) else value
     return value.detach() if isinstance(value, Tensor) else _from_numpy(_as_numpy(value, where))
 
 
@@ -88,7 +90,9 @@ def check_castable(tensor: Tensor, where: str, dtype: torch.dtype) -> None:
 
 
 def waits(value: Any, tensor: Tensor, dtype: torch.dtype) -> bool:
-    """Whether a cast of what was given is left to each batch: of a memory map, or of much into more memory."""
+    """Whether a cast of what was given is left to each batch: of a memory map, a sparse matrix, or much into more memory."""
+    if holds_rows(tensor):
+        return True
     if tensor.dtype == dtype:
         return False
     grows = dtype.itemsize >= tensor.dtype.itemsize
@@ -106,7 +110,7 @@ def check_whole(tensor: Tensor, where: str, why: str) -> None:
         raise DataError(
             explain(
                 where,
-                got=f"{tensor[place].item():g} at index {place[0] if len(place) == 1 else place}",
+                got=f"{number_at(tensor, place):g} at index {place[0] if len(place) == 1 else place}",
                 expected="whole numbers",
                 why=why,
             )
@@ -122,7 +126,7 @@ def first_place(tensor: Tensor, is_wrong: Callable[[Tensor], Tensor]) -> tuple[i
     if tensor.device.type == "cpu":
         rows = max(1, _SLICE * rows // max(1, tensor.numel()))
     for start in range(0, len(tensor), max(1, rows)):
-        wrong = is_wrong(tensor[start : start + rows])
+        wrong = is_wrong(dense(cut(tensor, start, start + rows)))
         if bool(wrong.any()):
             first, *rest = wrong.nonzero()[0].tolist()
             return (start + first, *rest)

@@ -23,6 +23,7 @@ from torchfunc.training.batches import (
     Stream,
     first_of,
     moved,
+    sent,
     stream_source,
     unpacked,
 )
@@ -39,6 +40,7 @@ from torchfunc.training.objective import Head, Objective
 from torchfunc.training.ports import Form, Place, Port, as_items, taken
 from torchfunc.training.sources.columns import holds_columns
 from torchfunc.training.sources.records import Labelled, as_record
+from torchfunc.training.sources.sparse_rows import cut, dense
 from torchfunc.training.step import Step, packed
 from torchfunc.tree import leaves, like
 
@@ -125,7 +127,11 @@ class Feed:
             return False
         if all(isinstance(each, tuple) and 2 <= len(each) <= 3 and not _numbers(each) for each in x):
             return True
-        nested = self.inputs is not None and isinstance(self.inputs.nesting, list) and len(self.inputs) > 1
+        nested = (
+            self.inputs is not None
+            and isinstance(self.inputs.nesting, list)
+            and any(isinstance(each, (dict, list, tuple)) for each in self.inputs.nesting)
+        )
         records = [None if isinstance(each, tuple) else as_record(each) for each in x]
         return not nested and all(
             each is not None and each.keys() == (records[0] or {}).keys() for each in records
@@ -195,7 +201,7 @@ class Feed:
         if self.as_they_come:
             batch = self._moved_as_it_came(packed(x, y, sample_weight))
         else:
-            batch = moved(self._fitted_batch(x, y, sample_weight, look=False), self.device)
+            batch = sent(self._fitted_batch(x, y, sample_weight, look=False), self.device)
         return batch if class_weight is None else self._weighed(batch, class_weight)
 
     def _weighed(self, batch: Batch, class_weight: Mapping[Any, float]) -> Batch:
@@ -248,7 +254,7 @@ class Feed:
         return Batch(tensors, [], None, len(tensors[0]) if tensors[0].ndim else 1, form)
 
     def _moved_as_it_came(self, data: Any) -> Batch:
-        return moved(self._as_it_came(data), self.device)
+        return sent(self._as_it_came(data), self.device)
 
     def _holds(self, whole: Batch) -> bool:
         """Whether tensors are where the module is."""
@@ -300,7 +306,7 @@ class Feed:
     def _spoils(self, batch: Batch, row: int) -> bool:
         """Whether what the module returns for one sample holds NaN or infinity."""
         count = (None if self.inputs is None else self.inputs.batch_size) or 1
-        sample = [each[row : row + 1].repeat_interleave(count, 0) for each in batch.inputs]
+        sample = [dense(cut(each, row, row + 1)).repeat_interleave(count, 0) for each in batch.inputs]
         outputs = self.step.tried(batch._replace(inputs=sample, size=count), count)
         return any(isinstance(each, Tensor) and not bool(each.isfinite().all()) for each in leaves(outputs))
 
@@ -314,7 +320,7 @@ class Feed:
         waiting: list[torch.dtype | None] = []
         for value, port in zip(values, ports, strict=True):
             where = "x" if len(values) == 1 else f"input {port.name!r}"
-            tensor = as_given(value, f"input {port.name!r}")
+            tensor = as_given(value, f"input {port.name!r}", whole=look)
             wanted = wanted_dtype(tensor, port.dtype, self.floating)
             tensor, to = self._cast(value, tensor, f"input {port.name!r}", wanted, look)
             waiting.append(to)

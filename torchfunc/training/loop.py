@@ -24,7 +24,6 @@ from torchfunc.training.options.remembered import to_callbacks
 from torchfunc.training.options.termination import Asked, Terminated
 from torchfunc.training.progress import Display
 from torchfunc.training.recording.replaying import recorded
-from torchfunc.training.state import sums_of
 from torchfunc.training.step import Act, Logs, Step
 
 _STOPS = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}
@@ -131,10 +130,10 @@ def over_epochs(
             done, logs = over_batches(step, act, batches, "train", events, display, skip, after)
         if step.ranks is not None:
             _agree(step.ranks, run)
-        if run.asked.by is not None and step.done != step.steps:
-            raise Terminated
-        if run.stopped and step.done != step.steps:
-            step.sums = sums_of(step.objective)  # for who goes on within the epoch
+        if (run.stopped or run.asked.by is not None) and step.done != step.steps:
+            step.join()  # for who goes on within the epoch
+            if run.asked.by is not None:
+                raise Terminated
         else:
             step.end_batches()
             step.epoch, step.done = epoch + 1, 0
@@ -147,6 +146,8 @@ def over_epochs(
         step.end_epoch(logs)
         growing.look()
         events.call("on_epoch_end", epoch, logs)
+        if step.ranks is not None:
+            _agree(step.ranks, run)
         if run.asked.by is not None and epoch + 1 < plan.epochs:
             raise Terminated
         stops = bool(step.module.stop_training)
@@ -242,6 +243,11 @@ def over_batches(
     batches = batches if pace is None else pace.even(batches)
     # what one rank is told of, all have to sum
     tells = bool(end) if pace is None else pace.ranks.any(bool(end))
+    saves = mode == "train" and any(hasattr(each, "is_due") for each in events.callbacks)
+    saves = pace is not None and pace.ranks.any(saves)
+    tell_end = partial(
+        _tell, end, step=step, predicts=predicts, tells=tells, saving=events if saves else None
+    )
     for batch in batches:
         if first and done == first:
             step.resume_sums(batch)
@@ -257,7 +263,7 @@ def over_batches(
             after()
         if done - told == group:
             told = done
-            _tell(end, done, result, step, predicts, tells)
+            tell_end(done, result)
         if pace is not None and pace.draws:
             logs = {} if predicts else step.logs(result)
             display.draw(done, partial(dict, logs))
@@ -272,15 +278,32 @@ def over_batches(
     if first and done == first:
         step.resume_sums(None)
     if done > told:
-        _tell(end, done, result, step, predicts, tells)
+        tell_end(done, result)
     return done, {} if predicts else step.logs(result)
 
 
 def _tell(
-    end: Sequence[Callable[..., Any]], done: int, result: Any, step: Step, predicts: bool, tells: bool
+    end: Sequence[Callable[..., Any]],
+    done: int,
+    result: Any,
+    *,
+    step: Step,
+    predicts: bool,
+    tells: bool,
+    saving: CallbackList | None,
 ) -> None:
-    """Tell the hooks that want to know when so many batches are done."""
-    if tells:
-        logs = {"outputs": result} if predicts else step.logs(result)
-        for tell in end:
-            tell(done - 1, logs)
+    """Tell the hooks that want to know when so many batches are done.
+
+    Where some of them, on any rank, are to save the training, all ranks tell before what it is there.
+    """
+    if not tells:
+        return
+    logs = {"outputs": result} if predicts else step.logs(result)
+    if saving is not None and step.ranks is not None:
+        due = any(getattr(each, "is_due", False) for each in saving.callbacks)
+        if step.ranks.any(due):
+            step.join()
+    for tell in end:
+        tell(done - 1, logs)
+    if saving is not None:
+        step.sums = None

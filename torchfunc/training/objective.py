@@ -167,11 +167,17 @@ class Objective:
         return total
 
     def _divided(
-        self, values: Sequence[Tensor], divisors: Sequence[Any], extra: Sequence[Tensor], size: int
+        self,
+        values: Sequence[Tensor],
+        divisors: Sequence[Any],
+        extra: Sequence[Tensor],
+        size: int,
+        of_weights: Sequence[Tensor] = (),
     ) -> list[Part]:
         """The parts of a loss, and what each was divided by: samples alone, where that is all there is to it."""
-        alone = len(values) == 1 and not extra
+        alone = len(values) == 1 and not extra and not of_weights
         parts = [Part(SAMPLES, each, size) for each in extra]
+        parts += [Part(WEIGHTS, each, size) for each in of_weights]
         for head, value, divisor in zip(self.losing, values, divisors, strict=True):
             if head.divisor is None:
                 parts.append(Part(SUMS, value, 1))
@@ -208,8 +214,7 @@ class Objective:
         if self.divides:
             count = len(self.losing)
             losing = [head.weighted(each) for head, each in zip(self.losing, learned, strict=False)]
-            parts = self._divided(losing, over[:count], learned[count:], ranks.size)
-            self.parts = [*parts, *(Part(WEIGHTS, each, ranks.size) for each in of_weights)]
+            self.parts = self._divided(losing, over[:count], learned[count:], ranks.size, of_weights)
         for head, each in zip(self.losing, joined, strict=False):
             head.latest = each if head.keeps_running else None
         weights = [*(head.weight for head in self.losing), *([1.0] * len(extra))]

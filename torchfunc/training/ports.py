@@ -146,14 +146,22 @@ class Slots:
         named = {self.keys.get(key, key): item for key, item in given.items()}
         unknown = next((key for key in named if key not in self.names), None)
         if unknown is not None:
-            raise error(self._unknown(what, unknown))
+            raise error(self._unknown(what, unknown, named[unknown]))
         missing = next((port.name for port in self if port.name not in named and not port.optional), None)
         if missing is not None and not partial:
             expected = f"one for each {self.kind}: {list(self.names)}"
             raise error(explain(what, got=f"no {missing!r} among its keys {list(given)}", expected=expected))
         return [named.get(name) for name in self.names]
 
-    def _unknown(self, what: str, key: Any) -> str:
+    def _unknown(self, what: str, key: Any, item: Any) -> str:
+        if isinstance(self.nesting, dict) and key in self.nesting:
+            names = ", ".join(map(repr, self.names))
+            return explain(
+                f"{what}[{key!r}]",
+                got=f"a {type(item).__name__}",
+                expected=f"a {type(self.nesting[key]).__name__} with one array for each {self.kind} in it",
+                fix=f"nest {what} as the {self.kind}s are, or use a dict by {self.kind} name: {names}",
+            )
         close = str(UnknownNameError(self.kind, key, self.names)).partition("Did you mean ")[2]
         hint = f" Did you mean {close}" if close else ""
         return (

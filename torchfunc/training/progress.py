@@ -154,8 +154,9 @@ class LiveBar(Bar):
     def pause(self, step: int, logs: Mapping[str, Any], steps: int | None) -> None:
         super().pause(step, logs, steps)
         self._trained = step, dict(logs)
-        self._put(self._validation())
-        self.due = time.perf_counter() + INTERVAL
+        if time.perf_counter() >= self.due:
+            self._put(self._validation())
+            self.due = time.perf_counter() + INTERVAL
 
     def finish(self, step: int, logs: Mapping[str, Any]) -> None:
         self.clear()

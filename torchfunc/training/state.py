@@ -391,6 +391,18 @@ def restore_sums(objective: Any, sums: Mapping[str, Any], device: torch.device) 
             )
 
 
+def check_capturable(optimizer: Optimizer | None) -> None:
+    """Refuse what only a GPU does; asked of the weights, since to ask PyTorch for GPUs may open a library.
+
+    Raises:
+        CompileError: capturable, and weights on the CPU.
+    """
+    for group in [] if optimizer is None else optimizer.param_groups:
+        if group.get("capturable") and any(each.device.type == "cpu" for each in group["params"]):
+            got = "capturable=True and weights on the CPU"
+            raise CompileError(explain("optimizer", got=got, fix="capturable=False, or train on a GPU"))
+
+
 # The seed that PyTorch drew for this process, and those that came back with a state: nobody chose them anew.
 _UNCHOSEN = {torch.initial_seed()}
 

@@ -41,9 +41,11 @@ from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.learning import Learning
 from torchfunc.training.options.precision import HALVES, computing_in, modes, widened
 from torchfunc.training.ports import Ports, ports_of_outputs
+from torchfunc.training.recording.heap import keep_freed_memory
 from torchfunc.training.recording.notes import Notes
 from torchfunc.training.sources.records import parted
-from torchfunc.training.state import Optimization, restore_sums
+from torchfunc.training.sources.sparse_rows import cut
+from torchfunc.training.state import Optimization, check_capturable, restore_sums, sums_of
 from torchfunc.tree import leaves, map_leaves
 
 NO_LOSS = "There is no loss to train towards. Fix: compile with a loss, such as loss='mse'."
@@ -82,12 +84,8 @@ class Step:
         begun: the random state in which the data of the epoch were begun, if that matters.
         sums: what the figures of the epoch had summed up where a training goes on.
         steps_per_execution: how many batches the hooks of batches are told of at a time.
-        flat: whether the optimizer of a recorded step acts on all small parameters in one piece of memory: faster, and not
-            to the last bit what it is without, so that a training that goes on within an epoch differs by rounding.
         quiet: whether a loss that is no number is passed over without a step, for a callback to see it.
     """
-
-    flat = False
 
     def __init__(
         self,
@@ -270,7 +268,7 @@ class Step:
     def _change(self, learning: Learning) -> None:
         """A step of the optimizer, as the options of the training want it."""
         assert self.optimization.built is not None
-        learning.join()
+        learning.gather()
         if self.sharded and learning.sums is not None and learning.scaler is None:
             zero = torch.zeros((), device=self.device)
             if not self.watch.passes(zero, self.optimization.parameters):
@@ -557,6 +555,9 @@ class Step:
         if sums is not None and not hasattr(self.own, "train"):
             if batch is not None and not self.objective.settled:
                 self.settle(batch)
+            if self.ranks is not None and not self.ranks.is_first:
+                # what is added up over the ranks counts once
+                sums = {**sums, "metrics": {name: {} for name in sums["metrics"]}}
             restore_sums(self.objective, sums, self.device)
 
     def logs(self, result: Mapping[str, Any] | None) -> Logs:
@@ -614,7 +615,7 @@ class Step:
         count = count or (self.ports.inputs and self.ports.inputs.batch_size) or 32
         with modes_kept(self.module):
             self.module.eval()
-            inputs = [each[:count].to(self.device, copy=True) for each in batch.inputs]
+            inputs = [cut(each, 0, count).to(self.device, copy=True) for each in batch.inputs]
             outputs = self.outputs_of(batch._replace(inputs=inputs, targets=[]).ready())
         loss, outputs = self._apart(outputs)
         self.returns_loss = self.returns_loss or loss is not None
@@ -624,6 +625,7 @@ class Step:
 
     def begin(self) -> None:
         """Put the module on its device, and look at it as it is now."""
+        keep_freed_memory()
         self.ranks = ranks_for(self.module, self.distribute)
         if self.parallelize is not None:
             self.ranks = None  # each of them has all data, and all figures
@@ -730,6 +732,7 @@ class Step:
             reshard(self.module)
         if any(each.requires_grad for each in self.module.parameters()):
             self.optimization.ready()
+            check_capturable(self.optimization.built)
             if self.learning is not None and self.optimization.built is not None:
                 built, parameters = self.optimization.built, self.optimization.parameters
                 self.learning.copies = self.replicas
@@ -751,13 +754,27 @@ class Step:
         if not is_sharded(self.module):
             yield
             return
-        state = map_leaves(whole_of, self.optimization.state())
-        vars(self.optimization)["state"] = lambda: state
+        if self.learning is not None:
+            self.learning.join()
+        holders = [each for each in (self.optimization, self.learning) if each is not None]
+        for each in holders:
+            vars(each)["state"] = partial(_itself, map_leaves(whole_of, each.state()))
         try:
             with whole(self.module):
                 yield
         finally:
-            del vars(self.optimization)["state"]
+            for each in holders:
+                del vars(each)["state"]
+
+    def join(self) -> None:
+        """Have what a state of the training within an epoch says be that of all ranks, who all call it."""
+        if self.ranks is None:
+            self.sums = sums_of(self.objective)
+            return
+        with merged(self._metrics(), self.ranks, self.device):
+            self.sums = sums_of(self.objective)
+        if self.learning is not None:
+            self.learning.join()
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -769,6 +786,10 @@ class Step:
             modes(options.precision, options.deterministic, self.device),
         ):
             yield
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _within(mixed: Callable[[], Any], act: Act, batch: Batch) -> Any:

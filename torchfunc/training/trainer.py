@@ -16,11 +16,11 @@ from torchfunc import losses, metrics, optimizers
 from torchfunc.callbacks import BackupAndRestore, CallbackList, History, LearningRateFinder, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.distributed import sharded_folders
-from torchfunc.distributed.fully_sharded import Shards, is_sharded, reshard, write_whole
+from torchfunc.distributed.fully_sharded import Shards, is_sharded, reshard, whole_of, write_whole
 from torchfunc.distributed.launch import is_first, ranks_for
 from torchfunc.distributed.parts import Dealt, Sampled, Shared
 from torchfunc.distributed.ranks import Ranks, together
-from torchfunc.errors import CompileError, SavingError, explain
+from torchfunc.errors import CompileError, DataError, SavingError, explain
 from torchfunc.graph import blame
 from torchfunc.training import progress
 from torchfunc.training.batches import Arrays, Batch, Data, Stream, drawn_seed, unpacked
@@ -33,6 +33,7 @@ from torchfunc.training.objective import Objective
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.limits import Clock, Limits, Profiled, several
 from torchfunc.training.options.precision import Precision, of_policy
+from torchfunc.training.options.recounting import Recount, normalizers
 from torchfunc.training.options.remembered import of_callbacks
 from torchfunc.training.options.termination import heeding
 from torchfunc.training.ports import Ports
@@ -169,10 +170,11 @@ class Trainer:
         self._remembered: Mapping[str, Any] | None = None  # by the callbacks of a training that may go on
         self._interrupted = False
         self._under_way: CallbackList | None = None
+        self._data: Data | None = None  # of the training that is under way
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or what is pickled, is of no training that is under way."""
-        return {**self.__dict__, "_under_way": None}
+        return {**self.__dict__, "_under_way": None, "_data": None}
 
     @in_turn
     @together
@@ -307,8 +309,8 @@ class Trainer:
             run.profiled = Profiled(profile, 1)
         self._tell_of_ranks(verbose)
         with (
-            self._training(run, events, goes_on=goes_on),
-            heeding(self.module, events, run.asked),
+            self._training(run, events, train, goes_on=goes_on),
+            heeding(self.module, events, run.asked, step.ranks),
             self._session(display),
             limits.looking(self.module),
         ):
@@ -317,7 +319,8 @@ class Trainer:
                 if step.ranks is not None:
                     step.ranks.any(False)  # nobody goes on before the first one has written its files
             except BaseException:
-                step.sums = sums_of(step.objective)  # for who goes on within the epoch
+                if step.sums is None:  # for who goes on within the epoch
+                    step.sums = sums_of(step.objective)
                 raise
         return history
 
@@ -332,7 +335,7 @@ class Trainer:
         }
 
     @contextmanager
-    def _training(self, run: Run, events: CallbackList, *, goes_on: bool) -> Iterator[None]:
+    def _training(self, run: Run, events: CallbackList, train: Data, *, goes_on: bool) -> Iterator[None]:
         """Within it the step learns; whatever happens, the trainer knows afterwards what goes on from there."""
         step = self.step
         watch = step.watch = Watch(self.module, step.device)
@@ -340,14 +343,14 @@ class Trainer:
         watch.steady = goes_on and step.count > 0
         stops = (TerminateOnNaN, LearningRateFinder)  # which see what is no number, and end the training
         step.quiet = any(isinstance(each, stops) for each in events.callbacks)
-        self._remembered, self._interrupted, self._under_way = None, True, events
+        self._remembered, self._interrupted, self._under_way, self._data = None, True, events, train
         try:
             yield
             self._interrupted = False
         finally:
             with suppress(SavingError):  # which is told where the training is saved
                 self._remembered = of_callbacks(events)
-            self._under_way = None
+            self._under_way = self._data = step.notes.kept = None
             if run.profiled is not None:
                 run.profiled.end()
             step.quiet = False
@@ -624,6 +627,9 @@ class Trainer:
                 got = f"the class {each.__name__}" if isinstance(each, type) else f"a {type(each).__name__}"
                 fix = f"{each.__name__}()" if isinstance(each, type) else "LambdaCallback(on_epoch_end=...)"
                 raise CompileError(explain("callbacks", got=got, expected="callback objects", fix=fix))
+        ranks = self.ranks()
+        if ranks is not None and not ranks.is_first:
+            given = [each for each in given if not getattr(each, "writes_once", False)]
         return CallbackList(
             [*given, *([history] if history else [])], model=self.module, trainer=self, params=params
         )
@@ -825,6 +831,19 @@ class Trainer:
             **self._of_callbacks(),
         }
 
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Within it all that a file says of the training is whole, though it lies in shards; for who saves it."""
+        held = self._of_callbacks()
+        if is_sharded(self.module):
+            held = map_leaves(whole_of, held)
+        vars(self)["_of_callbacks"] = lambda: held
+        try:
+            with self.step.whole():
+                yield
+        finally:
+            del vars(self)["_of_callbacks"]
+
     def _of_callbacks(self) -> dict[str, Any]:
         held = self._remembered if self._under_way is None else of_callbacks(self._under_way)
         return {} if held is None else {"callbacks": held}
@@ -927,7 +946,13 @@ class Trainer:
         """
         reshard(self.module)
         weights = {name: each.detach() for name, each in self.module.state_dict().items()}
-        sharded_folders.write(folder, {"model": weights, "training": self.state_dict()})
+        sums = self.step.sums
+        if sums is None:
+            self.step.join()
+        try:
+            sharded_folders.write(folder, {"model": weights, "training": self.state_dict()})
+        finally:
+            self.step.sums = sums
 
     @together
     def load_checkpoint(self, folder: str | Path) -> None:
@@ -957,6 +982,56 @@ class Trainer:
         check_state(found["training"], str(folder), self.step.optimization)
         self.module.load_state_dict(found["model"])
         self.load_state_dict(found["training"], place=str(folder))
+
+    @in_turn
+    @together
+    def update_bn(self, x: Any = None, batch_size: int | None = None) -> None:
+        """Count the statistics of batch normalizations anew: as means over the batches of one pass, in training mode.
+
+        For weights that were put together of others, as `torch.optim.swa_utils.update_bn` does it.
+
+        Args:
+            x: inputs, or what yields batches, as in `fit`; in a callback None for what the training learns from.
+            batch_size: 32 by default.
+
+        Raises:
+            DataError: no data, outside a training.
+
+        Example:
+            >>> trainer, x = Trainer(nn.BatchNorm1d(2), loss="mse"), torch.randn(64, 2) + 3
+            >>> trainer.update_bn(x, batch_size=64)
+            >>> torch.allclose(trainer.module.running_mean, x.mean(0), atol=1e-5)
+            True
+        """
+        layers = normalizers(self.module)
+        if not layers:
+            return
+        data = (
+            self._data
+            if x is None
+            else self._begin("predict").data(x, batch_size=batch_size, inputs_only=True)
+        )
+        if data is None:
+            raise DataError(explain("update_bn", got="no data", expected="inputs, outside a training"))
+        if x is None and self._data is not None and isinstance(data, Stream) and data.one_shot:
+            kind = type(data.source).__name__
+            fix = (
+                "trainer.update_bn(x), or fit on arrays, a DataLoader or a function that returns a generator"
+            )
+            told = explain(
+                "update_bn", got=f"a {kind}, which is used up", why="statistics stay as they are", fix=fix
+            )
+            warnings.warn(told, stacklevel=blame.level())
+            return
+        recount = Recount(layers)
+
+        def passed(batch: Batch) -> None:
+            recount.counts = batch.size > 0
+            self.step.predict(batch)
+
+        with self._session(), torch.no_grad(), recount.going(self.step.ranks):
+            self.module.train()
+            over_batches(self.step, passed, data.epoch(0), "predict")
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `compile` as plain data.

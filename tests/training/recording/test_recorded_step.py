@@ -19,26 +19,13 @@ import torchfunc as tf
 from tests import meaning
 from torchfunc import callbacks, layers, optimizers
 from torchfunc.training.recording import replaying
+from torchfunc.training.recording.flat_memory import FlatOptimizer
 from torchfunc.training.recording.tape import Tape
 from torchfunc.training.step import Step as TrainingStep
 
 ROOT = Path(__file__).parents[3]
 Change = Callable[[tf.Model], Any]
 ROWS = 8 * 12 + 5  # the last batch is uneven
-
-
-@pytest.fixture(autouse=True)
-def in_pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parameters are stepped on in one piece of memory, which is asked for; one by one where it is to the bit."""
-    monkeypatch.setattr(TrainingStep, "flat", "one_by_one" not in request.fixturenames)
-
-
-@pytest.fixture
-def one_by_one() -> None:
-    """For `in_pieces` to see."""
-
-
-to_the_bit = pytest.mark.usefixtures("one_by_one")
 
 
 def data(rows: int = ROWS) -> tuple[Any, Any]:
@@ -90,13 +77,6 @@ def assert_equal(one: tf.Model, other: tf.Model) -> None:
         np.testing.assert_allclose(one.trainer.history.history[name], values, rtol=1e-6)
 
 
-def assert_near(one: tf.Model, other: tf.Model) -> None:
-    """Weights and statistics to 1e-6, where numbers are rounded in another order."""
-    for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
-        size = max(1.0, float(b.abs().max())) if b.numel() else 1.0
-        torch.testing.assert_close(a, b, rtol=0.0, atol=1e-6 * size, equal_nan=True, msg=f"{name}: {a} {b}")
-
-
 OPTIMIZERS: list[Callable[[], Any]] = [
     lambda: "sgd",
     lambda: optimizers.SGD(0.1, momentum=0.9),
@@ -124,7 +104,6 @@ OPTIMIZERS: list[Callable[[], Any]] = [
 ]
 
 
-@to_the_bit
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_learns_what_it_learns_from_the_step_as_it_is(optimizer: Callable[[], Any]) -> None:
     recorded = fitted(network(), optimizer(), recorded=True)
@@ -132,17 +111,26 @@ def test_every_optimizer_learns_what_it_learns_from_the_step_as_it_is(optimizer:
     assert_equal(recorded, fitted(network(), optimizer(), recorded=False))
 
 
+def wide() -> list[Any]:
+    """Layers of which some parameters lie in one piece of memory while they are trained."""
+    return [layers.Dense(64, activation="relu"), layers.Dense(64), layers.Dense(8)]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_steps_on_pieces_of_memory_as_on_parameters(
-    optimizer: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+    optimizer: Callable[[], Any], threads: int
 ) -> None:
-    monkeypatch.setattr(replaying, "FEWEST", 1)
-    found, expected = (
-        fitted(network(), optimizer(), recorded=recorded, data=data(20), epochs=2)
-        for recorded in (True, False)
-    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found, expected = (
+            fitted(network(make=wide), optimizer(), recorded=recorded, epochs=3) for recorded in (True, False)
+        )
+    finally:
+        torch.set_num_threads(before)
     assert is_recorded(found)
-    assert_near(found, expected)
+    assert_equal(found, expected)
 
 
 LAYERS: list[Callable[[], list[Any]]] = [
@@ -167,7 +155,6 @@ LAYERS: list[Callable[[], list[Any]]] = [
 ]
 
 
-@to_the_bit
 @pytest.mark.parametrize("make", LAYERS)
 def test_layers_draw_the_same_numbers_and_keep_the_same_statistics(make: Callable[[], list[Any]]) -> None:
     recorded = fitted(network(make=make), recorded=True)
@@ -216,7 +203,6 @@ def forward(batch_0, batch_1):
     return (v6, [v5], [], [])"""
 
 
-@to_the_bit
 def test_outputs_weights_and_masks_are_told() -> None:
     def made(recorded: bool) -> tf.Model:
         torch.manual_seed(0)
@@ -248,11 +234,9 @@ def test_outputs_weights_and_masks_are_told() -> None:
     assert_equal(recorded, made(False))
 
 
-@pytest.mark.parametrize("moved", [False, True], ids=["to the bit", "in pieces of memory"])
 @pytest.mark.parametrize("part", range(6))
-def test_random_models_learn_the_same(part: int, moved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_models_learn_the_same(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replaying, "FEWEST", 1)
-    monkeypatch.setattr(TrainingStep, "flat", moved)
     recorded = 0
     for seed in range(part * 10, part * 10 + 10):
         recipe = meaning.recipe(seed)
@@ -261,12 +245,12 @@ def test_random_models_learn_the_same(part: int, moved: bool, monkeypatch: pytes
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                expected = trained(recipe, recorded=False, epochs=2 - moved)
+                expected = trained(recipe, recorded=False, epochs=2)
             except Exception:  # what cannot be trained on single samples
                 continue
-            found = trained(recipe, recorded=True, epochs=2 - moved)
+            found = trained(recipe, recorded=True, epochs=2)
         assert is_recorded(found), (seed, why_not(found))
-        (assert_near if moved else assert_equal)(found, expected)
+        assert_equal(found, expected)
         recorded += 1
     assert recorded >= 6
 
@@ -424,6 +408,18 @@ class At(callbacks.Callback):
             self.change(self.model)
 
 
+class Between(callbacks.Callback):
+    """Does something after the first epoch, and undoes nothing."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__()
+        self.change = change
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 0:
+            self.change(self.model)
+
+
 def set_rate(model: tf.Model) -> None:
     model.get_layer("drop").rate = 0.9
 
@@ -470,18 +466,17 @@ CHANGES: list[Change] = [
 ]
 
 
-@to_the_bit
+@pytest.mark.parametrize("when", [At, Between])
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_a_callback_changes_within_an_epoch_is_heard_at_once(change: Change) -> None:
+def test_what_a_callback_changes_is_heard_at_once(change: Change, when: Callable[[Change], Any]) -> None:
     models = []
     for recorded in (True, False):
-        models.append(fitted(network(), "sgd", recorded=recorded, callbacks=[At(change)]))
+        models.append(fitted(network(), "sgd", recorded=recorded, callbacks=[when(change)], epochs=3))
         tf.backend.set_epsilon(1e-7)
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.equal(one, other)
 
 
-@to_the_bit
 def test_a_rate_that_data_or_a_callback_between_epochs_change_is_heard() -> None:
     def batches(model: tf.Model) -> Callable[[], Iterator[Any]]:
         x, y = data()
@@ -509,34 +504,51 @@ def test_a_rate_that_data_or_a_callback_between_epochs_change_is_heard() -> None
         assert_equal(found, trained_so(False))
 
 
-def test_parameters_stay_where_they_are_for_who_holds_them() -> None:
-    model = network()
-    before = {name: (id(each), each.data_ptr()) for name, each in model.named_parameters()}
-    places: set[int] = set()
-    fitted(model, recorded=True, callbacks=[seen_in(places)])
-    assert is_recorded(model) and len(places) > 1  # they were elsewhere meanwhile
-    assert {name: (id(each), each.data_ptr()) for name, each in model.named_parameters()} == before
+def stepped_in(monkeypatch: pytest.MonkeyPatch, at: int = 0) -> list[list[int]]:
+    """Where parameters lie at each step in pieces of memory; at one of them the user interrupts."""
+    places: list[list[int]] = []
+    original = FlatOptimizer.step
 
-    held = model.first.weight.detach()
-    fitted(model, recorded=True)
-    assert torch.equal(held, model.first.weight)
+    def step(self: FlatOptimizer) -> None:
+        original(self)
+        places.append([each.data_ptr() for each, _ in self.gradients.of])
+        if len(places) == at:
+            raise KeyboardInterrupt
 
-
-def test_a_parameter_that_somebody_sees_the_memory_of_stays_there() -> None:
-    model = network()
-    held, places = model.first.weight.detach(), set[int]()
-    fitted(model, recorded=True, callbacks=[seen_in(places)])
-    assert is_recorded(model) and places == {held.data_ptr()}
+    monkeypatch.setattr(FlatOptimizer, "step", step)
+    return places
 
 
-def seen_in(places: set[int]) -> callbacks.Callback:
-    """Notes where a weight lies after each batch."""
+def places_of(model: tf.Model) -> list[int]:
+    return [each.data_ptr() for each in model.parameters()]
 
-    class Seen(callbacks.Callback):
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            places.add(self.model.first.weight.data_ptr())
 
-    return Seen()
+def test_parameters_stay_where_they_are_for_who_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, places = network(make=wide), stepped_in(monkeypatch)
+    before = places_of(model)
+    fitted(model, recorded=True, epochs=3)
+    assert len(places) == 3 * 12 - 1 and all(
+        each != before for each in places
+    )  # they were elsewhere meanwhile
+    assert len(set(map(tuple, places))) == 1 and places_of(model) == before
+
+
+def test_a_parameter_that_somebody_can_see_meanwhile_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    held_of, seen, alone = (network(make=wide) for _ in range(3))
+    places, held = stepped_in(monkeypatch), held_of.layers[2].weight.detach()
+    seeing = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+    assert is_recorded(fitted(held_of, recorded=True)) and not places
+    assert torch.equal(held, held_of.layers[2].weight)
+    assert is_recorded(fitted(seen, recorded=True, callbacks=[seeing])) and not places
+    assert is_recorded(fitted(alone, recorded=True)) and places
+
+
+def test_an_interruption_in_pieces_of_memory_leaves_all_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, places = network(make=wide), stepped_in(monkeypatch, at=4)
+    before = places_of(model)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(model, recorded=True)
+    assert len(places) == 4 and places_of(model) == before
 
 
 def test_an_interruption_leaves_parameters_and_optimizer_in_their_places() -> None:
@@ -559,7 +571,6 @@ def test_an_interruption_leaves_parameters_and_optimizer_in_their_places() -> No
         torch.testing.assert_close(state[0]["velocity"], state[1]["velocity"], rtol=0.0, atol=1e-6)
 
 
-@to_the_bit
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_a_batch_that_is_no_number_is_skipped_as_it_is_without_recording(where: str) -> None:
     def trained_on_nan(recorded: bool) -> tf.Model:
@@ -578,7 +589,6 @@ def test_a_batch_that_is_no_number_is_skipped_as_it_is_without_recording(where: 
     assert_equal(found, trained_on_nan(False))
 
 
-@to_the_bit
 def test_a_program_that_does_another_thing_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     right = replaying.spelled
 
@@ -609,7 +619,20 @@ def test_recording_does_not_load_the_compiler_of_pytorch() -> None:
     assert done.stdout.split(maxsplit=1) == ["True", "[]\n"]
 
 
-def test_no_batch_of_an_epoch_but_two_goes_through_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_that_a_callback_keeps_stay_as_they_are() -> None:
+    kept: list[tuple[Tensor, Tensor]] = []
+
+    class Keeps(callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            gradient = self.model.first.weight.grad
+            kept.append((gradient, gradient.clone()))
+
+    model = fitted(network(), recorded=True, callbacks=[Keeps()], epochs=3)
+    assert is_recorded(model) and len(kept) == 3
+    assert all(torch.equal(gradient, before) for gradient, before in kept)
+
+
+def test_no_batch_of_a_training_but_two_goes_through_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     model, calls = network(), []
     original = TrainingStep.outputs_of
 
@@ -618,6 +641,6 @@ def test_no_batch_of_an_epoch_but_two_goes_through_the_model(monkeypatch: pytest
         return original(self, batch)
 
     monkeypatch.setattr("torchfunc.training.step.Step.outputs_of", counted)
-    fitted(model, recorded=True, data=data(160))
-    # recorded, checked; the text of the second epoch is known to be right
-    assert len(calls) == 3
+    fitted(model, recorded=True, data=data(160), epochs=3)
+    assert len(calls) == 2  # one is recorded, one checked
+    assert model.trainer is not None and model.trainer.step.notes.kept is None

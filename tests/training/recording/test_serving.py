@@ -218,3 +218,17 @@ def test_nothing_keeps_a_model_alive_and_copies_are_asked_themselves() -> None:
     del model
     gc.collect()
     assert gone() is None
+
+
+class Sums(nn.Linear):
+    """One number for the whole batch, made of inputs that it changes in place."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input.mul_(2)).sum()
+
+
+def test_arrays_stay_as_they_are_and_a_single_number_has_the_shape_of_the_first() -> None:
+    rows, trainer = ROWS.copy(), tf.Trainer(Sums(6, 2), loss="mse")
+    first, again = (trainer.predict(rows, verbose=0) for _ in range(2))
+    np.testing.assert_array_equal(rows, ROWS)
+    assert first.shape == again.shape == (1,) and first == again

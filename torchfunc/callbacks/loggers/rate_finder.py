@@ -91,12 +91,14 @@ class LearningRateFinder(Callback):
 
     @property
     def suggestion(self) -> float:
-        """The rate at which the loss falls most steeply, over the powers of 10.
+        """The rate at which the loss falls most steeply, over the powers of 10, on the way to its least.
 
         Raises:
             TorchfuncError: too few batches were seen.
         """
         points = [(math.log10(x), y) for x, y in self._points()]
+        least = min(range(len(points)), key=lambda at: points[at][1], default=0)
+        points = points[: max(least + 1, 3)]  # behind it the loss leaps up, and down
         if len(points) < 3:
             got, fix = f"{len(points)} batches", "fit(...) on more batches, or more epochs"
             raise TorchfuncError(explain("LearningRateFinder", got=got, expected="3 at least", fix=fix))

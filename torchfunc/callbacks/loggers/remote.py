@@ -7,6 +7,7 @@ import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torchfunc.callbacks.callback import Callback, Logs
 from torchfunc.errors import TorchfuncError, explain
@@ -31,6 +32,8 @@ class RemoteMonitor(Callback):
         >>> monitor = callbacks.RemoteMonitor("http://localhost:9000", headers={"Authorization": "Bearer ..."})
         >>> history = model.fit(x, y, callbacks=[monitor])  # doctest: +SKIP
     """
+
+    writes_once: ClassVar[bool] = True
 
     def __init__(
         self,

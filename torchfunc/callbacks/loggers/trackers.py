@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torchfunc.callbacks.callback import Callback, Logs
 from torchfunc.errors import TorchfuncError, explain
@@ -19,6 +19,8 @@ class Tracker(Callback):
         params: what the run was made with, such as the batch size, by name; told once.
         options: what the service's own function that opens a run takes.
     """
+
+    writes_once: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from torchfunc.fields import item, listed, number, record, refused, whole
 
 # parts that are divided by the number of samples, and by nothing
 SAMPLES, SUMS = "samples", "sums"
-WEIGHTS = "weights"  # by that of all ranks: of weights that lie in shards, whose gradients are of all
+WEIGHTS = "weights"  # of weights that lie in shards, whose gradients are of all ranks, by the number of their samples
 
 
 class Part(NamedTuple):
@@ -48,20 +48,32 @@ class Sums:
         self.count = 0
         self._totals: dict[str, Any] = {}
         self._sums: dict[str, list[Tensor | None]] = {}
+        self._joined: dict[str, list[Tensor | None]] = {}  # of all ranks, as means over them
 
     def add(self, gradients: Sequence[tuple[str, Any, list[Tensor | None]]]) -> None:
         """Take the gradients of a batch, by the parts of its loss and what these were divided by."""
         self.count += 1
-        for name, divisor, grads in gradients:
+        divisors: dict[str, Any] = {}
+        for part, divisor, grads in gradients:
             present = [each for each in grads if each is not None]
             if present:
                 torch._foreach_mul_(present, divisor)
+            name = SAMPLES if part == WEIGHTS else part
+            divisors[name] = divisor
+            _add(self._joined if part == WEIGHTS else self._sums, name, grads)
+        for name, divisor in divisors.items():
             self._totals[name] = self._totals.get(name, 0.0) + divisor
-            held = self._sums.setdefault(name, [None] * len(grads))
-            for index, grad in enumerate(grads):
-                mine = held[index]
-                if grad is not None:
-                    held[index] = grad if mine is None else mine.add_(grad)
+
+    def join(self, ranks: Ranks, parameters: Sequence[Tensor]) -> None:
+        """Have on each rank what all of them have, who all call it."""
+        for name, held in self._sums.items():
+            _add(self._joined, name, _placed(ranks.mean(held, parameters), parameters))
+        self._sums = {}
+
+    def share(self, parameters: Sequence[Tensor]) -> None:
+        """Take what a file says for that of all ranks."""
+        self._joined = {name: _placed(held, parameters) for name, held in self._sums.items()}
+        self._sums = {}
 
     def take(self, ranks: Ranks | None, parameters: Sequence[Tensor]) -> list[Tensor | None]:
         """The gradients of all batches, and their means over the ranks if there are any, as of one; then there are none.
@@ -70,37 +82,33 @@ class Sums:
             ranks: the processes, which all call it.
             parameters: whose gradients these are.
         """
-        found: list[Tensor | None] = [None] * len(parameters)
-        of_shards = self._divided(WEIGHTS, self._sums.pop(WEIGHTS, found))
-        for name, held in self._sums.items():
-            found = list(map(_plus, found, self._divided(name, held)))
+        found, joined = (self._divided(held, len(parameters)) for held in (self._sums, self._joined))
         self.__init__()  # type: ignore[misc]
-        if ranks is None:
-            return found
-        found, of_shards = (
-            [
-                None if each is None else placed_as(each, like, source=None)
-                for each, like in zip(held, parameters, strict=True)
-            ]
-            for held in (ranks.mean(found, parameters), of_shards)
-        )
-        return list(map(_plus, found, of_shards))
+        if ranks is not None:
+            found = _placed(ranks.mean(found, parameters), parameters)
+        return list(map(_plus, found, joined))
 
-    def _divided(self, name: str, held: list[Tensor | None]) -> list[Tensor | None]:
-        """The gradients of a part, by what it is divided by."""
-        total = 1.0 if name == SUMS else self._totals.get(name, 1.0)
-        if isinstance(total, Tensor):  # of what counts, where nothing may have
-            total = torch.where(total == 0, 1, total)
-        present = [each for each in held if each is not None]
-        if present:
-            torch._foreach_div_(present, total)
-        return held
+    def _divided(self, sums: Mapping[str, list[Tensor | None]], count: int) -> list[Tensor | None]:
+        """The gradients of so many parameters, those of each part by what it is divided by."""
+        found: list[Tensor | None] = [None] * count
+        for name, held in sums.items():
+            total = 1.0 if name == SUMS else self._totals[name]
+            if isinstance(total, Tensor):  # of what counts, where nothing may have
+                total = torch.where(total == 0, 1, total)
+            present = [each for each in held if each is not None]
+            if present:
+                torch._foreach_div_(present, total)
+            found = list(map(_plus, found, held))
+        return found
 
     def state(self, names: Sequence[str]) -> dict[str, Any]:
         """What there is so far, by the names of the parameters."""
+        held = {name: list(each) for name, each in self._joined.items()}
+        for name, grads in self._sums.items():
+            _add(held, name, grads, in_place=False)
         sums = {
-            part: {name: each for name, each in zip(names, held, strict=True) if each is not None}
-            for part, held in self._sums.items()
+            part: {name: each for name, each in zip(names, grads, strict=True) if each is not None}
+            for part, grads in held.items()
         }
         totals = {part: float(total) for part, total in self._totals.items()}
         return {"count": self.count, "totals": totals, "sums": sums}
@@ -110,11 +118,30 @@ class Sums:
         self.count, self._totals = state["count"], dict(state["totals"])
         self._sums = {
             part: [
-                held[name].detach().to(parameter, copy=True) if name in held else None
+                held[name].detach().to(parameter.device, parameter.dtype, copy=True) if name in held else None
                 for name, parameter in parameters.items()
             ]
             for part, held in state["sums"].items()
         }
+
+
+def _add(
+    sums: dict[str, list[Tensor | None]], name: str, grads: list[Tensor | None], *, in_place: bool = True
+) -> None:
+    """Add the gradients of a part to what there is of it."""
+    held = sums.setdefault(name, [None] * len(grads))
+    for index, grad in enumerate(grads):
+        mine = held[index]
+        if grad is not None:
+            held[index] = grad if mine is None else mine.add_(grad) if in_place else mine + grad
+
+
+def _placed(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
+    """Gradients that all ranks have, in shards where the parameters are."""
+    return [
+        None if each is None else placed_as(each, like, source=None)
+        for each, like in zip(gradients, parameters, strict=True)
+    ]
 
 
 def _plus(one: Tensor | None, other: Tensor | None) -> Tensor | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from torchfunc.distributed.fully_sharded import copy_each
+from torchfunc.distributed.fully_sharded import copy_each, is_in_shards, placed_as
 from torchfunc.fields import item, refused
 
 
@@ -38,6 +38,8 @@ class Averages:
         average = self.held.get(name)
         if average is None:
             average = self.held[name] = parameter.detach().clone()
+        elif is_in_shards(parameter) and not is_in_shards(average):  # one from a file
+            average = self.held[name] = placed_as(average, parameter)
         elif average.device != parameter.device or average.dtype != parameter.dtype:
             average = self.held[name] = average.to(parameter)
         return average

@@ -51,6 +51,7 @@ class Learning:
         self._overflows = 0
         self._scale: Any = None
         self._parameters: dict[str, Tensor] = {}
+        self._from_file = False  # whether the gradients that wait are those of a file, and of all ranks
         self._fresh: list[tuple[str, Any, list[Tensor | None]]] = []
 
     @classmethod
@@ -90,6 +91,9 @@ class Learning:
         if list(found) != list(self._parameters) and self.sums is not None and self._parameters:
             self.sums = Sums()  # which were of other parameters
         self._parameters = found
+        if self.sums is not None and self.copies is not None and self._from_file:
+            self.sums.share(parameters)
+        self._from_file = False
         if self.rates is not None:
             steps = None if batches is None else math.ceil(batches / self.options.accumulates) * epochs
             self.rates.bind(optimizer, steps)
@@ -141,6 +145,11 @@ class Learning:
         return self.sums is not None and self.sums.count > 0
 
     def join(self) -> None:
+        """Have on each rank the gradients that wait on all of them, for who saves them."""
+        if self.waits and self.sums is not None and self.copies is not None:
+            self.sums.join(self.copies.ranks, list(self._parameters.values()))
+
+    def gather(self) -> None:
         """Have the parameters have the gradients of all batches that wait, on all ranks, as of one."""
         if self.sums is None:
             return
@@ -213,6 +222,7 @@ class Learning:
                 trained = {name: each for name, each in self.module.named_parameters() if each.requires_grad}
                 self._parameters = dict(trained)
                 self.sums.load(state["sums"], trained)
+                self._from_file = True
         if self.rates is not None and "rates" in state:
             self.rates.load(state["rates"])
         if self.averages is not None:

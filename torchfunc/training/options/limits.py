@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchfunc.callbacks import CSVLogger, TensorBoard
 from torchfunc.errors import CompileError, DataError, explain, shorten
 from torchfunc.training.batches import Batch, Data
 from torchfunc.tree import leaves
@@ -108,9 +107,7 @@ class Limits:
         if not self.fast_dev_run:
             return given
         return [
-            each
-            for each in given
-            if not (hasattr(each, "save_now") or isinstance(each, (CSVLogger, TensorBoard)))
+            each for each in given if not (hasattr(each, "save_now") or getattr(each, "writes_once", False))
         ]
 
     @contextmanager
@@ -209,7 +206,7 @@ class Profiled:
         activities = [torch.profiler.ProfilerActivity.CPU]
         if torch.cuda.is_available():
             activities.append(torch.profiler.ProfilerActivity.CUDA)
-        self._profile = torch.profiler.profile(activities=activities)
+        self._profile = torch.profiler.profile(activities=activities, acc_events=True)
         self._profile.start()
 
     def end(self) -> None:

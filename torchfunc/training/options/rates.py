@@ -171,12 +171,21 @@ class Rates:
                 group["lr"] = value
 
     def after_step(self) -> None:
-        """A step was taken."""
+        """A step was taken.
+
+        Raises:
+            CompileError: the scheduler has come to its end.
+        """
         self.steps += 1
         if self.schedule is not None:
             self._set()
         elif self.interval == "step" and self.steps % self.frequency == 0:
-            self.scheduler.step()
+            try:
+                self.scheduler.step()
+            except ValueError as error:
+                got, why = f"the step {self.steps}", str(error).rstrip(".")
+                fix = "compile anew before another fit, or give it the total_steps of all of them"
+                raise CompileError(explain("lr_scheduler", got=got, why=why, fix=fix)) from error
 
     def after_epoch(self, logs: Mapping[str, Any]) -> None:
         """An epoch has come to its end with these logs.

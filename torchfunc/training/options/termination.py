@@ -12,6 +12,8 @@ from typing import Any
 from torch import nn
 
 from torchfunc.callbacks import CallbackList
+from torchfunc.distributed.launch import is_first
+from torchfunc.distributed.ranks import Ranks
 
 
 class Terminated(BaseException):
@@ -29,13 +31,15 @@ class Asked:
 
 
 @contextmanager
-def heeding(module: nn.Module, events: CallbackList, asked: Asked) -> Iterator[None]:
+def heeding(module: nn.Module, events: CallbackList, asked: Asked, ranks: Ranks | None) -> Iterator[None]:
     """Within it SIGTERM ends the training after its batch, and callbacks that save do so; then it does what it did before.
 
-    Nothing changes where no callback has a `save_now`, nor in threads, which hear of no signals.
+    Nothing changes where no callback, of any of the ranks that train together, has a `save_now`, nor in threads, which
+    hear of no signals. Where one rank is asked to end, all of them do.
     """
     savers = [each for each in events.callbacks if hasattr(each, "save_now")]
-    if not savers or threading.current_thread() is not threading.main_thread():
+    saves = bool(savers) if ranks is None else ranks.any(bool(savers))
+    if not saves or threading.current_thread() is not threading.main_thread():
         yield
         return
 
@@ -49,7 +53,8 @@ def heeding(module: nn.Module, events: CallbackList, asked: Asked) -> Iterator[N
     except Terminated:
         for each in savers:
             each.save_now()
-        print("SIGTERM: the batch was finished and the training saved.", file=sys.stderr)
+        if is_first():
+            print("SIGTERM: the batch was finished and the training saved.", file=sys.stderr)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
     if asked.by is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ _PASSING = frozenset(
     "_load_state_dict_pre_hooks _load_state_dict_post_hooks _is_hf_initialized _weight_infos".split()
 )
 _HOOKS = "_forward_hooks _forward_pre_hooks _backward_hooks _backward_pre_hooks".split()
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.memory_format)
+_PLAIN = frozenset(
+    (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.memory_format)
+)
 _DEPTH = 4
 
 
@@ -69,10 +72,18 @@ class Fingerprint:
         for name, buffer in own["_buffers"].items():
             self._see(buffer, 0)
             self.marks.append(name)
+        self._attributes(own, _DEPTH)
+
+    def _attributes(self, own: dict[str, Any], depth: int) -> None:
+        """Most are plain data, and a loop without calls over these is much of what a look costs."""
+        marks, see = self.marks, self._see
         for name, value in own.items():
             if name not in _PASSING:
-                self.marks.append(name)
-                self._see(value, _DEPTH)
+                marks.append(name)
+                if type(value) in _PLAIN:
+                    marks.append(value)
+                else:
+                    see(value, depth)
 
     def _see(self, value: Any, depth: int) -> None:
         """Plain data by what they are; an object by itself, and to some depth by what it keeps."""
@@ -98,8 +109,14 @@ class Fingerprint:
 
 def keeps(value: Any) -> bool:
     """Whether an object is one whose attributes say what it does."""
+    kind: Any = type(value)
+    return hasattr(value, "__dict__") and _tells(kind)
+
+
+@lru_cache(1024)
+def _tells(kind: type) -> bool:
     known = (nn.Module, Tensor, type, types.FunctionType, types.ModuleType, np.ndarray)
-    return hasattr(value, "__dict__") and not isinstance(value, known)
+    return not issubclass(kind, known)
 
 
 def surroundings() -> Iterator[Any]:

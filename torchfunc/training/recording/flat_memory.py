@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,21 +10,13 @@ from torch import Tensor, nn
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from torchfunc import optimizers
-from torchfunc.optimizers.stepper import Stepper, Update
+from torchfunc.optimizers.stepper import SMALL, Stepper, Update, is_small
 
-# numbers up to which a parameter is small: where calling a kernel costs as much as what it does
-SMALL = 2**16
-ALIGNED = 16  # numbers, at whose multiples a parameter begins, as where it has memory of its own
 # rules that do with each number of a parameter what they do with every other
 _BY_NUMBER = tuple(
     getattr(optimizers, name)
     for name in "SGD Lion Ftrl Adam AdamW Adamax Nadam RMSprop Adagrad Adadelta".split()
 )
-
-
-def is_small(tensor: Tensor) -> bool:
-    """Whether a tensor is one that shares a piece of memory with others."""
-    return tensor.numel() <= SMALL
 
 
 class Piece:
@@ -34,8 +25,8 @@ class Piece:
     def __init__(self, like: Sequence[Tensor]) -> None:
         starts = [0]
         for each in like:
-            starts.append(starts[-1] + math.ceil(each.numel() / ALIGNED) * ALIGNED)
-        self.whole = torch.zeros(starts[-1], dtype=like[0].dtype if like else None)
+            starts.append(starts[-1] + each.numel())
+        self.whole = torch.zeros(starts[-1], dtype=like[0].dtype)
         self.parts = [
             self.whole.as_strided(each.shape, each.stride(), start)
             for each, start in zip(like, starts, strict=False)
@@ -51,15 +42,16 @@ class Gradients:
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
-        small, large = divided(parameters)
-        piece = Piece(small)
-        parts = dict(zip(map(id, small), piece.parts, strict=True))
-        self.of = [
-            (each, parts[id(each)] if id(each) in parts else torch.empty_like(each, requires_grad=False))
-            for each in parameters
-        ]
-        found = {id(parameter): gradient for parameter, gradient in self.of}
-        self.whole = [*([piece.whole] if small else []), *(found[id(each)] for each in large)]
+        groups, others = divided(parameters)
+        pieces = list(map(Piece, groups))
+        found = {
+            id(each): part
+            for group, piece in zip(groups, pieces, strict=True)
+            for each, part in zip(group, piece.parts, strict=True)
+        }
+        found |= {id(each): torch.empty_like(each, requires_grad=False) for each in others}
+        self.of = [(each, found[id(each)]) for each in parameters]
+        self.whole = [*(piece.whole for piece in pieces), *(found[id(each)] for each in others)]
 
     def show(self) -> None:
         """Let each parameter have its gradient, where everybody looks for it."""
@@ -67,11 +59,24 @@ class Gradients:
             if parameter.grad is not gradient:
                 parameter.grad = gradient
 
+    def leave(self) -> None:
+        """Let each parameter have its gradient to itself, which the next step would change."""
+        for parameter, gradient in self.of:
+            if parameter.grad is gradient:
+                parameter.grad = gradient.clone()
 
-def divided(parameters: Sequence[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The small ones and the others."""
-    small = [each for each in parameters if is_small(each)]
-    return small, [each for each in parameters if not is_small(each)]
+
+def divided(parameters: Sequence[nn.Parameter]) -> tuple[list[list[nn.Parameter]], list[nn.Parameter]]:
+    """The small ones in groups that are small too, in their order, and the others."""
+    groups: list[list[nn.Parameter]] = []
+    size = SMALL
+    for each in filter(is_small, parameters):
+        if size + each.numel() >= SMALL:
+            groups.append([])
+            size = 0
+        groups[-1].append(each)
+        size += each.numel()
+    return groups, [each for each in parameters if not is_small(each)]
 
 
 class FlatOptimizer:
@@ -88,28 +93,47 @@ class FlatOptimizer:
     def __init__(self, stepper: Stepper, gradients: Gradients) -> None:
         self.stepper, self.rule, self.gradients = stepper, stepper.rule, gradients
         self.group: dict[str, Any] = stepper.param_groups[0]
-        self.parameters: list[Tensor] = []
+        self._groups, self._others = divided([parameter for parameter, _ in gradients.of])
+        self._pieces = list(map(Piece, self._groups))
+        self._remembered = {
+            name: list(map(Piece, self._groups))
+            for name in self.rule.slots(self.group)
+            if name not in self.rule.flat
+        }
+        self.parameters = [*(piece.whole for piece in self._pieces), *self._others]
         self.slots: dict[str, list[Tensor]] = {}
+        self.whole: dict[str, list[Tensor]] = {}
         self._moved: list[tuple[nn.Parameter, Tensor, Tensor]] = []
         self._states: list[tuple[dict[str, Any], str, Tensor, Tensor]] = []
 
     @torch.no_grad()
     def take(self) -> None:
-        """Move small parameters and what is remembered of them into memory in one piece."""
-        small, large = divided([parameter for parameter, _ in self.gradients.of])
-        states = [self.stepper.state[each] for each in small]
-        for name in self.rule.slots(self.group):
-            piece = Piece(small)
-            for state, part in zip(states, piece.parts, strict=True):
+        """Move small parameters and what is remembered of them into memory in pieces, if they are not there."""
+        if self.slots or self._moved:
+            return
+        for name, pieces in self._remembered.items():
+            for parameter, part in self._parts(pieces):
+                state = self.stepper.state[parameter]
                 self._states.append((state, name, state[name], part.copy_(state[name])))
                 state[name] = part
-            held = [self.stepper.state[each][name] for each in large]
-            self.slots[name] = [*([piece.whole] if small else []), *held]
-        piece = Piece(small)
-        for parameter, part in zip(small, piece.parts, strict=True):
+            self.slots[name] = [*(piece.whole for piece in pieces), *self._of_others(name)]
+        for name in self.rule.flat:  # which is in one piece already
+            self.whole[name] = self.stepper.whole(name, [parameter for parameter, _ in self.gradients.of])
+            sizes = [piece.whole.numel() for piece in self._pieces]
+            small = torch.split(self.whole[name][0][: sum(sizes)], sizes) if sizes else ()
+            self.slots[name] = [*small, *self._of_others(name)]
+        for parameter, part in self._parts(self._pieces):
             self._moved.append((parameter, parameter.data, part.copy_(parameter)))
             parameter.data = part
-        self.parameters = [*([piece.whole] if small else []), *large]
+
+    def _parts(self, pieces: Sequence[Piece]) -> Iterator[tuple[nn.Parameter, Tensor]]:
+        """Small parameters and their parts of pieces."""
+        for group, piece in zip(self._groups, pieces, strict=True):
+            yield from zip(group, piece.parts, strict=True)
+
+    def _of_others(self, name: str) -> list[Tensor]:
+        """What is remembered of the parameters that stay where they are."""
+        return [self.stepper.state[each][name] for each in self._others]
 
     @torch.no_grad()
     def step(self) -> None:
@@ -119,7 +143,7 @@ class FlatOptimizer:
             group["lr"] = rule.schedule(group["iterations"])
         update = Update(
             group, float(group["lr"]), group["iterations"] + 1, self.parameters, self.gradients.whole,
-            self.slots, self.slots, True, self.stepper.names,
+            self.slots, self.whole, True, self.stepper.names,
         )  # fmt: skip
         rule.decay(update)
         rule.update(update)
@@ -134,7 +158,7 @@ class FlatOptimizer:
         for state, name, before, part in self._states:
             if state.get(name) is part:
                 state[name] = before.copy_(part)
-        self._moved, self._states = [], []
+        self._moved, self._states, self.slots = [], [], {}
 
 
 def flattens(stepper: Any, parameters: Sequence[nn.Parameter]) -> bool:
@@ -142,14 +166,15 @@ def flattens(stepper: Any, parameters: Sequence[nn.Parameter]) -> bool:
     if type(stepper) is not Stepper or len(stepper.param_groups) != 1:
         return False
     rule: Any = stepper.rule
-    group, own = stepper.param_groups[0], {id(each) for each in parameters}
+    group, own = stepper.param_groups[0], [id(each) for each in parameters]
+    trained = set(own)
     plain = (
         type(rule) in _BY_NUMBER
         and not (rule.clipnorm or rule.clipvalue or rule.global_clipnorm)
         and not (rule.use_ema or rule.gradient_accumulation_steps)
         and rule._undecayed == ([], None)
         and not (rule.schedule is not None and "initial_lr" in group)
-        and own.issubset(map(id, group["params"]))
+        and own == [id(each) for each in group["params"] if id(each) in trained]
     )
     hooks = (
         stepper._optimizer_step_pre_hooks,
@@ -160,9 +185,11 @@ def flattens(stepper: Any, parameters: Sequence[nn.Parameter]) -> bool:
     if not plain or any(hooks) or torch._C._autograd._profiler_enabled():
         return False
     slots = [stepper.state[each].get(name) for each in parameters for name in rule.slots(group)]
-    return all(map(_lies_plainly, parameters)) and all(
-        each is not None and each.dtype is parameters[0].dtype and _lies_plainly(each) for each in slots
+    plain = all(
+        each is not None and each.dtype is parameters[0].dtype and _lies_plainly(each)
+        for each in (*parameters, *slots)
     )
+    return plain and all(len(stepper.whole(name, list(parameters))) == 1 for name in rule.flat)
 
 
 def _lies_plainly(tensor: Tensor) -> bool:
@@ -171,7 +198,9 @@ def _lies_plainly(tensor: Tensor) -> bool:
 
 
 def is_shared(tensor: Tensor) -> bool:
-    """Whether somebody else has a tensor in the same memory, who would not hear of what is done elsewhere."""
+    """Whether somebody else has a tensor in memory that would be left, who would not hear of what is done elsewhere."""
+    if not is_small(tensor):
+        return False
     other = torch.empty(1)
     storage, alone = tensor.untyped_storage(), other.untyped_storage()
     count = torch._C._storage_Use_Count

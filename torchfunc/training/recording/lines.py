@@ -170,7 +170,8 @@ class Reader:
     def _line(self, row: Row) -> Line:
         if row.function is torch.ops.aten.lift_fresh.default and id(row.args[0]) not in self.values:
             # a number that was written in Python, as a tensor
-            self.values[id(row.args[0])] = _value("held", self._name("constant"), row.args[0], row.args[0])
+            name = self._name("constant")
+            self.values[id(row.args[0])] = _value("held", name, row.args[0], row.constant)
 
         def known(leaf: Any) -> Any:
             return self._known(leaf) if isinstance(leaf, Tensor) else leaf

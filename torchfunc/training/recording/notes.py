@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -14,9 +15,15 @@ class Notes:
         why_not: why it is not, in words that go on after "because"; empty where it is.
         checked: the texts that were seen to do what the step does.
         said: whether somebody was told.
+        kept: what the epoch before repeated, for the next one of the same `fit`.
     """
 
     code: str = ""
     why_not: str = ""
     checked: set[int] = field(default_factory=set)
     said: bool = False
+    kept: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, or what is pickled, is of no training that is under way."""
+        return {**vars(self), "kept": None}

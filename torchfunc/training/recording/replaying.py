@@ -1,4 +1,4 @@
-"""Replaying: the training step of one epoch, recorded at a first batch, checked at a second, and repeated."""
+"""Replaying: the training step, recorded at a first batch, checked at a second, repeated while nothing has changed."""
 
 from __future__ import annotations
 
@@ -78,6 +78,21 @@ class Program:
             return self.run(*tensors)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What an epoch repeated: the next one does so too where the step is still as it was `seen`."""
+
+    program: Program
+    flat: FlatOptimizer | None
+    seen: Fingerprint
+
+    def fits(self, step: Step) -> bool:
+        """Whether nothing that it goes by has changed."""
+        having = [parameter for parameter, _ in self.program.gradients.of]
+        movable = flattens(step.optimization.built, having) and not any(map(is_shared, having))
+        return (self.flat is None or movable) and Fingerprint(step) == self.seen
+
+
 class Recorder:
     """The training step of one epoch.
 
@@ -96,6 +111,9 @@ class Recorder:
         self.recordings = 0
         self.refused = self.movable = False
         self._look()
+        kept, self.notes.kept = self.notes.kept, None
+        if not self.refused and kept is not None and kept.fits(step):
+            self._take(kept)
 
     def _look(self) -> None:
         """See whether the step, as it is now, is one that is recorded."""
@@ -103,35 +121,57 @@ class Recorder:
         if reason:
             self.refuse(reason)
 
+    def _take(self, kept: Kept) -> None:
+        """Have what is repeated from now on."""
+        self.notes.kept, self.program, self.flat = kept, kept.program, kept.flat
+        if self.flat is not None:
+            self.flat.take()
+        self.seen = kept.seen
+        self.notes.code, self.notes.why_not = kept.program.text, ""
+
     def refuse(self, reason: str) -> None:
         """Record nothing in this epoch."""
-        self.leave()
+        self.forget()
         self.refused, self.notes.why_not, self.notes.code = True, reason, ""
+
+    def forget(self) -> None:
+        """Repeat no more what was recorded."""
+        self.leave()
+        self.notes.kept = None
 
     def leave(self) -> None:
         """Have parameters and optimizer as they were before the epoch, but for their numbers."""
-        flat, self.flat, self.program = self.flat, None, None
+        flat, program, self.flat, self.program = self.flat, self.program, None, None
         if flat is not None:
             flat.give_back()
+        if program is not None:
+            program.gradients.leave()
 
     def train(self, batch: Any) -> Any:
         """Learn from one batch."""
         if self.program is not None and not self.alone and Fingerprint(self.step) != self.seen:
-            self.leave()
+            self.forget()
             self._look()
         if self.refused:
             return self.eager(batch)
         key = key_of(batch)
-        if self.program is not None and key != self.program.key and self.flat is not None:
-            self.leave()  # whose optimizer would not hear of another step
         if key is None or (self.program is not None and key != self.program.key):
-            return self.eager(batch)
+            return self._as_it_is(batch)
         if self.program is None:
             return self._recorded(batch, key) if self.recordings < MOST else self.eager(batch)
         if hash(self.program.text) not in self.notes.checked and not self._is_right(self.program, batch):
             self.refuse("it did another thing when it was repeated")
             return self.eager(batch)
         return self._repeated(self.program, batch)
+
+    def _as_it_is(self, batch: Any) -> Any:
+        """Learn from a batch that the program is not for, with parameters where the optimizer looks for them."""
+        if self.flat is None:
+            return self.eager(batch)
+        self.flat.give_back()
+        result = self.eager(batch)
+        self.flat.take()
+        return result
 
     def _recorded(self, batch: Batch, key: Any) -> Mapping[str, Any] | None:
         """Learn from a batch as it is, and write down how."""
@@ -160,15 +200,22 @@ class Recorder:
         logs = self._counted(told, batch) if number or step.quiet else step._before()
         if not self._learned(loss, number=number and watch.passes(loss, parameters)):
             return logs
-        changes = "a forward changes what the next one goes by" if Fingerprint(step) != before else ""
+        now = Fingerprint(step)
+        changes = "a forward changes what the next one goes by" if now != before else ""
         if not (changes or tape.refused):
-            self._write(tape, batch, key, gradients, told)
+            self._write(tape, batch, key, gradients, told, now)
         elif self.recordings > 1:  # a first forward may make what later ones use
             self.refuse(changes or tape.refused)
         return logs
 
     def _write(
-        self, tape: Tape, batch: Batch, key: Any, gradients: Sequence[Tensor | None], told: Told
+        self,
+        tape: Tape,
+        batch: Batch,
+        key: Any,
+        gradients: Sequence[Tensor | None],
+        told: Told,
+        seen: Fingerprint,
     ) -> None:
         """Make the program of what is on a tape."""
         step, parameters = self.step, self.step.optimization.parameters
@@ -186,10 +233,10 @@ class Recorder:
             if isinstance(each, torch.Generator)
         ]
         having = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
-        memory = Gradients(having)
-        if step.flat and self.movable and flattens(step.optimization.built, having):
-            self.flat = FlatOptimizer(step.optimization.built, memory)  # type: ignore[arg-type]
-            self.flat.take()
+        memory, flat = Gradients(having), None
+        if self.alone and self.movable and flattens(step.optimization.built, having):
+            flat = FlatOptimizer(step.optimization.built, memory)  # type: ignore[arg-type]
+            flat.take()
         places = {id(parameter): gradient for parameter, gradient in memory.of}
         called = {id(each): name for name, each in names.items()}
         lines = tidied(
@@ -202,9 +249,7 @@ class Recorder:
         code = spelled(lines)
         with torch.no_grad():
             run = code.compile("step")
-        self.program = Program(key, run, memory, generators, code.source)
-        self.seen = None if self.alone else Fingerprint(step)
-        self.notes.code, self.notes.why_not = code.source, ""
+        self._take(Kept(Program(key, run, memory, generators, code.source), flat, seen))
 
     def _repeated(self, program: Program, batch: Batch) -> Mapping[str, Any] | None:
         """Learn from a batch by the program."""

@@ -54,7 +54,7 @@ class Plain(NamedTuple):
         return (
             0 < len(x) <= most
             and _lies_plainly(x)
-            and (step is None or step is self.step())
+            and (step is None or (step is self.step() and getattr(step.own, "predict", None) is None))
             and holder is not None
             and weight is not None
             and holder._parameters.get(self.name) is weight
@@ -100,8 +100,8 @@ def answer(module: nn.Module, step: Step | None, x: Any, most: int) -> Any:
     if plain is None or not plain.fits(module, step, x, most) or ranks_for(module, None) is not None:
         return None
     with torch.no_grad(), _in_inference(module):
-        outputs = module(torch.from_numpy(x))
-    if type(outputs) is Tensor:
+        outputs = module(torch.tensor(x))  # a copy, which the module may change in place
+    if type(outputs) is Tensor and outputs.ndim:
         return to_numpy(outputs).copy()  # it may be the module's own
     collected = Collected()
     collected.add(outputs)
@@ -146,6 +146,8 @@ def remember(step: Step, x: Any, batch: Batch, outputs: Any) -> None:
     plain = (
         type(x) is np.ndarray
         and x.ndim > 0
+        and x.dtype.isnative
+        and x.dtype.kind in "fc"
         and _lies_plainly(x)
         and first is not None
         and step.device.type == "cpu"

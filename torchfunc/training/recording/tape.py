@@ -15,7 +15,8 @@ from torchfunc.tree import leaves
 class Row(NamedTuple):
     """One call: a kernel, what it was given, and what it returned.
 
-    `turned` is how its first argument lay in memory before and afterwards, where it changes that in place.
+    `turned` is how its first argument lay in memory before and afterwards, where it changes that in place. `constant` is a
+    copy of a number that was written in Python, which a later call may change.
     """
 
     function: Any
@@ -23,6 +24,7 @@ class Row(NamedTuple):
     kwargs: Mapping[str, Any]
     out: Any
     turned: tuple[Any, Any] | None = None
+    constant: Tensor | None = None
 
 
 # what their results hold, or how large they are, depends on numbers that the tags of PyTorch do not tell of
@@ -58,8 +60,9 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         turns = torch.Tag.inplace_view in func.tags
         before = place_of(args[0]) if turns else None
+        constant = args[0].clone() if func is torch.ops.aten.lift_fresh.default else None
         out = func(*args, **kwargs)
-        row = Row(func, args, kwargs, out, (before, place_of(out)) if turns else None)
+        row = Row(func, args, kwargs, out, (before, place_of(out)) if turns else None, constant)
         self.rows.append(row)
         self.refused = self.refused or _reason(row)
         return out

@@ -75,14 +75,31 @@ def views_once(lines: Lines) -> Lines:
 
 
 def constants_of_their_own(lines: Lines) -> Lines:
-    """A constant that the step changes is made anew for each batch."""
+    """A constant that the step changes is made anew for each batch, in memory of its own."""
     changed = {value.memory for line in lines.lines for value in line.changes()}
+    own: dict[Value, Value] = {}
+    copied: set[int] = set()
+
+    def renamed(leaf: Any) -> Any:
+        if not isinstance(leaf, Value) or leaf.memory not in copied:
+            return leaf
+        name = f"{leaf.name}_of_batch"
+        return own.setdefault(leaf, replace(leaf, kind="made", name=name, memory=-leaf.memory, tensor=None))
+
     kept = []
     for line in lines.lines:
         if line.function is torch.ops.aten.lift_fresh.default and line.args[0].memory in changed:
-            line = replace(line, function=torch.ops.aten.clone.default)
-        kept.append(line)
-    return replace(lines, lines=kept)
+            copied.add(line.args[0].memory)
+            kept.append(Line(torch.ops.aten.clone.default, line.args, {}, renamed(line.results)))
+        else:
+            args, kwargs = map_leaves(renamed, line.args), map_leaves(renamed, dict(line.kwargs))
+            kept.append(replace(line, args=args, kwargs=kwargs, results=map_leaves(renamed, line.results)))
+    return replace(
+        lines,
+        lines=kept,
+        gradients=map_leaves(renamed, list(lines.gradients)),
+        returned=map_leaves(renamed, lines.returned),
+    )
 
 
 def without_the_unread(lines: Lines) -> Lines:

@@ -1,0 +1,151 @@
+"""Tidying: each pass on its own takes away what it is for, and leaves what the step tells as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from torchfunc.training.recording import tidying
+from torchfunc.training.recording.lines import Lines, Reader, Value
+from torchfunc.training.recording.replaying import _place
+from torchfunc.training.recording.spelling import spelled
+from torchfunc.training.recording.tape import Tape
+
+Function = Callable[[Tensor, Tensor], Tensor]
+
+
+def weights() -> nn.Parameter:
+    return nn.Parameter(torch.rand(3, 4, generator=torch.Generator().manual_seed(0)))
+
+
+def batch(seed: int) -> Tensor:
+    return torch.rand(5, 4, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+def recorded(function: Function, weight: nn.Parameter, *, told: bool = True) -> Lines:
+    """The lines of a function and of its gradient, which is told too unless it is left for its place."""
+    x, tape = batch(1), Tape()
+    with tape:
+        loss = function(x, weight)
+        (gradient,) = torch.autograd.grad(loss, [weight])
+    rest: Sequence[Any] = () if told else [gradient]
+    return Reader([x], {"weight": weight}, {}).lines(tape.rows, rest, [loss, gradient] if told else [loss])
+
+
+def results(lines: Lines, x: Tensor) -> list[Tensor]:
+    with torch.no_grad():
+        run = spelled(lines).compile("step")
+    with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd():
+        return [each.clone() for each in run(x)]
+
+
+def expected(function: Function, weight: nn.Parameter, x: Tensor) -> list[Tensor]:
+    loss = function(x, weight)
+    return [loss.detach(), *torch.autograd.grad(loss, [weight])]
+
+
+def names(lines: Lines) -> list[str]:
+    return [each.name for each in lines.lines]
+
+
+def views(x: Tensor, weight: Tensor) -> Tensor:
+    return (x.t().t().detach() @ weight.t()).square().sum()
+
+
+def constant(x: Tensor, weight: Tensor) -> Tensor:
+    return ((x @ weight.t()) * torch.full((3,), 2.0)).sum()
+
+
+def changed_constant(x: Tensor, weight: Tensor) -> Tensor:
+    kept = torch.tensor([1.0, 2.0, 3.0])
+    kept.add_(x.sum())
+    return ((x @ weight.t()) * kept).sum()
+
+
+def unread(x: Tensor, weight: Tensor) -> Tensor:
+    torch.exp(x)
+    return (x @ weight.t()).square().sum()
+
+
+def random(x: Tensor, weight: Tensor) -> Tensor:
+    torch.rand(2)
+    return (x @ weight.t()).square().sum() + torch.rand(())
+
+
+FUNCTIONS = [views, constant, changed_constant, unread]
+
+
+@pytest.mark.parametrize("tidy", tidying.PASSES)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_pass_leaves_what_is_told_to_the_bit(tidy: Callable[[Lines], Lines], function: Function) -> None:
+    weight = weights()
+    before = recorded(function, weight)
+    # whatever else it does, a constant that is changed has to be new each time
+    lines = tidy(tidying.constants_of_their_own(before))
+    assert len(lines.lines) <= len(before.lines)
+    run = spelled(lines).compile("step")
+    for seed in (1, 2, 2, 3):
+        with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd():
+            found = [each.clone() for each in run(batch(seed))]
+        for one, other in zip(found, expected(function, weight, batch(seed)), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_views_of_the_same_numbers_are_one() -> None:
+    lines = tidying.without_copies_of_views(recorded(views, weights()))
+    assert "detach" not in names(lines)
+    memory = [(each.results.memory, each.results.place) for each in lines.lines if each.is_view]
+    assert len(memory) == len(set(memory))
+
+
+def test_views_of_weights_and_constants_are_made_before_the_first_batch() -> None:
+    lines = tidying.views_once(recorded(constant, weights()))
+    before = [each.name for each in lines.before]
+    assert "full" in before and "t" in before and "full" not in names(lines)
+    assert not any(each.is_view and each.args[0].kind == "parameter" for each in lines.lines)
+
+
+def test_a_constant_that_is_changed_is_made_for_each_batch() -> None:
+    before = recorded(changed_constant, weights())
+    lines = tidying.constants_of_their_own(before)
+    assert "lift_fresh" in names(before) and "lift_fresh" not in names(lines)
+    assert names(lines) == ["clone" if each == "lift_fresh" else each for each in names(before)]
+
+
+def test_what_nobody_reads_goes_unless_it_draws() -> None:
+    assert "exp" in names(recorded(unread, weights()))
+    assert "exp" not in names(tidying.without_the_unread(recorded(unread, weights())))
+    assert names(tidying.without_the_unread(recorded(random, weights()))).count("rand") == 2
+
+
+@pytest.mark.parametrize("function", [views, constant, unread])
+def test_gradients_are_written_into_their_places(function: Function) -> None:
+    weight, gradient = weights(), torch.full((3, 4), torch.nan)
+    lines = recorded(function, weight, told=False)
+    lines = tidying.gradients_in_place(lines, [_place("weight", gradient)])
+    assert not lines.gradients
+    for seed in (1, 2):
+        (loss,) = results(lines, batch(seed))
+        for one, other in zip((loss, gradient), expected(function, weight, batch(seed)), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_a_product_is_written_where_its_gradient_is_to_be_and_another_is_copied() -> None:
+    def product(x: Tensor, weight: Tensor) -> Tensor:
+        return (x @ weight.t()).square().sum()
+
+    def curved(x: Tensor, weight: Tensor) -> Tensor:
+        return weight.sigmoid().sum()
+
+    for function, copied in ((product, False), (curved, True)):
+        weight, gradient = weights(), torch.zeros(3, 4)
+        lines = recorded(function, weight, told=False)
+        lines = tidying.gradients_in_place(
+            tidying.without_copies_of_views(lines), [_place("weight", gradient)]
+        )
+        written = [each for each in lines.lines if isinstance(each.out, Value)]
+        assert ("copy_" in names(lines)) is copied and len(written) == (not copied)

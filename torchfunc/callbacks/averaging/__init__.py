@@ -1,0 +1,1 @@
+"""Averaging: callbacks that make one model of the weights of many epochs."""
