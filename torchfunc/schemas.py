@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import numpy as np
 import torch
@@ -36,8 +36,7 @@ _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\
 _PLAIN = (type(None), bool, int, float, str, list, tuple, dict)
 
 
-@dataclass(frozen=True)
-class Argument:
+class Argument(NamedTuple):
     """What one argument may be: a test of plain values, and the words for it."""
 
     fits: Callable[[Any], bool]

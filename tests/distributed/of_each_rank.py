@@ -192,7 +192,7 @@ def sums_of_gradients(**options: Any) -> Any:
     of one length."""
     model = compiled(**options)
     model.fit(X[:8], Y[:8], 4, verbose=0)
-    with torch.profiler.profile(record_shapes=True) as seen:
+    with torch.profiler.profile(record_shapes=True, acc_events=True) as seen:
         model.fit(X, Y, 4, epochs=2, verbose=0)
     shapes = [
         each.input_shapes for each in seen.events() if each.name in ("gloo:all_reduce", "gloo:reduce_scatter")

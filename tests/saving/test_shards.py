@@ -187,7 +187,9 @@ def test_a_changed_number_in_any_file_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", ["5 apples", "", "0GB", 0, -1, 1.5, True])
 def test_a_size_is_a_number_of_bytes_or_is_told(size: Any) -> None:
-    with pytest.raises(SavingError, match="max_shard_size: expected a number or a size such as '5GB', got"):
+    with pytest.raises(
+        SavingError, match="max_shard_size: expected a number or a size such as '5GB' or '1500MB', got"
+    ):
         shards.bytes_of(size)
 
 

@@ -155,6 +155,11 @@ def local_of(tensor: Tensor) -> Tensor:
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
+def parts_of(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """What this rank has of each tensor: for what is done number by number, and PyTorch 2.11 does not do in shards."""
+    return [local_of(each) for each in tensors]
+
+
 def norms(tensors: list[Tensor]) -> list[Tensor]:
     """The norm of each tensor, the whole of it where it lies in shards."""
     return [whole_of(each) for each in torch._foreach_norm(tensors)]

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,8 +50,7 @@ _FORMS: dict[tuple[str, str], tuple[Callable[[Tensor, Group], Tensor], Callable[
 _PRODUCT = "momentum_product"
 
 
-@dataclass(frozen=True)
-class Variable:
+class Variable(NamedTuple):
     """One variable of an optimizer in a file: a number of the optimizer, or a slot of a weight.
 
     Attributes:

@@ -9,7 +9,7 @@ import torch
 from typing_extensions import Unpack
 
 from torchfunc import registry
-from torchfunc.distributed.fully_sharded import copy_each
+from torchfunc.distributed.fully_sharded import parts_of
 from torchfunc.optimizers.optimizer import Common, LearningRate, Optimizer
 from torchfunc.optimizers.stepper import Update
 
@@ -131,11 +131,11 @@ class Lion(Optimizer):
         return {"momentum": 0.0}
 
     def update(self, update: Update) -> None:
-        group, means = update.group, update.slots["momentum"]
-        signs = torch._foreach_lerp(means, update.grads, 1 - group["beta_1"])
+        group, means, grads = update.group, parts_of(update.slots["momentum"]), parts_of(update.grads)
+        signs = torch._foreach_lerp(means, grads, 1 - group["beta_1"])
         torch._foreach_sign_(signs)
-        torch._foreach_add_(update.params, signs, alpha=-update.lr)
-        torch._foreach_lerp_(means, update.grads, 1 - group["beta_2"])
+        torch._foreach_add_(parts_of(update.params), signs, alpha=-update.lr)
+        torch._foreach_lerp_(means, grads, 1 - group["beta_2"])
 
 
 @registry.optimizers.register("Ftrl", "ftrl")
@@ -202,17 +202,18 @@ class Ftrl(Optimizer):
     def update(self, update: Update) -> None:
         group, lr, power = update.group, update.lr, -update.group["learning_rate_power"]
         l1, l2 = group["l1_regularization_strength"], group["l2_regularization_strength"]
-        sums, linears = update.slots["accumulator"], update.slots["linear"]
-        shrunk = torch._foreach_mul(update.params, 2 * group["l2_shrinkage_regularization_strength"])
-        torch._foreach_add_(shrunk, update.grads)
+        sums, linears = parts_of(update.slots["accumulator"]), parts_of(update.slots["linear"])
+        params, grads = parts_of(update.params), parts_of(update.grads)
+        shrunk = torch._foreach_mul(params, 2 * group["l2_shrinkage_regularization_strength"])
+        torch._foreach_add_(shrunk, grads)
         before = torch._foreach_pow(sums, power)
-        torch._foreach_addcmul_(sums, update.grads, update.grads, 1.0)
+        torch._foreach_addcmul_(sums, grads, grads, 1.0)
         after = torch._foreach_pow(sums, power)
         torch._foreach_add_(linears, shrunk)
-        torch._foreach_addcmul_(linears, torch._foreach_sub(after, before), update.params, -1 / lr)
+        torch._foreach_addcmul_(linears, torch._foreach_sub(after, before), params, -1 / lr)
         torch._foreach_div_(after, lr)
         torch._foreach_add_(after, 2 * l2 + group["beta"] / lr)
         clipped = torch._foreach_clamp_min(linears, -l1)
         torch._foreach_clamp_max_(clipped, l1)
         torch._foreach_sub_(clipped, linears)
-        copy_each(update.params, torch._foreach_div(clipped, after))
+        torch._foreach_copy_(params, torch._foreach_div(clipped, after))

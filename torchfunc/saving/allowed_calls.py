@@ -218,9 +218,8 @@ def _is_usable(schema: Any, kind: str) -> bool:
     return (
         not schema.is_mutable
         and not any("Dimname" in each for each in types)
-        and not re.search(
-            "Dimname|dimname|names", schema.overload_name
-        )  # before PyTorch 2.13 the types say `str`
+        # of names that are no string but before PyTorch 2.13 say `str`
+        and not re.search("[Dd]imname|name[sd]", schema.overload_name)
         and (first_is_tensor or (makes_tensors and kind == "function"))
         and not schema.overload_name.startswith(("prim_", "list_"))
     )

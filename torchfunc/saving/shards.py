@@ -51,7 +51,9 @@ def bytes_of(size: float | str, unit: int = 1) -> int:
 
 
 def _no_size(size: Any) -> NoReturn:
-    raise SavingError(f"max_shard_size: expected a number or a size such as '5GB', got {shorten(size)}.")
+    raise SavingError(
+        f"max_shard_size: expected a number or a size such as '5GB' or '1500MB', got {shorten(size)}."
+    )
 
 
 def groups_of(tensors: Mapping[str, Tensor], most: int) -> list[dict[str, Tensor]]:

@@ -833,7 +833,16 @@ class Trainer:
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """Within it all that a file says of the training is whole, though it lies in shards; for who saves it."""
+        """Within it all that a file says of the training is whole, though it lies in shards; for who saves it.
+
+        Yields:
+            None. All processes have to enter it.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), optimizer="adam", loss="mse")
+            >>> with trainer.whole():
+            ...     state = trainer.state_dict()
+        """
         held = self._of_callbacks()
         if is_sharded(self.module):
             held = map_leaves(whole_of, held)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -24,8 +23,7 @@ FONT = "Arial"  # the one name whose widths every Graphviz knows; where it is no
 INK, QUIET = "#1e293b", "#64748b"
 
 
-@dataclass(frozen=True)
-class Colors:
+class Colors(NamedTuple):
     fill: str
     line: str
 
@@ -57,8 +55,7 @@ FOLD_STYLE = {"style": '"rounded,dashed,filled"', "fillcolor": '"#fcfcfd"', "col
 EDGE_STYLE = {"color": f'"{QUIET}"', "penwidth": "1.1", "arrowsize": "0.7"}
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What is shown of each layer."""
 
     show_shapes: bool = False
@@ -70,8 +67,7 @@ class Options:
     fold_repeats: bool | None = None
 
 
-@dataclass(frozen=True)
-class Drawn:
+class Drawn(NamedTuple):
     """A layer that has a box or a frame.
 
     Attributes:
@@ -88,8 +84,7 @@ class Drawn:
         return f"{self.within}.{self.layer.name}" if self.within else self.layer.name
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """One layer: its name in quotes, its attributes, and its number among all that are drawn."""
 
     name: str
@@ -97,8 +92,7 @@ class Box:
     number: int
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """A nested model, or a block that repeats, around its boxes; the name is a plain one."""
 
     name: str
@@ -107,8 +101,7 @@ class Frame:
     number: int | None
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(NamedTuple):
     """A tensor on its way from one box to another; dashed where it is a weight."""
 
     source: str
@@ -116,8 +109,7 @@ class Edge:
     dashed: bool
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """A whole model; the name is a plain one."""
 
     name: str

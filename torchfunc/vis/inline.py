@@ -5,8 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from torchfunc.graph.graph import Graph
 from torchfunc.vis.dot import Drawn
@@ -19,8 +18,7 @@ PLAIN = {"splines": "line", "nslimit": "1", "nslimit1": "1", "mclimit": "0.1"}
 _GROUP = re.compile(r'<g id="([^"]*)" class="(\w+)">\s*<title>(.*?)</title>', re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Inline:
+class Inline(NamedTuple):
     """An SVG, and what its boxes are.
 
     Attributes:
@@ -48,7 +46,7 @@ def inline(
         TorchfuncError: no program that draws is installed.
     """
     picture = picture_of(graph, modules, name, **{"dpi": 72, **options})
-    plainer = replace(picture, style={**picture.style, **PLAIN})
+    plainer = picture._replace(style={**picture.style, **PLAIN})
     text = rendered(text_of(picture, with_ids=True), "svg", plainer=text_of(plainer, with_ids=True)).decode()
 
     def group(found: re.Match[str]) -> str:

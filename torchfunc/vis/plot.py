@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
@@ -141,7 +140,7 @@ def picture_of(
 ) -> Picture:
     """A model as boxes and edges, with the options of `to_dot` looked at."""
     _check(rankdir, splines, dpi)
-    known = [each.name for each in fields(Options)]
+    known = Options._fields
     for option in shown:
         if option not in known:
             raise UnknownNameError("plot option", option, [*known, "rankdir", "dpi", "splines"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torchfunc.vis.facts import LayerFacts
 from torchfunc.vis.summary import shape_text
@@ -12,8 +12,7 @@ LONG = 100  # layers, from which on a picture is folded if nobody says otherwise
 LONGEST_BLOCK = 128
 
 
-@dataclass(frozen=True)
-class Repeat:
+class Repeat(NamedTuple):
     """A block that stands `times` times: from the layer `first` on, `length` layers each."""
 
     first: int

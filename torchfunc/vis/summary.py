@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -27,8 +27,7 @@ WIDEST_CELL = 64  # a cell that is longer is continued on the next line; it wide
 NARROWEST_COLUMN = 4
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One layer of a summary.
 
     Attributes:
@@ -56,8 +55,7 @@ class Row:
     cost: Cost | None = None
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """How wide the columns are, and which of the optional ones there are."""
 
     widths: tuple[int, ...]

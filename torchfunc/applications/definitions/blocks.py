@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from torchfunc import layers
 
@@ -50,8 +49,7 @@ def halving_pad(x: Any, kernel: int) -> tuple[tuple[int, int], tuple[int, int]]:
     return height, width
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """What comes after the last feature maps: a classifier, one vector an image, or nothing."""
 
     include_top: bool

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -168,8 +167,7 @@ def _same(module: Any, spec: Any, size: int) -> bool:
         return in_mode(module, False, lambda: module.forward(x)) is x
 
 
-@dataclass(frozen=True)
-class _Line:
+class _Line(NamedTuple):
     """`x * scale + shift`: what a normalization computes in inference mode, in 64 bits."""
 
     scale: Tensor

@@ -5,9 +5,8 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -20,8 +19,7 @@ Subset = Literal["training", "validation", "both"]
 Labels = Sequence[int] | Literal["inferred"] | None
 
 
-@dataclass(frozen=True)
-class Files:
+class Files(NamedTuple):
     """Files, their labels as they are trained on, and what the labels are called."""
 
     paths: list[str]
@@ -29,8 +27,7 @@ class Files:
     class_names: list[str] | None
 
 
-@dataclass(frozen=True)
-class Ask:
+class Ask(NamedTuple):
     """What is asked of a folder, by the arguments of `image_dataset_from_directory` and its like."""
 
     directory: str | os.PathLike[str]
