@@ -311,7 +311,7 @@ def test_a_pipeline_is_its_layers_one_after_the_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_say_what_comes_out(name: str) -> None:
     module = importlib.import_module(f"torchfunc.layers.augmentation.{name}")
-    names = {"torch": torch, "layers": layers}
+    names = {"torch": torch, "layers": layers, "utils": tf.utils}
     for test in doctest.DocTestFinder().find(module, extraglobs=names):
         runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
         assert runner.run(test).failed == 0, test.name
