@@ -64,6 +64,8 @@ def test_a_file_becomes_source_that_imports_torch_alone(file: Path) -> None:
     x = torch.ones(2, 3)
     model = tf.load_model(file)
     assert main(["convert", str(file), str(file.with_name("small.py"))]) == 0
+    assert main(["convert", str(file), str(file.with_name("LARGE.PY"))]) == 0
+    assert file.with_name("LARGE.PY").read_text(encoding="utf-8").startswith('"""')
     text = file.with_name("small.py").read_text(encoding="utf-8")
     assert "torchfunc" not in text
     space: dict[str, object] = {}

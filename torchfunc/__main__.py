@@ -69,13 +69,13 @@ def view(file: Path, page: Path | None) -> None:
 
 def convert(file: Path, to: Path) -> None:
     """Write the model in the format that the ending says: .safetensors, .keras, .h5, .onnx, .pt2, or .py as source."""
-    model = _model(file)
-    if to.suffix in EXPORTED:
-        kind: Any = EXPORTED[to.suffix]
+    model, ending = _model(file), to.suffix.lower()
+    if ending in EXPORTED:
+        kind: Any = EXPORTED[ending]
         tf.interop.export(model, to, format=kind)
-    elif to.suffix == ".py":
+    elif ending == ".py":
         tf.interop.to_source(model, to)
-    elif to.suffix in SAVED:
+    elif ending in SAVED:
         model.save(to)
     else:
         expected = ", ".join((*SAVED, *EXPORTED, ".py"))

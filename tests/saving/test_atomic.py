@@ -209,8 +209,9 @@ def test_a_folder_made_for_a_save_that_failed_is_removed(
 
 def test_a_path_in_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     for name in ("no/m.safetensors", "no/folder"):
-        with pytest.raises(WriteError, match=r"No such file or directory"):
+        with pytest.raises(WriteError, match=r"No such file or directory") as error:
             save(tmp_path / name, 1)
+        assert "Needed 0" not in str(error.value)
 
 
 def test_a_file_that_stands_where_the_folder_should_is_an_error(tmp_path: Path) -> None:

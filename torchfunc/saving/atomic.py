@@ -212,7 +212,8 @@ def _dressed(error: OSError, contents: Mapping[Path, Pieces], *, intact: bool) -
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(os.path.realpath(path.parent)).free
         needed = sum(len(piece) for pieces in contents.values() for piece in pieces)
-        room = f" Needed {needed:,} bytes, free {free:,}."
+        if needed:  # a folder alone needs none
+            room = f" Needed {needed:,} bytes, free {free:,}."
     now = "What stood there before is intact." if intact else "The new content stands there in full."
     text = f"Could not write {shorten(str(path), 1000)}: {error.strerror or error}.{room} {now}"
     return WriteError(error.errno, text)
