@@ -13,6 +13,15 @@ from torchfunc import rooms
 
 FACE = "import torchfunc as tf"
 
+BACK_UP = """
+import torch, os, tempfile
+from torchfunc.training import Trainer
+trainer, path = Trainer(torch.nn.Linear(2, 1), loss="mse"), os.path.join(tempfile.mkdtemp(), "training.safetensors")
+trainer.fit(torch.ones(4, 2), torch.ones(4, 1), verbose=0)
+trainer.back_up(path)
+print(os.path.exists(path))
+"""
+
 
 def printed(script: str) -> str:
     """What a fresh process prints."""
@@ -30,6 +39,9 @@ def printed(script: str) -> str:
         ("from torchfunc import functions; print('random.normal' in functions.by_name())", "True"),
         ("from torchfunc.saving import formats; print(type(formats.format_of('a.h5')).__name__)", "Keras"),
         ("from torchfunc.saving import formats; print(formats.exporter().__module__)", "torchfunc.interop.export"),
+        ("from torchfunc import saving; print(saving.load_model.__module__)", "torchfunc.saving.objects"),
+        (BACK_UP, "True"),
+        ("import torch; from torchfunc import Input; print(torch.nn.Linear(3, 2)(Input((3,))).shape)", "(None, 2)"),
         (f"{FACE}; print(tf.vis.plot.__name__)", "torchfunc.vis.plot"),
         (f"{FACE}; print('Model' in dir(tf), 'Model' in tf.__all__, 'Model' in vars(tf))", "True True False"),
         ("from torchfunc import *; print(Model.__name__, layers.__name__)", "Model torchfunc.layers"),

@@ -10,14 +10,15 @@ import dis
 import importlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from torchfunc import absent
 
+T = TypeVar("T")
 Ask = Callable[[str], Any]
 
 _entering = threading.RLock()
@@ -44,6 +45,13 @@ def everything() -> None:
             _entered.append(face)  # what is asked meanwhile is answered by what is there
             for name in dir(face):
                 getattr(face, name)
+
+
+def filled(table: Mapping[str, T], key: str) -> T:
+    """What stands in a table that a room of a higher floor fills."""
+    if key not in table:
+        everything()
+    return table[key]
 
 
 def _imports(face: CodeType) -> Iterator[tuple[str, str]]:

@@ -177,7 +177,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A graph with what its names stand for, and the symbols from which it was drawn, by row."""
+    """A graph with what its names stand for, and the symbols and calls from which it was drawn, by row."""
 
     graph: Graph
     modules: dict[str, nn.Module]

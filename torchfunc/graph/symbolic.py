@@ -72,6 +72,8 @@ class Node:
     @property
     def outputs(self) -> Any:
         """What the call returns, with a symbol for each tensor and each live number."""
+        if type(self.specs) is Spec:
+            return SymbolicTensor(self, (), self.specs)
         return map_with_path(self._symbol, self.specs)
 
     def _symbol(self, path: Path, spec: Any) -> Any:
@@ -115,7 +117,7 @@ def record_stated(
 ) -> Any:
     """As `record`, for a call on one tensor whose result's shape is stated: `shape_of(shape) -> shape`."""
     node = Node(target, args, kwargs)
-    first: Spec = next(node.inputs()).spec
+    first: Spec = args[0].spec if type(args[0]) is SymbolicTensor else next(node.inputs()).spec
     shapes = [tuple(shape_of(shape)) for shape in first.worlds[:2]]
     shapes += [shape for shape in _stated(shape_of, first.worlds[2:]) if len(shape) == len(shapes[0])]
     return node.returns(Spec(dtype or first.dtype, tuple(shapes)))
