@@ -16,6 +16,7 @@ class Notes:
         checked: the texts that were seen to do what the step does.
         said: whether somebody was told.
         kept: what the epoch before repeated, for the next one of the same `fit`.
+        forwards: what is repeated of predictions.
     """
 
     code: str = ""
@@ -23,7 +24,8 @@ class Notes:
     checked: set[int] = field(default_factory=set)
     said: bool = False
     kept: Any = None
+    forwards: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or what is pickled, is of no training that is under way."""
-        return {**vars(self), "kept": None}
+        return {**vars(self), "kept": None, "forwards": None}

@@ -230,7 +230,7 @@ class Recorder:
         """Make the program of what is on a tape."""
         step, parameters = self.step, self.step.optimization.parameters
         names = dict(step.module.named_parameters())
-        reader = Reader(tensors_in(batch), names, _held(step))
+        reader = Reader(tensors_in(batch), names, held_by(step))
         try:
             lines = reader.lines(tape.rows, gradients, told)
         except Unknown as error:
@@ -390,7 +390,7 @@ def _with_tensors(batch: Batch, tensors: Sequence[Tensor]) -> Batch:
     )
 
 
-def _held(step: Step) -> dict[str, Tensor]:
+def held_by(step: Step) -> dict[str, Tensor]:
     """Tensors that the module and its losses keep, by names."""
     found: dict[str, Tensor] = dict(step.module.named_buffers())
     for name, module in step.module.named_modules():
