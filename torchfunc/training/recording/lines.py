@@ -71,8 +71,9 @@ class Line:
         """The values among its arguments that it writes into."""
         if self.name in _SILENT:
             yield from (each for each in self.args[3:5] if isinstance(each, Value))
-        for argument, given in zip(self.function._schema.arguments, self.args, strict=False):
+        for at, argument in enumerate(self.function._schema.arguments):
             if argument.alias_info is not None and argument.alias_info.is_write:
+                given = self.args[at] if at < len(self.args) else self.kwargs.get(argument.name)
                 yield from (each for each in leaves(given) if isinstance(each, Value))
 
     @property
