@@ -119,6 +119,15 @@ class Lines:
     gradients: Sequence[Value | None]
     returned: Any
 
+    def there_before(self) -> Sequence[Value]:
+        """The values that are there before the first batch, and the batch."""
+        found = {value for line in self.lines for value in line.takes() if value.kind != "made"}
+        return [*self.batch, *sorted(found - set(self.batch), key=lambda each: each.name)]
+
+    def told(self) -> Sequence[Value]:
+        """What comes of the step."""
+        return [each for each in leaves((list(self.gradients), self.returned)) if isinstance(each, Value)]
+
 
 class Unknown(Exception):
     """A tensor that nobody gave to the step and that it did not make."""
