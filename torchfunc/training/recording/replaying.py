@@ -149,7 +149,7 @@ class Recorder:
 
     def train(self, batch: Any) -> Any:
         """Learn from one batch."""
-        if self.program is not None and not self.alone and Fingerprint(self.step) != self.seen:
+        if self.program is not None and not self.alone and not self._unchanged():
             self.forget()
             self._look()
         if self.refused:
@@ -163,6 +163,16 @@ class Recorder:
             self.refuse("it did another thing when it was repeated")
             return self.eager(batch)
         return self._repeated(self.program, batch)
+
+    def _unchanged(self) -> bool:
+        """Whether the step is as it was when it was recorded."""
+        assert self.seen is not None
+        if self.seen.still_holds():
+            return True
+        now = Fingerprint(self.step)
+        same = now == self.seen
+        self.seen = now if same else self.seen
+        return same
 
     def _as_it_is(self, batch: Any) -> Any:
         """Learn from a batch that the program is not for, with parameters where the optimizer looks for them."""
