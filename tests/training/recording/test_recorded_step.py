@@ -314,6 +314,7 @@ REFUSALS: list[tuple[Callable[[], Any], str]] = [
     (lambda: hooked("full_backward_hook"), "has a hook"),
     (hooked_weight, "weight' has a hook"),
     (patched, "has a forward of its own"),
+    (lambda: layers.SpectralNormalization(layers.Dense(8)), "a forward writes into a parameter"),
 ]
 
 
