@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 import torchfunc as tf
 from tests.training.recording.drawn_models import Drawing
-from tests.training.recording.test_recorded_step import assert_equal, is_recorded, why_not
+from tests.training.recording.test_recorded_step import assert_equal, fitted, is_recorded, why_not
+from torchfunc import layers
 from torchfunc.training.recording import replaying
 
 COUNT, A_PART = 500, 10
@@ -49,6 +54,27 @@ def test_every_layer_loss_metric_and_optimizer_is_drawn() -> None:
         features.update(each for each in FEATURES if each in drawing.text)
     assert sorted(wanted() - families.keys()) == []
     assert sorted(set(FEATURES) - features.keys()) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: nn.LSTM(6, 3, batch_first=True)(x.unsqueeze(1))[0][:, 0],
+        lambda x: nn.GRU(6, 3, batch_first=True, bidirectional=True)(x.unsqueeze(1))[0][:, 0],
+        lambda x: layers.Flatten()(layers.Attention(use_scale=True)([x.unsqueeze(1)] * 2)),
+        lambda x: x,
+    ],
+    ids=["nn.LSTM", "nn.GRU", "a weight of one number", "weights by Keras's words"],
+)
+def test_what_is_known_by_other_names_is_recorded(call: Callable[[Any], Any]) -> None:
+    torch.manual_seed(0)
+    inputs = tf.Input((6,))
+    model = tf.Model(inputs, layers.Dense(3, activation="softmax")(call(inputs)))
+    assert model.trainable_variables
+    twin = copy.deepcopy(model)
+    fitted(model, recorded=True)
+    assert is_recorded(model), why_not(model)
+    assert_equal(model, fitted(twin, recorded=False))
 
 
 def wanted() -> set[str]:
