@@ -125,7 +125,9 @@ def over_epochs(
         batches = train.epoch(epoch, skip)
         batches = batches if starving is None else starving.timed(batches)
         with (
-            recorded(step, train, events, display.say) if after is None else nullcontext(step.act("train"))
+            recorded(step, train, events, display.say, alone=after is None)
+            if run.profiled is None
+            else nullcontext(step.act("train"))
         ) as act:
             done, logs = over_batches(step, act, batches, "train", events, display, skip, after)
         if step.ranks is not None:

@@ -499,14 +499,24 @@ def test_parameters_stay_where_they_are_for_who_holds_them(monkeypatch: pytest.M
     assert len(set(map(tuple, places))) == 1 and places_of(model) == before
 
 
-def test_a_parameter_that_somebody_can_see_meanwhile_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    held_of, seen, alone = (network(make=wide) for _ in range(3))
-    places, held = stepped_in(monkeypatch), held_of.layers[2].weight.detach()
-    seeing = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
-    assert is_recorded(fitted(held_of, recorded=True)) and not places
-    assert torch.equal(held, held_of.layers[2].weight)
-    assert is_recorded(fitted(seen, recorded=True, callbacks=[seeing])) and not places
-    assert is_recorded(fitted(alone, recorded=True)) and places
+def test_a_parameter_that_somebody_sees_before_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, places = network(make=wide), stepped_in(monkeypatch)
+    held = model.layers[2].weight.detach()
+    assert is_recorded(fitted(model, recorded=True)) and not places
+    assert torch.equal(held, model.layers[2].weight)
+
+
+def test_who_comes_to_see_a_parameter_meanwhile_sees_it_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, places, seen = network(make=wide), stepped_in(monkeypatch), []
+
+    def see(batch: int, logs: Any) -> None:
+        if not seen and batch == 5:
+            seen.append(model.layers[2].weight.detach())
+
+    seeing = callbacks.LambdaCallback(on_train_batch_end=see)
+    assert is_recorded(fitted(model, recorded=True, callbacks=[seeing])) and places
+    assert torch.equal(seen[0], model.layers[2].weight)
+    assert_equal(model, fitted(network(make=wide), recorded=False))
 
 
 def test_an_interruption_in_pieces_of_memory_leaves_all_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -609,4 +619,5 @@ def test_no_batch_of_a_training_but_two_goes_through_the_model(monkeypatch: pyte
     monkeypatch.setattr("torchfunc.training.step.Step.outputs_of", counted)
     fitted(model, recorded=True, data=data(160), epochs=3)
     assert len(calls) == 2  # one is recorded, one checked
-    assert model.trainer is not None and model.trainer.step.notes.kept is None
+    model.fit(*data(160), batch_size=8, epochs=2, verbose=0)
+    assert len(calls) == 2  # what was recorded outlives a fit
