@@ -15,6 +15,7 @@ from torch.nn.modules import module as torch_module
 from torchfunc import functions
 from torchfunc.training.recording.fingerprint import keeps
 from torchfunc.training.step import Step
+from torchfunc.variables import Variable
 
 _OURS = ("torchfunc.layers.", "torchfunc.models.")
 _TORCH = "torch.nn.modules."
@@ -115,12 +116,12 @@ def _of_module(name: str, module: nn.Module) -> Iterator[str]:
 # what a forward does not go by
 _UNUSED = frozenset(
     "_parameters _buffers _modules _losses _told _nodes _models _config_arguments _waiting_state _new_weights "
-    "before_activation _weight_infos trainer".split()
+    "_flat_weight_refs before_activation _weight_infos trainer".split()
 ) | {name for name in vars(nn.Module()) if "hooks" in name}
 
 
 def _of_tensor(name: str, tensor: Tensor) -> Iterator[str]:
-    if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer):
+    if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer, Variable):
         yield f"{name!r} is a {type(tensor).__name__}"
     elif tensor.layout is not torch.strided or tensor.is_complex():
         yield f"{name!r} is sparse or complex"

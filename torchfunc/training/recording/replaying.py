@@ -276,6 +276,11 @@ class Recorder:
         except Unknown as error:
             self.refuse(str(error))
             return
+        calls = lines.lines
+        weights = {each.memory for line in calls for each in line.takes() if each.kind == "parameter"}
+        if any(each.memory in weights for line in calls for each in line.changes()):
+            self.refuse("a forward writes into a parameter")
+            return
         generators = [
             each
             for row in tape.rows

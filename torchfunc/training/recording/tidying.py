@@ -149,6 +149,7 @@ def _writes(line: Line, gradient: Value, place: Value) -> bool:
     maker = line.results
     return (
         line.name in _WRITING
+        and line.function is not torch.ops.aten.sum.default  # which has no `out`
         and isinstance(maker, Value)
         and line.out is None
         and maker.place[0] is place.place[0]
