@@ -155,7 +155,7 @@ def test_bench_races_others_in_fresh_processes_and_keeps_the_numbers(tmp_path: P
     (row,) = json.loads(kept.read_text(encoding="utf-8"))["rows"]
     assert (row["workload"], row["what"], row["against"]) == ("import", "import", "torch")
     assert row["ratio"] == pytest.approx(row["torchfunc"] / row["other"], abs=1e-3)
-    assert row["torchfunc"] > row["other"] > 0.1  # torch is imported by both
+    assert min(row["torchfunc"], row["other"]) > 0.1  # torch is imported by both
 
 
 def test_bench_knows_only_its_workloads() -> None:
