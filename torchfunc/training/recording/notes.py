@@ -17,6 +17,7 @@ class Notes:
         said: whether somebody was told.
         kept: what was repeated last, for the next epoch, `fit` or batch.
         by_batch: what repeats it from one `train_on_batch` to the next, if anything does.
+        forwards: what is repeated of predictions.
     """
 
     code: str = ""
@@ -25,10 +26,11 @@ class Notes:
     said: bool = False
     kept: Any = None
     by_batch: Any = None
+    forwards: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or what is pickled, is of no training that is under way."""
-        return {**vars(self), "kept": None, "by_batch": None}
+        return {**vars(self), "kept": None, "by_batch": None, "forwards": None}
 
     def rest(self) -> None:
         """Have parameters, gradients and the memory of the optimizer where they lay before the first `train_on_batch`."""

@@ -16,6 +16,7 @@ from torchfunc.callbacks import CallbackList
 from torchfunc.training.batches import Arrays, Batch, Data
 from torchfunc.training.recording.fingerprint import Fingerprint
 from torchfunc.training.recording.flat_memory import FlatOptimizer, Gradients, flattens, is_shared
+from torchfunc.training.recording.kept_memory import in_kept_memory, in_place, with_activations
 from torchfunc.training.recording.lines import Reader, Unknown, Value
 from torchfunc.training.recording.permitted import why_not
 from torchfunc.training.recording.spelling import spelled
@@ -269,7 +270,7 @@ class Recorder:
         """Make the program of what is on a tape."""
         step, parameters = self.step, self.step.optimization.parameters
         names = dict(step.module.named_parameters())
-        reader = Reader(tensors_in(batch), names, _held(step))
+        reader = Reader(tensors_in(batch), names, held_by(step))
         try:
             lines = reader.lines(tape.rows, gradients, told)
         except Unknown as error:
@@ -300,7 +301,7 @@ class Recorder:
                 for parameter, gradient in zip(parameters, gradients, strict=True)
             ],
         )
-        code = spelled(lines)
+        code = spelled(in_kept_memory(with_activations(in_place(lines))))
         with torch.no_grad():
             run = code.compile("step")
         self._take(Kept(Program(key, run, memory, generators, code.source), flat, seen))
@@ -435,7 +436,7 @@ def _with_tensors(batch: Batch, tensors: Sequence[Tensor]) -> Batch:
     )
 
 
-def _held(step: Step) -> dict[str, Tensor]:
+def held_by(step: Step) -> dict[str, Tensor]:
     """Tensors that the module and its losses keep, by names."""
     found: dict[str, Tensor] = dict(step.module.named_buffers())
     for name, module in step.module.named_modules():

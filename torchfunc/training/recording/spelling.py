@@ -14,6 +14,7 @@ from torchfunc.tree import is_branch, leaves
 # without Python: `torch.binary_cross_entropy_with_logits` has another default than its kernel.
 _FUNCTIONS = frozenset(
     """
+    _addmm_activation
     _log_softmax _log_softmax_backward_data _softmax _softmax_backward_data abs add addcdiv addcmul addmm all amax amin
     any arange argmax argmin as_strided bmm cat ceil clamp clamp_max clamp_min clone convolution cos cumsum div eq erf exp
     expm1 eye floor full ge gt index_select log log1p logical_and logical_not logical_or lt le masked_fill maximum mean
