@@ -1,12 +1,7 @@
 """Compare the recorded step with the step as it is on random models: `python scripts/fuzz_recorded.py --seed 500`.
 
-<<<<<<< HEAD
-All weights, what the optimizer remembers and all figures are equal to the bit, without the passes that move sums. The models
-are those of the tests, which draw the first 500, or with `--keras` those of `tests/meaning.py`, which Keras has too.
-=======
 All weights, what the optimizer remembers and all figures are equal to the bit, without the passes that move sums. The
 models are those of the tests, which draw the first 500, or with `--keras` those of `tests/meaning.py`, which Keras has too.
->>>>>>> main
 """
 
 from __future__ import annotations
