@@ -323,7 +323,7 @@ PearsonCorrelation
 ConcordanceCorrelation
 MeanMetricWrapper(K.losses.huber)""",
     ),
-    "embeddings": Head("K.Sequential([L.Dense(3), L.UnitNormalization()])", LABELS, "Circle", ""),
+    "embeddings": Head("K.Sequential([L.Dense(3), L.UnitNormalization()])", LABELS, "Circle(gamma=1.0)", ""),
 }
 # which are known where a target is a step's
 STEPWISE = set(

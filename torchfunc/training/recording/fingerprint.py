@@ -45,12 +45,14 @@ class Fingerprint:
         self._containers: list[Any] = []
         self._parameters: list[Tensor] = []
         self._tensors: list[tuple[Any, Any, Any]] = []  # where each is kept, and by which key
-        for each in step.module.modules():
+        self._modules = list(step.module.modules())
+        self._classes = list(map(type, self._modules))
+        for each in self._modules:
             self._module(each)
         objective = step.objective
         for head in objective.losing:
             self._see(head.loss, _DEPTH)
-            self._see(head.logits, 0)
+            self._see(head.logits, _DEPTH)
             self.marks += [head.index, head.weight, head.keeps_running]
         for held in (step.own, step.optimization.built):
             self._see(held, 0)
@@ -71,6 +73,7 @@ class Fingerprint:
         try:
             return (
                 not any(self._empty)
+                and list(map(type, self._modules)) == self._classes
                 and all(home[key] is tensor for home, key, tensor in self._tensors)
                 and self._containers == self._copies
                 and _of_parameters(self._parameters) == self._of_parameters
