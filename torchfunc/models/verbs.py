@@ -56,7 +56,7 @@ def as_in(
     """
 
     def verb(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with turn(self, method.__name__):
+        with turn(self, method.__name__, serving.parts_of(self)):
             x = args[0] if args else kwargs.get("x")
             own = self._overrides(_STEPS[method.__name__])
             if alone is not None and not own and (most := alone(*args, **kwargs)):

@@ -55,10 +55,7 @@ class Forwards:
         self.answers, self.changes = 0, 0
 
     def answer(self, *inputs: Tensor) -> Any:
-        """What the module returns for tensors, which are left as they are; None where it has to be called for that.
-
-        Grad mode has to be off.
-        """
+        """What the module returns for tensors, which are left as they are; None where it has to be called for that."""
         forward = self.found.get(tuple(each.shape for each in inputs))
         if forward is None or not forward.checked or self.glance is None:
             return None
@@ -68,6 +65,11 @@ class Forwards:
         self.answers += 1
         return repeated(forward.run, inputs)
 
+    def parts(self) -> frozenset[int] | None:
+        """The identities of all modules in the module; None where that needs a look at each."""
+        return None if self.glance is None else self.glance.parts()
+
+    @torch.no_grad()
     def learn(self, call: Callable[..., Any], *inputs: Tensor) -> Any:
         """What the module returns, by its own call in inference mode; where it pays, that is written down or compared."""
         key = tuple(each.shape for each in inputs)
@@ -125,9 +127,14 @@ class Forwards:
 
 
 def repeated(run: Callable[..., Any], inputs: Sequence[Tensor]) -> Any:
-    """What a text returns, run below autograd as it was recorded."""
-    with torch._C._AutoDispatchBelowAutograd():
-        return run(*inputs)
+    """What a text returns, run without gradients and below autograd as it was recorded."""
+    grad = torch.is_grad_enabled()
+    torch._C._set_grad_enabled(False)
+    try:
+        with torch._C._AutoDispatchBelowAutograd():
+            return run(*inputs)
+    finally:
+        torch._C._set_grad_enabled(grad)
 
 
 def repeatable(lines: Lines) -> Lines:

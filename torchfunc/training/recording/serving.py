@@ -104,18 +104,21 @@ def answer(module: nn.Module, step: Step | None, x: Any, most: int) -> Any:
     forwards = None if step is None else _forwards_of(step)
     if forwards is None:
         outputs = _called(module, torch.tensor(x))  # a copy, which the module may change in place
-    else:
-        with torch.no_grad():
-            outputs = forwards.answer(torch.from_numpy(x))
-            if type(outputs) is Tensor:
-                return to_numpy(outputs)
-            if outputs is None:
-                outputs = forwards.learn(partial(_called, module), torch.tensor(x))
+    elif (outputs := forwards.answer(torch.from_numpy(x))) is None:
+        outputs = forwards.learn(partial(_called, module), torch.tensor(x))
+    elif type(outputs) is Tensor:
+        return outputs.numpy() if outputs.dtype is not torch.bfloat16 else to_numpy(outputs)
     if type(outputs) is Tensor and outputs.ndim:
         return to_numpy(outputs).copy()  # it may be the module's own
     collected = Collected()
     collected.add(outputs)
     return collected.joined()
+
+
+def parts_of(model: Any) -> frozenset[int] | None:
+    """The identities of all modules in a model, where these are known without a look at each."""
+    notes = None if model.trainer is None else model.trainer.step.notes
+    return None if notes is None or notes.forwards is None else notes.forwards.parts()
 
 
 def _forwards_of(step: Step) -> Forwards:
