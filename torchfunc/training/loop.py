@@ -23,6 +23,7 @@ from torchfunc.training.options.limits import Clock, Limits, Profiled
 from torchfunc.training.options.remembered import to_callbacks
 from torchfunc.training.options.termination import Asked, Terminated
 from torchfunc.training.progress import Display
+from torchfunc.training.measuring.measures import measuring
 from torchfunc.training.recording.replaying import recorded
 from torchfunc.training.step import Act, Logs, Step
 
@@ -179,7 +180,7 @@ def _validated(
     """The figures of all validation data, by their names in the logs."""
     found: Logs = {}
     for prefix, data in validations.items():
-        _, measured = measure(step, data.epoch(0), events, display)
+        _, measured = measure(step, data, events, display)
         found |= {prefix + name: value for name, value in measured.items()}
     return found
 
@@ -201,7 +202,7 @@ def figures_aside(step: Step) -> Iterator[None]:
 
 
 def measure(
-    step: Step, batches: Iterable[Batch], events: CallbackList, display: Display | None = None
+    step: Step, data: Data, events: CallbackList, display: Display | None = None
 ) -> tuple[int, Logs]:
     """One pass in inference mode: the number of batches and the logs."""
     step.module.eval()
@@ -210,7 +211,7 @@ def measure(
     # not torch.inference_mode, which is no faster here: what a module keeps of its forward could
     # never be trained on again
     with torch.no_grad():
-        done, logs = over_batches(step, step.act("measure"), batches, "test", events, display)
+        done, logs = over_batches(step, measuring(step, data, events), data.epoch(0), "test", events, display)
     events.call("on_test_end", logs)
     return done, logs
 

@@ -17,6 +17,7 @@ class Notes:
         said: whether somebody was told.
         kept: what the epoch before repeated, for the next one of the same `fit`.
         forwards: what is repeated of predictions.
+        measures: what is repeated of measuring.
     """
 
     code: str = ""
@@ -25,7 +26,14 @@ class Notes:
     said: bool = False
     kept: Any = None
     forwards: Any = None
+    measures: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or what is pickled, is of no training that is under way."""
-        return {**vars(self), "kept": None, "forwards": None}
+        return {**vars(self), "kept": None, "forwards": None, "measures": None}
+
+    def release(self) -> None:
+        """Hold no views of parameters, which are about to be moved."""
+        for each in (self.forwards, self.measures):
+            if each is not None:
+                each.release()

@@ -40,6 +40,7 @@ def recorded(
         events: what hears of them.
         told: is told once why nothing is recorded.
     """
+    step.notes.release()
     act = step.act("train")
     hooks = events.methods("on_train_batch_begin") + events.methods("on_train_batch_end")
     recorder = Recorder(step, act, alone=isinstance(data, Arrays) and not hooks)
