@@ -211,7 +211,7 @@ def measure(
     # not torch.inference_mode, which is no faster here: what a module keeps of its forward could
     # never be trained on again
     with torch.no_grad():
-        done, logs = over_batches(step, measuring(step, data, events), data.epoch(0), "test", events, display)
+        done, logs = over_batches(step, *measuring(step, data, events), "test", events, display)
     events.call("on_test_end", logs)
     return done, logs
 

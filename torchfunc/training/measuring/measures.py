@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -29,6 +29,14 @@ class Added(NamedTuple):
     value: Any
 
 
+class Part(NamedTuple):
+    """A batch of which nothing but the tensors is needed any more, and the program for it."""
+
+    tensors: tuple[Tensor, ...]
+    program: Program
+    size: int
+
+
 class GlanceAtFigures(Glance):
     """A glance at a step and at what measures its outputs."""
 
@@ -42,16 +50,16 @@ class GlanceAtFigures(Glance):
         return [*marks, objective.widens, self._step.mixed, self._step.ranks, self._step.held, self._step.options]
 
 
-def measuring(step: Step, data: Data, events: CallbackList) -> Act:
-    """What is done with the batches of a pass that are measured: recorded where that is known to be right."""
+def measuring(step: Step, data: Data, events: CallbackList) -> tuple[Act, Iterable[Any]]:
+    """What is done with each batch of a pass that is measured, and these: recorded where that is known to be right."""
     if getattr(step.own, "measure", None) is not None:
-        return step.act("measure")
+        return step.act("measure"), data.epoch(0)
     if step.notes.measures is None:
         step.notes.measures = Measures(step)
     measures: Measures = step.notes.measures
     hooks = events.methods("on_test_batch_begin") + events.methods("on_test_batch_end")
-    measures.begin(alone=isinstance(data, Arrays) and not hooks)
-    return measures.measure
+    measures.alone = isinstance(data, Arrays) and not hooks and measures.holds()
+    return measures.measure, measures.batches(data) if measures.alone else data.epoch(0)
 
 
 class Measures(Programs):
@@ -65,27 +73,44 @@ class Measures(Programs):
         super().__init__(step, GlanceAtFigures)
         self.alone = False
 
-    def begin(self, *, alone: bool) -> None:
-        """Before the batches of one pass."""
-        self.alone = alone and self.holds()
+    def batches(self, data: Arrays) -> Iterator[Any]:
+        """The batches of one pass: from where there is a program for them on, their tensors alone."""
+        taken, whole = 0, data.whole
+        full = min(data.steps, whole.size // data.batch_size)
+        for batch in data.epoch(0):
+            yield batch
+            taken += 1
+            program = self.ready(hashable(batch)) if 0 < full - taken else None
+            if program is not None and data.ranks is None and data.device is None and whole.waiting is None:
+                break
+        else:
+            return
+        size, end = data.batch_size, full * data.batch_size
+        parts = [each[taken * size : end].split(size) for each in tensors_in(whole)]
+        for tensors in zip(*parts, strict=True):
+            yield Part(tensors, program, size)
+        yield from data.epoch(0, full)
 
-    def measure(self, batch: Batch) -> Mapping[str, Any] | None:
+    def measure(self, batch: Any) -> Mapping[str, Any] | None:
         """Measure a batch as `Step.measure` does."""
+        if type(batch) is Part:
+            self._take(batch.program(*batch.tensors), batch.program.kept, batch.size)
+            return None
         key = hashable(batch)
         program = self.ready(key)
         if program is not None and (self.alone or self.holds()):
             self.repetitions += 1
-            self._take(program(*tensors_in(batch)), program.kept, batch)
+            self._take(program(*tensors_in(batch)), program.kept, batch.size)
             return None
         return self.step.measure(batch) if key is None or self.why_not else self._learn(key, batch)
 
-    def _take(self, told: Any, added: Sequence[Added], batch: Batch) -> None:
+    def _take(self, told: Any, added: Sequence[Added], size: int) -> None:
         """Take what a program returned into the figures."""
         (loss, latest, values), objective = told, self.step.objective
         for head, each in zip(objective.losing, latest, strict=False):
             head.latest = each
         if loss is not None:
-            objective.count(loss, batch.size)
+            objective.count(loss, size)
         following = iter(values)
         for metric, name, value in added:
             metric.add(name, next(following) if value is None else value)
@@ -102,7 +127,7 @@ class Measures(Programs):
                 program.checked = True
             else:
                 self.refuse("it did another thing when it was repeated")
-            self._take(told, added, batch)
+            self._take(told, added, batch.size)
             return None
         if not step.objective.settled or not self.is_due(key):
             return step.measure(batch)
@@ -117,7 +142,7 @@ class Measures(Programs):
         except Unknown as error:
             self.refuse(str(error))
             return step.measure(batch)
-        self._take(told, added, batch)
+        self._take(told, added, batch.size)
         try:
             if tape.refused or not before.holds():
                 raise Unknown(tape.refused or "a forward changes what the next one goes by")

@@ -41,12 +41,14 @@ class Program:
     def __call__(self, *tensors: Tensor) -> Any:
         """What it returns, run without gradients and below autograd as it was recorded."""
         grad = torch.is_grad_enabled()
-        torch._C._set_grad_enabled(False)
+        if grad:
+            torch._C._set_grad_enabled(False)
         try:
             with torch._C._AutoDispatchBelowAutograd():
                 return (self._run or self._made())(*tensors)
         finally:
-            torch._C._set_grad_enabled(grad)
+            if grad:
+                torch._C._set_grad_enabled(True)
 
     def _made(self) -> Callable[..., Any]:
         """The function, with views of parameters."""
