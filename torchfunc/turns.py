@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import threading
 import warnings
-from collections.abc import Callable
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import nn
 
@@ -16,64 +17,58 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 
-
-class _Turn(NamedTuple):
-    """What is under way: the thread, what it does, and the identities of the modules that take part."""
-
-    thread: int
-    verb: str
-    parts: frozenset[int]
-
-
-_under_way: dict[object, _Turn] = {}
+_under_way: list[_Turn] = []
 _changed = threading.Condition()
 PATIENCE = 60.0  # seconds
 
 
-class turn:
+class _Turn:
+    """What is under way: with which module, in which thread, and what it does."""
+
+    def __init__(self, module: nn.Module, thread: int, verb: str) -> None:
+        self.module, self.thread, self.verb = module, thread, verb
+        self._parts: frozenset[int] | None = None
+
+    def parts(self) -> frozenset[int]:
+        """The identities of all modules that take part, which are asked for only where two threads have a turn."""
+        while self._parts is None:
+            with suppress(RuntimeError):  # its thread has just made a layer
+                self._parts = frozenset(map(id, self.module.modules()))
+        return self._parts
+
+
+@contextmanager
+def turn(module: nn.Module, verb: str) -> Iterator[None]:
     """Within it no other thread has a turn with the module, or with a module that shares a layer with it.
 
     A thread may begin another turn within its own. It waits for short ones, and not for a `fit`, nor while
     others may wait for what it holds. Nobody can know whether the other one waits for this thread, as an `evaluate`
     does whose data come from a thread that predicts with the model: a long wait is told by a warning.
 
-    Args:
-        module: that takes part, with all in it.
-        verb: what is done with it.
-        parts: the identities of all these modules, for who knows them already.
-
     Raises:
         TorchfuncError: it would have to wait for one of these.
     """
-
-    __slots__ = ("module", "parts", "verb")
-
-    def __init__(self, module: nn.Module, verb: str, parts: frozenset[int] | None = None) -> None:
-        self.module, self.verb = module, verb
-        self.parts = frozenset(map(id, module.modules())) if parts is None else parts
-
-    def __enter__(self) -> None:
-        me, told = threading.get_ident(), False
+    mine, told = _Turn(module, threading.get_ident(), verb), False
+    with _changed:
+        while (other := _beside(mine)) is not None:
+            if other.verb == "fit" or any(each.thread == mine.thread for each in _under_way):
+                raise _busy(module, verb, other)
+            if not _changed.wait(PATIENCE) and not told:
+                told = True
+                warnings.warn(_waits(module, verb, other), stacklevel=4)
+        _under_way.append(mine)
+    try:
+        yield
+    finally:
         with _changed:
-            while (other := self._other(me)) is not None:
-                if other.verb == "fit" or any(each.thread == me for each in _under_way.values()):
-                    raise _busy(self.module, self.verb, other)
-                if not _changed.wait(PATIENCE) and not told:
-                    told = True
-                    warnings.warn(_waits(self.module, self.verb, other), stacklevel=3)
-            _under_way[self] = _Turn(me, self.verb, self.parts)
-
-    def __exit__(self, *_: object) -> None:
-        with _changed:
-            del _under_way[self]
+            _under_way.remove(mine)
             _changed.notify_all()
 
-    def _other(self, me: int) -> _Turn | None:
-        """The turn of another thread that this one has to wait for."""
-        for each in _under_way.values():
-            if each.thread != me and not each.parts.isdisjoint(self.parts):
-                return each
-        return None
+
+def _beside(mine: _Turn) -> _Turn | None:
+    """The first turn of another thread with a module that has a layer of this one."""
+    others = (each for each in _under_way if each.thread != mine.thread)
+    return next((each for each in others if not mine.parts().isdisjoint(each.parts())), None)
 
 
 def in_turn(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:

@@ -18,12 +18,12 @@ from torchfunc.callbacks.callback import Mode
 from torchfunc.distributed.pace import Pace
 from torchfunc.distributed.ranks import Ranks
 from torchfunc.training.batches import Batch, Data, Stream
+from torchfunc.training.measuring.measures import measuring
 from torchfunc.training.options.guards import Growing, Starving
 from torchfunc.training.options.limits import Clock, Limits, Profiled
 from torchfunc.training.options.remembered import to_callbacks
 from torchfunc.training.options.termination import Asked, Terminated
 from torchfunc.training.progress import Display
-from torchfunc.training.measuring.measures import measuring
 from torchfunc.training.recording.replaying import recorded
 from torchfunc.training.step import Act, Logs, Step
 
@@ -126,7 +126,9 @@ def over_epochs(
         batches = train.epoch(epoch, skip)
         batches = batches if starving is None else starving.timed(batches)
         with (
-            recorded(step, train, events, display.say) if after is None else nullcontext(step.act("train"))
+            recorded(step, train, events, display.say, alone=after is None)
+            if run.profiled is None
+            else nullcontext(step.act("train"))
         ) as act:
             done, logs = over_batches(step, act, batches, "train", events, display, skip, after)
         if step.ranks is not None:
@@ -201,9 +203,7 @@ def figures_aside(step: Step) -> Iterator[None]:
             vars(holder).update(before)
 
 
-def measure(
-    step: Step, data: Data, events: CallbackList, display: Display | None = None
-) -> tuple[int, Logs]:
+def measure(step: Step, data: Data, events: CallbackList, display: Display | None = None) -> tuple[int, Logs]:
     """One pass in inference mode: the number of batches and the logs."""
     step.module.eval()
     step.align()

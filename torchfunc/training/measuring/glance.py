@@ -28,10 +28,6 @@ class Glance(Fingerprint):
         self._dicts = [each for each in self._containers if type(each) is dict]
         self._lists = [each for each in self._containers if type(each) is not dict]
         self._lists_before = [each.copy() for each in self._lists]
-        modules = list(step.module.modules())
-        self._parts = frozenset(map(id, modules))
-        self._children = [vars(each)["_modules"] for each in modules]
-        self._children_before = [each.copy() for each in self._children]
         self._quick: list[Any] | None = None
         self._take()
 
@@ -46,10 +42,6 @@ class Glance(Fingerprint):
 
     def _seen(self) -> list[Any]:
         return [*map(_version, self._dicts), *map(Tensor.data_ptr, self._parameters)]  # type: ignore[arg-type]
-
-    def parts(self) -> frozenset[int] | None:
-        """The identities of all modules, if they are those of before."""
-        return self._parts if self._children == self._children_before else None
 
     def holds(self) -> bool:
         """Whether the step goes by the same as when this was taken."""

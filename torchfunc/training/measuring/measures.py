@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from torchfunc.callbacks import CallbackList
@@ -47,7 +46,14 @@ class GlanceAtFigures(Glance):
                 own = vars(measure.metric)
                 marks += [type(measure.metric), measure.weighted, measure.metric]
                 marks += [(name, value) for name, value in own.items() if name != "state"]
-        return [*marks, objective.widens, self._step.mixed, self._step.ranks, self._step.held, self._step.options]
+        return [
+            *marks,
+            objective.widens,
+            self._step.mixed,
+            self._step.ranks,
+            self._step.held,
+            self._step.options,
+        ]
 
 
 def measuring(step: Step, data: Data, events: CallbackList) -> tuple[Act, Iterable[Any]]:
@@ -58,8 +64,11 @@ def measuring(step: Step, data: Data, events: CallbackList) -> tuple[Act, Iterab
         step.notes.measures = Measures(step)
     measures: Measures = step.notes.measures
     hooks = events.methods("on_test_batch_begin") + events.methods("on_test_batch_end")
-    measures.alone = isinstance(data, Arrays) and not hooks and measures.holds()
-    return measures.measure, measures.batches(data) if measures.alone else data.epoch(0)
+    if isinstance(data, Arrays) and not hooks and measures.holds():
+        measures.alone = True
+        return measures.measure, measures.batches(data)
+    measures.alone = False
+    return measures.measure, data.epoch(0)
 
 
 class Measures(Programs):
@@ -80,13 +89,13 @@ class Measures(Programs):
         for batch in data.epoch(0):
             yield batch
             taken += 1
-            program = self.ready(hashable(batch)) if 0 < full - taken else None
+            program = self.ready(key_of(batch)) if full - taken > 0 else None
             if program is not None and data.ranks is None and data.device is None and whole.waiting is None:
                 break
         else:
             return
         size, end = data.batch_size, full * data.batch_size
-        parts = [each[taken * size : end].split(size) for each in tensors_in(whole)]
+        parts = [torch.split(each[taken * size : end], size) for each in tensors_in(whole)]
         for tensors in zip(*parts, strict=True):
             yield Part(tensors, program, size)
         yield from data.epoch(0, full)
@@ -96,7 +105,7 @@ class Measures(Programs):
         if type(batch) is Part:
             self._take(batch.program(*batch.tensors), batch.program.kept, batch.size)
             return None
-        key = hashable(batch)
+        key = key_of(batch)
         program = self.ready(key)
         if program is not None and (self.alone or self.holds()):
             self.repetitions += 1
@@ -220,7 +229,7 @@ class _Sealed(dict[str, Any]):
         self.opened = True
         raise Unknown("a metric looks at what it has summed up")
 
-    __getitem__ = __setitem__ = __contains__ = __iter__ = __len__ = __delitem__ = __bool__ = _open  # type: ignore[assignment]
+    __getitem__ = __setitem__ = __contains__ = __iter__ = __len__ = __delitem__ = __bool__ = _open
 
 
 def _constants(added: Sequence[Added]) -> list[Any]:
@@ -250,9 +259,3 @@ def _reasons(step: Step) -> Iterator[str]:
         for info in getattr(module, "_weight_infos", {}).values():
             for each in foreign(info.regularizer, 3):
                 yield f"the loss holds {each}"
-
-
-def hashable(batch: Any) -> Any:
-    """What a program takes for granted of a batch; None where it is one that none is recorded for."""
-    marks = key_of(batch)
-    return None if marks is None else tuple(marks)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchfunc import functions
 from torchfunc.training.measuring.glance import Glance
-from torchfunc.training.measuring.kept_memory import in_kept_memory, in_place, with_activations
+from torchfunc.training.recording.kept_memory import in_kept_memory, in_place, with_activations
 from torchfunc.training.recording.lines import Lines, Unknown, Value
 from torchfunc.training.recording.spelling import spelled
 from torchfunc.training.recording.tidying import tidied
@@ -61,7 +61,7 @@ class Program:
         """Hold no views of parameters, whose memory may be left then; the next call makes them anew."""
         run, self._run = self._run, None
         if run is not None:
-            run.__globals__.clear()  # type: ignore[attr-defined]
+            run.__globals__.clear()
 
 
 class Programs:
@@ -120,10 +120,6 @@ class Programs:
             if isinstance(each, Program):
                 each.release()
 
-    def parts(self) -> frozenset[int] | None:
-        """The identities of all modules in the module; None where that needs a look at each."""
-        return None if self.glance is None else self.glance.parts()
-
 
 def repeatable(lines: Lines) -> Lines:
     """The lines of a step that does not learn, with what they need kept from one call to the next.
@@ -140,7 +136,9 @@ def repeatable(lines: Lines) -> Lines:
         if not silent and any(value.memory in given for value in line.changes()):
             raise Unknown("it changes what it is given or what it keeps")
     for leaf in leaves(lines.returned):
-        if leaf is not None and (not isinstance(leaf, Value) or leaf.memory in given or leaf.memory not in made):
+        if leaf is not None and (
+            not isinstance(leaf, Value) or leaf.memory in given or leaf.memory not in made
+        ):
             raise Unknown("it returns something that it did not make")
     return in_kept_memory(with_activations(in_place(lines)))
 
@@ -163,4 +161,3 @@ def _is_same(one: Any, other: Any) -> bool:
         return one is None and other is None
     same = one.dtype == other.dtype and one.shape == other.shape
     return same and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
-

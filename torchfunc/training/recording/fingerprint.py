@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator
 from functools import lru_cache
-from operator import attrgetter, is_
+from operator import attrgetter
 from typing import Any
 
 import numpy as np

@@ -115,12 +115,6 @@ def answer(module: nn.Module, step: Step | None, x: Any, most: int) -> Any:
     return collected.joined()
 
 
-def parts_of(model: Any) -> frozenset[int] | None:
-    """The identities of all modules in a model, where these are known without a look at each."""
-    notes = None if model.trainer is None else model.trainer.step.notes
-    return None if notes is None or notes.forwards is None else notes.forwards.parts()
-
-
 def _forwards_of(step: Step) -> Forwards:
     notes = step.notes
     if notes.forwards is None:

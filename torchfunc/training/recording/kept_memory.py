@@ -1,4 +1,4 @@
-"""Kept memory: passes by which the lines of a forward write into tensors that are there before the first batch."""
+"""Kept memory: passes by which lines write over what nobody reads any more, or into tensors that are there before."""
 
 from __future__ import annotations
 
@@ -10,20 +10,31 @@ from typing import Any
 import torch
 
 from torchfunc.training.recording.lines import Line, Lines, Value
+from torchfunc.training.recording.tidying import views_once, without_copies_of_views
 from torchfunc.tree import leaves, map_leaves
 
 MOST = 2**22  # bytes: beyond that a call costs much more than making its result
 # kernels that write where they are told to what they would make, to the bit
-_WRITING = frozenset("mm addmm bmm add sub mul div _softmax _log_softmax relu sigmoid tanh".split())
+_WRITING = frozenset("mm addmm bmm add sub mul div _softmax _log_softmax sigmoid tanh".split())
 _IN_PLACE = {
-    name: getattr(torch.ops.aten, f"{name}_").default for name in ("relu", "sigmoid", "tanh", "silu", "gelu")
+    getattr(torch.ops.aten, name).default: getattr(torch.ops.aten, f"{name}_").default
+    for name in ("relu", "sigmoid", "tanh", "silu", "gelu", "neg")
+} | {
+    getattr(torch.ops.aten, name).Tensor: getattr(torch.ops.aten, f"{name}_").Tensor
+    for name in ("add", "sub", "mul", "div")
+}
+# what goes back through an activation is written over what comes
+_BACKWARD = {
+    getattr(torch.ops.aten, name).default: getattr(torch.ops.aten, name).grad_input
+    for name in "threshold_backward sigmoid_backward tanh_backward gelu_backward silu_backward elu_backward "
+    "leaky_relu_backward hardtanh_backward softplus_backward".split()
 }
 _ADDMM = torch.ops.aten.addmm.default
 _RELU = torch.ops.aten.relu_.default
 
 
 def in_place(lines: Lines) -> Lines:
-    """An activation is written over what it is of, where nobody else reads that."""
+    """What is made of one tensor alone, as an activation is, is written over that where nobody else reads it."""
     last, mine = _last_uses(lines), _made_by(lines)
     moved: dict[int, int] = {}  # memory that is no longer needed, and what takes its place
     same: dict[Value, Value] = {}
@@ -37,14 +48,33 @@ def in_place(lines: Lines) -> Lines:
     for at, line in enumerate(lines.lines):
         args, kwargs = map_leaves(renamed, line.args), map_leaves(renamed, dict(line.kwargs))
         line = replace(line, args=args, kwargs=kwargs, results=map_leaves(renamed, line.results))
-        if line.name in _IN_PLACE and line.function is getattr(torch.ops.aten, line.name).default:
+        if line.function in _IN_PLACE or line.function in _BACKWARD:
             of, made = line.args[0], line.results
-            if last.get(of.memory) == at and of.memory in mine and of.place == made.place and _is_dense(of):
+            if _ends_in(line, made) and last.get(of.memory) == at and of.memory in mine:
                 same[made], moved[made.memory] = of, of.memory
                 last[of.memory] = last[made.memory]
-                line = Line(_IN_PLACE[line.name], line.args, line.kwargs, of)
+                line = _written_over(line, of)
         kept.append(line)
     return replace(lines, lines=kept, returned=map_leaves(renamed, lines.returned))
+
+
+def _ends_in(line: Line, made: Value) -> bool:
+    """Whether what a line makes lies as its first argument does, which fills its memory, and is taken as a whole alone."""
+    of = line.args[0]
+    return (
+        isinstance(of, Value)
+        and line.out is None
+        and of.place == made.place
+        and _is_dense(of)
+        and all(each is of for each in line.takes() if each.memory == of.memory)
+    )
+
+
+def _written_over(line: Line, of: Value) -> Line:
+    """A line that writes what it makes over its first argument."""
+    if line.function in _IN_PLACE:
+        return Line(_IN_PLACE[line.function], line.args, line.kwargs, of)
+    return Line(_BACKWARD[line.function], line.args, {**line.kwargs, "grad_input": of}, of)
 
 
 def with_activations(lines: Lines) -> Lines:
@@ -75,7 +105,18 @@ def in_kept_memory(lines: Lines) -> Lines:
     last, known = _last_uses(lines), {each.memory for each in _given(lines)}
     free: dict[Any, list[Value]] = {}
     used: dict[int, Value] = {}  # by the memory that a piece stands for
+    same: dict[Value, Value] = {}
     kept, bytes_kept, count = [], 0, 0
+
+    def placed(leaf: Any) -> Any:
+        """A value in the piece of memory that was taken for it, or for what it is a view of."""
+        if not isinstance(leaf, Value) or leaf.memory not in used:
+            return leaf
+        piece = used[leaf.memory]
+        return (
+            piece if leaf.place == piece.place else same.setdefault(leaf, replace(leaf, memory=piece.memory))
+        )
+
     for at, line in enumerate(lines.lines):
         made = line.results
         size = made.place[0].itemsize * math.prod(made.shape) if isinstance(made, Value) else 0
@@ -97,12 +138,18 @@ def in_kept_memory(lines: Lines) -> Lines:
             if pieces:
                 used[made.memory] = pieces.pop()
                 line = replace(line, out=used[made.memory])
-        kept.append(line)
+        args, kwargs = map_leaves(placed, line.args), map_leaves(placed, dict(line.kwargs))
+        kept.append(replace(line, args=args, kwargs=kwargs, results=map_leaves(placed, line.results)))
         known.update(each.memory for each in line.makes())
-        for memory in [each for each in used if last[each] == at]:
+        ended = (
+            each
+            for each in [*leaves((line.args, dict(line.kwargs), line.results))]
+            if isinstance(each, Value)
+        )
+        for memory in {each.memory for each in ended if each.memory in used and last[each.memory] == at}:
             piece = used.pop(memory)
             free[piece.place].append(piece)
-    return replace(lines, lines=kept)
+    return views_once(without_copies_of_views(replace(lines, lines=kept)))
 
 
 def _last_uses(lines: Lines) -> dict[int, float]:
