@@ -407,7 +407,7 @@ class Trainer:
         events = self._events(callbacks, {"steps": data.steps, "verbose": verbose})
         with self._session(display):
             display.start(data.steps)
-            done, logs = measure(self.step, data.epoch(0), events, display)
+            done, logs = measure(self.step, data, events, display)
             display.finish(done, logs)
         return logs if return_dict else _as_list(logs)
 
@@ -554,9 +554,10 @@ class Trainer:
             ['loss', 'mae']
         """
         batch = self._begin("measure").batch(x, y, sample_weight)
-        self.step.build(Arrays(batch, batch.size))
+        data = Arrays(batch, batch.size)
+        self.step.build(data)
         with self._session():
-            _, logs = measure(self.step, [batch], CallbackList())
+            _, logs = measure(self.step, data, CallbackList())
         return logs if return_dict else _as_list(logs)
 
     @in_turn

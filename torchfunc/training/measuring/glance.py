@@ -28,8 +28,6 @@ class Glance(Fingerprint):
         self._dicts = [each for each in self._containers if type(each) is dict]
         self._lists = [each for each in self._containers if type(each) is not dict]
         self._lists_before = [each.copy() for each in self._lists]
-        objective = step.objective
-        self._objects = [objective, *objective.losing, step]
         self._quick: list[Any] | None = None
         self._take()
 

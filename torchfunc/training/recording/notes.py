@@ -18,6 +18,7 @@ class Notes:
         kept: what was repeated last, for the next epoch, `fit` or batch.
         by_batch: what repeats it from one `train_on_batch` to the next, if anything does.
         forwards: what is repeated of predictions.
+        measures: what is repeated of measuring.
     """
 
     code: str = ""
@@ -27,13 +28,21 @@ class Notes:
     kept: Any = None
     by_batch: Any = None
     forwards: Any = None
+    measures: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or what is pickled, is of no training that is under way."""
-        return {**vars(self), "kept": None, "by_batch": None, "forwards": None}
+        nothing = dict.fromkeys(("kept", "by_batch", "forwards", "measures"))
+        return {**vars(self), **nothing}
 
     def rest(self) -> None:
         """Have parameters, gradients and the memory of the optimizer where they lay before the first `train_on_batch`."""
         by_batch, self.by_batch = self.by_batch, None
         if by_batch is not None:
             by_batch.leave()
+
+    def release(self) -> None:
+        """Hold no views of parameters, which are about to be moved."""
+        for each in (self.forwards, self.measures):
+            if each is not None:
+                each.release()

@@ -129,6 +129,7 @@ class Recorder:
         self.recordings = 0
         self.refused = self.movable = False
         self._look()
+        self.notes.release()
         kept, self.notes.kept = self.notes.kept, None
         if not self.refused and kept is not None and kept.fits(step):
             self._take(kept)
@@ -230,6 +231,7 @@ class Recorder:
         if not step.objective.settled:
             step.settle(batch)
         before, tape = Fingerprint(step), Tape()
+        self.notes.release()
         parameters = step.optimization.parameters
         self.movable = not any(map(is_shared, parameters))  # what is recorded holds views of them
         watch.begin_step()

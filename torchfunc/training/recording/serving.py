@@ -104,13 +104,10 @@ def answer(module: nn.Module, step: Step | None, x: Any, most: int) -> Any:
     forwards = None if step is None else _forwards_of(step)
     if forwards is None:
         outputs = _called(module, torch.tensor(x))  # a copy, which the module may change in place
-    else:
-        with torch.no_grad():
-            outputs = forwards.answer(torch.from_numpy(x))
-            if type(outputs) is Tensor:
-                return to_numpy(outputs)
-            if outputs is None:
-                outputs = forwards.learn(partial(_called, module), torch.tensor(x))
+    elif (outputs := forwards.answer(torch.from_numpy(x))) is None:
+        outputs = forwards.learn(partial(_called, module), torch.tensor(x))
+    elif type(outputs) is Tensor:
+        return outputs.numpy() if outputs.dtype is not torch.bfloat16 else to_numpy(outputs)
     if type(outputs) is Tensor and outputs.ndim:
         return to_numpy(outputs).copy()  # it may be the module's own
     collected = Collected()

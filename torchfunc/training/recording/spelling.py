@@ -26,16 +26,19 @@ _FUNCTIONS = frozenset(
 _METHODS = frozenset("add_ copy_ div_ expand masked_fill_ mul_ sub_ view zero_".split())
 
 
-def spelled(lines: Lines) -> Code:
-    """The step as a function of the tensors of a batch, which returns what `lines.returned` names."""
-    return _Speller(lines).code()
+def spelled(lines: Lines, *, aliases: bool = True) -> Code:
+    """The step as a function of the tensors of a batch, which returns what `lines.returned` names.
+
+    Its globals are aliases of tensors, or these themselves, which nothing tells from a tensor that nobody else has.
+    """
+    return _Speller(lines, aliases=aliases).code()
 
 
 class _Speller:
     """One text: the names in it, and the objects that they stand for."""
 
-    def __init__(self, lines: Lines) -> None:
-        self.lines = lines
+    def __init__(self, lines: Lines, *, aliases: bool) -> None:
+        self.lines, self.aliases = lines, aliases
         self.names: dict[Any, str] = {}
         self.taken: set[str] = {"torch", "forward", "F"}
         self.globals: dict[str, Any] = {}
@@ -110,7 +113,7 @@ class _Speller:
         if value not in self.names:
             self.names[value] = self._new(value.name)
             if value.tensor is not None and value.kind != "batch":
-                self.globals[self.names[value]] = value.tensor.detach()
+                self.globals[self.names[value]] = value.tensor.detach() if self.aliases else value.tensor
         return self.names[value]
 
     def _new(self, stem: str) -> str:
