@@ -174,8 +174,8 @@ def test_a_race_is_stopped_where_a_contender_did_something_else() -> None:
 
 
 def test_the_ratio_of_a_race_is_the_median_of_those_of_its_rounds() -> None:
-    found = {"mlp": {"an epoch": {"torchfunc": [1.0, 2.0, 9.0], "torch": [2.0, 2.0, 6.0]}}}
-    (row,) = script("race").rows(found)
+    measured = {"an epoch": {"torchfunc": [1.0, 2.0, 9.0], "torch": [2.0, 2.0, 6.0]}}
+    (row,) = script("race").rows("mlp", measured, 3)
     assert (row["ratio"], row["low"], row["high"]) == (1.0, 0.5, 1.5)
 
 

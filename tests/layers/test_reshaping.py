@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchfunc.errors import GraphError, ShapeError
 from torchfunc.layers import (
@@ -100,3 +101,21 @@ def test_sides_are_one_number_one_for_each_or_pairs() -> None:
 def test_an_unknown_interpolation_is_refused() -> None:
     with pytest.raises(GraphError, match=r"got interpolation='bilinar'. Fix: interpolation='bilinear'"):
         UpSampling2D(2, interpolation="bilinar")
+
+
+def test_upsampling_sums_its_gradient_over_one_dimension_at_a_time() -> None:
+    class Sums(TorchDispatchMode):
+        dims: ClassVar[list[int]] = []
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.ops.aten.sum.dim_IntList:
+                self.dims.append(len(args[1]))
+            return func(*args, **(kwargs or {}))
+
+    x = torch.randn(2, 4, 5, 3, dtype=torch.float64, requires_grad=True)
+    outputs = UpSampling2D((2, 3))(x)
+    weights = torch.randn_like(outputs)
+    with Sums() as sums:
+        (gradient,) = torch.autograd.grad((outputs * weights).sum(), x)
+    assert sums.dims == [1, 1]
+    assert torch.allclose(gradient, weights.reshape(2, 4, 2, 5, 3, 3).sum((2, 4)), rtol=1e-12)

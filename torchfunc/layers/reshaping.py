@@ -281,13 +281,17 @@ class _UpSampling(Spatial):
         return self._natively(into, inputs, into.module(self, nn.Upsample, None, size, mode, **options))
 
     def _repeated(self, inputs: Tensor) -> Tensor:
-        """Each value repeated along space: one copy, the result itself, in the user's order of dimensions."""
-        shape, spread, view = list(inputs.shape), list(inputs.shape), inputs
+        """Each value repeated along space, in the user's order of dimensions.
+
+        One dimension after the other, for the gradient: to sum over several at once takes up to 15 times as long.
+        """
         for axis, times in zip(reversed(self._space), reversed(self.size), strict=True):
-            view = view.unsqueeze(axis + 1)
-            spread.insert(axis + 1, times)
-            shape[axis] = shape[axis] * times
-        return view.expand(spread).reshape(shape)
+            if times > 1:
+                shape = inputs.shape
+                wider = (*shape[: axis + 1], times, *shape[axis + 1 :])
+                longer = (*shape[:axis], shape[axis] * times, *shape[axis + 1 :])
+                inputs = inputs.unsqueeze(axis + 1).expand(wider).reshape(longer)
+        return inputs
 
 
 @registry.layers.register()

@@ -71,8 +71,9 @@ class Line:
         """The values among its arguments that it writes into."""
         if self.name in _SILENT:
             yield from (each for each in self.args[3:5] if isinstance(each, Value))
-        for argument, given in zip(self.function._schema.arguments, self.args, strict=False):
+        for at, argument in enumerate(self.function._schema.arguments):
             if argument.alias_info is not None and argument.alias_info.is_write:
+                given = self.args[at] if at < len(self.args) else self.kwargs.get(argument.name)
                 yield from (each for each in leaves(given) if isinstance(each, Value))
 
     @property
@@ -117,6 +118,15 @@ class Lines:
     batch: Sequence[Value]
     gradients: Sequence[Value | None]
     returned: Any
+
+    def there_before(self) -> Sequence[Value]:
+        """The values that are there before the first batch, and the batch."""
+        found = {value for line in self.lines for value in line.takes() if value.kind != "made"}
+        return [*self.batch, *sorted(found - set(self.batch), key=lambda each: each.name)]
+
+    def told(self) -> Sequence[Value]:
+        """What comes of the step."""
+        return [each for each in leaves((list(self.gradients), self.returned)) if isinstance(each, Value)]
 
 
 class Unknown(Exception):

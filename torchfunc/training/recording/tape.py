@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchfunc.tree import leaves
+from torchfunc.variables import Variable
 
 
 class Row(NamedTuple):
@@ -87,7 +88,7 @@ def _reason(row: Row) -> str:
     for each in tensors_of(row):
         if each.device.type != "cpu":
             return f"it computes on {each.device}"
-        if type(each) not in (Tensor, torch.nn.Parameter):
+        if type(each) not in (Tensor, torch.nn.Parameter, Variable):
             return f"it computes with a {type(each).__name__}"
         if each.layout is not torch.strided or each.is_conj() or each.is_neg():
             return "it computes with a tensor that is sparse, conjugated or laid out in another way"

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from torchfunc.training.recording.convolving import biases_by_sums, pooling_forgets, relu_after_pooling
 from torchfunc.training.recording.lines import Line, Lines, Value
 from torchfunc.tree import leaves, map_leaves
 
@@ -25,15 +26,15 @@ def tidied(lines: Lines, places: Sequence[Value | None]) -> Lines:
         lines: as they were recorded.
         places: where the gradient of each parameter is to be, in the order of `lines.gradients`.
     """
-    for each in PASSES:
+    for each in (*PASSES, *MOVING):
         lines = each(lines)
-    return gradients_in_place(lines, places)
+    return pooling_forgets(gradients_in_place(lines, places))
 
 
 def without_copies_of_views(lines: Lines) -> Lines:
     """Every view of the same numbers in the same order is one value: detaches and double transposes are gone."""
     first: dict[tuple[Any, ...], Value] = {}
-    for value in _there_before(lines):
+    for value in lines.there_before():
         first.setdefault((value.memory, value.place), value)
     same: dict[Value, Value] = {}
     kept = []
@@ -55,8 +56,8 @@ def without_copies_of_views(lines: Lines) -> Lines:
 def views_once(lines: Lines) -> Lines:
     """Views of what stays where it is, and constants that nobody changes, are made before the first batch."""
     changed = {value.memory for line in lines.lines for value in line.changes()}
-    told = {value.memory for value in _told(lines)}
-    fixed: set[Value] = {each for each in _there_before(lines) if each.kind != "batch"}
+    told = {value.memory for value in lines.told()}
+    fixed: set[Value] = {each for each in lines.there_before() if each.kind != "batch"}
     before, kept = list(lines.before), []
     for line in lines.lines:
         view = line.is_view and line.args[0] in fixed
@@ -104,7 +105,7 @@ def constants_of_their_own(lines: Lines) -> Lines:
 
 def without_the_unread(lines: Lines) -> Lines:
     """What nobody reads is not computed, unless computing it changes something or draws random numbers."""
-    read = set(_told(lines))
+    read = set(lines.told())
     kept: list[Line] = []
     for line in reversed(lines.lines):
         needed = any(value in read for value in line.makes())
@@ -148,6 +149,7 @@ def _writes(line: Line, gradient: Value, place: Value) -> bool:
     maker = line.results
     return (
         line.name in _WRITING
+        and line.function is not torch.ops.aten.sum.default  # which has no `out`
         and isinstance(maker, Value)
         and line.out is None
         and maker.place[0] is place.place[0]
@@ -171,18 +173,10 @@ PASSES: tuple[Callable[[Lines], Lines], ...] = (
     without_copies_of_views,
     views_once,
     without_the_unread,
+    relu_after_pooling,
 )
-
-
-def _there_before(lines: Lines) -> Sequence[Value]:
-    """The values that are there before the first batch, and the batch."""
-    found = {value for line in lines.lines for value in line.takes() if value.kind != "made"}
-    return [*lines.batch, *sorted(found - set(lines.batch), key=lambda each: each.name)]
-
-
-def _told(lines: Lines) -> list[Value]:
-    """What comes of the step."""
-    return [each for each in leaves((list(lines.gradients), lines.returned)) if isinstance(each, Value)]
+# what changes the order of a sum, and so the last bits
+MOVING: tuple[Callable[[Lines], Lines], ...] = (biases_by_sums,)
 
 
 def _renamed(lines: Lines, same: Mapping[Value, Value]) -> Lines:

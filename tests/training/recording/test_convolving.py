@@ -1,0 +1,189 @@
+"""Convolving: passes for images leave the numbers as they are, or as close as a sum in another order is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import torchfunc as tf
+from torchfunc import layers
+from torchfunc.training.recording import convolving, tidying
+from torchfunc.training.recording.kept_memory import in_place
+from torchfunc.training.recording.lines import Line, Lines, Reader
+from torchfunc.training.recording.spelling import spelled
+from torchfunc.training.recording.tape import Tape
+
+Loss = Callable[..., Tensor]
+
+
+def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def recorded(loss: Loss, x: Tensor, weights: Sequence[Tensor]) -> Lines:
+    """The lines of a loss and its gradients by the weights, without copies of views."""
+    tape = Tape()
+    with tape:
+        value = loss(x, *weights)
+        gradients = torch.autograd.grad(value, weights)
+    named = {f"weight_{at}": each for at, each in enumerate(weights)}
+    lines = Reader([x], named, {}).lines(tape.rows, list(gradients), [value, list(gradients)])
+    return tidying.without_the_unread(tidying.without_copies_of_views(lines))
+
+
+def results(lines: Lines, x: Tensor) -> list[Tensor]:
+    with torch.no_grad():
+        run = spelled(lines).compile("step")
+    with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd():
+        loss, gradients = run(x)
+    return [loss, *gradients]
+
+
+def expected(loss: Loss, x: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
+    value = loss(x, *weights)
+    return [value.detach(), *torch.autograd.grad(value, weights)]
+
+
+def named(lines: Lines, name: str) -> list[Line]:
+    return [each for each in lines.lines if each.name == name]
+
+
+def image(dtype: torch.dtype = torch.float32, seed: int = 1) -> Tensor:
+    return drawn(2, 4, 9, 8, seed=seed, dtype=dtype).contiguous(memory_format=torch.channels_last)
+
+
+CONVOLUTIONS: dict[str, tuple[Loss, tuple[int, ...]]] = {
+    "plain": (lambda x, w, b: F.conv2d(x, w, b).sin().sum(), (6, 4, 3, 3)),
+    "strides and padding": (lambda x, w, b: F.conv2d(x, w, b, 2, 1).sin().sum(), (6, 4, 3, 3)),
+    "groups": (lambda x, w, b: F.conv2d(x, w, b, groups=2).sin().sum(), (6, 2, 3, 3)),
+    "transposed": (lambda x, w, b: F.conv_transpose2d(x, w, b, 2, 1).sin().sum(), (4, 6, 3, 3)),
+    "three dimensions": (lambda x, w, b: F.conv3d(x[:, :, None], w, b).sin().sum(), (6, 4, 1, 2, 2)),
+}
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
+@pytest.mark.parametrize("which", CONVOLUTIONS)
+def test_the_gradient_of_a_bias_is_a_sum(which: str, dtype: torch.dtype, close: float) -> None:
+    loss, shape = CONVOLUTIONS[which]
+    weights = [drawn(*shape, dtype=dtype).requires_grad_(), torch.zeros(6, dtype=dtype, requires_grad=True)]
+    before = recorded(loss, image(dtype), weights)
+    lines = convolving.biases_by_sums(before)
+    assert [each.args[-1] for each in named(before, "convolution_backward")] == [[False, True, True]]
+    assert [each.args[-1] for each in named(lines, "convolution_backward")] == [[False, True, False]]
+    for seed in (1, 2):
+        x = image(dtype, seed)
+        for one, other in zip(results(lines, x), expected(loss, x, weights), strict=True):
+            assert (one - other).abs().max() <= close * other.abs().max()
+
+
+def test_a_bias_that_alone_is_trained_needs_no_convolution_backward() -> None:
+    def loss(x: Tensor, bias: Tensor) -> Tensor:
+        return F.conv2d(x, torch.ones(6, 4, 3, 3), bias).sin().sum()
+
+    bias = torch.zeros(6, requires_grad=True)
+    lines = convolving.biases_by_sums(recorded(loss, image(), [bias]))
+    assert not named(lines, "convolution_backward")
+    for one, other in zip(results(lines, image()), expected(loss, image(), [bias]), strict=True):
+        assert torch.allclose(one, other, rtol=1e-6)
+
+
+def pooled(x: Tensor, weight: Tensor, *sizes: int) -> Tensor:
+    return (F.max_pool2d(torch.relu_(F.conv2d(x, weight)), *sizes) * 3.0).square().sum()
+
+
+@pytest.mark.parametrize("sizes", [(2,), (3, 1), (3, 2, 1)])
+def test_relu_is_taken_after_pooling_in_its_gradient(sizes: tuple[int, ...]) -> None:
+    weights = [drawn(6, 4, 3, 3).requires_grad_()]
+
+    def loss(x: Tensor, weight: Tensor) -> Tensor:
+        return pooled(x, weight, *sizes)
+
+    before = recorded(loss, image(), weights)
+    lines = convolving.relu_after_pooling(before)
+    (relu,), (pool,) = named(lines, "threshold_backward"), named(lines, "max_pool2d_with_indices")
+    assert relu.results.shape == pool.results[0].shape != named(before, "threshold_backward")[0].results.shape
+    holes = image(seed=3)
+    holes[0, :, 2:5, 2:5] = torch.nan
+    for x in (image(), image(seed=2), -image().abs() * torch.ones(4, 1, 1), holes):
+        for one, other in zip(results(lines, x), expected(loss, x, weights), strict=True):
+            assert torch.equal(one.nan_to_num(7.0), other.nan_to_num(7.0))
+
+
+def test_relu_stays_before_pooling_where_something_else_reads_it() -> None:
+    def both(x: Tensor, weight: Tensor) -> Tensor:
+        y = torch.relu_(F.conv2d(x, weight))
+        return (F.max_pool2d(y, 2).square().sum() + y.sin().sum()) * 2.0
+
+    def changed(x: Tensor, weight: Tensor) -> Tensor:
+        y = F.max_pool2d(torch.relu_(F.conv2d(x, weight)), 2)
+        return y.mul_(-1.0).sum()
+
+    weights = [drawn(6, 4, 3, 3).requires_grad_()]
+    for loss in (both, changed):
+        before = recorded(loss, image(), weights)
+        assert names(convolving.relu_after_pooling(before)) == names(before)
+        assert named(before, "threshold_backward")
+
+
+def names(lines: Lines) -> list[tuple[str, Any]]:
+    return [(each.name, [value.shape for value in each.takes()]) for each in lines.lines]
+
+
+def test_what_was_pooled_is_let_go_of_after_pooling() -> None:
+    weights = [drawn(6, 4, 3, 3).requires_grad_()]
+
+    def loss(x: Tensor, weight: Tensor) -> Tensor:
+        return pooled(x, weight, 3, 2)
+
+    lines = convolving.pooling_forgets(convolving.relu_after_pooling(recorded(loss, image(), weights)))
+    (pool,) = named(lines, "max_pool2d_with_indices")
+    after = lines.lines[lines.lines.index(pool) + 1 :]
+    assert not [each for line in after for each in line.takes() if each.memory == pool.args[0].memory]
+    for x in (image(), image(seed=2)):
+        for one, other in zip(results(lines, x), expected(loss, x, weights), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_a_gradient_is_written_over_the_one_from_above_unless_that_is_read_again() -> None:
+    def once(x: Tensor, weight: Tensor) -> Tensor:
+        return (torch.relu(F.conv2d(x, weight)) * 2.0).sin().sum()
+
+    def twice(x: Tensor, weight: Tensor) -> Tensor:
+        y = F.conv2d(x, weight)
+        return ((torch.relu(y) + y) * 2.0).sin().sum()
+
+    def expanded(x: Tensor, weight: Tensor) -> Tensor:
+        return torch.relu(F.conv2d(x, weight)).sum()
+
+    weights = [drawn(6, 4, 3, 3).requires_grad_()]
+    for loss, written in ((once, True), (twice, False), (expanded, False)):
+        lines = in_place(recorded(loss, image(), weights))
+        (relu,) = named(lines, "threshold_backward")
+        assert ("grad_input" in relu.kwargs) is written
+        for x in (image(), image(seed=2)):
+            for one, other in zip(results(lines, x), expected(loss, x, weights), strict=True):
+                assert torch.equal(one, other)
+
+
+def test_images_are_learned_from_as_by_the_step_as_it_is() -> None:
+    def fitted(run_eagerly: bool) -> tf.Model:
+        torch.manual_seed(0)
+        x = inputs = tf.Input((12, 12, 2))
+        x = layers.MaxPooling2D(2)(layers.Conv2D(4, 3, activation="relu")(x))
+        x = layers.Conv2DTranspose(3, 3, activation="relu")(layers.UpSampling2D(2)(x))
+        outputs = layers.Conv2DTranspose(2, 3, padding="same", strides=2)(x)
+        model = tf.Model(inputs, layers.Cropping2D(6)(outputs))
+        model.compile(tf.optimizers.SGD(0.1, momentum=0.9), "mse", run_eagerly=run_eagerly)
+        images = drawn(80, 12, 12, 2)
+        model.fit(images, images, batch_size=8, epochs=2, verbose=0)
+        return model
+
+    one, other = fitted(False), fitted(True)
+    assert one.trainer is not None and "max_pool2d" in one.trainer.step_code
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        assert abs(a - b).max() <= 1e-6 * max(abs(b).max(), 0.1)
