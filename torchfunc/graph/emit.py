@@ -200,7 +200,8 @@ class _Writer:
         text = self.expression(call)
         read, run = text, text
         if call.kind == "module":
-            read, run = (f"{submodule(call.target, fast=fast)}({text})" for fast in (False, True))
+            read = f"{submodule(call.target, fast=False)}({text})"
+            run = f"{submodule(call.target, fast=True)}({text})"
         dying = {self.values[ref] for ref in self.last_use.get(row, []) if ref in self.values}
         names, suffix = self._bind(row, call, following)
         self.read.append(f"{names} = {read}{suffix}")
@@ -272,7 +273,7 @@ class _Writer:
 
         Of a module's only the arguments, for the module is reached in two ways.
         """
-        args = [self.written(arg) for arg in call.args]
+        args = list(map(self.written, call.args))
         keywords = [f"{key}={self.written(value)}" for key, value in call.kwargs.items()]
         every = ", ".join([*args, *keywords])
         if call.kind == "module":

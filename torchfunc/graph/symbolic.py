@@ -62,7 +62,8 @@ class Node:
 
     def inputs(self) -> Iterator[Any]:
         """The symbols among the arguments, in order."""
-        return (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, SYMBOLS))
+        found = leaves((self.args, self.kwargs) if self.kwargs else self.args)
+        return (leaf for leaf in found if isinstance(leaf, SYMBOLS))
 
     def returns(self, specs: Any) -> Any:
         """Give the node the specs of what it returns, and return the symbols for them."""

@@ -553,7 +553,8 @@ class Layer(Weights):
         if shape_of is None:
             outputs = symbolic.record(self, args, kwargs)
         else:
-            dtype = self.output_dtype(next(leaves(args)).dtype)
+            first = args[0] if type(args[0]) is SymbolicTensor else next(leaves(args))
+            dtype = self.output_dtype(first.dtype)
             outputs = symbolic.record_stated(self, args, kwargs, shape_of, dtype)
         symbol = outputs
         if type(symbol) is not SymbolicTensor:
@@ -1052,27 +1053,31 @@ class _Weakly:
     __slots__ = ("_references",)
 
     def __init__(self) -> None:
-        self._references: Sequence[weakref.ref[Any]] = ()  # one list less for the collector, in most layers
+        # none, one, or a list: one thing less for the collector, in most layers
+        self._references: weakref.ref[Any] | list[weakref.ref[Any]] | None = None
 
     def add(self, thing: Any) -> None:
-        if not self._references:
-            self._references = (weakref.ref(thing),)
+        if self._references is None:
+            self._references = weakref.ref(thing)
             return
-        kept, count = self._references, len(self._references)
-        if (
-            not isinstance(kept, list) or count & (count - 1) == 0
-        ):  # now and then, so that many cost no more each
-            kept = self._references = [each for each in kept if each() is not None]
+        kept = self._list()
+        if len(kept) & (len(kept) - 1) == 0:  # now and then, so that many cost no more each
+            kept = [each for each in kept if each() is not None]
         kept.append(weakref.ref(thing))
+        self._references = kept
+
+    def _list(self) -> list[weakref.ref[Any]]:
+        kept = self._references
+        return kept if isinstance(kept, list) else [] if kept is None else [kept]
 
     def clear(self) -> None:
-        self._references = ()
+        self._references = None
 
     def __contains__(self, thing: Any) -> bool:
-        return any(each() is thing for each in self._references)
+        return any(each() is thing for each in self._list())
 
     def __iter__(self) -> Iterator[Any]:
-        return (thing for each in self._references if (thing := each()) is not None)
+        return (thing for each in self._list() if (thing := each()) is not None)
 
     def __deepcopy__(self, memo: Any) -> _Weakly:
         return _Weakly()

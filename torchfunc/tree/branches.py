@@ -48,7 +48,10 @@ def leaves(tree: Any) -> Iterator[Any]:
 
 def _gather(items: Iterable[Any], found: list[Any]) -> None:
     for item in items:
-        if not isinstance(item, _BRANCHES):
+        kind = type(item)
+        if kind is tuple or kind is list:
+            _gather(item, found)
+        elif not isinstance(item, _BRANCHES):
             found.append(item)
         elif isinstance(item, dict):
             _gather(item.values(), found)
