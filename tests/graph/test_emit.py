@@ -378,6 +378,12 @@ def test_unused_and_nested_parts_are_freed_too() -> None:
         assert counts[-1] <= 2, form
 
 
+def test_a_part_that_nobody_uses_is_let_go_of_at_once() -> None:
+    first, _, last = (x := tf.Input((4,))).split([1, 2, 1], 1)
+    running = emit(tf.Model(x, first + last).graph).running
+    assert "split, _, split_1 = input.split([1, 2, 1], 1)\n    del _\n" in running
+
+
 def test_equal_models_have_one_class_and_are_compiled_once() -> None:
     def build() -> tf.Model:
         x = tf.Input((3,))

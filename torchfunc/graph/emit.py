@@ -265,7 +265,7 @@ class _Writer:
 
     def _free(self, row: int, dying: set[str], names: str) -> None:
         """Let go of what this line used last, as a loop variable would not."""
-        if not self.held and names != "_" and dying <= {names, *self.parameters}:
+        if not self.held and names.isidentifier() and names != "_" and dying <= {names, *self.parameters}:
             return
         assigned = {name.strip("() ,") for name in names.split(",")}
         gone = {name for name in dying if name.isidentifier()} - assigned - set(self.parameters)
