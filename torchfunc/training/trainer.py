@@ -29,6 +29,7 @@ from torchfunc.training.convert import Collected
 from torchfunc.training.feed import Feed, checked_batch_size, divided
 from torchfunc.training.finite import Watch
 from torchfunc.training.loop import Plan, Run, measure, over_batches, over_epochs
+from torchfunc.training.measuring import serving
 from torchfunc.training.objective import Objective
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.limits import Clock, Limits, Profiled, several
@@ -38,7 +39,7 @@ from torchfunc.training.options.remembered import of_callbacks
 from torchfunc.training.options.termination import heeding
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display
-from torchfunc.training.recording import by_batch, serving
+from torchfunc.training.recording import by_batch
 from torchfunc.training.state import (
     Epoch,
     Optimization,

@@ -16,8 +16,9 @@ from torch import nn
 
 import torchfunc as tf
 from torchfunc import layers
-from torchfunc.training.measuring import glance, programs
+from torchfunc.training.measuring import programs
 from torchfunc.training.measuring.forwards import Forwards
+from torchfunc.training.recording import glance
 
 ROWS = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
 Change = Callable[[tf.Model], Any]

@@ -12,8 +12,8 @@ from torch import Tensor
 from torchfunc.callbacks import CallbackList
 from torchfunc.metrics.metric import Metric
 from torchfunc.training.batches import Arrays, Batch, Data
-from torchfunc.training.measuring.glance import Glance
 from torchfunc.training.measuring.programs import Program, Programs, alike
+from torchfunc.training.recording.glance import Glance
 from torchfunc.training.recording.lines import Reader, Unknown
 from torchfunc.training.recording.permitted import foreign, why_not_called
 from torchfunc.training.recording.replaying import held_by, key_of, tensors_in
