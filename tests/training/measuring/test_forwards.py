@@ -57,6 +57,13 @@ def forwards(model: tf.Model) -> Forwards:
     return found
 
 
+def predictions(model: tf.Model) -> Forwards:
+    """The same of the batches of `predict`."""
+    assert model.trainer is not None
+    found: Forwards = model.trainer.step.notes.predictions
+    return found
+
+
 def text(model: tf.Model) -> str:
     """The recorded forward that is repeated."""
     (found,) = forwards(model).found.values()
@@ -267,7 +274,9 @@ def test_what_is_not_known_is_called_and_the_reason_is_kept(reason: str) -> None
     model = made(REFUSALS[reason]())
     for _ in range(6):
         model.predict(ROWS, batch_size=1, verbose=0)
-    assert reason in forwards(model).why_not and not forwards(model).found
+    predicted(model, times=6)
+    assert reason in predictions(model).why_not and not predictions(model).found
+    assert "keep what" in reason or (reason in forwards(model).why_not and not forwards(model).found)
 
 
 def test_run_eagerly_is_heeded() -> None:
@@ -336,7 +345,12 @@ def test_many_batches_are_predicted_as_one_is_and_callbacks_may_change_the_modul
     for _ in range(3):
         found = model.predict(rows, batch_size=8, verbose=0)
         np.testing.assert_array_equal(found, twin.predict(rows, batch_size=8, verbose=0))
-    assert forwards(model).repetitions > 10
+    assert predictions(model).repetitions > 10
+    predicted(model, times=6)
+    for _ in range(3):
+        model.predict(rows, batch_size=8, verbose=0)
+        assert repeats(model)
+    assert not predictions(model).changes and not forwards(model).changes
 
     def predicted_with(each: tf.Model) -> np.ndarray:
         hook = tf.callbacks.LambdaCallback()

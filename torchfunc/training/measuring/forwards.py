@@ -18,7 +18,7 @@ from torchfunc.training.step import Act, Step
 
 
 def forwards_of(step: Step) -> Forwards:
-    """What was recorded of the module of a step."""
+    """What was recorded of the module of a step, in the mode in which the user has it."""
     if step.notes.forwards is None:
         step.notes.forwards = Forwards(step)
     forwards: Forwards = step.notes.forwards
@@ -31,7 +31,9 @@ def predicting(step: Step) -> Act:
     own = getattr(step.own, "predict", None) is not None
     if own or step.mixed is not None or step.ranks is not None or step.options.deterministic:
         return act
-    forwards = forwards_of(step)
+    if step.notes.predictions is None:
+        step.notes.predictions = Forwards(step)
+    forwards: Forwards = step.notes.predictions
 
     def predict(batch: Batch) -> Any:
         plain = (
