@@ -51,6 +51,11 @@ class Glance(Fingerprint):
                     *self._known, dynamic_dims_sizes=None, dynamic_dims_strides=None
                 )
 
+    def _see(self, value: Any, depth: int, home: Any = None, key: Any = None) -> None:
+        """What makes weights is not looked at: they are made."""
+        if not (isinstance(key, str) and key.endswith("_initializer")):
+            super()._see(value, depth, home, key)
+
     def _counts(self) -> list[int]:
         return [] if _version is None else list(map(_version, self._dicts))
 
