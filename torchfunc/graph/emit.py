@@ -12,6 +12,8 @@ import linecache
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 import torch
@@ -61,11 +63,17 @@ class Code:
             "tracing": torch._C._get_tracing_state,
             **self.globals,
         }
-        exec(compile(self.running, file, "exec"), namespace)
+        exec(_compiled(self.running, file), namespace)
         linecache.cache[file] = (len(self.running), None, self.running.splitlines(keepends=True), file)
         forward: Callable[..., Any] = namespace["forward"]
         weakref.finalize(forward, linecache.cache.pop, file, None)
         return forward
+
+
+@lru_cache(32)
+def _compiled(text: str, file: str) -> CodeType:
+    """A text as what Python runs; one that is let go of for a while is often wanted again."""
+    return compile(text, file, "exec")
 
 
 def emit(graph: Graph, *, is_called_on_tensors: bool = False) -> Code:

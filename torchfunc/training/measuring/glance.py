@@ -20,41 +20,46 @@ _tensor_guards: Any = getattr(_guards, "TensorGuards", None)
 class Glance(Fingerprint):
     """A fingerprint that knows at one glance whether it is still that of its step.
 
-    Where the glance says no, containers are compared with their copies, and then all marks.
+    Where the glance says no, containers are compared with their copies, and then all marks. Tensors have to be where they
+    were, for views of them are kept.
     """
 
     def __init__(self, step: Step) -> None:
         super().__init__(step)
+        self._known = [each for *_, each in self._tensors if isinstance(each, Tensor)]
+        self._places = list(map(Tensor.data_ptr, self._known))
         self._dicts = [each for each in self._containers if type(each) is dict]
         self._lists = [each for each in self._containers if type(each) is not dict]
         self._lists_before = [each.copy() for each in self._lists]
-        self._quick: list[Any] | None = None
-        self._take()
+        self._versions = self._counts()
+        if _tensor_guards is not None:
+            self._layouts = _tensor_guards(*self._known, dynamic_dims_sizes=None, dynamic_dims_strides=None)
 
-    def _take(self) -> None:
-        """Keep what a glance sees now."""
-        if _version is not None and _tensor_guards is not None:
-            with torch.no_grad():
-                self._tensor_guards = _tensor_guards(
-                    *self._parameters, dynamic_dims_sizes=None, dynamic_dims_strides=None
-                )
-            self._quick = self._seen()
-
-    def _seen(self) -> list[Any]:
-        return [*map(_version, self._dicts), *map(Tensor.data_ptr, self._parameters)]  # type: ignore[arg-type]
+    def _counts(self) -> list[int]:
+        return [] if _version is None else list(map(_version, self._dicts))
 
     def holds(self) -> bool:
         """Whether the step goes by the same as when this was taken."""
-        if (
-            self._quick is not None
-            and self._seen() == self._quick
-            and not any(self._empty)
-            and self._lists == self._lists_before
-            and self._tensor_guards.check(*self._parameters)
-            and self._beside() == self._around
-        ):
-            return True
-        if self.still_holds() or Fingerprint(self._step) == self:
-            self._take()
-            return True
-        return False
+        if list(map(Tensor.data_ptr, self._known)) != self._places:
+            return False
+        if _tensor_guards is not None and not self._layouts.check(*self._known):
+            return False
+        try:
+            if (
+                _version is not None
+                and self._counts() == self._versions
+                and not any(self._empty)
+                and self._lists == self._lists_before
+                and self._beside() == self._around
+            ):
+                return True
+            if self.still_holds():
+                self._versions = self._counts()
+                return True
+            now = type(self)(self._step)
+            if now.marks != self.marks or now._around != self._around:
+                return False
+        except (RuntimeError, ValueError, TypeError):  # arrays are not simply equal or not
+            return False
+        vars(self).update(vars(now))
+        return True

@@ -104,6 +104,7 @@ class Measures(Programs):
     def measure(self, batch: Any) -> Mapping[str, Any] | None:
         """Measure a batch as `Step.measure` does."""
         if type(batch) is Part:
+            self.repetitions += 1
             self._take(batch.program(*batch.tensors), batch.program.kept, batch.size)
             return None
         key = key_of(batch)
