@@ -133,16 +133,15 @@ def names(lines: Lines) -> list[tuple[str, Any]]:
     return [(each.name, [value.shape for value in each.takes()]) for each in lines.lines]
 
 
-def test_what_was_pooled_is_let_go_of_after_pooling() -> None:
+def test_the_gradient_of_pooling_is_written_over_what_was_pooled() -> None:
     weights = [drawn(6, 4, 3, 3).requires_grad_()]
 
     def loss(x: Tensor, weight: Tensor) -> Tensor:
         return pooled(x, weight, 3, 2)
 
-    lines = convolving.pooling_forgets(convolving.relu_after_pooling(recorded(loss, image(), weights)))
-    (pool,) = named(lines, "max_pool2d_with_indices")
-    after = lines.lines[lines.lines.index(pool) + 1 :]
-    assert not [each for line in after for each in line.takes() if each.memory == pool.args[0].memory]
+    lines = convolving.over_what_ends(convolving.relu_after_pooling(recorded(loss, image(), weights)))
+    (pool,) = named(lines, "max_pool2d_with_indices_backward")
+    assert pool.kwargs["grad_input"] is pool.args[1]
     for x in (image(), image(seed=2)):
         for one, other in zip(results(lines, x), expected(loss, x, weights), strict=True):
             assert torch.equal(one, other)

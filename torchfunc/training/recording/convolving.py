@@ -11,6 +11,11 @@ from torchfunc.training.recording.lines import Line, Lines, Value
 
 _aten = torch.ops.aten
 _POOL = "max_pool2d_with_indices"
+# which argument a gradient may be written over, and what does so
+_OVER = {
+    "threshold_backward": (0, _aten.threshold_backward.grad_input),
+    f"{_POOL}_backward": (1, _aten.max_pool2d_with_indices_backward.grad_input),
+}
 
 
 def biases_by_sums(lines: Lines) -> Lines:
@@ -56,26 +61,11 @@ def relu_after_pooling(lines: Lines) -> Lines:
     return replace(lines, lines=made)
 
 
-def pooling_forgets(lines: Lines) -> Lines:
-    """What was pooled to the largest is not kept for the gradient, which asks for its shape and layout alone."""
-    made: list[Line] = []
-    for line in lines.lines:
-        if line.name != f"{_POOL}_backward":
-            made.append(line)
-            continue
-        result = line.results
-        dtype, shape, strides, _ = result.place
-        made.append(Line(_aten.empty_strided.default, (list(shape), list(strides)), {"dtype": dtype}, result))
-        into = _aten.max_pool2d_with_indices_backward.grad_input
-        args = (line.args[0], result, *line.args[2:])
-        made.append(Line(into, args, {"grad_input": result}, result))
-    return replace(lines, lines=made)
-
-
 def over_what_ends(lines: Lines) -> Lines:
-    """The gradient of relu is written over the one that came from above, where nobody reads that again.
+    """The gradient of relu is written over the one that came from above, that of pooling over what was pooled.
 
-    It comes last, for it leaves values in the same memory that do not say so.
+    So it is where nobody reads that again; of what was pooled the gradient asks for its shape and layout alone. This pass
+    comes last, for it leaves values in the same memory that do not say so.
     """
     last = {
         value.memory: at
@@ -85,18 +75,18 @@ def over_what_ends(lines: Lines) -> Lines:
     lasting = {value.memory for value in (*lines.there_before(), *lines.told())}
     made = []
     for at, line in enumerate(lines.lines):
-        gradient = line.args[0] if line.name == "threshold_backward" else None
+        place, into = _OVER.get(line.name, (0, None))
+        over = line.args[place] if into else None
+        others = {value.memory for value in line.takes() if value is not over}
         if (
-            gradient is not None
-            and gradient.kind == "made"
-            and gradient.memory not in lasting
-            and last[gradient.memory] == at
-            and gradient.memory != line.args[1].memory
-            and gradient.place == line.results.place
-            and _is_dense(gradient)
+            over is not None
+            and over.kind == "made"
+            and over.memory not in lasting | others
+            and last[over.memory] == at
+            and over.place == line.results.place
+            and _is_dense(over)
         ):
-            into = _aten.threshold_backward.grad_input
-            line = replace(line, function=into, kwargs={"grad_input": gradient})
+            line = replace(line, function=into, kwargs={"grad_input": over})
         made.append(line)
     return replace(lines, lines=made)
 

@@ -12,7 +12,6 @@ import torch
 from torchfunc.training.recording.convolving import (
     biases_by_sums,
     over_what_ends,
-    pooling_forgets,
     relu_after_pooling,
 )
 from torchfunc.training.recording.lines import Line, Lines, Value
@@ -33,7 +32,7 @@ def tidied(lines: Lines, places: Sequence[Value | None]) -> Lines:
     """
     for each in (*PASSES, *MOVING):
         lines = each(lines)
-    return over_what_ends(pooling_forgets(gradients_in_place(lines, places)))
+    return over_what_ends(gradients_in_place(lines, places))
 
 
 def without_copies_of_views(lines: Lines) -> Lines:
