@@ -4,9 +4,7 @@ python scripts/bench.py                 everything
 python scripts/bench.py forward fit     some of it
 python scripts/bench.py --rounds 3 --threads 2 --device cpu
 python scripts/bench.py forward save --against ../other
-python scripts/bench.py mlp chain --against torch keras-torch --json docs/benchmarks.json
-
-The last races it with others, see `race.py`.
+python scripts/bench.py race             with others; keeps the numbers and writes the page of them, see `race.py`
 
 Rounds are interleaved, and a ratio is of times of one round. Twins written by hand run in this process;
 another checkout has a fresh process each round, as this one has then, and both run the workloads of this
@@ -34,16 +32,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import benchmarks_page
 import race
 import safetensors.torch
 import torch
 import torch.nn.functional as F
+from contenders.by_hand import MLP, Chain, ResNet
 from torch import nn
 
 import torchfunc as tf
 from torchfunc import layers
 
 HERE = Path(__file__).resolve().parent.parent
+
+SOFTMAX = partial(F.softmax, dim=-1)
 
 Entry = dict[str, Callable[[], float]]  # contenders by name; the first is torchfunc
 Times = dict[str, list[float]]  # contenders by name, a time for each round
@@ -55,10 +57,10 @@ def main() -> None:
     if options.child:
         print(json.dumps(first_of_each(options)))
         return
-    if options.others:
-        found = race.race(options.what, options.others, options.rounds, options.threads, options.python)
-        if options.json:
-            race.write(options.json, found, options.rounds, options.threads)
+    if options.racing:
+        race.race(options.what, options.others, options.rounds, options.threads, options.python, options.json)
+        if options.json == race.KEPT:
+            benchmarks_page.bring_up()
         return
     print(f"torch {torch.__version__}, {options.device}, {options.threads} threads, {options.rounds} rounds")
     for name in options.what or MEASURES:
@@ -159,52 +161,6 @@ def seconds(call: Callable[[], object], number: int, device: str) -> Callable[[]
     return run
 
 
-class HandMLP(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.dense = nn.Linear(784, 64)
-        self.dense_1 = nn.Linear(64, 64)
-        self.dense_2 = nn.Linear(64, 10)
-
-    def forward(self, img: torch.Tensor) -> torch.Tensor:
-        x = F.relu(self.dense(img))
-        x = F.relu(self.dense_1(x))
-        return F.softmax(self.dense_2(x), dim=-1)
-
-
-class HandChain(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        for index in range(100):
-            setattr(self, f"dense_{index}", nn.Linear(64, 64))
-        lines = [f"    x = self.dense_{index}(x)" for index in range(100)]
-        namespace: dict[str, Callable[..., torch.Tensor]] = {}
-        exec("\n".join(["def forward(self, x):", *lines, "    return x"]), namespace)
-        type(self).forward = namespace["forward"]
-
-
-class HandResNet(nn.Module):
-    """The toy ResNet as PyTorch code has it: channels first."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(3, 32, 3), nn.Conv2d(32, 64, 3)
-        self.conv3, self.conv4 = (nn.Conv2d(64, 64, 3, padding="same") for _ in range(2))
-        self.conv5, self.conv6 = (nn.Conv2d(64, 64, 3, padding="same") for _ in range(2))
-        self.conv7 = nn.Conv2d(64, 64, 3)
-        self.dense1, self.drop, self.dense2 = nn.Linear(64, 256), nn.Dropout(0.5), nn.Linear(256, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.relu(self.conv2(F.relu(self.conv1(x))))
-        first = F.max_pool2d(x, 3)
-        x = F.relu(self.conv4(F.relu(self.conv3(first))))
-        second = x + first
-        x = F.relu(self.conv6(F.relu(self.conv5(second))))
-        x = F.relu(self.conv7(x + second)).mean((2, 3))
-        x = self.drop(F.relu(self.dense1(x)))
-        return F.softmax(self.dense2(x), dim=-1)
-
-
 def mlp() -> tf.Model:
     inputs = tf.Input((784,), name="img")
     x = layers.Dense(64, activation="relu")(inputs)
@@ -216,7 +172,7 @@ def chain() -> tf.Model:
     inputs = tf.Input((64,), name="x")
     x = inputs
     for _ in range(100):
-        x = layers.Dense(64)(x)
+        x = layers.Dense(64, activation="relu")(x)
     return tf.Model(inputs, x)
 
 
@@ -240,15 +196,15 @@ def forward(device: str) -> dict[str, Entry]:
     """A call of the emitted forward against the hand-written nn.Module, without gradients."""
     image = torch.rand(32, 32, 32, 3, device=device)
     shapes = {
-        "MLP, batch 64": (mlp(), HandMLP(), torch.rand(64, 784, device=device), None, 300),
+        "MLP, batch 64": (mlp(), MLP(SOFTMAX), torch.rand(64, 784, device=device), None, 300),
         "chain of 100 Dense(64), batch 32": (
             chain(),
-            HandChain(),
+            Chain(),
             torch.rand(32, 64, device=device),
             None,
             40,
         ),
-        "toy ResNet, batch 32": (resnet(), HandResNet(), image, image.permute(0, 3, 1, 2).contiguous(), 2),
+        "toy ResNet, batch 32": (resnet(), ResNet(SOFTMAX), image, image.permute(0, 3, 1, 2).contiguous(), 2),
     }
     found: dict[str, Entry] = {}
     for title, (ours, hand, x, other, number) in shapes.items():
@@ -305,15 +261,15 @@ def step(device: str) -> dict[str, Entry]:
     image = torch.rand(32, 32, 32, 3, device=device)
     found: dict[str, Entry] = {}
     for title, ours, hand, x, y, number in (
-        ("MLP, batch 64", mlp(), HandMLP(), *[torch.rand(64, 784, device=device)] * 2, 100),
+        ("MLP, batch 64", mlp(), MLP(SOFTMAX), *[torch.rand(64, 784, device=device)] * 2, 100),
         (
             "chain of 100 Dense(64), batch 32",
             chain(),
-            HandChain(),
+            Chain(),
             *[torch.rand(32, 64, device=device)] * 2,
             10,
         ),
-        ("toy ResNet, batch 32", resnet(), HandResNet(), image, image.permute(0, 3, 1, 2).contiguous(), 1),
+        ("toy ResNet, batch 32", resnet(), ResNet(SOFTMAX), image, image.permute(0, 3, 1, 2).contiguous(), 1),
     ):
         found[title] = {
             "torchfunc": seconds(backward(ours.to(device), x), number, device),
@@ -355,7 +311,7 @@ def fit(device: str) -> dict[str, Entry]:
         return timed(lambda: model.fit(*data(), epochs=1, verbose=0, **options), device)
 
     def by_hand(data: Callable[[], Any]) -> Callable[[], float]:
-        module = HandMLP().to(device)
+        module = MLP().to(device)
         optimizer = torch.optim.RMSprop(module.parameters(), 1e-3, foreach=True)
         return timed(lambda: loop(module, optimizer, data(), device), device)
 
@@ -408,9 +364,7 @@ def loop(
     total, right, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
     for x, y in batches:  # type: ignore[attr-defined]
         x, y = x.to(device), y.to(device)
-        x = F.relu(module.dense(x))
-        x = F.relu(module.dense_1(x))
-        logits = module.dense_2(x)
+        logits = module(x)
         loss = F.cross_entropy(logits, y)
         optimizer.zero_grad()
         loss.backward()
@@ -467,9 +421,9 @@ def files() -> dict[str, tuple[Callable[[], None], ...]]:
     folder = scratch()
     found: dict[str, tuple[Callable[[], None], ...]] = {}
     for title, ours, hand in (
-        ("MLP", mlp(), HandMLP()),
-        ("chain of 100 Dense(64)", chain(), HandChain()),
-        ("toy ResNet", resnet(), HandResNet()),
+        ("MLP", mlp(), MLP(SOFTMAX)),
+        ("chain of 100 Dense(64)", chain(), Chain()),
+        ("toy ResNet", resnet(), ResNet(SOFTMAX)),
     ):
         found[title] = both_ways(ours, hand, folder / f"{title}.safetensors")
         for save_one in found[title][:2]:
@@ -705,7 +659,9 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="*", help="what to measure; everything by default")
+    parser.add_argument(
+        "what", nargs="*", help="what to measure, or a race and in what; everything by default"
+    )
     parser.add_argument(
         "--against",
         nargs="+",
@@ -718,9 +674,11 @@ def parse_options() -> argparse.Namespace:
         default=[],
         help="interpreters of contenders, as keras-jax=~/jax/bin/python",
     )
-    parser.add_argument("--json", type=Path, help="where to keep the numbers of a race")
+    parser.add_argument(
+        "--json", type=Path, help="where to keep the numbers of a race; docs/benchmarks.json by default"
+    )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, help="5, and 3 of a race")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
@@ -729,7 +687,11 @@ def parse_options() -> argparse.Namespace:
     }
     options.others = options.against if set(options.against) <= race.ENTRANTS.keys() else []
     options.against = None if options.others or not options.against else Path(options.against[0]).resolve()
-    known = race.WORKLOADS if options.others else MEASURES
+    options.racing = bool(options.others) or options.what[:1] == ["race"]
+    if options.what[:1] == ["race"]:
+        options.what, options.json = options.what[1:], options.json or race.KEPT
+    options.rounds = options.rounds or (3 if options.racing else 5)
+    known = race.WORKLOADS if options.racing else MEASURES
     if unknown := [name for name in options.what if name not in known]:
         parser.error(f"there is no {unknown[0]!r}. Fix: any of {', '.join(known)}.")
     if options.against and not (options.against / "torchfunc").is_dir():

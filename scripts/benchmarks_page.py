@@ -1,8 +1,8 @@
 """Writes what was measured, docs/benchmarks.json, as the page docs/benchmarks.md and as the table in the README.
 
-python scripts/bench.py ... --json docs/benchmarks.json    measures
-python scripts/benchmarks_page.py                          writes both
-python scripts/benchmarks_page.py --check                  writes nothing, and fails where one says something else
+python scripts/bench.py race                 measures, and writes both
+python scripts/benchmarks_page.py            writes both
+python scripts/benchmarks_page.py --check    writes nothing, and fails where one says something else
 """
 
 from __future__ import annotations
@@ -42,13 +42,16 @@ Row = dict[str, Any]
 
 def page(measured: dict[str, Any]) -> str:
     """All rows, a table for each workload."""
-    rounds = f"{measured['rounds']} rounds" if "rounds" in measured else "several rounds"
+    counts = sorted({row["rounds"] for row in measured["rows"]})
+    rounds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else counts[0]
     text = [
         "# Benchmarks",
-        f"{MEANING} It is the median of {rounds}, all contenders in turn, beside the least and the greatest.",
+        f"{MEANING} It is the median of {rounds} rounds, all contenders in turn, beside the least and the greatest.",
         told(measured),
-        "`scripts/bench.py` measures, and `scripts/benchmarks_page.py` writes this page from `docs/benchmarks.json`. "
-        "Measure on your machine before you decide anything by it.",
+        "Measure on your machine before you decide anything by it: `python scripts/bench.py race` races all contenders that "
+        "are installed, each workload, contender and round in a process of its own, stops where their losses at the end "
+        "differ, keeps the numbers in `docs/benchmarks.json` and writes this page. `race mlp --against torch --rounds 5` is "
+        "less of it, and `--python keras-jax=PATH` names the interpreter of one that has libraries of its own.",
     ]
     for name in dict.fromkeys(row["workload"] for row in measured["rows"]):
         lines = ["| what | against | share | range |", "|---|---|---|---|"]
@@ -113,7 +116,11 @@ def main() -> None:
     parser.add_argument(
         "--check", action="store_true", help="write nothing, and fail where something else stands"
     )
-    check = parser.parse_args().check
+    bring_up(check=parser.parse_args().check)
+
+
+def bring_up(*, check: bool = False) -> None:
+    """Write what differs from what is measured, or say what it is."""
     measured = json.loads((ROOT / "docs" / "benchmarks.json").read_text(encoding="utf-8"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     if len(MARK.findall(readme)) != 1:

@@ -706,6 +706,29 @@ def test_an_embedding_without_a_partner_counts_in_no_mean_of_circle_and_has_no_g
     torch.testing.assert_close(loss, values[:4].mean())
 
 
+def test_a_batch_of_which_nothing_counts_has_a_loss_and_a_gradient_of_zeros():
+    def of(loss, y_true, y_pred, **given):
+        y_pred = y_pred.clone().requires_grad_()
+        value = loss(y_true, y_pred, **given)
+        value.backward()
+        return value, y_pred.grad
+
+    embeddings, steps = F.normalize(torch.rand(2, 3), dim=-1), torch.rand(2, 3, 4)
+    masked = {"mask": torch.zeros(2, 3, dtype=torch.bool)}
+    for value, gradient in (
+        of(losses.Circle(), torch.tensor([0, 1]), embeddings),
+        of(losses.MeanSquaredError(), torch.rand(2, 3, 4), steps, **masked),
+        of(losses.SparseCategoricalCrossentropy(ignore_class=1), torch.ones(2, 3).long(), steps.softmax(-1)),
+        of(
+            losses.MeanAbsoluteError("mean_with_sample_weight"),
+            steps + 1,
+            steps,
+            sample_weight=torch.zeros(2),
+        ),
+    ):
+        assert value == 0 and torch.equal(gradient, torch.zeros_like(gradient))
+
+
 def test_epsilon_is_what_divisors_are_held_off_zero_by():
     from torchfunc import settings
 

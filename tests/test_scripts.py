@@ -155,7 +155,7 @@ def test_bench_races_others_in_fresh_processes_and_keeps_the_numbers(tmp_path: P
     (row,) = json.loads(kept.read_text(encoding="utf-8"))["rows"]
     assert (row["workload"], row["what"], row["against"]) == ("import", "import", "torch")
     assert row["ratio"] == pytest.approx(row["torchfunc"] / row["other"], abs=1e-3)
-    assert row["torchfunc"] > row["other"] > 0.1  # torch is imported by both
+    assert min(row["torchfunc"], row["other"]) > 0.1  # torch is imported by both
 
 
 def test_bench_knows_only_its_workloads() -> None:
@@ -172,8 +172,8 @@ def test_a_race_is_stopped_where_a_contender_did_something_else() -> None:
 
 
 def test_the_ratio_of_a_race_is_the_median_of_those_of_its_rounds() -> None:
-    found = {"mlp": {"an epoch": {"torchfunc": [1.0, 2.0, 9.0], "torch": [2.0, 2.0, 6.0]}}}
-    (row,) = script("race").rows(found)
+    measured = {"an epoch": {"torchfunc": [1.0, 2.0, 9.0], "torch": [2.0, 2.0, 6.0]}}
+    (row,) = script("race").rows("mlp", measured, 3)
     assert (row["ratio"], row["low"], row["high"]) == (1.0, 0.5, 1.5)
 
 

@@ -6,7 +6,7 @@ import functools
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import nn
@@ -17,10 +17,24 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 
-# What is under way by the identity of each module that takes part: the thread, and what it does.
-_under_way: dict[int, tuple[int, str]] = {}
+_under_way: list[_Turn] = []
 _changed = threading.Condition()
 PATIENCE = 60.0  # seconds
+
+
+class _Turn:
+    """What is under way: with which module, in which thread, and what it does."""
+
+    def __init__(self, module: nn.Module, thread: int, verb: str) -> None:
+        self.module, self.thread, self.verb = module, thread, verb
+        self._parts: frozenset[int] | None = None
+
+    def parts(self) -> frozenset[int]:
+        """The identities of all modules that take part, which are asked for only where two threads have a turn."""
+        while self._parts is None:
+            with suppress(RuntimeError):  # its thread has just made a layer
+                self._parts = frozenset(map(id, self.module.modules()))
+        return self._parts
 
 
 @contextmanager
@@ -34,24 +48,27 @@ def turn(module: nn.Module, verb: str) -> Iterator[None]:
     Raises:
         TorchfuncError: it would have to wait for one of these.
     """
-    me, told = threading.get_ident(), False
-    parts = [id(each) for each in module.modules()]
+    mine, told = _Turn(module, threading.get_ident(), verb), False
     with _changed:
-        while (other := next((_under_way[part] for part in parts if _others(part, me)), None)) is not None:
-            if other[1] == "fit" or any(thread == me for thread, _ in _under_way.values()):
+        while (other := _beside(mine)) is not None:
+            if other.verb == "fit" or any(each.thread == mine.thread for each in _under_way):
                 raise _busy(module, verb, other)
             if not _changed.wait(PATIENCE) and not told:
                 told = True
                 warnings.warn(_waits(module, verb, other), stacklevel=4)
-        taken = [part for part in parts if part not in _under_way]
-        _under_way.update(dict.fromkeys(taken, (me, verb)))
+        _under_way.append(mine)
     try:
         yield
     finally:
         with _changed:
-            for part in taken:
-                del _under_way[part]
+            _under_way.remove(mine)
             _changed.notify_all()
+
+
+def _beside(mine: _Turn) -> _Turn | None:
+    """The first turn of another thread with a module that has a layer of this one."""
+    others = (each for each in _under_way if each.thread != mine.thread)
+    return next((each for each in others if not mine.parts().isdisjoint(each.parts())), None)
 
 
 def in_turn(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
@@ -66,28 +83,24 @@ def in_turn(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
     return taking
 
 
-def _others(part: int, me: int) -> bool:
-    return part in _under_way and _under_way[part][0] != me
-
-
 def _thread(ident: int) -> str:
     return next((repr(each.name) for each in threading.enumerate() if each.ident == ident), str(ident))
 
 
-def _waits(module: nn.Module, verb: str, other: tuple[int, str]) -> str:
+def _waits(module: nn.Module, verb: str, other: _Turn) -> str:
     return explain(
         f"{verb} of {type(module).__name__}",
-        got=f"no turn for {PATIENCE:.0f} seconds, in which {other[1]} was under way in the thread {_thread(other[0])}",
+        got=f"no turn for {PATIENCE:.0f} seconds, in which {other.verb} was under way in the thread {_thread(other.thread)}",
         why="if that waits for this thread, as for its data, both wait forever",
         fix="use a copy in one of them: copy.deepcopy(model)",
     )
 
 
-def _busy(module: nn.Module, verb: str, other: tuple[int, str]) -> TorchfuncError:
+def _busy(module: nn.Module, verb: str, other: _Turn) -> TorchfuncError:
     return TorchfuncError(
         explain(
             f"{verb} of {type(module).__name__}",
-            got=f"a call while {other[1]} is under way in the thread {_thread(other[0])}",
+            got=f"a call while {other.verb} is under way in the thread {_thread(other.thread)}",
             why="both set the mode of its layers, and the results would be mixed",
             fix="call it after that, or with a copy: copy.deepcopy(model)",
         )

@@ -8,16 +8,14 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import operators  # noqa: F401
 import torch
 import torch.nn.functional as F
+from by_hand import glorot
 from torch import nn
-from with_torch import EPSILON, MODULES, glorot, loss_of
+from with_torch import EPSILON, MODULES, loss_of
 from workloads import Contender, Work, main
 
-# torchvision of another build than torch's lacks its operators, and Lightning's metrics import it
-_OPERATORS = torch.library.Library("torchvision", "DEF")
-_OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-_OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
 

@@ -136,7 +136,7 @@ def test_complex_numbers_are_not_normalized() -> None:
         LayerNormalization()(Input((4,), dtype="complex64"))
 
 
-@pytest.mark.parametrize("shape", [(4, 3, 5, 3), (4, 3, 3, 5, 3)])
+@pytest.mark.parametrize("shape", [(4, 3, 5, 3), (4, 3, 3, 5, 3), (4, 1, 1, 3), (4, 1, 1, 1, 3)])
 def test_groups_learn_on_images_that_need_no_gradient(shape: tuple[int, ...]) -> None:
     layer, images = GroupNormalization(groups=3), torch.randn(shape)
     layer(

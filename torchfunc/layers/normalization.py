@@ -567,9 +567,9 @@ class GroupNormalization(_Normalization):
     def forward(self, inputs: Tensor) -> Tensor:
         inputs = self._given(inputs)
         x = inputs if self._inward is None else inputs.permute(self._inward)
-        # PyTorch's backward crashes the process where such an input lies channels last
+        # PyTorch's backward crashes the process where such an input lies channels last, as images of one place always do
         if not x.requires_grad:
-            x = x.contiguous()
+            x = x.contiguous().flatten(1).view(x.shape)
         if x.shape[1] == 1:  # one feature lies in either order, and is taken for the wrong one
             x = x.flatten(1).view(x.shape)
         # not F.group_norm, which refuses groups of one value: their mean is the value, so the output is the shift

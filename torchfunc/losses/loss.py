@@ -515,7 +515,8 @@ def masked_weights(where: str, sample_weight: Any, mask: Tensor) -> Tensor:
 def divide(total: Tensor, count: Tensor | float) -> Tensor:
     """`total / count`, and 0 where nothing was counted."""
     if isinstance(count, Tensor):
-        return torch.where(count == 0, torch.zeros_like(total), total / count)
+        none = count == 0  # divided by it, a total would have no gradient but NaN
+        return (total / count.masked_fill(none, 1)).masked_fill(none, 0)
     return total / count if count else total * 0  # which has a gradient, of zeros
 
 

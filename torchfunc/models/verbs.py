@@ -46,6 +46,7 @@ def as_in(
     *,
     compiled: bool = True,
     alone: Callable[..., int | None] | None = None,
+    again: Callable[Concatenate[Trainer, P], R | None] | None = None,
 ) -> Callable[Concatenate[Any, P], R]:
     """A method of the Trainer as one of the Model, with its signature and its docstring.
 
@@ -53,6 +54,7 @@ def as_in(
         method: what the model's trainer is told to do; its first argument is `x`.
         compiled: whether the model must have been compiled for it.
         alone: how many samples a call takes as one batch, if it asks for nothing but what the model returns.
+        again: what does the same where all is as it was at the last call, or returns None.
     """
 
     def verb(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -63,6 +65,9 @@ def as_in(
                 step = None if self.trainer is None else self.trainer.step
                 if (served := serving.answer(self, step, x, most)) is not None:
                     return cast(R, served)
+            repeats = again is not None and not own and self.trainer is not None
+            if repeats and (done := again(self.trainer, *args, **kwargs)) is not None:  # type: ignore[misc]
+                return done
             if not own:
                 self._build_from(x)
             elif any(map(is_waiting, self.modules())):
@@ -226,6 +231,8 @@ class Training(Layer):
         if jit_compile is True and not run_eagerly:
             super().compile(**torch_options)
         self.__dict__.pop("_optimizer", None)
+        if self.trainer is not None:
+            self.trainer.step.notes.rest()
         self.__dict__["trainer"] = trainer
         self.run_eagerly, self.jit_compile = bool(run_eagerly), jit_compile is True and not run_eagerly
 
@@ -436,13 +443,14 @@ class Training(Layer):
         own = self._own_steps()
         if self.trainer is None:
             return Trainer(self, ports=self._ports(), step=own)
-        self.trainer.step.own = own  # a step may have been set on the object since
+        if self.trainer.step.own != own:  # a step may have been set on the object since
+            self.trainer.step.own = own
         return self.trainer
 
     fit = as_in(Trainer.fit)
     evaluate = as_in(Trainer.evaluate)
     predict = as_in(Trainer.predict, compiled=False, alone=serving.plainly)
-    train_on_batch = as_in(Trainer.train_on_batch)
+    train_on_batch = as_in(Trainer.train_on_batch, again=Trainer._trained_again)
     test_on_batch = as_in(Trainer.test_on_batch)
     predict_on_batch = as_in(Trainer.predict_on_batch, compiled=False, alone=serving.whole)
 

@@ -18,6 +18,7 @@ from torchfunc.callbacks.callback import Mode
 from torchfunc.distributed.pace import Pace
 from torchfunc.distributed.ranks import Ranks
 from torchfunc.training.batches import Batch, Data, Stream
+from torchfunc.training.measuring.measures import measuring
 from torchfunc.training.options.guards import Growing, Starving
 from torchfunc.training.options.limits import Clock, Limits, Profiled
 from torchfunc.training.options.remembered import to_callbacks
@@ -125,7 +126,9 @@ def over_epochs(
         batches = train.epoch(epoch, skip)
         batches = batches if starving is None else starving.timed(batches)
         with (
-            recorded(step, train, events, display.say) if after is None else nullcontext(step.act("train"))
+            recorded(step, train, events, display.say, alone=after is None)
+            if run.profiled is None
+            else nullcontext(step.act("train"))
         ) as act:
             done, logs = over_batches(step, act, batches, "train", events, display, skip, after)
         if step.ranks is not None:
@@ -179,7 +182,7 @@ def _validated(
     """The figures of all validation data, by their names in the logs."""
     found: Logs = {}
     for prefix, data in validations.items():
-        _, measured = measure(step, data.epoch(0), events, display)
+        _, measured = measure(step, data, events, display)
         found |= {prefix + name: value for name, value in measured.items()}
     return found
 
@@ -200,9 +203,7 @@ def figures_aside(step: Step) -> Iterator[None]:
             vars(holder).update(before)
 
 
-def measure(
-    step: Step, batches: Iterable[Batch], events: CallbackList, display: Display | None = None
-) -> tuple[int, Logs]:
+def measure(step: Step, data: Data, events: CallbackList, display: Display | None = None) -> tuple[int, Logs]:
     """One pass in inference mode: the number of batches and the logs."""
     step.module.eval()
     step.align()
@@ -210,7 +211,7 @@ def measure(
     # not torch.inference_mode, which is no faster here: what a module keeps of its forward could
     # never be trained on again
     with torch.no_grad():
-        done, logs = over_batches(step, step.act("measure"), batches, "test", events, display)
+        done, logs = over_batches(step, *measuring(step, data, events), "test", events, display)
     events.call("on_test_end", logs)
     return done, logs
 

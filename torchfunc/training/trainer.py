@@ -38,7 +38,7 @@ from torchfunc.training.options.remembered import of_callbacks
 from torchfunc.training.options.termination import heeding
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display
-from torchfunc.training.recording import serving
+from torchfunc.training.recording import by_batch, serving
 from torchfunc.training.state import (
     Epoch,
     Optimization,
@@ -338,6 +338,7 @@ class Trainer:
     def _training(self, run: Run, events: CallbackList, train: Data, *, goes_on: bool) -> Iterator[None]:
         """Within it the step learns; whatever happens, the trainer knows afterwards what goes on from there."""
         step = self.step
+        step.notes.rest()
         watch = step.watch = Watch(self.module, step.device)
         watch.ranks = self.ranks() if is_sharded(self.module) else None
         watch.steady = goes_on and step.count > 0
@@ -350,7 +351,9 @@ class Trainer:
         finally:
             with suppress(SavingError):  # which is told where the training is saved
                 self._remembered = of_callbacks(events)
-            self._under_way = self._data = step.notes.kept = None
+            self._under_way = self._data = None
+            if step.notes.kept is not None and not step.notes.kept.is_small:
+                step.notes.kept = None
             if run.profiled is not None:
                 run.profiled.end()
             step.quiet = False
@@ -404,7 +407,7 @@ class Trainer:
         events = self._events(callbacks, {"steps": data.steps, "verbose": verbose})
         with self._session(display):
             display.start(data.steps)
-            done, logs = measure(self.step, data.epoch(0), events, display)
+            done, logs = measure(self.step, data, events, display)
             display.finish(done, logs)
         return logs if return_dict else _as_list(logs)
 
@@ -498,6 +501,9 @@ class Trainer:
             >>> line.train_on_batch([[1.0]], [[3.0]]), line.train_on_batch([[1.0]], [[3.0]])
             (9.0, 0.0)
         """
+        done = self._trained_again(x, y, sample_weight, class_weight, return_dict)
+        if done is not None:
+            return done
         batch = self._begin("train").batch(x, y, sample_weight, class_weight)
         self.step.prepare(Arrays(batch, batch.size))
         step, fits = self.step, (self.step.watch, self.step.done)
@@ -505,10 +511,26 @@ class Trainer:
         try:
             with self._session():
                 self.module.train()
-                _, logs = over_batches(step, step.act("train"), [batch], "train")
+                # where this is in a callback of `fit`, the step is recorded there
+                act = by_batch.act(step) if self._under_way is None else step.act("train")
+                _, logs = over_batches(step, act, [batch], "train")
         finally:
-            step.watch, step.done = fits  # of a fit in whose callback this may be
+            step.watch, step.done = fits
         return logs if return_dict else _as_list(logs)
+
+    def _trained_again(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[Any, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """What `train_on_batch` returns, where its step is recorded and all is as it was; else nothing is done."""
+        if self._under_way is not None:
+            return None
+        logs = by_batch.repeated(self.step, x, y, sample_weight, class_weight)
+        return logs if logs is None or return_dict else _as_list(logs)
 
     @in_turn
     @together
@@ -532,9 +554,10 @@ class Trainer:
             ['loss', 'mae']
         """
         batch = self._begin("measure").batch(x, y, sample_weight)
-        self.step.build(Arrays(batch, batch.size))
+        data = Arrays(batch, batch.size)
+        self.step.build(data)
         with self._session():
-            _, logs = measure(self.step, [batch], CallbackList())
+            _, logs = measure(self.step, data, CallbackList())
         return logs if return_dict else _as_list(logs)
 
     @in_turn
@@ -758,6 +781,7 @@ class Trainer:
     def optimizer(self, identifier: Any) -> None:
         optimization = Optimization(self.module, identifier)
         self.step.options.check_beside(optimization.optimizer)
+        self.step.notes.rest()
         self.step.optimization = optimization
 
     @property

@@ -13,6 +13,7 @@ from torch import Tensor
 import torchfunc as tf
 from torchfunc import layers
 from torchfunc.training.recording import convolving, tidying
+from torchfunc.training.recording.kept_memory import in_place
 from torchfunc.training.recording.lines import Line, Lines, Reader
 from torchfunc.training.recording.spelling import spelled
 from torchfunc.training.recording.tape import Tape
@@ -139,7 +140,7 @@ def test_the_gradient_of_pooling_is_written_over_what_was_pooled() -> None:
     def loss(x: Tensor, weight: Tensor) -> Tensor:
         return pooled(x, weight, 3, 2)
 
-    lines = convolving.over_what_ends(convolving.relu_after_pooling(recorded(loss, image(), weights)))
+    lines = in_place(convolving.relu_after_pooling(recorded(loss, image(), weights)))
     (pool,) = named(lines, "max_pool2d_with_indices_backward")
     assert pool.kwargs["grad_input"] is pool.args[1]
     for x in (image(), image(seed=2)):
@@ -160,7 +161,7 @@ def test_a_gradient_is_written_over_the_one_from_above_unless_that_is_read_again
 
     weights = [drawn(6, 4, 3, 3).requires_grad_()]
     for loss, written in ((once, True), (twice, False), (expanded, False)):
-        lines = convolving.over_what_ends(recorded(loss, image(), weights))
+        lines = in_place(recorded(loss, image(), weights))
         (relu,) = named(lines, "threshold_backward")
         assert ("grad_input" in relu.kwargs) is written
         for x in (image(), image(seed=2)):

@@ -11,11 +11,6 @@ from torchfunc.training.recording.lines import Line, Lines, Value
 
 _aten = torch.ops.aten
 _POOL = "max_pool2d_with_indices"
-# which argument a gradient may be written over, and what does so
-_OVER = {
-    "threshold_backward": (0, _aten.threshold_backward.grad_input),
-    f"{_POOL}_backward": (1, _aten.max_pool2d_with_indices_backward.grad_input),
-}
 
 
 def biases_by_sums(lines: Lines) -> Lines:
@@ -61,36 +56,6 @@ def relu_after_pooling(lines: Lines) -> Lines:
     return replace(lines, lines=made)
 
 
-def over_what_ends(lines: Lines) -> Lines:
-    """The gradient of relu is written over the one that came from above, that of pooling over what was pooled.
-
-    So it is where nobody reads that again; of what was pooled the gradient asks for its shape and layout alone. This pass
-    comes last, for it leaves values in the same memory that do not say so.
-    """
-    last = {
-        value.memory: at
-        for at, line in enumerate(lines.lines)
-        for value in (*line.takes(), *line.makes(), *((line.out,) if line.out else ()))
-    }
-    lasting = {value.memory for value in (*lines.there_before(), *lines.told())}
-    made = []
-    for at, line in enumerate(lines.lines):
-        place, into = _OVER.get(line.name, (0, None))
-        over = line.args[place] if into else None
-        others = {value.memory for value in line.takes() if value is not over}
-        if (
-            over is not None
-            and over.kind == "made"
-            and over.memory not in lasting | others
-            and last[over.memory] == at
-            and over.place == line.results.place
-            and _is_dense(over)
-        ):
-            line = replace(line, function=into, kwargs={"grad_input": over})
-        made.append(line)
-    return replace(lines, lines=made)
-
-
 def _readers(lines: Lines) -> Mapping[Value, list[int]]:
     """Which lines read a value; one that is told in the end, two more do."""
     found: dict[Value, list[int]] = {value: [-1, -1] for value in lines.told()}
@@ -100,13 +65,3 @@ def _readers(lines: Lines) -> Mapping[Value, list[int]]:
         for value in set(line.takes()):
             found[value].append(at)
     return found
-
-
-def _is_dense(value: Value) -> bool:
-    """Whether its numbers lie side by side, each in a place of its own."""
-    size = 1
-    for stride, length in sorted(zip(value.strides, value.shape, strict=True)):
-        if length != 1 and stride != size:
-            return False
-        size *= length
-    return True

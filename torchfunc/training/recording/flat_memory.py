@@ -1,8 +1,11 @@
-"""Flat memory: small parameters, their gradients and what the optimizer remembers, each in one piece while an epoch runs."""
+"""Flat memory: small parameters, their gradients and what the optimizer remembers, each in one piece while it is stepped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
+from operator import is_
+from sys import getrefcount
 from typing import Any
 
 import torch
@@ -17,6 +20,9 @@ _BY_NUMBER = tuple(
     getattr(optimizers, name)
     for name in "SGD Lion Ftrl Adam AdamW Adamax Nadam RMSprop Adagrad Adadelta".split()
 )
+
+
+_PLAIN = (bool, int, float, str, type(None))
 
 
 class Piece:
@@ -52,6 +58,19 @@ class Gradients:
         found |= {id(each): torch.empty_like(each, requires_grad=False) for each in others}
         self.of = [(each, found[id(each)]) for each in parameters]
         self.whole = [*(piece.whole for piece in pieces), *(found[id(each)] for each in others)]
+        self._own = Holders()
+
+    def settle(self) -> None:
+        """Whoever has these tensors now is one of ours; their parameters have them too, while they are shown."""
+        shown = [parameter.grad for parameter, _ in self.of]
+        self.show()
+        self._own = Holders([gradient for _, gradient in self.of], self.whole)
+        for (parameter, _), gradient in zip(self.of, shown, strict=True):
+            parameter.grad = gradient
+
+    def are_held(self) -> bool:
+        """Whether somebody else has one of them, and would see it change."""
+        return self._own.are_more()
 
     def show(self) -> None:
         """Let each parameter have its gradient, where everybody looks for it."""
@@ -64,6 +83,24 @@ class Gradients:
         for parameter, gradient in self.of:
             if parameter.grad is gradient:
                 parameter.grad = gradient.clone()
+
+
+class Holders:
+    """How many have these tensors, or memory in which they lie."""
+
+    def __init__(self, tensors: Sequence[Tensor] = (), memory: Sequence[Tensor] = ()) -> None:
+        self.tensors, self.memory = tensors, memory
+        self.count = self._counted()
+
+    def _counted(self) -> list[int]:
+        return [*map(getrefcount, self.tensors), *map(users_of, self.memory)]
+
+    def are_more(self) -> bool:
+        """Whether somebody has come to it."""
+        now = self._counted()
+        return now != self.count and any(
+            found > before for found, before in zip(now, self.count, strict=True)
+        )
 
 
 def divided(parameters: Sequence[nn.Parameter]) -> tuple[list[list[nn.Parameter]], list[nn.Parameter]]:
@@ -105,6 +142,37 @@ class FlatOptimizer:
         self.whole: dict[str, list[Tensor]] = {}
         self._moved: list[tuple[nn.Parameter, Tensor, Tensor]] = []
         self._states: list[tuple[dict[str, Any], str, Tensor, Tensor]] = []
+        self._own = Holders()
+        self._seen: list[Any] = []
+        self._known: list[Any] = []
+
+    def still_steps(self) -> bool:
+        """Whether the optimizer is as it was when this settled: its rule, and what it remembers."""
+        known = self._remembers()
+        return (
+            self._looks() == self._seen
+            and len(known) == len(self._known)
+            and all(map(is_, known, self._known))
+            and not any(_hooks(self.stepper))
+            and not torch._C._autograd._profiler_enabled()
+        )
+
+    def _remembers(self) -> list[Any]:
+        """Everything that the optimizer remembers, and of what."""
+        state = self.stepper.state
+        return [*state, *chain.from_iterable(map(dict.values, state.values()))]
+
+    def _looks(self) -> list[Any]:
+        """What the steps go by, besides the numbers in the group, which are looked up at each."""
+        groups = self.stepper.param_groups
+        given = {name: each for name, each in vars(self.rule).items() if type(each) in _PLAIN}
+        return [given, self.rule.schedule is None, len(groups), id(groups[0]), len(groups[0]["params"])]
+
+    def settle(self) -> None:
+        """Whoever has what was taken now is one of ours."""
+        self._seen, self._known = self._looks(), self._remembers()
+        pieces = [*self._pieces, *(each for name in self._remembered for each in self._remembered[name])]
+        self._own = Holders([part for *_, part in self._states], [each.whole for each in pieces])
 
     @torch.no_grad()
     def take(self) -> None:
@@ -151,7 +219,12 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def give_back(self) -> None:
-        """Have everything where it lay before, with the numbers that it has now; what somebody replaced stays so."""
+        """Have everything where it lay before, with the numbers that it has now.
+
+        What somebody replaced stays so, and where somebody has come to see the pieces of memory all stays in them.
+        """
+        if self._own.are_more():
+            self._moved, self._states = [], []
         for parameter, before, part in self._moved:
             if parameter.data_ptr() == part.data_ptr() and parameter.shape == part.shape:
                 parameter.data = before.copy_(part)
@@ -176,13 +249,7 @@ def flattens(stepper: Any, parameters: Sequence[nn.Parameter]) -> bool:
         and not (rule.schedule is not None and "initial_lr" in group)
         and own == [id(each) for each in group["params"] if id(each) in trained]
     )
-    hooks = (
-        stepper._optimizer_step_pre_hooks,
-        stepper._optimizer_step_post_hooks,
-        _global_optimizer_pre_hooks,
-        _global_optimizer_post_hooks,
-    )
-    if not plain or any(hooks) or torch._C._autograd._profiler_enabled():
+    if not plain or any(_hooks(stepper)) or torch._C._autograd._profiler_enabled():
         return False
     slots = [stepper.state[each].get(name) for each in parameters for name in rule.slots(group)]
     plain = all(
@@ -192,6 +259,12 @@ def flattens(stepper: Any, parameters: Sequence[nn.Parameter]) -> bool:
     return plain and all(len(stepper.whole(name, list(parameters))) == 1 for name in rule.flat)
 
 
+def _hooks(stepper: Stepper) -> Iterator[Any]:
+    """What listens to the steps of an optimizer."""
+    yield from (stepper._optimizer_step_pre_hooks, stepper._optimizer_step_post_hooks)
+    yield from (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
+
+
 def _lies_plainly(tensor: Tensor) -> bool:
     """Whether a tensor is in one piece, in the usual order; float32 or float64."""
     return tensor.is_contiguous() and tensor.dtype in (torch.float32, torch.float64)
@@ -199,9 +272,10 @@ def _lies_plainly(tensor: Tensor) -> bool:
 
 def is_shared(tensor: Tensor) -> bool:
     """Whether somebody else has a tensor in memory that would be left, who would not hear of what is done elsewhere."""
-    if not is_small(tensor):
-        return False
-    other = torch.empty(1)
-    storage, alone = tensor.untyped_storage(), other.untyped_storage()
-    count = torch._C._storage_Use_Count
-    return bool(count(storage._cdata) > count(alone._cdata))
+    return is_small(tensor) and users_of(tensor) > users_of(torch.empty(1))
+
+
+def users_of(tensor: Tensor) -> int:
+    """How many tensors lie in the memory of this one, and itself."""
+    count: int = torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+    return count

@@ -15,7 +15,10 @@ class Notes:
         why_not: why it is not, in words that go on after "because"; empty where it is.
         checked: the texts that were seen to do what the step does.
         said: whether somebody was told.
-        kept: what the epoch before repeated, for the next one of the same `fit`.
+        kept: what was repeated last, for the next epoch, `fit` or batch.
+        by_batch: what repeats it from one `train_on_batch` to the next, if anything does.
+        forwards: what is repeated of predictions.
+        measures: what is repeated of measuring.
     """
 
     code: str = ""
@@ -23,7 +26,23 @@ class Notes:
     checked: set[int] = field(default_factory=set)
     said: bool = False
     kept: Any = None
+    by_batch: Any = None
+    forwards: Any = None
+    measures: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or what is pickled, is of no training that is under way."""
-        return {**vars(self), "kept": None}
+        nothing = dict.fromkeys(("kept", "by_batch", "forwards", "measures"))
+        return {**vars(self), **nothing}
+
+    def rest(self) -> None:
+        """Have parameters, gradients and the memory of the optimizer where they lay before the first `train_on_batch`."""
+        by_batch, self.by_batch = self.by_batch, None
+        if by_batch is not None:
+            by_batch.leave()
+
+    def release(self) -> None:
+        """Hold no views of parameters, which are about to be moved."""
+        for each in (self.forwards, self.measures):
+            if each is not None:
+                each.release()

@@ -15,6 +15,7 @@ from torch.nn.modules import module as torch_module
 from torchfunc import functions
 from torchfunc.training.recording.fingerprint import keeps
 from torchfunc.training.step import Step
+from torchfunc.variables import Variable
 
 _OURS = ("torchfunc.layers.", "torchfunc.models.")
 _TORCH = "torch.nn.modules."
@@ -32,28 +33,37 @@ def why_not(step: Step) -> str:
     return next(_reasons(step), "")
 
 
+def why_not_called(step: Step) -> str:
+    """Why the forward of a step's module is not recorded, in the same words."""
+    return next(_of_forward(step), "")
+
+
 def _reasons(step: Step) -> Iterator[str]:
     if any(hasattr(step.own, name) for name in ("train", "compute_loss", "compute_metrics")):
         yield "it is a step of your own"
-    if getattr(step.module, "run_eagerly", False):
-        yield "run_eagerly=True asks for that"
     options = getattr(step, "options", None)
     if options is not None and options != type(options)():
         yield "it was compiled with options that it does not know"
     if not step.optimization.parameters:
         yield "nothing in it is trained"
-    if step.device.type != "cpu":
-        yield f"it is on {step.device}"
-    elif not step.watch.reads:
+    if step.device.type == "cpu" and not step.watch.reads:
         yield "reading its device has to wait"
-    yield from _of_surroundings()
-    for name, module in step.module.named_modules():
-        yield from _of_module(name or type(module).__name__, module)
+    yield from _of_forward(step)
     for head in step.objective.losing:
         for each in foreign(head.loss, 3):
             yield f"the loss of {head.name!r} calls {each}"
     for each in _foreign_in_penalties(step.module):
         yield f"the loss holds {each}"
+
+
+def _of_forward(step: Step) -> Iterator[str]:
+    if getattr(step.module, "run_eagerly", False):
+        yield "run_eagerly=True asks for that"
+    if step.device.type != "cpu":
+        yield f"it is on {step.device}"
+    yield from _of_surroundings()
+    for name, module in step.module.named_modules():
+        yield from _of_module(name or type(module).__name__, module)
 
 
 def _of_surroundings() -> Iterator[str]:
@@ -106,12 +116,12 @@ def _of_module(name: str, module: nn.Module) -> Iterator[str]:
 # what a forward does not go by
 _UNUSED = frozenset(
     "_parameters _buffers _modules _losses _told _nodes _models _config_arguments _waiting_state _new_weights "
-    "before_activation _weight_infos trainer".split()
+    "_flat_weight_refs before_activation _weight_infos trainer".split()
 ) | {name for name in vars(nn.Module()) if "hooks" in name}
 
 
 def _of_tensor(name: str, tensor: Tensor) -> Iterator[str]:
-    if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer):
+    if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer, Variable):
         yield f"{name!r} is a {type(tensor).__name__}"
     elif tensor.layout is not torch.strided or tensor.is_complex():
         yield f"{name!r} is sparse or complex"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torchfunc.callbacks import CallbackList
 from torchfunc.training.batches import Arrays, Batch, Data
 from torchfunc.training.recording.fingerprint import Fingerprint
 from torchfunc.training.recording.flat_memory import FlatOptimizer, Gradients, flattens, is_shared
+from torchfunc.training.recording.kept_memory import in_kept_memory, in_place, with_activations
 from torchfunc.training.recording.lines import Reader, Unknown, Value
 from torchfunc.training.recording.permitted import why_not
 from torchfunc.training.recording.spelling import spelled
@@ -25,12 +27,18 @@ from torchfunc.tree import leaves
 
 FEWEST = 8  # batches in an epoch, for which a step is recorded
 MOST = 3  # how often it is, in one epoch
+LASTING = 2**24  # bytes of gradients, for which a program outlives a `fit`
 Told = tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor | None]]
 
 
 @contextmanager
 def recorded(
-    step: Step, data: Data, events: CallbackList, told: Callable[[str], None] = lambda text: None
+    step: Step,
+    data: Data,
+    events: CallbackList,
+    told: Callable[[str], None] = lambda text: None,
+    *,
+    alone: bool = True,
 ) -> Iterator[Act]:
     """Within it, what is done with a batch of an epoch that is learned from: recorded where that is known to be right.
 
@@ -39,10 +47,11 @@ def recorded(
         data: of which the batches are.
         events: what hears of them.
         told: is told once why nothing is recorded.
+        alone: whether the loop does nothing else between two batches.
     """
     act = step.act("train")
     hooks = events.methods("on_train_batch_begin") + events.methods("on_train_batch_end")
-    recorder = Recorder(step, act, alone=isinstance(data, Arrays) and not hooks)
+    recorder = Recorder(step, act, alone=alone and isinstance(data, Arrays) and not hooks)
     if data.steps is not None and data.steps < FEWEST:
         recorder.refuse(f"an epoch has {data.steps} batches, and it takes {FEWEST} to gain by it")
         step.notes.said = True
@@ -86,6 +95,11 @@ class Kept:
     flat: FlatOptimizer | None
     seen: Fingerprint
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it is kept from one `fit` to the next, though it has memory for gradients and more."""
+        return sum(each.nbytes for each in self.program.gradients.whole) <= LASTING
+
     def fits(self, step: Step) -> bool:
         """Whether nothing that it goes by has changed."""
         having = [parameter for parameter, _ in self.program.gradients.of]
@@ -94,16 +108,20 @@ class Kept:
 
 
 class Recorder:
-    """The training step of one epoch.
+    """The training step of one epoch, or of one batch after the other.
 
     Args:
         step: what is trained.
         eager: how a batch is learned from as it is.
         alone: whether nobody else can do anything between two batches.
+        wait: how many batches that are alike come before one is recorded; more after each that was recorded in vain.
     """
 
-    def __init__(self, step: Step, eager: Act, *, alone: bool) -> None:
+    def __init__(self, step: Step, eager: Act, *, alone: bool, wait: int = 0) -> None:
         self.step, self.eager, self.alone = step, eager, alone
+        self.wait, self.most = wait, MOST if wait == 0 else math.inf
+        # how many batches were like this since a program was used
+        self.passed: Counter[tuple[Any, ...]] = Counter()
         self.notes = step.notes
         self.program: Program | None = None
         self.flat: FlatOptimizer | None = None
@@ -111,9 +129,11 @@ class Recorder:
         self.recordings = 0
         self.refused = self.movable = False
         self._look()
+        self.notes.release()
         kept, self.notes.kept = self.notes.kept, None
         if not self.refused and kept is not None and kept.fits(step):
             self._take(kept)
+            self._settle()
 
     def _look(self) -> None:
         """See whether the step, as it is now, is one that is recorded."""
@@ -126,7 +146,7 @@ class Recorder:
         self.notes.kept, self.program, self.flat = kept, kept.program, kept.flat
         if self.flat is not None:
             self.flat.take()
-        self.seen = kept.seen
+        self.seen = kept.seen if self.alone or self.flat is None else Fingerprint(self.step)
         self.notes.code, self.notes.why_not = kept.program.text, ""
 
     def refuse(self, reason: str) -> None:
@@ -149,29 +169,60 @@ class Recorder:
 
     def train(self, batch: Any) -> Any:
         """Learn from one batch."""
-        if self.program is not None and not self.alone and Fingerprint(self.step) != self.seen:
+        if self.program is not None and not self.alone and not self.is_as_recorded():
             self.forget()
             self._look()
         if self.refused:
             return self.eager(batch)
         key = key_of(batch)
-        if key is None or (self.program is not None and key != self.program.key):
-            return self._as_it_is(batch)
-        if self.program is None:
-            return self._recorded(batch, key) if self.recordings < MOST else self.eager(batch)
-        if hash(self.program.text) not in self.notes.checked and not self._is_right(self.program, batch):
+        if key is None:
+            return self.eager(batch)
+        if self.program is None or key != self.program.key:
+            return self._first(batch, key)
+        self.passed.clear()
+        if not self.alone and self.program.gradients.are_held():
+            return self.eager(batch)
+        if not self.is_trusted and not self._is_right(self.program, batch):
             self.refuse("it did another thing when it was repeated")
             return self.eager(batch)
-        return self._repeated(self.program, batch)
+        return self.repeated(batch)
 
-    def _as_it_is(self, batch: Any) -> Any:
-        """Learn from a batch that the program is not for, with parameters where the optimizer looks for them."""
-        if self.flat is None:
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the program was seen to do what the step does."""
+        return self.program is not None and hash(self.program.text) in self.notes.checked
+
+    def _first(self, batch: Batch, key: tuple[Any, ...]) -> Any:
+        """Learn from a batch that no program is for; it is recorded where enough of them have come."""
+        self.passed[key] += 1
+        wait = self.wait if self.program is None else max(self.wait, 1)
+        if self.recordings >= self.most or self.passed[key] <= wait:
             return self.eager(batch)
-        self.flat.give_back()
-        result = self.eager(batch)
-        self.flat.take()
-        return result
+        self.forget()
+        self.wait *= 4
+        self.passed.clear()
+        logs = self._recorded(batch, key)
+        self._settle()
+        return logs
+
+    def _settle(self) -> None:
+        """From now on whoever comes to have the memory of the program is somebody else."""
+        if self.program is not None:
+            self.program.gradients.settle()
+        if self.flat is not None:
+            self.flat.settle()
+
+    def is_as_recorded(self) -> bool:
+        """Whether the step is as it was when it was recorded."""
+        assert self.seen is not None
+        if self.flat is not None and not self.flat.still_steps():
+            return False
+        if self.seen.still_holds():
+            return True
+        now = Fingerprint(self.step)
+        same = now == self.seen
+        self.seen = now if same else self.seen
+        return same
 
     def _recorded(self, batch: Batch, key: Any) -> Mapping[str, Any] | None:
         """Learn from a batch as it is, and write down how."""
@@ -180,6 +231,7 @@ class Recorder:
         if not step.objective.settled:
             step.settle(batch)
         before, tape = Fingerprint(step), Tape()
+        self.notes.release()
         parameters = step.optimization.parameters
         self.movable = not any(map(is_shared, parameters))  # what is recorded holds views of them
         watch.begin_step()
@@ -220,11 +272,16 @@ class Recorder:
         """Make the program of what is on a tape."""
         step, parameters = self.step, self.step.optimization.parameters
         names = dict(step.module.named_parameters())
-        reader = Reader(tensors_in(batch), names, _held(step))
+        reader = Reader(tensors_in(batch), names, held_by(step))
         try:
             lines = reader.lines(tape.rows, gradients, told)
         except Unknown as error:
             self.refuse(str(error))
+            return
+        calls = lines.lines
+        weights = {each.memory for line in calls for each in line.takes() if each.kind == "parameter"}
+        if any(each.memory in weights for line in calls for each in line.changes()):
+            self.refuse("a forward writes into a parameter")
             return
         generators = [
             each
@@ -234,7 +291,7 @@ class Recorder:
         ]
         having = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
         memory, flat = Gradients(having), None
-        if self.alone and self.movable and flattens(step.optimization.built, having):
+        if self.movable and flattens(step.optimization.built, having):
             flat = FlatOptimizer(step.optimization.built, memory)  # type: ignore[arg-type]
             flat.take()
         places = {id(parameter): gradient for parameter, gradient in memory.of}
@@ -246,14 +303,15 @@ class Recorder:
                 for parameter, gradient in zip(parameters, gradients, strict=True)
             ],
         )
-        code = spelled(lines)
+        code = spelled(in_kept_memory(with_activations(in_place(lines))))
         with torch.no_grad():
             run = code.compile("step")
         self._take(Kept(Program(key, run, memory, generators, code.source), flat, seen))
 
-    def _repeated(self, program: Program, batch: Batch) -> Mapping[str, Any] | None:
+    def repeated(self, batch: Batch) -> Mapping[str, Any] | None:
         """Learn from a batch by the program."""
-        step = self.step
+        step, program = self.step, self.program
+        assert program is not None
         step.watch.begin_step()
         told = program(*tensors_in(batch))
         loss = told[0]
@@ -300,22 +358,21 @@ class Recorder:
         buffers = [(each, each.clone()) for each in step.module.buffers()]
         states = [torch.get_rng_state(), *(each.get_state() for each in program.generators)]
         inputs = [each.clone() for each in tensors_in(batch)]
-        try:
-            told = program(*inputs)
-        except Exception:  # whatever is wrong with it, the step itself can still be made
-            self._back(buffers, states, program)
-            return False
-        found = [told[0].detach(), *told[1], *(gradient.clone() for _, gradient in program.gradients.of)]
-        found += [each.clone() for each, _ in buffers]
-        self._back(buffers, states, program)
-        loss, returned = step._passed(
-            _with_tensors(batch, [each.clone() for each in tensors_in(batch)]), learning=True
-        )
+        # the step first, for the program can do with the memory that it leaves
+        loss, returned = step._passed(_with_tensors(batch, inputs), learning=True)
         having = [parameter for parameter, _ in program.gradients.of]
         gradients = torch.autograd.grad(loss, having, allow_unused=True)
         for head in step.objective.losing:
             head.latest = None
         expected = [loss.detach(), *step._flat(returned), *gradients, *(each.clone() for each, _ in buffers)]
+        self._back(buffers, states, program)
+        try:
+            told = program(*(each.clone() for each in tensors_in(batch)))
+        except Exception:  # whatever is wrong with it, the step itself can still be made
+            self._back(buffers, states, program)
+            return False
+        found = [told[0].detach(), *told[1], *(gradient for _, gradient in program.gradients.of)]
+        found += [each.clone() for each, _ in buffers]
         self._back(buffers, states, program)
         right = len(found) == len(expected) and all(map(_alike, found, expected))
         if right:
@@ -345,7 +402,7 @@ def _alike(one: Tensor, other: Tensor | None) -> bool:
     return torch.allclose(one, other, rtol=1e-4, atol=tolerance, equal_nan=True)
 
 
-def key_of(batch: Any) -> Any:
+def key_of(batch: Any) -> tuple[Any, ...] | None:
     """What a recorded step takes for granted of a batch; None where it is one that none is recorded for."""
     if not isinstance(batch, Batch) or batch.form.nesting is not None or batch.waiting is not None:
         return None
@@ -359,7 +416,7 @@ def key_of(batch: Any) -> Any:
         if type(each) is not Tensor or each.requires_grad:
             return None
         marks += [each.shape, each.stride(), each.dtype]
-    return marks
+    return tuple(marks)
 
 
 def tensors_in(batch: Batch) -> list[Tensor]:
@@ -380,7 +437,7 @@ def _with_tensors(batch: Batch, tensors: Sequence[Tensor]) -> Batch:
     )
 
 
-def _held(step: Step) -> dict[str, Tensor]:
+def held_by(step: Step) -> dict[str, Tensor]:
     """Tensors that the module and its losses keep, by names."""
     found: dict[str, Tensor] = dict(step.module.named_buffers())
     for name, module in step.module.named_modules():

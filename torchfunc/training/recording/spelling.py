@@ -14,6 +14,7 @@ from torchfunc.tree import is_branch, leaves
 # without Python: `torch.binary_cross_entropy_with_logits` has another default than its kernel.
 _FUNCTIONS = frozenset(
     """
+    _addmm_activation
     _log_softmax _log_softmax_backward_data _softmax _softmax_backward_data abs add addcdiv addcmul addmm all amax amin
     any arange argmax argmin as_strided bmm cat ceil clamp clamp_max clamp_min clone convolution cos cumsum div eq erf exp
     expm1 eye floor full ge gt index_select log log1p logical_and logical_not logical_or lt le masked_fill maximum mean
@@ -25,16 +26,19 @@ _FUNCTIONS = frozenset(
 _METHODS = frozenset("add_ copy_ div_ expand masked_fill_ mul_ sub_ view zero_".split())
 
 
-def spelled(lines: Lines) -> Code:
-    """The step as a function of the tensors of a batch, which returns what `lines.returned` names."""
-    return _Speller(lines).code()
+def spelled(lines: Lines, *, aliases: bool = True) -> Code:
+    """The step as a function of the tensors of a batch, which returns what `lines.returned` names.
+
+    Its globals are aliases of tensors, or these themselves, which nothing tells from a tensor that nobody else has.
+    """
+    return _Speller(lines, aliases=aliases).code()
 
 
 class _Speller:
     """One text: the names in it, and the objects that they stand for."""
 
-    def __init__(self, lines: Lines) -> None:
-        self.lines = lines
+    def __init__(self, lines: Lines, *, aliases: bool) -> None:
+        self.lines, self.aliases = lines, aliases
         self.names: dict[Any, str] = {}
         self.taken: set[str] = {"torch", "forward", "F"}
         self.globals: dict[str, Any] = {}
@@ -109,7 +113,7 @@ class _Speller:
         if value not in self.names:
             self.names[value] = self._new(value.name)
             if value.tensor is not None and value.kind != "batch":
-                self.globals[self.names[value]] = value.tensor.detach()
+                self.globals[self.names[value]] = value.tensor.detach() if self.aliases else value.tensor
         return self.names[value]
 
     def _new(self, stem: str) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchfunc.tree import leaves
+from torchfunc.variables import Variable
 
 
 class Row(NamedTuple):
@@ -72,7 +73,7 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         row = Row(func, args, kwargs, out, (before, place_of(out)) if turns else None, constant)
         self.rows.append(row)
         self.refused = self.refused or _reason(row)
-        for each in tensors_of(row):
+        for each in () if self.refused else tensors_of(row):
             storage = each.untyped_storage()
             if storage.nbytes() >= LARGE and storage.resizable():
                 self._large.setdefault(storage._cdata, Held(storage)).add(each)
@@ -102,7 +103,7 @@ class Held:
             tensor = self.tensors[
                 key
             ]  # besides the rows, this name holds it, `self.tensors`, and the question
-            below = tensor._use_count() - 1  # type: ignore[no-untyped-call]
+            below = tensor._use_count() - 1  # type: ignore[attr-defined]
             if below > views[key] or sys.getrefcount(tensor) > times + 3 + (below > 0):
                 return False
         self.storage.resize_(0)
@@ -128,7 +129,7 @@ def _reason(row: Row) -> str:
     for each in tensors_of(row):
         if each.device.type != "cpu":
             return f"it computes on {each.device}"
-        if type(each) not in (Tensor, torch.nn.Parameter):
+        if type(each) not in (Tensor, torch.nn.Parameter, Variable):
             return f"it computes with a {type(each).__name__}"
         if each.layout is not torch.strided or each.is_conj() or each.is_neg():
             return "it computes with a tensor that is sparse, conjugated or laid out in another way"

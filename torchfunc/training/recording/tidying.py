@@ -9,11 +9,7 @@ from typing import Any
 
 import torch
 
-from torchfunc.training.recording.convolving import (
-    biases_by_sums,
-    over_what_ends,
-    relu_after_pooling,
-)
+from torchfunc.training.recording.convolving import biases_by_sums, relu_after_pooling
 from torchfunc.training.recording.lines import Line, Lines, Value
 from torchfunc.tree import leaves, map_leaves
 
@@ -32,7 +28,7 @@ def tidied(lines: Lines, places: Sequence[Value | None]) -> Lines:
     """
     for each in (*PASSES, *MOVING):
         lines = each(lines)
-    return over_what_ends(gradients_in_place(lines, places))
+    return gradients_in_place(lines, places)
 
 
 def without_copies_of_views(lines: Lines) -> Lines:
@@ -153,6 +149,7 @@ def _writes(line: Line, gradient: Value, place: Value) -> bool:
     maker = line.results
     return (
         line.name in _WRITING
+        and line.function is not torch.ops.aten.sum.default  # which has no `out`
         and isinstance(maker, Value)
         and line.out is None
         and maker.place[0] is place.place[0]

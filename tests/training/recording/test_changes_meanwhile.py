@@ -1,0 +1,196 @@
+"""Guards: whatever a recorded step goes by, a change of it in the middle of training counts from the next batch on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import torchfunc as tf
+from tests.training.recording.test_recorded_step import At, Between, fitted, network
+from torchfunc import layers
+from torchfunc.training.recording.fingerprint import Fingerprint
+
+Change = Callable[[tf.Model], Any]
+
+
+class Negative(layers.Dense):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return -super().forward(inputs)
+
+
+def head(model: tf.Model) -> Any:
+    assert model.trainer is not None
+    return model.trainer.step.objective.losing[0]
+
+
+def drawn(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(7)) - 0.5
+
+
+def other_class(model: tf.Model) -> None:
+    model.first.__class__ = Negative
+
+
+def other_layer(model: tf.Model) -> None:
+    torch.manual_seed(5)
+    model.drop = nn.Tanh()
+
+
+def other_buffer(model: tf.Model) -> None:
+    model.norm.running_mean = drawn(8)
+
+
+def other_place(model: tf.Model) -> None:
+    model.first.weight.data = drawn(6, 8).t()
+
+
+def without_bias(model: tf.Model) -> None:
+    model.last.bias = None
+
+
+def other_loss(model: tf.Model) -> None:
+    head(model).logits, head(model).loss = None, tf.losses.CategoricalGeneralizedCrossEntropy()
+
+
+def gradient_hook(module: nn.Module, given: Any, made: Any) -> Any:
+    return tuple(None if each is None else each * 0.5 for each in given)
+
+
+def halving_gradients(weight: Tensor) -> None:
+    assert weight.grad is not None
+    weight.grad.mul_(0.5)
+
+
+def halving(module: nn.Module, args: Any, output: Any = None) -> Any:
+    """A hook before or after a forward of the first layer alone."""
+    if isinstance(module, layers.Dense):
+        return output * 0.5 if output is not None else (args[0] * 0.5,)
+    return None
+
+
+HOOKS: list[Any] = []  # on all modules, to be taken away
+
+
+def on_all(kind: str, hook: Callable[..., Any]) -> Change:
+    def change(_: tf.Model) -> None:
+        HOOKS.append(getattr(nn.modules.module, f"register_module_{kind}")(hook))
+
+    return change
+
+
+def entered(context: Callable[[], Any]) -> Change:
+    """A context that stays on until the test ends."""
+
+    def change(_: tf.Model) -> None:
+        HOOKS.append(context())
+        HOOKS[-1].__enter__()
+
+    return change
+
+
+CHANGES: dict[str, Change] = {
+    "the class of a layer": other_class,
+    "a layer": other_layer,
+    "a mode": lambda model: model.norm.eval(),
+    "a parameter": lambda model: setattr(model.last, "weight", nn.Parameter(drawn(3, 8))),
+    "a parameter less": without_bias,
+    "the memory of a parameter": lambda model: setattr(model.last.weight, "data", drawn(3, 8)),
+    "how a parameter lies": other_place,
+    "a parameter that is frozen": lambda model: model.first.weight.requires_grad_(False),
+    "a layer that is frozen": lambda model: setattr(model.norm, "trainable", False),
+    "a hook of a parameter": lambda model: model.first.weight.register_hook(lambda gradient: gradient * 0.5),
+    "a hook on a gradient that is there": lambda model: (
+        model.first.weight.register_post_accumulate_grad_hook(halving_gradients)
+    ),
+    "a buffer": other_buffer,
+    "a number of a layer": lambda model: setattr(model.norm, "momentum", 0.5),
+    "a rate": lambda model: setattr(model.drop, "rate", 0.9),
+    "an activation": lambda model: setattr(model.first, "activation", tf.activations.tanh),
+    "a hook": lambda model: model.first.register_forward_hook(halving),
+    "a hook before": lambda model: model.first.register_forward_pre_hook(halving),
+    "a hook behind": lambda model: model.last.register_full_backward_hook(gradient_hook),
+    "a hook on all": on_all("forward_hook", halving),
+    "a hook before all": on_all("forward_pre_hook", halving),
+    "a hook behind all": on_all("full_backward_hook", lambda module, given, made: None),
+    "a loss": other_loss,
+    "whether a loss is of logits": lambda model: setattr(head(model), "logits", None),
+    "a number of a loss": lambda model: setattr(head(model).logits.loss, "reduction", "sum"),
+    "a weight of a loss": lambda model: setattr(head(model), "weight", 0.5),
+    "the learning rate": lambda model: setattr(model.trainer, "learning_rate", 0.5),
+    "the epsilon": lambda model: tf.backend.set_epsilon(1e-2),
+    "determinism": lambda model: torch.use_deterministic_algorithms(True),
+    "oneDNN": lambda model: setattr(torch.backends.mkldnn, "enabled", False),
+    "autocast": entered(lambda: torch.autocast("cpu", torch.bfloat16)),
+    "anomaly mode": entered(lambda: torch.autograd.set_detect_anomaly(True, check_nan=False)),
+    "a function mode": entered(lambda: torch.device("cpu")),
+}  # fmt: skip
+
+
+# which may leave the numbers as they are
+WITHOUT_EFFECT = {
+    *("the epsilon", "determinism", "oneDNN", "anomaly mode", "a function mode", "a hook behind all"),
+    "a mode",  # `fit` sets it at the next epoch
+}
+
+
+@pytest.fixture(autouse=True)
+def undone() -> Iterator[None]:
+    yield
+    undo()
+
+
+def undo() -> None:
+    """Everything around as it was."""
+    tf.backend.set_epsilon(1e-7)
+    torch.use_deterministic_algorithms(False)
+    torch.backends.mkldnn.enabled = True
+    while HOOKS:
+        last = HOOKS.pop()
+        last.remove() if hasattr(last, "remove") else last.__exit__(None, None, None)
+
+
+def several_layers() -> tf.Model:
+    return network(layers.BatchNormalization(name="norm"), layers.Dropout(0.3, name="drop"))
+
+
+def seen(change: Change) -> Change:
+    """The change, which has to be seen, whether by a quick look or by another whole one."""
+
+    def changing(model: tf.Model) -> None:
+        assert model.trainer is not None
+        before = Fingerprint(model.trainer.step)
+        assert before.still_holds() and Fingerprint(model.trainer.step) == before
+        change(model)
+        if change is not CHANGES["the learning rate"]:  # which the optimizer takes anew at each step
+            assert not before.still_holds() and Fingerprint(model.trainer.step) != before
+
+    return changing
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+@pytest.mark.parametrize("when", [At, Between])
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_changes_in_the_middle_of_training_counts_at_once(
+    what: str, when: Callable[[Change], Any]
+) -> None:
+    models = []
+    for recorded in (True, False):
+        codes: list[str] = []
+
+        def change(model: tf.Model, codes: list[str] = codes) -> None:
+            codes.append(model.trainer.step_code)
+            seen(CHANGES[what])(model)
+
+        models.append(fitted(several_layers(), "sgd", recorded=recorded, callbacks=[when(change)], epochs=3))
+        assert ["def forward(" in each for each in codes] == [recorded]
+        undo()
+    one, other = models
+    for (name, found), expected in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(found, expected), name
+    unchanged = fitted(several_layers(), "sgd", recorded=False, epochs=3).state_dict()
+    if what not in WITHOUT_EFFECT:
+        assert not all(torch.equal(unchanged[name], each) for name, each in one.state_dict().items())

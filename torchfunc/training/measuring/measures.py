@@ -1,0 +1,262 @@
+"""Measures: what `evaluate` does with a batch, recorded once for each shape: forward, loss, and what metrics add up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchfunc.callbacks import CallbackList
+from torchfunc.metrics.metric import Metric
+from torchfunc.training.batches import Arrays, Batch, Data
+from torchfunc.training.measuring.glance import Glance
+from torchfunc.training.measuring.programs import Program, Programs, alike
+from torchfunc.training.recording.lines import Reader, Unknown
+from torchfunc.training.recording.permitted import foreign, why_not_called
+from torchfunc.training.recording.replaying import held_by, key_of, tensors_in
+from torchfunc.training.recording.tape import Tape
+from torchfunc.training.step import Act, Step
+
+
+class Added(NamedTuple):
+    """What a metric adds to a sum of its: a tensor, or a number that is the same for all batches of a shape."""
+
+    metric: Metric
+    name: str
+    value: Any
+
+
+class Part(NamedTuple):
+    """A batch of which nothing but the tensors is needed any more, and the program for it."""
+
+    tensors: tuple[Tensor, ...]
+    program: Program
+    size: int
+
+
+class GlanceAtFigures(Glance):
+    """A glance at a step and at what measures its outputs."""
+
+    def _beside(self) -> list[Any]:
+        marks, objective = super()._beside(), self._step.objective
+        for head in objective.heads:
+            for measure in head.measures:
+                own = vars(measure.metric)
+                marks += [type(measure.metric), measure.weighted, measure.metric]
+                marks += [(name, value) for name, value in own.items() if name != "state"]
+        return [
+            *marks,
+            objective.widens,
+            self._step.mixed,
+            self._step.ranks,
+            self._step.held,
+            self._step.options,
+        ]
+
+
+def measuring(step: Step, data: Data, events: CallbackList) -> tuple[Act, Iterable[Any]]:
+    """What is done with each batch of a pass that is measured, and these: recorded where that is known to be right."""
+    if getattr(step.own, "measure", None) is not None:
+        return step.act("measure"), data.epoch(0)
+    if step.notes.measures is None:
+        step.notes.measures = Measures(step)
+    measures: Measures = step.notes.measures
+    hooks = events.methods("on_test_batch_begin") + events.methods("on_test_batch_end")
+    if isinstance(data, Arrays) and not hooks and measures.holds():
+        measures.alone = True
+        return measures.measure, measures.batches(data)
+    measures.alone = False
+    return measures.measure, data.epoch(0)
+
+
+class Measures(Programs):
+    """The measuring of batches that was recorded.
+
+    Attributes:
+        alone: whether nobody else can do anything between two batches.
+    """
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(step, GlanceAtFigures)
+        self.alone = False
+
+    def batches(self, data: Arrays) -> Iterator[Any]:
+        """The batches of one pass: from where there is a program for them on, their tensors alone."""
+        taken, whole = 0, data.whole
+        full = min(data.steps, whole.size // data.batch_size)
+        for batch in data.epoch(0):
+            yield batch
+            taken += 1
+            program = self.ready(key_of(batch)) if full - taken > 0 else None
+            if program is not None and data.ranks is None and data.device is None and whole.waiting is None:
+                break
+        else:
+            return
+        size, end = data.batch_size, full * data.batch_size
+        parts = [torch.split(each[taken * size : end], size) for each in tensors_in(whole)]
+        for tensors in zip(*parts, strict=True):
+            yield Part(tensors, program, size)
+        yield from data.epoch(0, full)
+
+    def measure(self, batch: Any) -> Mapping[str, Any] | None:
+        """Measure a batch as `Step.measure` does."""
+        if type(batch) is Part:
+            self._take(batch.program(*batch.tensors), batch.program.kept, batch.size)
+            return None
+        key = key_of(batch)
+        program = self.ready(key)
+        if program is not None and (self.alone or self.holds()):
+            self.repetitions += 1
+            self._take(program(*tensors_in(batch)), program.kept, batch.size)
+            return None
+        return self.step.measure(batch) if key is None or self.why_not else self._learn(key, batch)
+
+    def _take(self, told: Any, added: Sequence[Added], size: int) -> None:
+        """Take what a program returned into the figures."""
+        (loss, latest, values), objective = told, self.step.objective
+        for head, each in zip(objective.losing, latest, strict=False):
+            head.latest = each
+        if loss is not None:
+            objective.count(loss, size)
+        following = iter(values)
+        for metric, name, value in added:
+            metric.add(name, next(following) if value is None else value)
+
+    def _learn(self, key: Any, batch: Batch) -> Mapping[str, Any] | None:
+        """Measure a batch as it is; where it pays, that is written down or compared."""
+        step = self.step
+        self.holds()
+        program = self.found.get(key)
+        if isinstance(program, Program):
+            found = program(*tensors_in(batch))
+            told, added = self._as_it_is(batch)
+            if alike(found, told) and _constants(program.kept) == _constants(added):
+                program.checked = True
+            else:
+                self.refuse("it did another thing when it was repeated")
+            self._take(told, added, batch.size)
+            return None
+        if not step.objective.settled or not self.is_due(key):
+            return step.measure(batch)
+        reason = why_not_called(step) or next(_reasons(step), "")
+        if reason:
+            self.refuse(reason)
+            return step.measure(batch)
+        before, tape = self.glance or self._look(step), Tape()
+        try:
+            with tape:
+                told, added = self._as_it_is(batch)
+        except Unknown as error:
+            self.refuse(str(error))
+            return step.measure(batch)
+        self._take(told, added, batch.size)
+        try:
+            if tape.refused or not before.holds():
+                raise Unknown(tape.refused or "a forward changes what the next one goes by")
+            held = held_by(step)
+            for measure in step.objective.measures.values():
+                own = vars(measure.metric).items()
+                held |= {f"{measure.name}.{name}": each for name, each in own if type(each) is Tensor}
+            reader = Reader(tensors_in(batch), dict(step.module.named_parameters()), held)
+            self.found[key] = Program(reader.lines(tape.rows, (), told), added)
+            self.glance = before
+        except Unknown as error:
+            self.refuse(str(error))
+        return None
+
+    def _as_it_is(self, batch: Batch) -> tuple[Any, list[Added]]:
+        """The loss of a batch and of its outputs, and what its metrics add, none of which is taken yet.
+
+        Raises:
+            Unknown: a metric goes by more than the batch.
+        """
+        step, objective = self.step, self.step.objective
+        loss, returned = step._passed(batch, learning=False)
+        with _sums_apart(objective.measures.values()) as sums:
+            if objective.measures:
+                objective.measure(step._flat(returned), batch, step.masks)
+        latest = [head.latest for head in objective.losing if head.keeps_running]
+        added = [each._replace(value=None) if isinstance(each.value, Tensor) else each for each in sums]
+        values = [each.value.detach() for each in sums if isinstance(each.value, Tensor)]
+        return (None if loss is None else loss.detach(), latest, values), added
+
+
+@contextmanager
+def _sums_apart(measures: Any) -> Iterator[list[Added]]:
+    """Within it metrics add nothing to their sums: it is listed instead.
+
+    Raises:
+        Unknown: a metric looks at its sums, or keeps something else.
+    """
+    sums: list[Added] = []
+    metrics = [each.metric for each in measures]
+    before = [dict(vars(each)) for each in metrics]
+
+    def adding(metric: Metric) -> Callable[[str, Any], None]:
+        return lambda name, value: sums.append(Added(metric, name, value))
+
+    sealed = [_Sealed() for _ in metrics]
+    for metric, seal in zip(metrics, sealed, strict=True):
+        vars(metric).update(add=adding(metric), state=seal)
+    try:
+        yield sums
+    finally:
+        after = [dict(vars(each)) for each in metrics]
+        for metric, own in zip(metrics, before, strict=True):
+            vars(metric).clear()
+            vars(metric).update(own)
+    for metric, own, now, seal in zip(metrics, before, after, sealed, strict=True):
+        same = now.keys() - {"add"} == own.keys() and all(
+            now[name] is own[name] for name in own if name != "state"
+        )
+        if seal.opened or now["state"] is not seal or not same:
+            raise Unknown(f"the metric {metric.name!r} goes by more than the batch")
+
+
+class _Sealed(dict[str, Any]):
+    """Sums that tell whether somebody has looked at them or changed them."""
+
+    opened = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name not in ("opened", "__class__", "__dict__"):
+            vars(self)["opened"] = True
+        return super().__getattribute__(name)
+
+    def _open(self, *_: Any) -> Any:
+        self.opened = True
+        raise Unknown("a metric looks at what it has summed up")
+
+    __getitem__ = __setitem__ = __contains__ = __iter__ = __len__ = __delitem__ = __bool__ = _open
+
+
+def _constants(added: Sequence[Added]) -> list[Any]:
+    return [(id(metric), name, value) for metric, name, value in added]
+
+
+def _reasons(step: Step) -> Iterator[str]:
+    """Why a measuring is not recorded, besides what its forward does."""
+    if any(hasattr(step.own, name) for name in ("measure", "compute_loss", "compute_metrics")):
+        yield "it is a step of your own"
+    if step.options != type(step.options)() or step.mixed is not None:
+        yield "it was compiled with options that it does not know"
+    if step.ranks is not None:
+        yield "other processes measure too"
+    if step.held:
+        yield "the module has metrics of its own"
+    for head in step.objective.losing:
+        for each in foreign(head.loss, 3):
+            yield f"the loss of {head.name!r} calls {each}"
+    for measure in step.objective.measures.values():
+        metric = measure.metric
+        if not type(metric).__module__.startswith("torchfunc.metrics.") or type(metric).add is not Metric.add:
+            yield f"{measure.name!r} is a {type(metric).__name__}, whose update it does not know"
+        for each in foreign({name: value for name, value in vars(metric).items() if name != "state"}, 3):
+            yield f"the metric {measure.name!r} calls {each}"
+    for module in step.module.modules():
+        for info in getattr(module, "_weight_infos", {}).values():
+            for each in foreign(info.regularizer, 3):
+                yield f"the loss holds {each}"

@@ -1,0 +1,163 @@
+"""Programs: what was recorded of a step that does not learn, by the shapes of what it takes, and when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchfunc import functions
+from torchfunc.training.measuring.glance import Glance
+from torchfunc.training.recording.kept_memory import in_kept_memory, in_place, with_activations
+from torchfunc.training.recording.lines import Lines, Unknown, Value
+from torchfunc.training.recording.spelling import spelled
+from torchfunc.training.recording.tidying import tidied
+from torchfunc.training.step import Step
+from torchfunc.tree import leaves
+
+SHAPES = 4  # that programs are kept for
+FEWEST = 4  # calls with one shape before it is recorded
+CHANGES = 4  # after which a step that changed each time is recorded no more
+WORTH = 8  # repetitions that a recording is worth
+
+
+class Program:
+    """Lines as a function that can be had again and again.
+
+    Attributes:
+        text: it as Python.
+        checked: whether it was seen to do what the step does.
+        kept: what else belongs to it.
+    """
+
+    def __init__(self, lines: Lines, kept: Any = None) -> None:
+        code = spelled(repeatable(tidied(lines, ())), aliases=False)
+        self.text, self.kept, self.checked = code.source, kept, False
+        self._code, self._globals = compile(code.running, "<torchfunc forward>", "exec"), code.globals
+        self._run: Callable[..., Any] | None = None
+
+    def __call__(self, *tensors: Tensor) -> Any:
+        """What it returns, run without gradients and below autograd as it was recorded."""
+        grad = torch.is_grad_enabled()
+        if grad:
+            torch._C._set_grad_enabled(False)
+        try:
+            with torch._C._AutoDispatchBelowAutograd():
+                return (self._run or self._made())(*tensors)
+        finally:
+            if grad:
+                torch._C._set_grad_enabled(True)
+
+    def _made(self) -> Callable[..., Any]:
+        """The function, with views of parameters."""
+        names: dict[str, Any] = {**functions.spaces(), **self._globals}
+        exec(self._code, names)
+        self._run = run = names["forward"]
+        return run  # type: ignore[no-any-return]
+
+    def release(self) -> None:
+        """Hold no views of parameters, whose memory may be left then; the next call makes them anew."""
+        run, self._run = self._run, None
+        if run is not None:
+            run.__globals__.clear()
+
+
+class Programs:
+    """What was recorded of one step, and is repeated while that is as it was.
+
+    Args:
+        step: what is called.
+        look: what tells whether it is as it was.
+
+    Attributes:
+        why_not: why nothing is recorded, in words that go on after "because"; empty while it is.
+    """
+
+    def __init__(self, step: Step, look: Callable[[Step], Glance] = Glance) -> None:
+        self.step, self._look = step, look
+        self.why_not = ""
+        self.glance: Glance | None = None
+        self.found: dict[Any, Program | int] = {}  # by shape; before it is recorded the number of calls
+        self.repetitions, self.changes = 0, 0
+
+    def ready(self, key: Any) -> Program | None:
+        """What may be repeated without another look, but for that at the step."""
+        program = self.found.get(key)
+        return program if type(program) is Program and program.checked else None
+
+    def holds(self) -> bool:
+        """Whether the step is as it was; what was recorded is forgotten where not."""
+        if self.glance is None or self.glance.holds():
+            return True
+        self.changes = self.changes + 1 if self.repetitions < WORTH else 0
+        self.glance, self.repetitions = None, 0
+        self.release()
+        self.found.clear()
+        if self.changes >= CHANGES:
+            self.refuse("it changes from one call to the next")
+        return False
+
+    def is_due(self, key: Any) -> bool:
+        """Whether a call with this key is to be recorded; it is counted."""
+        count = self.found.get(key, 0)
+        if self.why_not or (not count and len(self.found) >= SHAPES):
+            return False
+        assert isinstance(count, int)
+        self.found[key] = count + 1
+        return count + 1 >= FEWEST
+
+    def refuse(self, reason: str) -> None:
+        """Record nothing."""
+        self.glance, self.why_not = None, reason
+        self.release()
+        self.found.clear()
+
+    def release(self) -> None:
+        """Hold no views of parameters."""
+        for each in self.found.values():
+            if isinstance(each, Program):
+                each.release()
+
+
+def repeatable(lines: Lines) -> Lines:
+    """The lines of a step that does not learn, with what they need kept from one call to the next.
+
+    Raises:
+        Unknown: it draws random numbers, changes what it is given, or hands out what is not its own.
+    """
+    made = {each.memory for line in lines.lines for each in line.makes()}
+    given = {each.memory for each in (*lines.batch, *_there_before(lines))}
+    for line in lines.lines:
+        if torch.Tag.nondeterministic_seeded in line.function.tags:
+            raise Unknown("it draws random numbers")
+        silent = line.name == "native_batch_norm" and line.args[5] is False
+        if not silent and any(value.memory in given for value in line.changes()):
+            raise Unknown("it changes what it is given or what it keeps")
+    for leaf in leaves(lines.returned):
+        if leaf is not None and (
+            not isinstance(leaf, Value) or leaf.memory in given or leaf.memory not in made
+        ):
+            raise Unknown("it returns something that it did not make")
+    return in_kept_memory(with_activations(in_place(lines)))
+
+
+def _there_before(lines: Lines) -> Iterator[Value]:
+    for line in lines.lines:
+        yield from (value for value in line.takes() if value.kind != "made")
+    for line in lines.before:
+        yield from line.makes()
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two results are the same to the bit."""
+    mine, theirs = list(leaves(one)), list(leaves(other))
+    return len(mine) == len(theirs) and all(map(_is_same, mine, theirs))
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if type(one) is not Tensor or type(other) is not Tensor:
+        return one is None and other is None
+    same = one.dtype == other.dtype and one.shape == other.shape
+    return same and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
