@@ -353,22 +353,21 @@ class Recorder:
         buffers = [(each, each.clone()) for each in step.module.buffers()]
         states = [torch.get_rng_state(), *(each.get_state() for each in program.generators)]
         inputs = [each.clone() for each in tensors_in(batch)]
-        try:
-            told = program(*inputs)
-        except Exception:  # whatever is wrong with it, the step itself can still be made
-            self._back(buffers, states, program)
-            return False
-        found = [told[0].detach(), *told[1], *(gradient.clone() for _, gradient in program.gradients.of)]
-        found += [each.clone() for each, _ in buffers]
-        self._back(buffers, states, program)
-        loss, returned = step._passed(
-            _with_tensors(batch, [each.clone() for each in tensors_in(batch)]), learning=True
-        )
+        # the step first, for the program can do with the memory that it leaves
+        loss, returned = step._passed(_with_tensors(batch, inputs), learning=True)
         having = [parameter for parameter, _ in program.gradients.of]
         gradients = torch.autograd.grad(loss, having, allow_unused=True)
         for head in step.objective.losing:
             head.latest = None
         expected = [loss.detach(), *step._flat(returned), *gradients, *(each.clone() for each, _ in buffers)]
+        self._back(buffers, states, program)
+        try:
+            told = program(*(each.clone() for each in tensors_in(batch)))
+        except Exception:  # whatever is wrong with it, the step itself can still be made
+            self._back(buffers, states, program)
+            return False
+        found = [told[0].detach(), *told[1], *(gradient for _, gradient in program.gradients.of)]
+        found += [each.clone() for each, _ in buffers]
         self._back(buffers, states, program)
         right = len(found) == len(expected) and all(map(_alike, found, expected))
         if right:
