@@ -73,7 +73,7 @@ class Dense(Layer):
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **common)
         self._set_plainly(units=count("Dense", "units", units), use_bias=use_bias)
-        self.activation = activations.get(activation)
+        self._set_activation(activations.get(activation))
         self._describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
 

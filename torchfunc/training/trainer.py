@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchfunc import losses, metrics, optimizers
+from torchfunc import losses, metrics, optimizers, rooms
 from torchfunc.callbacks import BackupAndRestore, CallbackList, History, LearningRateFinder, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.distributed import sharded_folders
@@ -936,7 +936,7 @@ class Trainer:
             >>> [each.name for each in inspect("training.safetensors").tensors][:2]
             ['bias', 'optimizer/optimizer/slots/bias/scaled_velocity']
         """
-        write_whole(self.module, lambda: backups["write"](self, filepath))
+        write_whole(self.module, lambda: rooms.filled(backups, "write")(self, filepath))
 
     def restore_backup(self, filepath: Any) -> None:
         """Take what `back_up` wrote of a module with the same weights, compiled alike.
@@ -958,7 +958,7 @@ class Trainer:
             >>> other.epoch, torch.equal(other.module.weight, trainer.module.weight)
             (2, True)
         """
-        backups["read"](self, filepath)
+        rooms.filled(backups, "read")(self, filepath)
 
     @together
     def save_checkpoint(self, folder: str | Path) -> None:
