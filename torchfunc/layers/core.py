@@ -95,13 +95,15 @@ class Dense(Layer):
         return (*shape[:-1], self.units)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        # the dict first: nn.Module's own look-up takes longer than the look at both dtypes
-        weight: Tensor | None = self._parameters.get("weight")
+        # the dict first: nn.Module's own look-up of each takes longer than the look at both dtypes
+        parameters = self._parameters
+        weight: Tensor | None = parameters.get("weight")
         if weight is None:
             weight = self.weight
         if inputs.dtype is not weight.dtype:
             inputs = self._cast_to(weight.dtype, inputs)
-        outputs = F.linear(inputs, weight, self.bias)
+        bias = parameters.get("bias")
+        outputs = F.linear(inputs, weight, self.bias if bias is None else bias)
         activation = self.activation
         if activation is _linear:
             return outputs
