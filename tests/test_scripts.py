@@ -115,6 +115,8 @@ def test_house_says_where_the_package_was_looked_for(tmp_path: Path) -> None:
 SLOW = """
 import time
 
+from torchfunc.models import Model
+
 _save = Model.save
 
 
@@ -175,6 +177,50 @@ def test_the_ratio_of_a_race_is_the_median_of_those_of_its_rounds() -> None:
     measured = {"an epoch": {"torchfunc": [1.0, 2.0, 9.0], "torch": [2.0, 2.0, 6.0]}}
     (row,) = script("race").rows("mlp", measured, 3)
     assert (row["ratio"], row["low"], row["high"]) == (1.0, 0.5, 1.5)
+
+
+def test_a_race_says_what_a_contender_lacks(tmp_path: Path) -> None:
+    kept = tmp_path / "numbers.json"
+    done = run(
+        "scripts/bench.py",
+        "race",
+        "import",
+        "--against",
+        "torch",
+        "--python",
+        "torch=false",
+        "--json",
+        str(kept),
+    )
+    assert done.returncode == 1 and not kept.exists()
+    assert (
+        "bench.py: torch needs torch, which false does not have. "
+        "Fix: install it, or name an interpreter that has it: --python torch=PATH." in done.stderr
+    )
+
+
+def test_a_race_keeps_what_was_raced_in_other_workloads_and_with_others(tmp_path: Path) -> None:
+    race, path = script("race"), tmp_path / "numbers.json"
+
+    def raced(workload: str, against: str, ours: float) -> None:
+        rows = race.rows(workload, {"an epoch": {"torchfunc": [ours], against: [2.0]}}, 1)
+        race.write(path, rows, 1, {"torch": "1.0"})
+
+    for workload, against, ours in (("resnet", "torch", 1.0), ("mlp", "poutyne", 1.0), ("mlp", "torch", 1.0)):
+        raced(workload, against, ours)
+    raced("mlp", "torch", 3.0)
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    assert [(each["workload"], each["against"], each["ratio"]) for each in rows] == [
+        ("mlp", "torch", 1.5), ("mlp", "poutyne", 0.5), ("resnet", "torch", 0.5)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("workload", "amount", "text"),
+    [("mlp", 2.5, "2.5 s"), ("mlp", 0.0123, "12.3 ms"), ("rows", 4.5e-5, "45 us"), ("memory", 95.4, "95 MB")],
+)
+def test_what_is_raced_is_told_with_its_unit(workload: str, amount: float, text: str) -> None:
+    assert script("race").amount({"workload": workload, "other": amount}, "other") == text
 
 
 @pytest.mark.skipif(not torch.__version__.startswith("2.13"), reason="the page is made with torch 2.13")

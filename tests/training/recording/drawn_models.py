@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 import torchfunc as tf
+from torchfunc.tree import leaves
 
 ACTIVATIONS = """relu sigmoid tanh elu selu gelu softplus softsign silu leaky_relu hard_sigmoid hard_silu relu6 mish
  log_sigmoid celu hard_tanh tanh_shrink softmax log_softmax squareplus sparse_plus exponential linear""".split()
@@ -410,6 +411,22 @@ class Drawing:
             torch.manual_seed(1)
             model.fit(names["x"], names["y"], epochs=2, verbose=0, **names["options"])
         return model
+
+    def measured(self, model: tf.Model) -> list[Any]:
+        """Figures and predictions of a model, three times over."""
+        names = {**self.names, "model": None}
+        exec("\n".join(self.training[:-1]), names)
+        given = {key: names["options"].get(key) for key in ("batch_size", "sample_weight")}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return [
+                figure
+                for _ in range(3)
+                for figure in (
+                    *model.evaluate(names["x"], names["y"], verbose=0, return_dict=True, **given).values(),
+                    *leaves(model.predict(names["x"], batch_size=self.size, verbose=0)),
+                )
+            ]
 
     def _choice(self, *options: Any) -> Any:
         return self.random.choice(options)

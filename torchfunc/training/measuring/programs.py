@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchfunc import functions
-from torchfunc.training.measuring.glance import Glance
+from torchfunc.training.recording.glance import Glance
 from torchfunc.training.recording.kept_memory import in_kept_memory, in_place, with_activations
 from torchfunc.training.recording.lines import Lines, Unknown, Value
 from torchfunc.training.recording.spelling import spelled
@@ -33,9 +32,8 @@ class Program:
     """
 
     def __init__(self, lines: Lines, kept: Any = None) -> None:
-        code = spelled(repeatable(tidied(lines, ())), aliases=False)
-        self.text, self.kept, self.checked = code.source, kept, False
-        self._code, self._globals = compile(code.running, "<torchfunc forward>", "exec"), code.globals
+        self._code = spelled(repeatable(tidied(lines, ())), aliases=False)
+        self.text, self.kept, self.checked = self._code.source, kept, False
         self._run: Callable[..., Any] | None = None
 
     def __call__(self, *tensors: Tensor) -> Any:
@@ -52,10 +50,8 @@ class Program:
 
     def _made(self) -> Callable[..., Any]:
         """The function, with views of parameters."""
-        names: dict[str, Any] = {**functions.spaces(), **self._globals}
-        exec(self._code, names)
-        self._run = run = names["forward"]
-        return run  # type: ignore[no-any-return]
+        self._run = run = self._code.compile("forward")
+        return run
 
     def release(self) -> None:
         """Hold no views of parameters, whose memory may be left then; the next call makes them anew."""

@@ -52,7 +52,8 @@ class Fingerprint:
         objective = step.objective
         for head in objective.losing:
             self._see(head.loss, _DEPTH)
-            self._see(head.logits, _DEPTH)
+            self._see(head.logits, 0)
+            self._see(None if head.logits is None else head.logits.loss, _DEPTH)
             self.marks += [head.index, head.weight, head.keeps_running]
         for held in (step.own, step.optimization.built):
             self._see(held, 0)

@@ -16,6 +16,7 @@ from torchfunc.callbacks import CallbackList
 from torchfunc.training.batches import Arrays, Batch, Data
 from torchfunc.training.recording.fingerprint import Fingerprint
 from torchfunc.training.recording.flat_memory import FlatOptimizer, Gradients, flattens, is_shared
+from torchfunc.training.recording.glance import Glance
 from torchfunc.training.recording.kept_memory import in_kept_memory, in_place, with_activations
 from torchfunc.training.recording.lines import Reader, Unknown, Value
 from torchfunc.training.recording.permitted import why_not
@@ -125,7 +126,7 @@ class Recorder:
         self.notes = step.notes
         self.program: Program | None = None
         self.flat: FlatOptimizer | None = None
-        self.seen: Fingerprint | None = None
+        self.seen: Glance | None = None
         self.recordings = 0
         self.refused = self.movable = False
         self._look()
@@ -146,7 +147,7 @@ class Recorder:
         self.notes.kept, self.program, self.flat = kept, kept.program, kept.flat
         if self.flat is not None:
             self.flat.take()
-        self.seen = kept.seen if self.alone or self.flat is None else Fingerprint(self.step)
+        self.seen = None if self.alone else Glance(self.step, learns=True)
         self.notes.code, self.notes.why_not = kept.program.text, ""
 
     def refuse(self, reason: str) -> None:
@@ -214,15 +215,9 @@ class Recorder:
 
     def is_as_recorded(self) -> bool:
         """Whether the step is as it was when it was recorded."""
-        assert self.seen is not None
         if self.flat is not None and not self.flat.still_steps():
             return False
-        if self.seen.still_holds():
-            return True
-        now = Fingerprint(self.step)
-        same = now == self.seen
-        self.seen = now if same else self.seen
-        return same
+        return self.seen is not None and self.seen.holds()
 
     def _recorded(self, batch: Batch, key: Any) -> Mapping[str, Any] | None:
         """Learn from a batch as it is, and write down how."""
