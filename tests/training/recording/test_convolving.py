@@ -134,6 +134,72 @@ def test_few_pixels_more_channels_and_channels_that_come_first_stay_a_convolutio
         assert convolving.one_channel_by_products(lines).lines == lines.lines
 
 
+def repeated(x: Tensor, height: int, width: int) -> Tensor:
+    """An image as `UpSampling2D` repeats it, with its channels last meanwhile."""
+    return layers.UpSampling2D((height, width))(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+UPSAMPLED: dict[str, tuple[Loss, tuple[int, ...]]] = {
+    "transposed": (lambda y, w: F.conv_transpose2d(repeated(y, 3, 3), w), (4, 6, 3, 3)),
+    "transposed, by height and width": (
+        lambda y, w: F.conv_transpose2d(repeated(y, 2, 3), w, padding=(1, 0)),
+        (4, 6, 3, 2),
+    ),
+    "plain": (lambda y, w: F.conv2d(repeated(y, 2, 2), w, padding=1), (6, 4, 3, 3)),
+    "plain, by height": (lambda y, w: F.conv2d(repeated(y, 2, 1), w, padding=(0, 1)), (6, 4, 2, 3)),
+}
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 2e-6), (torch.float64, 1e-13)])
+@pytest.mark.parametrize("which", UPSAMPLED)
+def test_gradients_are_taken_below_upsampling(which: str, dtype: torch.dtype, close: float) -> None:
+    convolve, shape = UPSAMPLED[which]
+    weights = [drawn(4, 4, 1, 1, dtype=dtype).requires_grad_(), drawn(*shape, dtype=dtype).requires_grad_()]
+
+    def loss(x: Tensor, first: Tensor, weight: Tensor) -> Tensor:
+        return convolve(torch.relu_(F.conv2d(x, first)), weight).square().mean()
+
+    large = [drawn(16, 4, 18, 20, seed=seed, dtype=dtype) for seed in (1, 2)]
+    large = [x.contiguous(memory_format=torch.channels_last) for x in large]
+    before = recorded(loss, large[0], weights)
+    lines = convolving.gradients_below_upsampling(before)
+    (_, small), (_, big) = (
+        sorted(
+            (each.args[1].shape for each in named(which, "convolution_backward")), key=lambda shape: shape[2]
+        )
+        for which in (lines, before)
+    )
+    assert small == (16, 4, 18, 20) and big != small
+    exact = [each.detach().double().requires_grad_() for each in weights]
+    for x in large:
+        for one, other in zip(results(lines, x), expected(loss, x.double(), exact), strict=True):
+            assert (one - other).abs().max() <= close * other.abs().max()
+
+
+def test_gradients_stay_above_what_is_no_upsampling_or_is_read_again() -> None:
+    def tiled(x: Tensor, first: Tensor, weight: Tensor) -> Tensor:
+        y = torch.relu_(F.conv2d(x, first)).permute(0, 2, 3, 1)
+        y = y.unsqueeze(1).expand(-1, 2, -1, -1, -1).reshape(16, 36, 20, 4)
+        return F.conv2d(y.permute(0, 3, 1, 2), weight).square().mean()
+
+    def strided(x: Tensor, first: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(repeated(torch.relu_(F.conv2d(x, first)), 2, 2), weight, stride=2).square().mean()
+
+    def changed(x: Tensor, first: Tensor, weight: Tensor) -> Tensor:
+        y = torch.relu_(F.conv2d(x, first))
+        z = repeated(y, 2, 2)
+        return F.conv2d(z, weight).square().mean() + y.data.mul_(2.0).sum()
+
+    def read_again(x: Tensor, first: Tensor, weight: Tensor) -> Tensor:
+        z = repeated(torch.relu_(F.conv2d(x, first)), 2, 2)
+        return F.conv2d(z, weight).square().mean() + z.sin().mean()
+
+    x = drawn(16, 4, 18, 20).contiguous(memory_format=torch.channels_last)
+    for loss in (tiled, strided, changed, read_again):
+        lines = recorded(loss, x, [drawn(4, 4, 1, 1).requires_grad_(), drawn(6, 4, 3, 3).requires_grad_()])
+        assert convolving.gradients_below_upsampling(lines).lines == lines.lines
+
+
 def pooled(x: Tensor, weight: Tensor, *sizes: int) -> Tensor:
     return (F.max_pool2d(torch.relu_(F.conv2d(x, weight)), *sizes) * 3.0).square().sum()
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from torchfunc.training.recording.lines import Line, Lines, Value
+from torchfunc.tree import map_leaves
 
 LARGE = 2**14  # numbers that it is worth more than one call to make
 _aten = torch.ops.aten
+_SHAPING = frozenset("_unsafe_view clone expand permute squeeze sum transpose unsqueeze view".split())
 _POOL = "max_pool2d_with_indices"
 
 
@@ -80,6 +82,150 @@ def _by_product(line: Line) -> Iterator[Line]:
     yield Line(_aten.col2im.default, (products, *geometry), {}, result)
     if bias is not None:
         yield Line(_aten.add_.Tensor, (result, bias), {}, result)
+
+
+def gradients_below_upsampling(lines: Lines) -> Lines:
+    """The gradient of a convolution of what was repeated is taken of what was there before: by a third of the work.
+
+    To repeat each number and to move a kernel over that step by step is to move a larger kernel over the numbers,
+    transposed, by as many steps as each is repeated. It has the sums of the weights under each window of this size.
+    """
+    readers = _readers(lines)
+    makers = {line.results: line for line in lines.lines if _only_shapes(line)}
+    made: list[list[Line]] = [[line] for line in lines.lines]
+    for at, line in enumerate(lines.lines):
+        if line.name != "convolution_backward" or not _moves_by_one_step(line):
+            continue
+        up = _repeating(line.args[1], makers)
+        down = up and _summing(line.results[0], next(up[0].takes()), lines, readers)
+        if not up or not down:
+            continue
+        source, start = next(up[0].takes()), lines.lines.index(up[0])
+        if any(value.memory == source.memory for each in lines.lines[start:at] for value in each.changes()):
+            continue
+        made[at] = list(_below(line, source, lines.lines[down[-1]].results))
+        for each in down:
+            made[each] = []
+    return replace(lines, lines=[line for each in made for line in each])
+
+
+def _only_shapes(line: Line) -> bool:
+    """Whether what a line makes has the numbers of one tensor in another shape, or sums of them."""
+    single = isinstance(line.results, Value) and len(list(line.takes())) == 1
+    return single and line.name in _SHAPING and line.out is None
+
+
+def _moves_by_one_step(line: Line) -> bool:
+    x, weight, _, steps, padding, dilation, transposed, more, groups, wanted = line.args[1:]
+    return (
+        len(weight.shape) == 4
+        and list(steps) == list(dilation) == [1, 1]
+        and groups == 1
+        and not any(more)
+        and wanted[:2] == [True, True]
+        and (transposed or all(each < size for each, size in zip(padding, weight.shape[2:], strict=True)))
+        and math.prod(x.shape) >= LARGE
+    )
+
+
+def _repeating(repeated: Value, makers: Mapping[Value, Line]) -> list[Line]:
+    """The lines that repeat each number of an image, whose channels lie last, in height and width; none if it was not."""
+    chain: list[Line] = []
+    value = repeated
+    while value in makers:
+        chain.insert(0, makers[value])
+        value = next(chain[0].takes())
+        if _is_smaller(value, repeated):
+            times = _times(value, repeated)
+            numbers = torch.arange(math.prod(value.shape), dtype=torch.int32)
+            numbers = numbers.as_strided(value.shape, value.strides)
+            expected = numbers.repeat_interleave(times[0], 2).repeat_interleave(times[1], 3)
+            return chain if torch.equal(_done(chain, value, numbers), expected) else []
+    return []
+
+
+def _summing(large: Value, small: Value, lines: Lines, readers: Mapping[Value, list[int]]) -> list[int]:
+    """Which lines add up what goes back to each number that was repeated; none if it is not that."""
+    chain: list[int] = []
+    value = large
+    while len(readers[value]) == 1 and _only_shapes(lines.lines[readers[value][0]]):
+        chain.append(readers[value][0])
+        value = lines.lines[chain[-1]].results
+        if value.place == small.place:
+            height, width = _times(small, large)
+            numbers = torch.arange(math.prod(large.shape), dtype=torch.int32)
+            numbers = numbers.as_strided(large.shape, large.strides)
+            split = numbers.reshape(*small.shape[:3], height, -1, width)
+            found = _done([lines.lines[each] for each in chain], large, numbers)
+            return chain if torch.equal(found, split.sum((3, 5))) else []
+    return []
+
+
+def _is_smaller(value: Value, repeated: Value) -> bool:
+    """Whether one may be the other before it was repeated: an image of the same channels, which lie last."""
+    if len(value.shape) != 4 or value.shape[:2] != repeated.shape[:2] or value.shape == repeated.shape:
+        return False
+    _, channels, height, width = value.shape
+    fits = all(whole % part == 0 for whole, part in zip(repeated.shape, value.shape, strict=True))
+    last = value.strides == (channels * height * width, 1, channels * width, channels)
+    return fits and last and value.offset == 0
+
+
+def _times(small: Value, large: Value) -> list[int]:
+    return [whole // part for whole, part in zip(large.shape[2:], small.shape[2:], strict=True)]
+
+
+def _done(chain: Iterable[Line], value: Value, numbers: torch.Tensor) -> torch.Tensor:
+    """What a chain of lines makes of other numbers."""
+
+    def known(leaf: Any) -> Any:
+        return numbers if isinstance(leaf, Value) else leaf
+
+    for line in chain:
+        numbers = line.function(*map_leaves(known, line.args), **line.kwargs)
+    return numbers
+
+
+def _below(line: Line, source: Value, result: Value) -> Iterator[Line]:
+    gradient, repeated, weight, sizes, _, padding, dilation, transposed, more, groups, wanted = line.args
+    steps, of_weight = _times(source, repeated), line.results[1]
+    pooling = steps, [1, 1], [0, 0], False, True, 1  # not divided: sums
+    count = 1
+
+    def made(name: str, *shape: int) -> Value:
+        nonlocal count
+        count += 1
+        strides = torch.empty(shape, device="meta").stride()
+        return Value(
+            "made", f"{weight.name}_{name}", -of_weight.memory - count, (weight.place[0], shape, strides, 0)
+        )
+
+    kernel = weight
+    if not transposed:
+        flipped = made("flipped", *weight.shape)
+        yield Line(_aten.flip.default, (weight, [2, 3]), {}, flipped)
+        kernel = made("turned", weight.shape[1], weight.shape[0], *weight.shape[2:])
+        yield Line(_aten.transpose.int, (flipped, 0, 1), {}, kernel)
+        padding = [size - 1 - each for size, each in zip(weight.shape[2:], padding, strict=True)]
+    more_of_it = [size + step - 1 for size, step in zip(kernel.shape[2:], steps, strict=True)]
+    edges = [steps[1] - 1, steps[1] - 1, steps[0] - 1, steps[0] - 1]
+    wide = made(
+        "wide", *kernel.shape[:2], *(size + step - 1 for size, step in zip(more_of_it, steps, strict=True))
+    )
+    yield Line(_aten.constant_pad_nd.default, (kernel, edges), {}, wide)
+    summed = made("summed", *kernel.shape[:2], *more_of_it)
+    yield Line(_aten.avg_pool2d.default, (wide, *pooling), {}, summed)
+    of_summed = made("summed_grad", *summed.shape)
+    args = gradient, source, summed, sizes, steps, padding, dilation, True, more, groups, wanted
+    yield Line(line.function, args, {}, (result, of_summed, line.results[2]))
+    if transposed:
+        yield Line(_aten.avg_pool2d.default, (of_summed, *pooling), {}, of_weight)
+    else:
+        turned = made("turned_grad", *kernel.shape)
+        yield Line(_aten.avg_pool2d.default, (of_summed, *pooling), {}, turned)
+        flipped = made("flipped_grad", *weight.shape)
+        yield Line(_aten.transpose.int, (turned, 0, 1), {}, flipped)
+        yield Line(_aten.flip.default, (flipped, [2, 3]), {}, of_weight)
 
 
 def relu_after_pooling(lines: Lines) -> Lines:

@@ -11,6 +11,7 @@ import torch
 
 from torchfunc.training.recording.convolving import (
     biases_by_sums,
+    gradients_below_upsampling,
     one_channel_by_products,
     relu_after_pooling,
 )
@@ -180,7 +181,11 @@ PASSES: tuple[Callable[[Lines], Lines], ...] = (
     relu_after_pooling,
 )
 # what changes the order of a sum, and so the last bits
-MOVING: tuple[Callable[[Lines], Lines], ...] = (biases_by_sums, one_channel_by_products)
+MOVING: tuple[Callable[[Lines], Lines], ...] = (
+    biases_by_sums,
+    one_channel_by_products,
+    gradients_below_upsampling,
+)
 
 
 def _renamed(lines: Lines, same: Mapping[Value, Value]) -> Lines:
