@@ -131,6 +131,8 @@ CHANGES: dict[str, Change] = {
     "a weight of a loss": lambda model: setattr(head(model), "weight", 0.5),
     "the learning rate": lambda model: setattr(model.trainer, "learning_rate", 0.5),
     "the epsilon": lambda model: tf.backend.set_epsilon(1e-2),
+    "the float type": lambda model: tf.backend.set_floatx("float64"),
+    "the default dtype": lambda model: torch.set_default_dtype(torch.float64),
     "determinism": lambda model: torch.use_deterministic_algorithms(True),
     "oneDNN": lambda model: setattr(torch.backends.mkldnn, "enabled", False),
     "autocast": entered(lambda: torch.autocast("cpu", torch.bfloat16)),
@@ -141,7 +143,16 @@ CHANGES: dict[str, Change] = {
 
 # which may leave the numbers as they are
 WITHOUT_EFFECT = {
-    *("the epsilon", "determinism", "oneDNN", "anomaly mode", "a function mode", "a hook behind all"),
+    *(
+        "the epsilon",
+        "the float type",
+        "the default dtype",
+        "determinism",
+        "oneDNN",
+        "anomaly mode",
+        "a function mode",
+        "a hook behind all",
+    ),
     "a mode",  # `fit` sets it at the next epoch
 }
 
@@ -155,6 +166,8 @@ def undone() -> Iterator[None]:
 def undo() -> None:
     """Everything around as it was."""
     tf.backend.set_epsilon(1e-7)
+    tf.backend.set_floatx("float32")
+    torch.set_default_dtype(torch.float32)
     torch.use_deterministic_algorithms(False)
     torch.backends.mkldnn.enabled = True
     while HOOKS:
