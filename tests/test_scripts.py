@@ -115,6 +115,8 @@ def test_house_says_where_the_package_was_looked_for(tmp_path: Path) -> None:
 SLOW = """
 import time
 
+from torchfunc.models import Model
+
 _save = Model.save
 
 

@@ -6,8 +6,6 @@ Asked for such a name, its namespace says what to use. `docs/absent.md` shows th
 from __future__ import annotations
 
 import sys
-from functools import partial
-from typing import NoReturn
 
 _AUTOCAST = "use torch.autocast, or torchao for quantized weights"
 _TORCHAO = "use torchao: torchao.quantization.quantize_(model, ...) takes any nn.Module, and a Model is one"
@@ -91,34 +89,17 @@ _ROOMS = (
 SEARCHED = tuple(f"torchfunc.{room}" for room in _ROOMS.split())
 
 
-def why_absent(place: str, name: str) -> str | None:
-    """What is to be used instead of a name of Keras's, or None for one that is not in the table."""
-    return TABLE[place].get(name)
-
-
-def _missing(place: str, name: str) -> NoReturn:
-    """The `__getattr__` of a namespace.
-
-    Raises:
-        AttributeError: always; Python asks only for what is not there.
-    """
-    instead = why_absent(place, name)
+def refusal(place: str, name: str) -> AttributeError:
+    """The error for a name that a namespace does not have; names of other rooms are found where these are imported."""
+    instead = TABLE.get(place, {}).get(name)
     if instead is not None:
-        raise AttributeError(f"{place} has no {name!r}, which Keras has: {instead}.")
+        return AttributeError(f"{place} has no {name!r}, which Keras has: {instead}.")
     told = f"module {place!r} has no attribute {name!r}"
     if (place, name) == ("torchfunc", "keras"):
-        raise AttributeError(f"{told}. Fix: torchfunc takes its place: tf.Model, tf.layers.Dense.", name=name)
+        return AttributeError(
+            f"{told}. Fix: torchfunc takes its place: tf.Model, tf.layers.Dense.", name=name
+        )
     for room in SEARCHED:
-        if name in vars(sys.modules[room]):
-            raise AttributeError(f"{told}. Fix: {room}.{name}.", name=name)
-    raise AttributeError(told, name=name, obj=sys.modules[place])  # Python finds what is spelt like it
-
-
-def _tell() -> bool:
-    """Give each namespace its `__getattr__`; written in it, that would hide misspelt names from type checkers."""
-    for place in TABLE.keys() & sys.modules.keys():
-        vars(sys.modules[place])["__getattr__"] = partial(_missing, place)
-    return True
-
-
-_told = _tell()
+        if name in vars(sys.modules.get(room, sys)):
+            return AttributeError(f"{told}. Fix: {room}.{name}.", name=name)
+    return AttributeError(told, name=name, obj=sys.modules[place])  # Python finds what is spelt like it

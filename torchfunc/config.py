@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, wraps
-from typing import Any, ClassVar, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchfunc import functions, native, registry, schemas
+from torchfunc import functions, native, registry, rooms, schemas
 
 # Keras's `config` stands here too
 from torchfunc.dtype_policies.policy import dtype_policy as dtype_policy
@@ -717,3 +717,7 @@ def find(identifier: Any, known: Registry) -> Any:
             )
         )
     return found
+
+
+if not TYPE_CHECKING:
+    __getattr__ = rooms.asking(__name__)

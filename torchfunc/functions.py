@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from torchfunc import rooms
+
 TORCH = """
     abs absolute acos acosh adaptive_avg_pool1d adaptive_max_pool1d add addbmm addcdiv addcmul addmm
     addmv addr adjoint affine_grid_generator all alpha_dropout amax amin aminmax angle any arange
@@ -179,7 +181,7 @@ def register(function: Callable[..., Any]) -> None:
     home = function.__module__.removeprefix("torchfunc.").rpartition(".")[0].removesuffix(".numpy")
     _SPACES.setdefault(home, sys.modules[f"torchfunc.{home}"])
     _OURS[f"{home}.{function.__name__}"] = function
-    for each in (by_name, by_spelling, _spellings):
+    for each in (_listed, _spelled, _spellings):
         each.cache_clear()
 
 
@@ -188,9 +190,14 @@ def spaces() -> dict[str, Any]:
     return {"operator": operator, **{home: space for home, space in _SPACES.items() if "." not in home}}
 
 
-@cache
 def by_name() -> dict[str, Callable[..., Any]]:
     """Every function that a file may mention, by its qualified name: `torch.cat`, `operator.add`."""
+    rooms.everything()
+    return _listed()
+
+
+@cache
+def _listed() -> dict[str, Callable[..., Any]]:
     texts = zip(_SPACES.items(), (TORCH, FUNCTIONAL, LINALG, FFT, SPECIAL), strict=False)
     found: dict[str, Callable[..., Any]] = {
         f"{prefix}.{name}": getattr(space, name)
@@ -205,17 +212,22 @@ def by_name() -> dict[str, Callable[..., Any]]:
     return found
 
 
-@cache
 def by_spelling() -> dict[str, Callable[..., Any]]:
     """Every function that emission writes by its qualified name: those of `by_name`, and those withheld."""
+    rooms.everything()
+    return _spelled()
+
+
+@cache
+def _spelled() -> dict[str, Callable[..., Any]]:
     withheld = (name.rpartition(".") for name in WITHHELD if not name.startswith("x."))
-    return {**by_name(), **{f"{home}.{word}": getattr(_SPACES[home], word) for home, _, word in withheld}}
+    return {**_listed(), **{f"{home}.{word}": getattr(_SPACES[home], word) for home, _, word in withheld}}
 
 
 @cache
 def _spellings() -> dict[int, str]:
     names: dict[int, str] = {}
-    for name, function in by_spelling().items():
+    for name, function in _spelled().items():
         names.setdefault(id(function), name)
     return names
 

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from torchfunc import rooms
 from torchfunc.errors import TorchfuncError, UnknownNameError
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class Registry:
         Raises:
             UnknownNameError: with the nearest names that are known.
         """
-        if name in self._objects:
+        if name in self._objects or name in self.names():
             return self._objects[name]
         custom = _custom.get()
         if name in custom:
@@ -72,20 +73,23 @@ class Registry:
 
     def name_of(self, target: Any) -> str | None:
         """The first name under which `target` was registered, or None."""
+        if id(target) not in self._names:
+            rooms.everything()
         return self._names.get(id(target))
 
     def names(self) -> Mapping[str, Any]:
         """What torchfunc and `register` have put here, by name."""
+        rooms.everything()
         return self._objects
 
     def __contains__(self, name: object) -> bool:
-        return name in self._objects or name in _custom.get() or name in _functions
+        return name in self._objects or name in self.names() or name in _custom.get() or name in _functions
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._objects)
+        return iter(self.names())
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return len(self.names())
 
 
 @contextmanager
@@ -176,6 +180,7 @@ def register(name: str | None = None) -> Callable[[T], T]:
     """
 
     def known(target: T) -> T:
+        rooms.everything()  # whose names are taken
         thing: Any = target
         own = name or thing.__name__
         kind = getattr(thing, "_registry", layers if isinstance(thing, type) else None)

@@ -189,6 +189,7 @@ LOADS = """
 import sys
 import torchfunc as tf
 from tests.golden.custom import CUSTOM
+tf.rooms.everything()
 before = set(sys.modules)
 for path in sys.argv[1:]:
     tf.load_model(path, custom_objects=CUSTOM)

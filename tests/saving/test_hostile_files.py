@@ -129,6 +129,7 @@ FRESH = """
 import os, sys, threading
 import torchfunc as tf
 paths, model = sys.argv[2:], None
+tf.rooms.everything()  # as a name that no table has yet would
 modules, environment = set(sys.modules), dict(os.environ)
 for path in paths:
     model = tf.load_model(path)

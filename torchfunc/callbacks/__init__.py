@@ -1,5 +1,7 @@
 """Callbacks: what happens beside the training, at the begin and end of a run, an epoch or a batch."""
 
+import typing as _typing
+
 from torchfunc.callbacks.averaging.stochastic import SWA as SWA
 from torchfunc.callbacks.backup import BackupAndRestore as BackupAndRestore
 from torchfunc.callbacks.callback import Callback as Callback
@@ -19,3 +21,8 @@ from torchfunc.callbacks.progbar_logger import ProgbarLogger as ProgbarLogger
 from torchfunc.callbacks.swap_averages import SwapEMAWeights as SwapEMAWeights
 from torchfunc.callbacks.tensorboard import TensorBoard as TensorBoard
 from torchfunc.callbacks.terminate_on_nan import TerminateOnNaN as TerminateOnNaN
+
+if not _typing.TYPE_CHECKING:
+    from torchfunc.rooms import asking as _asking
+
+    __getattr__ = _asking(__name__)

@@ -171,11 +171,14 @@ class _Table:
         for node in self.nodes:
             if node.target is symbolic.size and self._is_known_size(node, len(calls)):
                 continue
-            for path, leaf in leaves_with_path(node.specs):
-                if isinstance(leaf, (Spec, Number)):
-                    self._rows.setdefault((id(node), path), Ref(len(calls), path))
+            if type(node.specs) is Spec:
+                self._rows.setdefault((id(node), ()), Ref(len(calls)))
+            else:
+                for path, leaf in leaves_with_path(node.specs):
+                    if isinstance(leaf, (Spec, Number)):
+                        self._rows.setdefault((id(node), path), Ref(len(calls), path))
             calls.append(self._row(node))
-            rows.append(node.outputs)
+            rows.append(node)
         tables = (map_leaves(lambda symbol: self._rows[symbol.key], tree) for tree in (inputs, outputs))
         return Drawn(Graph(tuple(calls), *tables), self.modules, self.state, rows)
 
@@ -188,7 +191,8 @@ class _Table:
 
     def _row(self, node: Node) -> Call:
         kind, target, name = self._target(node)
-        args, kwargs = map_leaves(self._argument, node.args), map_leaves(self._argument, node.kwargs)
+        args = map_leaves(self._argument, node.args)
+        kwargs = map_leaves(self._argument, node.kwargs) if node.kwargs else {}
         return Call(name, kind, target, args, kwargs, node.specs)
 
     def _target(self, node: Node) -> tuple[Kind, Any, str]:
@@ -209,11 +213,12 @@ class _Table:
 
     def _module_name(self, module: nn.Module, wanted: str) -> str:
         """The name of a module, given to it when it is first met."""
-        if id(module) not in self._module_names:
+        name = self._module_names.get(id(module))
+        if name is None:
             name = self._new_module_name(module, wanted)
             self._module_names[id(module)] = name
             self.modules[name] = module
-        return self._module_names[id(module)]
+        return name
 
     def _new_module_name(self, module: nn.Module, wanted: str) -> str:
         given = _given_name(module)

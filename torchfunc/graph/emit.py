@@ -208,7 +208,8 @@ class _Writer:
         text = self.expression(call)
         read, run = text, text
         if call.kind == "module":
-            read, run = (f"{submodule(call.target, fast=fast)}({text})" for fast in (False, True))
+            read = f"{submodule(call.target, fast=False)}({text})"
+            run = f"{submodule(call.target, fast=True)}({text})"
         dying = {self.values[ref] for ref in self.last_use.get(row, []) if ref in self.values}
         names, suffix = self._bind(row, call, following)
         self.read.append(f"{names} = {read}{suffix}")
@@ -221,9 +222,11 @@ class _Writer:
             return self._whole(
                 row, call.name, [(ref, _indexed(ref)) for ref in self.parts_of_unknown[row]]
             ), ""
+        if call.specs is None or isinstance(call.specs, Spec):
+            return self._local(Ref(row), call.name, following), ""
         parts = [(path, Ref(row, path)) for path, leaf in leaves_with_path(call.specs)]
         used = [(path, ref) for path, ref in parts if ref in self.uses]
-        if call.specs is None or isinstance(call.specs, Spec) or parts[0][0] == ():
+        if parts[0][0] == ():
             return self._local(Ref(row), call.name, following), ""
         if len(used) == 1:
             path, ref = used[0]
@@ -242,9 +245,10 @@ class _Writer:
 
     def _local(self, ref: Ref, name: str, following: int) -> str:
         """`x` for a value that only the next line uses; a name of its own for one that lives longer."""
-        users = set(self.uses.get(ref, [following]))
-        self.values[ref] = self.chain if users == {following} else self.locals.new(identifier(name))
-        return self.values[ref]
+        users = self.uses.get(ref, [following])
+        is_chained = users.count(following) == len(users)
+        self.values[ref] = found = self.chain if is_chained else self.locals.new(identifier(name))
+        return found
 
     def _pattern(self, row: int, specs: Any, path: tuple[Any, ...], name: str, following: int) -> str:
         parts = []
@@ -261,6 +265,8 @@ class _Writer:
 
     def _free(self, row: int, dying: set[str], names: str) -> None:
         """Let go of what this line used last, as a loop variable would not."""
+        if not self.held and names != "_" and dying <= {names, *self.parameters}:
+            return
         assigned = {name.strip("() ,") for name in names.split(",")}
         gone = {name for name in dying if name.isidentifier()} - assigned - set(self.parameters)
         gone |= {name for name, last in self.held.items() if last == row and name not in assigned}
@@ -275,7 +281,7 @@ class _Writer:
 
         Of a module's only the arguments, for the module is reached in two ways.
         """
-        args = [self.written(arg) for arg in call.args]
+        args = list(map(self.written, call.args))
         keywords = [f"{key}={self.written(value)}" for key, value in call.kwargs.items()]
         every = ", ".join([*args, *keywords])
         if call.kind == "module":

@@ -27,6 +27,9 @@ class Ref:
     row: int
     path: Path = ()
 
+    def __hash__(self) -> int:
+        return self.row  # there are few parts of a row, and every row is looked up time and again
+
 
 @dataclass(frozen=True)
 class StateRef:
@@ -58,7 +61,8 @@ class Call:
 
     def refs(self) -> Iterator[Ref]:
         """The rows that this one takes, in the order of the arguments."""
-        return (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, Ref))
+        found = leaves((self.args, self.kwargs) if self.kwargs else self.args)
+        return (leaf for leaf in found if isinstance(leaf, Ref))
 
     def __reduce__(self) -> Any:
         # some of torch's functions do not pickle, and the name of an allowed one is enough
@@ -177,7 +181,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A graph with what its names stand for, and the symbols from which it was drawn, by row."""
+    """A graph with what its names stand for, and the symbols and calls from which it was drawn, by row."""
 
     graph: Graph
     modules: dict[str, nn.Module]

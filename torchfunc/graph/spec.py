@@ -33,7 +33,7 @@ class Spec:
     optional: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        if all(shape == self.worlds[0] for shape in self.worlds):
+        if self.worlds.count(self.worlds[0]) == len(self.worlds):
             object.__setattr__(self, "worlds", self.worlds[:1])
 
     @classmethod

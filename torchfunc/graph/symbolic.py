@@ -62,7 +62,8 @@ class Node:
 
     def inputs(self) -> Iterator[Any]:
         """The symbols among the arguments, in order."""
-        return (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, SYMBOLS))
+        found = leaves((self.args, self.kwargs) if self.kwargs else self.args)
+        return (leaf for leaf in found if isinstance(leaf, SYMBOLS))
 
     def returns(self, specs: Any) -> Any:
         """Give the node the specs of what it returns, and return the symbols for them."""
@@ -72,6 +73,8 @@ class Node:
     @property
     def outputs(self) -> Any:
         """What the call returns, with a symbol for each tensor and each live number."""
+        if type(self.specs) is Spec:
+            return SymbolicTensor(self, (), self.specs)
         return map_with_path(self._symbol, self.specs)
 
     def _symbol(self, path: Path, spec: Any) -> Any:
@@ -115,7 +118,7 @@ def record_stated(
 ) -> Any:
     """As `record`, for a call on one tensor whose result's shape is stated: `shape_of(shape) -> shape`."""
     node = Node(target, args, kwargs)
-    first: Spec = next(node.inputs()).spec
+    first: Spec = args[0].spec if type(args[0]) is SymbolicTensor else next(node.inputs()).spec
     shapes = [tuple(shape_of(shape)) for shape in first.worlds[:2]]
     shapes += [shape for shape in _stated(shape_of, first.worlds[2:]) if len(shape) == len(shapes[0])]
     return node.returns(Spec(dtype or first.dtype, tuple(shapes)))

@@ -60,8 +60,15 @@ class Initializer(Configurable):
         if self.seed is not None and generator is None:
             target = torch.get_default_device() if device is None else torch.device(device)
             generator = None if target.type == "meta" else torch.Generator(target).manual_seed(self.seed)
-        with torch.no_grad():
+        if not torch.is_grad_enabled():
             return self.sample(tuple(shape), generator, options)
+        torch.set_grad_enabled(
+            False
+        )  # as torch.no_grad() does, for every weight of every layer comes through here
+        try:
+            return self.sample(tuple(shape), generator, options)
+        finally:
+            torch.set_grad_enabled(True)
 
     def sample(
         self, shape: tuple[int, ...], generator: torch.Generator | None, options: dict[str, Any]

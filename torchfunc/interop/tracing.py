@@ -441,12 +441,17 @@ def _failed_line(error: BaseException) -> tuple[str, str]:
     return found
 
 
+@functools.cache
+def _file_name(path: str) -> str:
+    return Path(path).name  # which takes longer than to make a node
+
+
 def _users_line() -> str:
     """`(net.py, line 12)`: the line of the forward that is being traced."""
     frame: types.FrameType | None = inspect.currentframe()
     while frame is not None and _is_machinery(frame.f_code.co_filename):
         frame = frame.f_back
-    return f" ({Path(frame.f_code.co_filename).name}, line {frame.f_lineno})" if frame is not None else ""
+    return f" ({_file_name(frame.f_code.co_filename)}, line {frame.f_lineno})" if frame is not None else ""
 
 
 def _is_machinery(file: str) -> bool:

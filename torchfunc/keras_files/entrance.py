@@ -484,4 +484,4 @@ def _expected(
 
 
 _keras = Keras()
-formats.register(_keras, ".keras", ".h5", ".hdf5")
+formats.register(_keras, *formats.KERAS)

@@ -1,5 +1,7 @@
 """Layers by Keras's names, with Keras's arguments, defaults and mathematics."""
 
+import typing as _typing
+
 from torchfunc.graph.symbolic import Input as Input
 from torchfunc.layers.activation import ELU as ELU
 from torchfunc.layers.activation import LeakyReLU as LeakyReLU
@@ -180,3 +182,8 @@ MaxPool2D = MaxPooling2D
 MaxPool3D = MaxPooling3D
 SeparableConvolution1D = SeparableConv1D
 SeparableConvolution2D = SeparableConv2D
+
+if not _typing.TYPE_CHECKING:
+    from torchfunc.rooms import asking as _asking
+
+    __getattr__ = _asking(__name__)

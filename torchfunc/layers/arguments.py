@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+import torch
 
 from torchfunc import activations
 from torchfunc.errors import GraphError, ShapeError, explain, nearest, shorten
 from torchfunc.layers.layer import Layer
 from torchfunc.settings import image_data_format as image_data_format
 from torchfunc.settings import set_image_data_format as set_image_data_format
+
+_LISTS = frozenset({tuple, list, dict, torch.Size})
 
 
 def choice(owner: str, name: str, value: Any, known: Sequence[str]) -> str:
@@ -105,7 +108,7 @@ def one_shape(
     Raises:
         ShapeError: a list of tensors, or a tensor of fewer than `minimum` dimensions.
     """
-    if not isinstance(shape, tuple) or any(isinstance(each, (tuple, list, dict)) for each in shape):
+    if not isinstance(shape, tuple) or not _LISTS.isdisjoint(map(type, shape)):
         many = (
             f"a {type(shape).__name__} of {len(shape)} tensors" if hasattr(shape, "__len__") else repr(shape)
         )
@@ -164,5 +167,5 @@ def same_width(layer: Layer, shape: tuple[int | None, ...], axis: int, built: in
 
 def keeps_shape(activation: Any) -> bool:
     """Whether the result of an activation has the shape and dtype of its argument for certain."""
-    ours = (getattr(activation, "__module__", None) or "").startswith(f"{activations.__name__}.")
+    ours = (getattr(activation, "__module__", None) or "").startswith("torchfunc.activations.")
     return ours and activation is not activations.glu

@@ -73,7 +73,7 @@ class Dense(Layer):
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **common)
         self._set_plainly(units=count("Dense", "units", units), use_bias=use_bias)
-        self.activation = activations.get(activation)
+        self._set_activation(activations.get(activation))
         self._describe_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         self._describe_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
 
@@ -95,13 +95,15 @@ class Dense(Layer):
         return (*shape[:-1], self.units)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        # the dict first: nn.Module's own look-up takes longer than the look at both dtypes
-        weight: Tensor | None = self._parameters.get("weight")
+        # the dict first: nn.Module's own look-up of each takes longer than the look at both dtypes
+        parameters = self._parameters
+        weight: Tensor | None = parameters.get("weight")
         if weight is None:
             weight = self.weight
         if inputs.dtype is not weight.dtype:
             inputs = self._cast_to(weight.dtype, inputs)
-        outputs = F.linear(inputs, weight, self.bias)
+        bias = parameters.get("bias")
+        outputs = F.linear(inputs, weight, self.bias if bias is None else bias)
         activation = self.activation
         if activation is _linear:
             return outputs

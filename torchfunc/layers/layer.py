@@ -49,6 +49,8 @@ from torchfunc.tree import leaves, map_leaves
 from torchfunc.variables import in_words_of_keras
 
 Shape = tuple[int | None, ...]
+# the key of a hook: PyTorch counts its own up from 0
+_BUILD_FIRST = -1
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
@@ -206,10 +208,19 @@ class Layer(Weights):
         if dtype is not None and self._autocast:
             self._cast_from_now_on()
 
+    def _set_activation(self, activation: Any) -> None:
+        if isinstance(activation, nn.Module):
+            self.activation = activation
+        else:
+            self.__dict__["activation"] = activation
+
     def _watch_first_call(self) -> None:
         """Have the first call on real tensors build the layer."""
         if self._hook_key is None:
-            self.__dict__["_hook_key"] = self.register_forward_pre_hook(_build_first, with_kwargs=True).id
+            # as register_forward_pre_hook does, without a handle that nobody keeps
+            self._forward_pre_hooks[_BUILD_FIRST] = _build_first
+            self._forward_pre_hooks_with_kwargs[_BUILD_FIRST] = True
+            self.__dict__["_hook_key"] = _BUILD_FIRST
 
     def _watch_no_more(self) -> None:
         if self._hook_key is not None:
@@ -441,9 +452,15 @@ class Layer(Weights):
             (None, 2)
         """
         args, kwargs = self._bound(args, kwargs)
-        self._check_call(args, kwargs)
+        if kwargs or any(type(arg) is not SymbolicTensor for arg in args):
+            self._check_call(args, kwargs)
         try:
-            self.check_input(*map_leaves(_shape_of, args))
+            self.check_input(
+                *[
+                    _shape_of(arg) if type(arg) is SymbolicTensor else map_leaves(_shape_of, arg)
+                    for arg in args
+                ]
+            )
             self._build_for(args, kwargs)
             self._check_dtypes(args, kwargs)
         except TorchfuncError as error:
@@ -485,9 +502,10 @@ class Layer(Weights):
         Raises:
             GraphError: `forward` does not take them; a stated shape would let that pass until the model runs.
         """
-        first = next(iter(_parameters(type(self).forward)[1:]), None)
-        if not args and first in kwargs:
-            args, kwargs = (kwargs[first],), _without(kwargs, first)
+        if not args:
+            first = next(iter(_parameters(type(self).forward)[1:]), None)
+            if first in kwargs:
+                args, kwargs = (kwargs[first],), _without(kwargs, first)
         if len(args) == 1 and not kwargs and _takes_one(type(self).forward):
             return args, kwargs
         if self.output_shape_for is None:
@@ -535,9 +553,12 @@ class Layer(Weights):
         if shape_of is None:
             outputs = symbolic.record(self, args, kwargs)
         else:
-            dtype = self.output_dtype(next(leaves(args)).dtype)
+            first = args[0] if type(args[0]) is SymbolicTensor else next(leaves(args))
+            dtype = self.output_dtype(first.dtype)
             outputs = symbolic.record_stated(self, args, kwargs, shape_of, dtype)
-        symbol = next((leaf for leaf in leaves(outputs) if isinstance(leaf, SYMBOLS)), None)
+        symbol = outputs
+        if type(symbol) is not SymbolicTensor:
+            symbol = next((leaf for leaf in leaves(outputs) if isinstance(leaf, SYMBOLS)), None)
         if symbol is None:
             raise GraphError(
                 explain(
@@ -731,9 +752,9 @@ class Layer(Weights):
         By Keras's rule: `mask` where the layer is called on one tensor or one list of them; where on several,
         `query_mask` for the argument `query`.
         """
-        names = _parameters(type(self).forward)[1:]
         if not _names_a_mask(type(self).forward):
             return kwargs
+        names = _parameters(type(self).forward)[1:]
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         tensors = {name: value for name, value in given.items() if _is_of_tensors(value)}
         places = {"mask" if len(tensors) == 1 else f"{name}_mask": each for name, each in tensors.items()}
@@ -1032,21 +1053,31 @@ class _Weakly:
     __slots__ = ("_references",)
 
     def __init__(self) -> None:
-        self._references: Sequence[weakref.ref[Any]] = ()  # one list less for the collector, in most layers
+        # none, one, or a list: one thing less for the collector, in most layers
+        self._references: weakref.ref[Any] | list[weakref.ref[Any]] | None = None
 
     def add(self, thing: Any) -> None:
-        kept, count = self._references, len(self._references)
-        if (
-            not isinstance(kept, list) or count & (count - 1) == 0
-        ):  # now and then, so that many cost no more each
-            kept = self._references = [each for each in kept if each() is not None]
+        if self._references is None:
+            self._references = weakref.ref(thing)
+            return
+        kept = self._list()
+        if len(kept) & (len(kept) - 1) == 0:  # now and then, so that many cost no more each
+            kept = [each for each in kept if each() is not None]
         kept.append(weakref.ref(thing))
+        self._references = kept
+
+    def _list(self) -> list[weakref.ref[Any]]:
+        kept = self._references
+        return kept if isinstance(kept, list) else [] if kept is None else [kept]
 
     def clear(self) -> None:
-        self._references = ()
+        self._references = None
+
+    def __contains__(self, thing: Any) -> bool:
+        return any(each() is thing for each in self._list())
 
     def __iter__(self) -> Iterator[Any]:
-        return (thing for each in self._references if (thing := each()) is not None)
+        return (thing for each in self._list() if (thing := each()) is not None)
 
     def __deepcopy__(self, memo: Any) -> _Weakly:
         return _Weakly()
@@ -1155,12 +1186,13 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
         elif not self.built:
             # all in here, so that it stays when the layer is built while one around it is only tried
             with building(self):
-                self.__dict__.update(_is_building=True, _built_on=(*shapes, *named.values()))
+                own = self.__dict__
+                own["_is_building"], own["_built_on"] = True, (*shapes, *named.values())
                 try:
                     build(self, *shapes, **named)
                     self._settle()
                 finally:
-                    self.__dict__["_is_building"] = False
+                    own["_is_building"] = False
 
     return once
 

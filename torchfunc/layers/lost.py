@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -76,8 +76,10 @@ def _end_at(node: Node, data: list[SymbolicTensor]) -> weakref.ref[Node] | None:
     return next((end for end in (each.node.mask_end for each in data) if end is not None), None)
 
 
-def _data(node: Node) -> Iterator[SymbolicTensor]:
+def _data(node: Node) -> Iterable[SymbolicTensor]:
     """The tensors that a call takes, without those it takes as masks."""
+    if not node.kwargs and len(node.args) == 1 and type(node.args[0]) is SymbolicTensor:
+        return node.args
     kwargs = {key: each for key, each in node.kwargs.items() if not key.endswith(("mask", "masks"))}
     return (each for each in leaves((node.args, kwargs)) if isinstance(each, SymbolicTensor))
 

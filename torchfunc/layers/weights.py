@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -181,16 +181,6 @@ class Weights(nn.Module):
             >>> layer.w.detach(), layer.count_params()
             (tensor([1., 1.]), 2)
         """
-        if any(each is None for each in shape):
-            raise ShapeError(
-                explain(
-                    f"{type(self).__name__} {self.name!r}",
-                    got=f"the weight shape {tuple(shape)}",
-                    expected="known sizes",
-                    why="a weight cannot have an unknown dimension: the last dimension of an Input is None",
-                    fix="give Input that dimension",
-                )
-            )
         kind = self._kind() if dtype is None else dtype_of(dtype)
         chosen = (
             initializer
@@ -199,7 +189,7 @@ class Weights(nn.Module):
             if kind.is_floating_point
             else "zeros"
         )
-        sizes = tuple(int(each) for each in shape if each is not None)
+        sizes = tuple([self._known_size(each, shape) for each in shape])
         needed = math.prod(sizes) * kind.itemsize
         if needed > _MOST_BYTES:
             raise ShapeError(
@@ -222,6 +212,19 @@ class Weights(nn.Module):
         weight = nn.Parameter(value, requires_grad=self._trainable) if trainable else nn.Buffer(value)
         self.__dict__["_new_weights"] = (*self._new_weights, (weight, name, info))
         return weight
+
+    def _known_size(self, size: Any, shape: Any) -> int:
+        if size is None:
+            raise ShapeError(
+                explain(
+                    f"{type(self).__name__} {self.name!r}",
+                    got=f"the weight shape {tuple(shape)}",
+                    expected="known sizes",
+                    why="a weight cannot have an unknown dimension: the last dimension of an Input is None",
+                    fix="give Input that dimension",
+                )
+            )
+        return int(size)
 
     def _kind(self) -> torch.dtype:
         """The dtype of weights that are made now."""
@@ -301,14 +304,16 @@ class Weights(nn.Module):
 
     def _name_new_weights(self) -> None:
         """Register the weights of `add_weight` that are no attributes, and remember each by its attribute."""
-        held = {**self._parameters, **self._buffers}
         for weight, name, info in self._new_weights:
-            attribute = next((key for key, value in held.items() if value is weight), None)
-            attribute = attribute or next((k for k, v in held.items() if self._is_moved(weight, k, v)), None)
+            attribute = _called(weight, self._parameters) or _called(weight, self._buffers)
+            if attribute is not None:
+                self._weight_infos[attribute] = info
+                continue
+            held = {**self._parameters, **self._buffers}
+            attribute = next((k for k, v in held.items() if self._is_moved(weight, k, v)), None)
             if attribute is None:
                 attribute = name if name and name not in held else f"{name or 'weight'}_{len(held)}"
                 setattr(self, attribute, weight)
-                held[attribute] = weight
             self._weight_infos[attribute] = info
         self.__dict__["_new_weights"] = ()
 
@@ -603,6 +608,14 @@ class Weights(nn.Module):
         """Whether a weight is trained; one that a parametrization computes is what it is computed from."""
         parameter = self._parameters.get(name)
         return name not in self._buffers if parameter is None else parameter.requires_grad
+
+
+def _called(weight: Tensor, held: Mapping[str, Tensor | None]) -> str | None:
+    """The name under which a dict has a weight."""
+    for name, each in held.items():
+        if each is weight:
+            return name
+    return None
 
 
 def _in_words(home: str, module: nn.Module, name: str, tensor: Tensor) -> Tensor:

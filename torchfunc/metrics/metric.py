@@ -161,10 +161,7 @@ class Metric(Configurable):
             >>> metric.state
             {'total': tensor(7., dtype=torch.float64)}
         """
-        if isinstance(value, Tensor):
-            value = value.detach() if value.requires_grad else value
-            if value.is_floating_point() and value.device.type != "mps":
-                value = value.double()
+        value = as_summed(value) if isinstance(value, Tensor) else value
         held = self.state.get(name)
         try:
             self.state[name] = value if held is None else held + value
@@ -536,6 +533,12 @@ class TorchMetric(Metric):
 
     def reset_state(self) -> None:
         self.metric.reset()
+
+
+def as_summed(value: Tensor) -> Tensor:
+    """What is added to a sum in the dtype of the sum: in float64 where the device has it."""
+    value = value.detach() if value.requires_grad else value
+    return value.double() if value.is_floating_point() and value.device.type != "mps" else value
 
 
 def expanded(identifier: Any) -> list[Any]:

@@ -27,7 +27,7 @@ class Live:
     Args:
         graph: the table.
         modules: what its names stand for.
-        rows: what each row returns, as symbols, where they exist already.
+        rows: what each row returns, as symbols or as the call that returns them, where these exist already.
         variants: the same calls with masks at the inputs, where they were asked for already.
         tensors: the tensors of the model itself that these rows were made on.
     """
@@ -48,6 +48,7 @@ class Live:
         self.lacks_shapes = any(call.specs is None for call in graph.calls)
         self._seen: tuple[nn.Module | None, ...] = ()
         self._rows = rows
+        self._has_calls = rows is not None
         self._calls: dict[int, list[Node]] | None = None
 
     def is_of(self, modules: Modules) -> bool:
@@ -89,6 +90,10 @@ class Live:
             self._calls, self._tensors = None, dict(tensors)
             modules = dict(zip(self.graph.module_names, self._modules, strict=True))
             self._rows = results(self.graph, inputs_like(self.graph), modules, tensors, restated)
+            self._has_calls = False
+        if self._has_calls:
+            self._rows = [each.outputs if isinstance(each, Node) else each for each in self._rows]
+            self._has_calls = False
         return self._rows
 
     def calls(self, module: nn.Module, tensors: Tensors) -> list[Node]:

@@ -147,7 +147,8 @@ class Model(MaskedCalls, OnHub, Training):
         """Name the layers that have no name yet, and have each ask this model for its calls."""
         for name, module in self._modules.items():
             if isinstance(module, Layer):
-                module.graph_name = module.graph_name or name
+                if not module.graph_name:
+                    module.__dict__["graph_name"] = name
                 if self not in module._models:
                     module._models.add(self)
 

@@ -20,10 +20,10 @@ from torchfunc.models.graph_ports import ports_of
 from torchfunc.models.own_steps import compiled_metrics
 from torchfunc.models.resuming import restore_training
 from torchfunc.saving.archive import Place
+from torchfunc.training.measuring import serving
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.precision import Precision
 from torchfunc.training.ports import Ports
-from torchfunc.training.recording import serving
 from torchfunc.training.step import NO_LOSS, is_waiting, metrics_in
 from torchfunc.training.trainer import Trainer
 from torchfunc.tree import is_branch, leaves, map_leaves

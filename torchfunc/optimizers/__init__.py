@@ -1,5 +1,7 @@
 """Optimizers by Keras's names, with Keras's arguments and mathematics, as optimizers of PyTorch."""
 
+import typing as _typing
+
 from torchfunc import schedules as schedules
 from torchfunc.optimizers.descent import SGD as SGD
 from torchfunc.optimizers.descent import Ftrl as Ftrl
@@ -25,3 +27,8 @@ from torchfunc.optimizers.squares import RMSprop as RMSprop
 from torchfunc.optimizers.stepper import Stepper as Stepper
 from torchfunc.optimizers.stepper import Update as Update
 from torchfunc.optimizers.torch_optimizer import TorchOptimizer as TorchOptimizer
+
+if not _typing.TYPE_CHECKING:
+    from torchfunc.rooms import asking as _asking
+
+    __getattr__ = _asking(__name__)

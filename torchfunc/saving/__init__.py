@@ -1,5 +1,7 @@
 """Saving: a graph as plain JSON, and an archive of JSON and tensors that a stranger may have written."""
 
+import typing as _typing
+
 from torchfunc.registry import custom_object_scope as custom_object_scope
 from torchfunc.saving.contents import Contents as Contents
 from torchfunc.saving.contents import Stored as Stored
@@ -15,3 +17,8 @@ from torchfunc.saving.objects import register_keras_serializable as register_ker
 from torchfunc.saving.objects import save_model as save_model
 from torchfunc.saving.objects import save_weights as save_weights
 from torchfunc.saving.objects import serialize_keras_object as serialize_keras_object
+
+if not _typing.TYPE_CHECKING:
+    from torchfunc.rooms import asking as _asking
+
+    __getattr__ = _asking(__name__)

@@ -186,8 +186,10 @@ def _takes_tensor(signature: Signature) -> bool:
 
 def signatures(kind: str, name: str) -> tuple[Signature, ...]:
     """The forms of a listed function or method, as a file may call it; none for what is not listed."""
-    listed = {"method": functions.METHODS, "function": functions.by_name()}
-    return _signatures(kind, name) if name in listed.get(kind, ()) else ()
+    is_listed = (
+        name in functions.METHODS if kind == "method" else kind == "function" and name in functions.by_name()
+    )
+    return _signatures(kind, name) if is_listed else ()
 
 
 @cache

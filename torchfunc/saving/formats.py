@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from torchfunc import rooms
+
 
 class Format(Protocol):
     """What reads and writes the files of another library by their paths; the arguments are those of `Model`."""
@@ -19,6 +21,7 @@ class Format(Protocol):
     def save_weights(self, model: Any, path: Any, overwrite: bool) -> None: ...
 
 
+KERAS = (".keras", ".h5", ".hdf5")
 _known: dict[str, Format] = {}
 
 
@@ -31,7 +34,10 @@ def format_of(place: Any) -> Format | None:
     """The format of another library that a path is named for; None for ours, for folders and for open files."""
     if not isinstance(place, (str, os.PathLike)):
         return None
-    return _known.get(Path(place).suffix.lower())
+    suffix = Path(place).suffix.lower()
+    if suffix in KERAS:
+        rooms.everything()
+    return _known.get(suffix)
 
 
 _exporters: list[Callable[..., Any]] = []
@@ -44,4 +50,5 @@ def register_exporter(export: Callable[..., Any]) -> None:
 
 def exporter() -> Callable[..., Any]:
     """What writes models as programs."""
+    rooms.everything()
     return _exporters[-1]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torchfunc import registry
+from torchfunc import registry, rooms
 from torchfunc.config import described, plain, revived
 from torchfunc.errors import TorchfuncError, explain
 from torchfunc.registry import custom_object_scope
@@ -207,7 +207,7 @@ def load_model(
         >>> saving.load_model("model.safetensors").output_shape
         (None, 2)
     """
-    return _reader["model"](filepath, custom_objects, compile)
+    return rooms.filled(_reader, "model")(filepath, custom_objects, compile)
 
 
 def save_model(model: Any, filepath: str | Path, overwrite: bool = True) -> None:

@@ -35,7 +35,7 @@ class RunningMean:
         if size != self._size or kept >= self.FOLD or kept * size >= self.SAMPLES:
             self._fold()
             self._size = size
-        self._values.append(value.detach())
+        self._values.append(value.detach() if value.requires_grad else value)
         self.count += size
 
     def result(self) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchfunc import losses, metrics, optimizers
+from torchfunc import losses, metrics, optimizers, rooms
 from torchfunc.callbacks import BackupAndRestore, CallbackList, History, LearningRateFinder, TerminateOnNaN
 from torchfunc.config import plain
 from torchfunc.distributed import sharded_folders
@@ -29,6 +29,8 @@ from torchfunc.training.convert import Collected
 from torchfunc.training.feed import Feed, checked_batch_size, divided
 from torchfunc.training.finite import Watch
 from torchfunc.training.loop import Plan, Run, measure, over_batches, over_epochs
+from torchfunc.training.measuring import serving
+from torchfunc.training.measuring.forwards import predicting
 from torchfunc.training.objective import Objective
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.limits import Clock, Limits, Profiled, several
@@ -38,7 +40,7 @@ from torchfunc.training.options.remembered import of_callbacks
 from torchfunc.training.options.termination import heeding
 from torchfunc.training.ports import Ports
 from torchfunc.training.progress import Display
-from torchfunc.training.recording import by_batch, serving
+from torchfunc.training.recording import by_batch
 from torchfunc.training.state import (
     Epoch,
     Optimization,
@@ -446,7 +448,7 @@ class Trainer:
         feed, display, collected = self._begin("predict"), progress.display(verbose), Collected()
         data = feed.data(x, batch_size=batch_size, steps=steps, inputs_only=True)
         events = self._events(callbacks, {"steps": data.steps, "verbose": verbose})
-        predict = self.step.act("predict")
+        predict = predicting(self.step)
         with self._session(display), torch.no_grad():
             self.module.eval()
             events.call("on_predict_begin", {})
@@ -934,7 +936,7 @@ class Trainer:
             >>> [each.name for each in inspect("training.safetensors").tensors][:2]
             ['bias', 'optimizer/optimizer/slots/bias/scaled_velocity']
         """
-        write_whole(self.module, lambda: backups["write"](self, filepath))
+        write_whole(self.module, lambda: rooms.filled(backups, "write")(self, filepath))
 
     def restore_backup(self, filepath: Any) -> None:
         """Take what `back_up` wrote of a module with the same weights, compiled alike.
@@ -956,7 +958,7 @@ class Trainer:
             >>> other.epoch, torch.equal(other.module.weight, trainer.module.weight)
             (2, True)
         """
-        backups["read"](self, filepath)
+        rooms.filled(backups, "read")(self, filepath)
 
     @together
     def save_checkpoint(self, folder: str | Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
 Path = tuple[Any, ...]
+_BRANCHES = (list, tuple, dict, slice)
 
 
 def is_branch(value: Any) -> bool:
@@ -24,7 +25,7 @@ def is_branch(value: Any) -> bool:
         >>> tree.is_branch([1]), tree.is_branch(slice(3)), tree.is_branch("abc")
         (True, True, False)
     """
-    return isinstance(value, (list, tuple, dict, slice))
+    return isinstance(value, _BRANCHES)
 
 
 def leaves(tree: Any) -> Iterator[Any]:
@@ -40,16 +41,22 @@ def leaves(tree: Any) -> Iterator[Any]:
         >>> list(tree.leaves({"b": [1, 2], "a": slice(0, None)}))
         [1, 2, 0, None, None]
     """
-    if isinstance(tree, (list, tuple)):
-        for item in tree:
-            yield from leaves(item)
-    elif isinstance(tree, dict):
-        for item in tree.values():
-            yield from leaves(item)
-    elif isinstance(tree, slice):
-        yield from leaves((tree.start, tree.stop, tree.step))
-    else:
-        yield tree
+    found: list[Any] = []  # gathered, for generators in each other hand every leaf through all of them
+    _gather((tree,), found)
+    return iter(found)
+
+
+def _gather(items: Iterable[Any], found: list[Any]) -> None:
+    for item in items:
+        kind = type(item)
+        if kind is tuple or kind is list:
+            _gather(item, found)
+        elif not isinstance(item, _BRANCHES):
+            found.append(item)
+        elif isinstance(item, dict):
+            _gather(item.values(), found)
+        else:
+            _gather((item.start, item.stop, item.step) if isinstance(item, slice) else item, found)
 
 
 def leaves_with_path(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -92,14 +99,14 @@ def map_leaves(function: Callable[..., Any], tree: Any) -> Any:
         >>> tree.map_leaves(lambda leaf: leaf * 10, {"b": [1, 2], "a": (3,)})
         {'b': [10, 20], 'a': (30,)}
     """
+    if not isinstance(tree, _BRANCHES):
+        return function(tree)
     if isinstance(tree, dict):
         items = {key: map_leaves(function, item) for key, item in tree.items()}
         return items if type(tree) is dict else _like_dict(tree, items)
     if isinstance(tree, (list, tuple)):
         return like(tree, [map_leaves(function, item) for item in tree])
-    if isinstance(tree, slice):
-        return slice(*(map_leaves(function, item) for item in (tree.start, tree.stop, tree.step)))
-    return function(tree)
+    return slice(*(map_leaves(function, item) for item in (tree.start, tree.stop, tree.step)))
 
 
 def map_with_path(function: Callable[..., Any], tree: Any, *others: Any, path: Path = ()) -> Any:

@@ -1,5 +1,7 @@
 """Utilities: files fetched and read, data sets, pictures of models, one-hot labels, unit vectors, seeds."""
 
+import typing as _typing
+
 from torchfunc.backend.asked import is_keras_tensor as is_keras_tensor
 from torchfunc.backend.asked import standardize_dtype as standardize_dtype
 from torchfunc.backend.session import clear_session as clear_session
@@ -39,3 +41,8 @@ from torchfunc.utils.told import Progbar as Progbar
 from torchfunc.utils.told import ask_to_proceed_with_overwrite as ask_to_proceed_with_overwrite
 from torchfunc.utils.told import pack_x_y_sample_weight as pack_x_y_sample_weight
 from torchfunc.utils.told import unpack_x_y_sample_weight as unpack_x_y_sample_weight
+
+if not _typing.TYPE_CHECKING:
+    from torchfunc.rooms import asking as _asking
+
+    __getattr__ = _asking(__name__)

@@ -16,8 +16,9 @@ from torch import nn
 
 import torchfunc as tf
 from torchfunc import layers
-from torchfunc.training.measuring import glance, programs
+from torchfunc.training.measuring import programs
 from torchfunc.training.measuring.forwards import Forwards
+from torchfunc.training.recording import glance
 
 ROWS = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
 Change = Callable[[tf.Model], Any]
@@ -54,6 +55,13 @@ def by_calls(model: tf.Model, rows: np.ndarray = ROWS) -> np.ndarray:
 def forwards(model: tf.Model) -> Forwards:
     assert model.trainer is not None
     found: Forwards = model.trainer.step.notes.forwards
+    return found
+
+
+def predictions(model: tf.Model) -> Forwards:
+    """The same of the batches of `predict`."""
+    assert model.trainer is not None
+    found: Forwards = model.trainer.step.notes.predictions
     return found
 
 
@@ -257,6 +265,7 @@ REFUSALS: dict[str, Callable[[], Any]] = {
     "is a AlwaysNoisy": AlwaysNoisy,
     "has a hook": lambda: hook(nn.Linear(8, 8)),
     "is a ParametrizedLinear": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)),
+    "keep what they add to a loss": lambda: layers.Dense(8, activity_regularizer="l2"),
     "calls": lambda: layers.Lambda(lambda x: x * 2, output_shape=(8,)),
 }
 
@@ -264,8 +273,11 @@ REFUSALS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("reason", REFUSALS)
 def test_what_is_not_known_is_called_and_the_reason_is_kept(reason: str) -> None:
     model = made(REFUSALS[reason]())
+    for _ in range(6):
+        model.predict(ROWS, batch_size=1, verbose=0)
     predicted(model, times=6)
-    assert reason in forwards(model).why_not and not forwards(model).found
+    assert reason in predictions(model).why_not and not predictions(model).found
+    assert "keep what" in reason or (reason in forwards(model).why_not and not forwards(model).found)
 
 
 def test_run_eagerly_is_heeded() -> None:
@@ -325,3 +337,38 @@ def test_a_copy_predicts_by_itself_and_nothing_keeps_a_model_alive() -> None:
     del model
     gc.collect()
     assert gone() is None
+
+
+def test_many_batches_are_predicted_as_one_is_and_callbacks_may_change_the_module_between() -> None:
+    rows = np.random.default_rng(1).normal(size=(70, 6)).astype("float32")
+    model, twin = made(), made()
+    twin.run_eagerly = True
+    for _ in range(3):
+        found = model.predict(rows, batch_size=8, verbose=0)
+        np.testing.assert_array_equal(found, twin.predict(rows, batch_size=8, verbose=0))
+    assert predictions(model).repetitions > 10
+    predicted(model, times=6)
+    for _ in range(3):
+        model.predict(rows, batch_size=8, verbose=0)
+        assert repeats(model)
+    assert not predictions(model).changes and not forwards(model).changes
+
+    def predicted_with(each: tf.Model) -> np.ndarray:
+        hook = tf.callbacks.LambdaCallback()
+        hook.on_predict_batch_end = lambda batch, logs=None: swapped(each) if batch == 3 else None
+        outcome: np.ndarray = each.predict(rows, batch_size=8, verbose=0, callbacks=[hook])
+        return outcome
+
+    changed = predicted_with(model)
+    np.testing.assert_array_equal(changed, predicted_with(twin))
+    assert (changed != found).any()
+
+
+def test_arrays_that_lie_otherwise_are_predicted_too() -> None:
+    model, twin = made(), made()
+    twin.run_eagerly = True
+    wide = np.random.default_rng(1).normal(size=(6, 40)).astype("float32")
+    for rows in (wide.T, np.ascontiguousarray(wide.T), wide.T[::2], wide.T.astype("float64"), wide.T):
+        for _ in range(6):
+            found = model.predict(rows, batch_size=8, verbose=0)
+            np.testing.assert_array_equal(found, twin.predict(rows, batch_size=8, verbose=0))

@@ -92,6 +92,48 @@ def test_a_bias_that_alone_is_trained_needs_no_convolution_backward() -> None:
         assert torch.allclose(one, other, rtol=1e-6)
 
 
+ONE_CHANNEL: dict[str, tuple[int, dict[str, Any]]] = {
+    "plain": (3, {}),
+    "strides, padding and more at the end": (3, {"stride": 2, "padding": 1, "output_padding": 1}),
+    "dilation": (2, {"dilation": 2}),
+    "no bias": (4, {"bias": None, "padding": (0, 2)}),
+}
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-6), (torch.float64, 1e-13)])
+@pytest.mark.parametrize("which", ONE_CHANNEL)
+def test_one_channel_is_made_by_a_product(which: str, dtype: torch.dtype, close: float) -> None:
+    size, options = ONE_CHANNEL[which]
+    weights = [drawn(4, 1, size, size, dtype=dtype).requires_grad_(), drawn(1, dtype=dtype).requires_grad_()]
+    large = {seed: drawn(16, 4, 36, 40, seed=seed, dtype=dtype) for seed in (1, 2)}
+    large = {seed: x.contiguous(memory_format=torch.channels_last) for seed, x in large.items()}
+
+    def loss(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        y = F.conv_transpose2d(x, weight, **{"bias": bias, **options})
+        return torch.relu_(y).permute(0, 2, 3, 1).square().mean() + bias.sum()
+
+    lines = tidying.views_once(convolving.one_channel_by_products(recorded(loss, large[1], weights)))
+    assert not named(lines, "convolution") and len(named(lines, "bmm")) == 1
+    assert [each.name for each in lines.before].count("as_strided") == 1  # the weight's
+    for x in large.values():
+        for one, other in zip(results(lines, x), expected(loss, x, weights), strict=True):
+            assert (one - other).abs().max() <= close * other.abs().max()
+
+
+def test_few_pixels_more_channels_and_channels_that_come_first_stay_a_convolution() -> None:
+    def loss(x: Tensor, weight: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, weight).sin().sum()
+
+    large = image().repeat(8, 1, 4, 5)
+    for x, channels in (
+        (image(), 1),
+        (large.contiguous(memory_format=torch.channels_last), 2),
+        (large.contiguous(), 1),
+    ):
+        lines = recorded(loss, x, [drawn(4, channels, 3, 3).requires_grad_()])
+        assert convolving.one_channel_by_products(lines).lines == lines.lines
+
+
 def pooled(x: Tensor, weight: Tensor, *sizes: int) -> Tensor:
     return (F.max_pool2d(torch.relu_(F.conv2d(x, weight)), *sizes) * 3.0).square().sum()
 
@@ -134,16 +176,15 @@ def names(lines: Lines) -> list[tuple[str, Any]]:
     return [(each.name, [value.shape for value in each.takes()]) for each in lines.lines]
 
 
-def test_what_was_pooled_is_let_go_of_after_pooling() -> None:
+def test_the_gradient_of_pooling_is_written_over_what_was_pooled() -> None:
     weights = [drawn(6, 4, 3, 3).requires_grad_()]
 
     def loss(x: Tensor, weight: Tensor) -> Tensor:
         return pooled(x, weight, 3, 2)
 
-    lines = convolving.pooling_forgets(convolving.relu_after_pooling(recorded(loss, image(), weights)))
-    (pool,) = named(lines, "max_pool2d_with_indices")
-    after = lines.lines[lines.lines.index(pool) + 1 :]
-    assert not [each for line in after for each in line.takes() if each.memory == pool.args[0].memory]
+    lines = in_place(convolving.relu_after_pooling(recorded(loss, image(), weights)))
+    (pool,) = named(lines, "max_pool2d_with_indices_backward")
+    assert pool.kwargs["grad_input"] is pool.args[1]
     for x in (image(), image(seed=2)):
         for one, other in zip(results(lines, x), expected(loss, x, weights), strict=True):
             assert torch.equal(one, other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from torch import nn
@@ -15,8 +15,7 @@ from torchfunc.graph.probing.unchanged import Unchanged
 from torchfunc.graph.targets import name_of
 
 
-@contextmanager
-def building(layer: nn.Module) -> Iterator[None]:
+class building:
     """Within it a layer makes real weights, though it may have been called on tensors without data.
 
     The weights stay, and are drawn from the random numbers as if nothing had been tried.
@@ -24,17 +23,24 @@ def building(layer: nn.Module) -> Iterator[None]:
     Raises:
         ShapeError: the memory does not hold them.
     """
-    unchanged = Unchanged.current()
-    try:
-        if unchanged is None or unchanged.is_at_rest:
-            yield
-            return
-        with _at_rest(layer, unchanged):
-            yield
-    except RuntimeError as error:
-        if "allocate" not in str(error):
-            raise
-        raise _without_room(layer, error) from error
+
+    __slots__ = ("_layer", "_resting")  # and no generator: every layer is built in one
+    _resting: AbstractContextManager[None] | None
+
+    def __init__(self, layer: nn.Module) -> None:
+        self._layer = layer
+
+    def __enter__(self) -> None:
+        unchanged, self._resting = Unchanged.current(), None
+        if unchanged is not None and not unchanged.is_at_rest:
+            self._resting = _at_rest(self._layer, unchanged)
+            self._resting.__enter__()
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if self._resting is not None:
+            self._resting.__exit__(kind, error, traceback)
+        if isinstance(error, RuntimeError) and "allocate" in str(error):
+            raise _without_room(self._layer, error) from error
 
 
 @contextmanager

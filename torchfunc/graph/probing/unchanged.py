@@ -63,6 +63,7 @@ class Unchanged:
         self._all_states = False
         self._held: dict[int, tuple[Any, tuple[Any, ...], list[list[Any]]]] = {}
         self._flat: tuple[list[Any], list[list[Any]]] | None = None  # all the views, and their content
+        self._empty: dict[int, Any] = {}  # most of what a module of PyTorch has: its hooks
         self._tensors: dict[int, tuple[Tensor, int, Tensor]] = {}
 
     @staticmethod
@@ -91,6 +92,9 @@ class Unchanged:
             for container, views, content in self._held.values():
                 if not _same(views, content):
                     _refill(container, content)
+        if any(self._empty.values()):
+            for container in self._empty.values():
+                container.clear()
         for tensor, version, value in self._tensors.values():
             if tensor._version != version:
                 with torch.no_grad():
@@ -114,6 +118,11 @@ class Unchanged:
     def remember(self, modules: Iterable[nn.Module]) -> None:
         """Note what modules hold now as that to which they shall return."""
         for container in self._containers(modules):
+            self._empty.pop(id(container), None)
+            if not container and type(container) in _KINDS:
+                self._held.pop(id(container), None)
+                self._empty[id(container)] = container
+                continue
             if isinstance(container, dict):
                 kind = OrderedDict if isinstance(container, OrderedDict) else dict
                 views: tuple[Any, ...] = kind.keys(container), kind.values(container)

@@ -8,11 +8,49 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchfunc.training.batches import Batch
 from torchfunc.training.measuring.programs import Program, Programs, alike
 from torchfunc.training.recording.lines import Reader, Unknown
 from torchfunc.training.recording.permitted import why_not_called
 from torchfunc.training.recording.replaying import held_by
 from torchfunc.training.recording.tape import Tape
+from torchfunc.training.step import Act, Step
+
+
+def forwards_of(step: Step) -> Forwards:
+    """What was recorded of the module of a step, in the mode in which the user has it."""
+    if step.notes.forwards is None:
+        step.notes.forwards = Forwards(step)
+    forwards: Forwards = step.notes.forwards
+    return forwards
+
+
+def predicting(step: Step) -> Act:
+    """What is done with a batch that is predicted: recorded where that is known to be right."""
+    act = step.act("predict")
+    own = getattr(step.own, "predict", None) is not None
+    if own or step.mixed is not None or step.ranks is not None or step.options.deterministic:
+        return act
+    if step.notes.predictions is None:
+        step.notes.predictions = Forwards(step)
+    forwards: Forwards = step.notes.predictions
+
+    def predict(batch: Batch) -> Any:
+        plain = (
+            isinstance(batch, Batch)
+            and len(batch.inputs) == 1
+            and batch.form.style == "positional"
+            and batch.form.inner is None
+            and batch.form.nesting is None
+            and type(batch.inputs[0]) is Tensor
+            and batch.inputs[0].is_contiguous()
+        )
+        if not plain:
+            return act(batch)
+        outputs = forwards.answer(batch.inputs[0])
+        return forwards.learn(lambda _: act(batch), batch.inputs[0]) if outputs is None else outputs
+
+    return predict
 
 
 class Forwards(Programs):
@@ -20,7 +58,7 @@ class Forwards(Programs):
 
     def answer(self, x: Tensor) -> Any:
         """What the module returns for a tensor, which is left as it is; None where it has to be called for that."""
-        program = self.ready(x.shape)
+        program = self.ready((x.shape, x.dtype))
         if program is None or not self.holds():
             return None
         self.repetitions += 1
@@ -30,7 +68,8 @@ class Forwards(Programs):
     def learn(self, call: Callable[..., Any], x: Tensor) -> Any:
         """What the module returns, by its own call in inference mode; where it pays, that is written down or compared."""
         self.holds()
-        program = self.found.get(x.shape)
+        key = (x.shape, x.dtype)
+        program = self.found.get(key)
         if isinstance(program, Program):
             found, outputs = program(x), call(x)
             if alike(found, outputs):
@@ -38,7 +77,7 @@ class Forwards(Programs):
             else:
                 self.refuse("it returned something else when it was repeated")
             return outputs
-        return self._recorded(call, x) if self.is_due(x.shape) else call(x)
+        return self._recorded(call, x) if self.is_due(key) else call(x)
 
     def _recorded(self, call: Callable[..., Any], x: Tensor) -> Any:
         reason = why_not_called(self.step)
@@ -51,8 +90,10 @@ class Forwards(Programs):
         try:
             if tape.refused or not before.holds():
                 raise Unknown(tape.refused or "a forward changes what the next one goes by")
+            if any(vars(each)["_losses"] for each in self.step.extras.collecting):
+                raise Unknown("its layers keep what they add to a loss")
             reader = Reader([x], dict(self.step.module.named_parameters()), held_by(self.step))
-            self.found[x.shape] = Program(reader.lines(tape.rows, (), outputs))
+            self.found[x.shape, x.dtype] = Program(reader.lines(tape.rows, (), outputs))
             self.glance = before
         except Unknown as error:
             self.refuse(str(error))

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from torchfunc.callbacks import CallbackList
-from torchfunc.metrics.metric import Metric
+from torchfunc.metrics.metric import Metric, as_summed
 from torchfunc.training.batches import Arrays, Batch, Data
-from torchfunc.training.measuring.glance import Glance
 from torchfunc.training.measuring.programs import Program, Programs, alike
+from torchfunc.training.recording.glance import Glance
 from torchfunc.training.recording.lines import Reader, Unknown
 from torchfunc.training.recording.permitted import foreign, why_not_called
 from torchfunc.training.recording.replaying import held_by, key_of, tensors_in
@@ -117,14 +117,17 @@ class Measures(Programs):
 
     def _take(self, told: Any, added: Sequence[Added], size: int) -> None:
         """Take what a program returned into the figures."""
-        (loss, latest, values), objective = told, self.step.objective
-        for head, each in zip(objective.losing, latest, strict=False):
-            head.latest = each
+        loss, latest, values = told
+        if latest:
+            for head, each in zip(self.step.objective.losing, latest, strict=True):
+                head.latest = each
         if loss is not None:
-            objective.count(loss, size)
+            self.step.objective.count(loss, size)
         following = iter(values)
-        for metric, name, value in added:
-            metric.add(name, next(following) if value is None else value)
+        for metric, name, value in added:  # as `Metric.add` does it, for tensors in the dtype of their sums
+            value = next(following) if value is None else value
+            held = metric.state.get(name)
+            metric.state[name] = value if held is None else held + value
 
     def _learn(self, key: Any, batch: Batch) -> Mapping[str, Any] | None:
         """Measure a batch as it is; where it pays, that is written down or compared."""
@@ -181,7 +184,7 @@ class Measures(Programs):
                 objective.measure(step._flat(returned), batch, step.masks)
         latest = [head.latest for head in objective.losing if head.keeps_running]
         added = [each._replace(value=None) if isinstance(each.value, Tensor) else each for each in sums]
-        values = [each.value.detach() for each in sums if isinstance(each.value, Tensor)]
+        values = [as_summed(each.value) for each in sums if isinstance(each.value, Tensor)]
         return (None if loss is None else loss.detach(), latest, values), added
 
 

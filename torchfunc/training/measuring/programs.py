@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchfunc.training.measuring.glance import Glance
+from torchfunc.training.recording.glance import Glance
 from torchfunc.training.recording.kept_memory import in_kept_memory, in_place, with_activations
 from torchfunc.training.recording.lines import Lines, Unknown, Value
 from torchfunc.training.recording.spelling import spelled

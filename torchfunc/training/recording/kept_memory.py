@@ -29,6 +29,9 @@ _BACKWARD = {
     for name in "threshold_backward sigmoid_backward tanh_backward gelu_backward silu_backward elu_backward "
     "leaky_relu_backward hardtanh_backward softplus_backward".split()
 }
+# of what was pooled the gradient asks for its shape and layout alone, so it is written over that
+_POOLING = torch.ops.aten.max_pool2d_with_indices_backward.default
+_BACKWARD[_POOLING] = torch.ops.aten.max_pool2d_with_indices_backward.grad_input
 _ADDMM = torch.ops.aten.addmm.default
 _RELU = torch.ops.aten.relu_.default
 
@@ -49,8 +52,8 @@ def in_place(lines: Lines) -> Lines:
         args, kwargs = map_leaves(renamed, line.args), map_leaves(renamed, dict(line.kwargs))
         line = replace(line, args=args, kwargs=kwargs, results=map_leaves(renamed, line.results))
         if line.function in _IN_PLACE or line.function in _BACKWARD:
-            of, made = line.args[0], line.results
-            if _ends_in(line, made) and last.get(of.memory) == at and of.memory in mine:
+            of, made = _source(line), line.results
+            if _ends_in(line, of, made) and last.get(of.memory) == at and of.memory in mine:
                 same[made], moved[made.memory] = of, of.memory
                 last[of.memory] = last[made.memory]
                 line = _written_over(line, of)
@@ -58,9 +61,13 @@ def in_place(lines: Lines) -> Lines:
     return replace(lines, lines=kept, returned=map_leaves(renamed, lines.returned))
 
 
-def _ends_in(line: Line, made: Value) -> bool:
-    """Whether what a line makes lies as its first argument does, which fills its memory, and is taken as a whole alone."""
-    of = line.args[0]
+def _source(line: Line) -> Any:
+    """The argument that what a line makes may be written over."""
+    return line.args[1 if line.function is _POOLING else 0]
+
+
+def _ends_in(line: Line, of: Any, made: Value) -> bool:
+    """Whether what a line makes lies as its source does, which fills its memory, and is taken as a whole alone."""
     return (
         isinstance(of, Value)
         and line.out is None
@@ -71,7 +78,7 @@ def _ends_in(line: Line, made: Value) -> bool:
 
 
 def _written_over(line: Line, of: Value) -> Line:
-    """A line that writes what it makes over its first argument."""
+    """A line that writes what it makes over its source."""
     if line.function in _IN_PLACE:
         return Line(_IN_PLACE[line.function], line.args, line.kwargs, of)
     return Line(_BACKWARD[line.function], line.args, {**line.kwargs, "grad_input": of}, of)

@@ -18,6 +18,7 @@ class Notes:
         kept: what was repeated last, for the next epoch, `fit` or batch.
         by_batch: what repeats it from one `train_on_batch` to the next, if anything does.
         forwards: what is repeated of predictions.
+        predictions: the same of the batches of `predict`, which are predicted in inference mode.
         measures: what is repeated of measuring.
     """
 
@@ -28,11 +29,12 @@ class Notes:
     kept: Any = None
     by_batch: Any = None
     forwards: Any = None
+    predictions: Any = None
     measures: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or what is pickled, is of no training that is under way."""
-        nothing = dict.fromkeys(("kept", "by_batch", "forwards", "measures"))
+        nothing = dict.fromkeys(("kept", "by_batch", "forwards", "predictions", "measures"))
         return {**vars(self), **nothing}
 
     def rest(self) -> None:
@@ -43,6 +45,6 @@ class Notes:
 
     def release(self) -> None:
         """Hold no views of parameters, which are about to be moved."""
-        for each in (self.forwards, self.measures):
+        for each in (self.forwards, self.predictions, self.measures):
             if each is not None:
                 each.release()

@@ -16,6 +16,7 @@ from torchfunc.callbacks import CallbackList
 from torchfunc.training.batches import Arrays, Batch, Data
 from torchfunc.training.recording.fingerprint import Fingerprint
 from torchfunc.training.recording.flat_memory import FlatOptimizer, Gradients, flattens, is_shared
+from torchfunc.training.recording.glance import Glance
 from torchfunc.training.recording.kept_memory import in_kept_memory, in_place, with_activations
 from torchfunc.training.recording.lines import Reader, Unknown, Value
 from torchfunc.training.recording.permitted import why_not
@@ -125,7 +126,7 @@ class Recorder:
         self.notes = step.notes
         self.program: Program | None = None
         self.flat: FlatOptimizer | None = None
-        self.seen: Fingerprint | None = None
+        self.seen: Glance | None = None
         self.recordings = 0
         self.refused = self.movable = False
         self._look()
@@ -146,7 +147,7 @@ class Recorder:
         self.notes.kept, self.program, self.flat = kept, kept.program, kept.flat
         if self.flat is not None:
             self.flat.take()
-        self.seen = kept.seen if self.alone or self.flat is None else Fingerprint(self.step)
+        self.seen = None if self.alone else Glance(self.step, learns=True)
         self.notes.code, self.notes.why_not = kept.program.text, ""
 
     def refuse(self, reason: str) -> None:
@@ -214,15 +215,9 @@ class Recorder:
 
     def is_as_recorded(self) -> bool:
         """Whether the step is as it was when it was recorded."""
-        assert self.seen is not None
         if self.flat is not None and not self.flat.still_steps():
             return False
-        if self.seen.still_holds():
-            return True
-        now = Fingerprint(self.step)
-        same = now == self.seen
-        self.seen = now if same else self.seen
-        return same
+        return self.seen is not None and self.seen.holds()
 
     def _recorded(self, batch: Batch, key: Any) -> Mapping[str, Any] | None:
         """Learn from a batch as it is, and write down how."""
@@ -358,22 +353,21 @@ class Recorder:
         buffers = [(each, each.clone()) for each in step.module.buffers()]
         states = [torch.get_rng_state(), *(each.get_state() for each in program.generators)]
         inputs = [each.clone() for each in tensors_in(batch)]
-        try:
-            told = program(*inputs)
-        except Exception:  # whatever is wrong with it, the step itself can still be made
-            self._back(buffers, states, program)
-            return False
-        found = [told[0].detach(), *told[1], *(gradient.clone() for _, gradient in program.gradients.of)]
-        found += [each.clone() for each, _ in buffers]
-        self._back(buffers, states, program)
-        loss, returned = step._passed(
-            _with_tensors(batch, [each.clone() for each in tensors_in(batch)]), learning=True
-        )
+        # the step first, for the program can do with the memory that it leaves
+        loss, returned = step._passed(_with_tensors(batch, inputs), learning=True)
         having = [parameter for parameter, _ in program.gradients.of]
         gradients = torch.autograd.grad(loss, having, allow_unused=True)
         for head in step.objective.losing:
             head.latest = None
         expected = [loss.detach(), *step._flat(returned), *gradients, *(each.clone() for each, _ in buffers)]
+        self._back(buffers, states, program)
+        try:
+            told = program(*(each.clone() for each in tensors_in(batch)))
+        except Exception:  # whatever is wrong with it, the step itself can still be made
+            self._back(buffers, states, program)
+            return False
+        found = [told[0].detach(), *told[1], *(gradient for _, gradient in program.gradients.of)]
+        found += [each.clone() for each, _ in buffers]
         self._back(buffers, states, program)
         right = len(found) == len(expected) and all(map(_alike, found, expected))
         if right:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -30,6 +32,7 @@ class Row(NamedTuple):
 
 # what their results hold, or how large they are, depends on numbers that the tags of PyTorch do not tell of
 _BY_VALUE = frozenset("_pack_padded_sequence _pad_packed_sequence _ctc_loss set_ resize_ resize_as_".split())
+LARGE = 2**16  # bytes of memory that it is worth to look after
 _BY_VALUE_TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 
@@ -37,7 +40,8 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down what passes through it.
 
     Attributes:
-        rows: the calls so far. They hold their tensors, so that none is freed and its identity given to another.
+        rows: the calls so far. They hold their tensors, so that the identity of none is given to another, but not the
+            memory of those that nobody else holds any more.
         refused: why what is on it cannot be repeated; empty while it can.
     """
 
@@ -45,6 +49,7 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.rows: list[Row] = []
         self.refused = ""
+        self._large: dict[int, Held] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -59,6 +64,8 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        for key in [key for key, held in self._large.items() if held.let_go()]:
+            del self._large[key]
         turns = torch.Tag.inplace_view in func.tags
         before = place_of(args[0]) if turns else None
         constant = args[0].clone() if func is torch.ops.aten.lift_fresh.default else None
@@ -66,7 +73,41 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         row = Row(func, args, kwargs, out, (before, place_of(out)) if turns else None, constant)
         self.rows.append(row)
         self.refused = self.refused or _reason(row)
+        for each in () if self.refused else tensors_of(row):
+            storage = each.untyped_storage()
+            if storage.nbytes() >= LARGE and storage.resizable():
+                self._large.setdefault(storage._cdata, Held(storage)).add(each)
         return out
+
+
+class Held:
+    """A large piece of memory, and the tensors on a tape that lie in it."""
+
+    def __init__(self, storage: torch.UntypedStorage) -> None:
+        self.storage = storage
+        self.tensors: dict[int, Tensor] = {}
+        self.times: Counter[int] = Counter()  # that rows have a tensor
+
+    def add(self, tensor: Tensor) -> None:
+        """Take in a tensor that a row has; once for each time that it has it."""
+        self.tensors[id(tensor)] = tensor
+        self.times[id(tensor)] += 1
+
+    def let_go(self) -> bool:
+        """Give the memory back, if without the tape all tensors in it would be gone; whether that is so."""
+        if torch._C._storage_Use_Count(self.storage._cdata) > len(self.tensors) + 1:
+            return False
+        # a view holds what it is of, and whoever holds a tensor below Python has it hold its Python object
+        views = Counter(id(each._base) for each in self.tensors.values() if each._is_view())
+        for key, times in self.times.items():
+            tensor = self.tensors[
+                key
+            ]  # besides the rows, this name holds it, `self.tensors`, and the question
+            below = tensor._use_count() - 1  # type: ignore[attr-defined]
+            if below > views[key] or sys.getrefcount(tensor) > times + 3 + (below > 0):
+                return False
+        self.storage.resize_(0)
+        return True
 
 
 def place_of(tensor: Tensor) -> tuple[Any, ...]:

@@ -9,7 +9,11 @@ from typing import Any
 
 import torch
 
-from torchfunc.training.recording.convolving import biases_by_sums, pooling_forgets, relu_after_pooling
+from torchfunc.training.recording.convolving import (
+    biases_by_sums,
+    one_channel_by_products,
+    relu_after_pooling,
+)
 from torchfunc.training.recording.lines import Line, Lines, Value
 from torchfunc.tree import leaves, map_leaves
 
@@ -28,7 +32,7 @@ def tidied(lines: Lines, places: Sequence[Value | None]) -> Lines:
     """
     for each in (*PASSES, *MOVING):
         lines = each(lines)
-    return pooling_forgets(gradients_in_place(lines, places))
+    return gradients_in_place(lines, places)
 
 
 def without_copies_of_views(lines: Lines) -> Lines:
@@ -176,7 +180,7 @@ PASSES: tuple[Callable[[Lines], Lines], ...] = (
     relu_after_pooling,
 )
 # what changes the order of a sum, and so the last bits
-MOVING: tuple[Callable[[Lines], Lines], ...] = (biases_by_sums,)
+MOVING: tuple[Callable[[Lines], Lines], ...] = (biases_by_sums, one_channel_by_products)
 
 
 def _renamed(lines: Lines, same: Mapping[Value, Value]) -> Lines:

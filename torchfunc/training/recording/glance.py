@@ -17,15 +17,28 @@ _version: Callable[[Any], int] | None = getattr(_guards, "dict_version", None)
 _tensor_guards: Any = getattr(_guards, "TensorGuards", None)
 
 
+def _is_heard(parameter: Tensor) -> bool:
+    """Whether something may listen to the gradients of a parameter."""
+    return (
+        parameter._backward_hooks is not None
+        or getattr(parameter, "_post_accumulate_grad_hooks", None) is not None
+    )
+
+
 class Glance(Fingerprint):
     """A fingerprint that knows at one glance whether it is still that of its step.
 
     Where the glance says no, containers are compared with their copies, and then all marks. Tensors have to be where they
     were, for views of them are kept.
+
+    Args:
+        step: that is looked at.
+        learns: whether it goes by what is trained and what hears of gradients, too.
     """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, *, learns: bool = False) -> None:
         super().__init__(step)
+        self._learns = learns
         self._known = [each for *_, each in self._tensors if isinstance(each, Tensor)]
         self._places = list(map(Tensor.data_ptr, self._known))
         self._dicts = [each for each in self._containers if type(each) is dict]
@@ -33,7 +46,15 @@ class Glance(Fingerprint):
         self._lists_before = [each.copy() for each in self._lists]
         self._versions = self._counts()
         if _tensor_guards is not None:
-            self._layouts = _tensor_guards(*self._known, dynamic_dims_sizes=None, dynamic_dims_strides=None)
+            with torch.set_grad_enabled(learns):
+                self._layouts = _tensor_guards(
+                    *self._known, dynamic_dims_sizes=None, dynamic_dims_strides=None
+                )
+
+    def _see(self, value: Any, depth: int, home: Any = None, key: Any = None) -> None:
+        """What makes weights is not looked at: they are made."""
+        if not (isinstance(key, str) and key.endswith("_initializer")):
+            super()._see(value, depth, home, key)
 
     def _counts(self) -> list[int]:
         return [] if _version is None else list(map(_version, self._dicts))
@@ -42,21 +63,25 @@ class Glance(Fingerprint):
         """Whether the step goes by the same as when this was taken."""
         if list(map(Tensor.data_ptr, self._known)) != self._places:
             return False
-        if _tensor_guards is not None and not self._layouts.check(*self._known):
-            return False
+        if _tensor_guards is not None:
+            with torch.set_grad_enabled(self._learns):  # without it, whether they are trained is not asked
+                if not self._layouts.check(*self._known):
+                    return False
         try:
             if (
                 _version is not None
                 and self._counts() == self._versions
                 and not any(self._empty)
+                and list(map(type, self._modules)) == self._classes
                 and self._lists == self._lists_before
                 and self._beside() == self._around
+                and not (self._learns and any(map(_is_heard, self._parameters)))
             ):
                 return True
             if self.still_holds():
                 self._versions = self._counts()
                 return True
-            now = type(self)(self._step)
+            now = type(self)(self._step, learns=self._learns)
             if now.marks != self.marks or now._around != self._around:
                 return False
         except (RuntimeError, ValueError, TypeError):  # arrays are not simply equal or not

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torchfunc.distributed.launch import ranks_for
 from torchfunc.training.batches import Batch
 from torchfunc.training.convert import Collected, to_numpy
-from torchfunc.training.measuring.forwards import Forwards
+from torchfunc.training.measuring.forwards import forwards_of
 from torchfunc.training.step import Step, modes_kept
 
 Array = np.ndarray[Any, Any]
@@ -101,7 +101,7 @@ def answer(module: nn.Module, step: Step | None, x: Any, most: int) -> Any:
     plain = _served.get(module)
     if plain is None or not plain.fits(module, step, x, most) or ranks_for(module, None) is not None:
         return None
-    forwards = None if step is None else _forwards_of(step)
+    forwards = None if step is None else forwards_of(step)
     if forwards is None:
         outputs = _called(module, torch.tensor(x))  # a copy, which the module may change in place
     elif (outputs := forwards.answer(torch.from_numpy(x))) is None:
@@ -113,14 +113,6 @@ def answer(module: nn.Module, step: Step | None, x: Any, most: int) -> Any:
     collected = Collected()
     collected.add(outputs)
     return collected.joined()
-
-
-def _forwards_of(step: Step) -> Forwards:
-    notes = step.notes
-    if notes.forwards is None:
-        notes.forwards = Forwards(step)
-    forwards: Forwards = notes.forwards
-    return forwards
 
 
 def _called(module: nn.Module, x: Tensor) -> Any:
