@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import torchfunc as tf
-from tests.training.recording.test_recorded_step import At, Between, fitted, network
+from tests.training.recording.test_recorded_step import (
+    At,
+    Between,
+    assert_equal,
+    data,
+    fitted,
+    is_recorded,
+    network,
+)
 from torchfunc import layers
 from torchfunc.training.recording.fingerprint import Fingerprint
 
@@ -122,6 +131,8 @@ CHANGES: dict[str, Change] = {
     "a weight of a loss": lambda model: setattr(head(model), "weight", 0.5),
     "the learning rate": lambda model: setattr(model.trainer, "learning_rate", 0.5),
     "the epsilon": lambda model: tf.backend.set_epsilon(1e-2),
+    "the float type": lambda model: tf.backend.set_floatx("float64"),
+    "the default dtype": lambda model: torch.set_default_dtype(torch.float64),
     "determinism": lambda model: torch.use_deterministic_algorithms(True),
     "oneDNN": lambda model: setattr(torch.backends.mkldnn, "enabled", False),
     "autocast": entered(lambda: torch.autocast("cpu", torch.bfloat16)),
@@ -132,7 +143,16 @@ CHANGES: dict[str, Change] = {
 
 # which may leave the numbers as they are
 WITHOUT_EFFECT = {
-    *("the epsilon", "determinism", "oneDNN", "anomaly mode", "a function mode", "a hook behind all"),
+    *(
+        "the epsilon",
+        "the float type",
+        "the default dtype",
+        "determinism",
+        "oneDNN",
+        "anomaly mode",
+        "a function mode",
+        "a hook behind all",
+    ),
     "a mode",  # `fit` sets it at the next epoch
 }
 
@@ -146,6 +166,8 @@ def undone() -> Iterator[None]:
 def undo() -> None:
     """Everything around as it was."""
     tf.backend.set_epsilon(1e-7)
+    tf.backend.set_floatx("float32")
+    torch.set_default_dtype(torch.float32)
     torch.use_deterministic_algorithms(False)
     torch.backends.mkldnn.enabled = True
     while HOOKS:
@@ -194,3 +216,33 @@ def test_what_changes_in_the_middle_of_training_counts_at_once(
     unchanged = fitted(several_layers(), "sgd", recorded=False, epochs=3).state_dict()
     if what not in WITHOUT_EFFECT:
         assert not all(torch.equal(unchanged[name], each) for name, each in one.state_dict().items())
+
+
+def odd_rows(x: Any, y: Any, at: int) -> Any:
+    """A batch that differs from the others in its form, now in one way, now in another."""
+    ways = (
+        lambda: (x.astype("float64"), y),
+        lambda: (x, y, np.linspace(0.1, 1.0, len(x), dtype="float32")),
+        lambda: (np.asfortranarray(x), y),
+        lambda: (x, y.astype("int32")),
+        lambda: (x[:5], y[:5]),
+        lambda: (torch.from_numpy(x).requires_grad_(), y),
+        lambda: (torch.from_numpy(np.repeat(x, 2, axis=1))[:, ::2], y),
+    )
+    return ways[at % len(ways)]()
+
+
+def test_batches_of_other_forms_between_are_learned_from_as_they_are() -> None:
+    x, y = data(8 * 30)
+
+    def batches() -> Iterator[Any]:
+        for at in range(30):
+            rows = slice(at * 8, at * 8 + 8)
+            yield odd_rows(x[rows], y[rows], at // 3) if at % 3 == 2 else (x[rows], y[rows])
+
+    found, expected = (
+        fitted(several_layers(), recorded=recorded, data=(batches, None), epochs=3)
+        for recorded in (True, False)
+    )
+    assert is_recorded(found)
+    assert_equal(found, expected)
