@@ -518,6 +518,8 @@ class Trainer:
                 _, logs = over_batches(step, act, [batch], "train")
         finally:
             step.watch, step.done = fits
+        if self._under_way is None:
+            by_batch.rest(step)
         return logs if return_dict else _as_list(logs)
 
     def _trained_again(

@@ -412,3 +412,27 @@ def test_a_trainer_that_is_gone_leaves_no_memory() -> None:
     assert ours() > before
     del model
     assert ours() == before
+
+
+@pytest.mark.parametrize("mode", ["eval", "train", "some"])
+def test_a_model_in_inference_mode_is_repeated_too_and_stays_so(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def between(model: tf.Model, index: int) -> None:
+        model.train(mode != "eval")
+        if mode == "some":
+            model.get_layer("first").eval()
+        if index == ENOUGH:
+            model.get_layer("first").activation = torch.tanh
+
+    def make() -> tf.Model:
+        return network(layers.BatchNormalization(), layers.Dropout(0.5))
+
+    model = told_alike(make, between, calls=3 * ENOUGH)
+    between(model, 0)
+    modes = [each.training for each in model.modules()]
+    prepared: list[Any] = []
+    prepare = Step.prepare
+    monkeypatch.setattr(Step, "prepare", lambda self, data: prepared.append(data) or prepare(self, data))
+    model.train_on_batch(*next(batches()))
+    assert not prepared and modes == [each.training for each in model.modules()]

@@ -7,6 +7,7 @@ from typing import Any
 
 from torchfunc.training.feed import Feed
 from torchfunc.training.finite import Watch
+from torchfunc.training.recording.glance import Glance
 from torchfunc.training.recording.replaying import Recorder, key_of
 from torchfunc.training.step import Act, Logs, Step
 
@@ -24,6 +25,20 @@ class ByBatch:
         self.recorder = Recorder(step, step.act("train"), alone=False, wait=WAIT)
         self.watch = Watch(step.module, step.device, alone=True)
         self.feed = Feed(step, "train")
+        self.resting: tuple[Any, Glance] | None = None  # a program, and the step between two calls of it
+
+    def rest(self) -> None:
+        """After a call: see the step as it is between calls, where its modules need not be in training mode."""
+        program, self.resting = self.recorder.program, None
+        if program is not None and self.recorder.is_trusted:
+            self.resting = program, Glance(self.step, learns=True)
+
+    def _is_as_recorded(self) -> bool:
+        """Whether nothing has changed since the last call, which the program made or was compared with."""
+        recorder = self.recorder
+        known = self.resting is not None and self.resting[0] is recorder.program
+        steps = recorder.flat is None or recorder.flat.still_steps()
+        return known and steps and self.resting is not None and self.resting[1].holds()
 
     def leave(self) -> None:
         """Have everything where it lay before."""
@@ -35,7 +50,7 @@ class ByBatch:
         """The figures of a batch that was learned from by the program alone; None where there is more to do."""
         recorder, step = self.recorder, self.step
         program = recorder.program
-        if program is None or not recorder.is_trusted or not recorder.is_as_recorded():
+        if program is None or not recorder.is_trusted or not self._is_as_recorded():
             return None
         batch = self.feed.batch(x, y, sample_weight, class_weight)
         if key_of(batch) != program.key or program.gradients.are_held():
@@ -70,3 +85,9 @@ def act(step: Step) -> Act:
         step.notes.by_batch = ByBatch(step)
     train: Act = step.notes.by_batch.recorder.train
     return train
+
+
+def rest(step: Step) -> None:
+    """After such a session: see the step as the next call has to find it."""
+    if step.notes.by_batch is not None:
+        step.notes.by_batch.rest()
