@@ -428,7 +428,7 @@ def test_a_model_in_inference_mode_is_repeated_too_and_stays_so(
     def make() -> tf.Model:
         return network(layers.BatchNormalization(), layers.Dropout(0.5))
 
-    model = told_alike(make, between, calls=3 * ENOUGH)
+    model = told_alike(make, between, calls=4 * ENOUGH)
     between(model, 0)
     modes = [each.training for each in model.modules()]
     prepared: list[Any] = []
