@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -186,6 +187,34 @@ def stateful() -> tf.Model:
 
 
 # Each reason, with {} for what is told in it, and the situations in which it is told.
+class OwnMetric(tf.metrics.MeanSquaredError):
+    """A metric of somebody's own."""
+
+
+def foreign_metric() -> Any:
+    metric = tf.metrics.MeanSquaredError()
+    vars(metric)["extra"] = halved
+    return metric
+
+
+def with_metric(metric: Any) -> Situation:
+    """What is said of a metric, which is given outputs then; the step itself is recorded."""
+
+    def found(_: pytest.MonkeyPatch) -> list[str]:
+        model, twin = network(), network()
+        for each, recorded in ((model, True), (twin, False)):
+            each.compile("adam", "mse", metrics=[metric])
+            each.run_eagerly = not recorded
+            x, y = data(160)
+            each.fit(x, np.eye(3, dtype="float32")[y], batch_size=8, verbose=0, shuffle=False)
+        assert is_recorded(model)
+        assert model.trainer is not None and twin.trainer is not None
+        assert model.trainer.history.history == twin.trainer.history.history  # type: ignore[union-attr]
+        return list(permitted.of_metrics(model.trainer.step.objective))
+
+    return found
+
+
 REASONS: dict[str, list[Situation]] = {
     "it is a step of your own": [
         permitting(make=own),
@@ -201,6 +230,8 @@ REASONS: dict[str, list[Situation]] = {
     "reading its device has to wait": [
         permitting(lambda model: setattr(model.trainer.step.watch, "reads", False))
     ],
+    "{} is a {}, whose update it does not know": [with_metric(OwnMetric())],
+    "the metric {} calls {}": [with_metric(foreign_metric())],
     "the loss of {} calls {}": [
         with_loss(lambda y_true, y_pred: y_pred.mean(-1)),
         with_loss(keeping(halved)),

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from torchfunc.callbacks import CallbackList
-from torchfunc.metrics.metric import Metric, as_summed
 from torchfunc.training.batches import Arrays, Batch, Data
+from torchfunc.training.measuring.added_sums import Added, split, sums_apart
 from torchfunc.training.measuring.programs import Program, Programs, alike
-from torchfunc.training.recording.glance import Glance
+from torchfunc.training.recording.glance import GlanceAtFigures
 from torchfunc.training.recording.lines import Reader, Unknown
-from torchfunc.training.recording.permitted import foreign, why_not_called
+from torchfunc.training.recording.permitted import foreign, of_metrics, why_not_called
 from torchfunc.training.recording.replaying import held_by, key_of, tensors_in
 from torchfunc.training.recording.tape import Tape
 from torchfunc.training.step import Act, Step
-
-
-class Added(NamedTuple):
-    """What a metric adds to a sum of its: a tensor, or a number that is the same for all batches of a shape."""
-
-    metric: Metric
-    name: str
-    value: Any
 
 
 class Part(NamedTuple):
@@ -35,26 +26,6 @@ class Part(NamedTuple):
     tensors: tuple[Tensor, ...]
     program: Program
     size: int
-
-
-class GlanceAtFigures(Glance):
-    """A glance at a step and at what measures its outputs."""
-
-    def _beside(self) -> list[Any]:
-        marks, objective = super()._beside(), self._step.objective
-        for head in objective.heads:
-            for measure in head.measures:
-                own = vars(measure.metric)
-                marks += [type(measure.metric), measure.weighted, measure.metric]
-                marks += [(name, value) for name, value in own.items() if name != "state"]
-        return [
-            *marks,
-            objective.widens,
-            self._step.mixed,
-            self._step.ranks,
-            self._step.held,
-            self._step.options,
-        ]
 
 
 def measuring(step: Step, data: Data, events: CallbackList) -> tuple[Act, Iterable[Any]]:
@@ -160,11 +131,7 @@ class Measures(Programs):
         try:
             if tape.refused or not before.holds():
                 raise Unknown(tape.refused or "a forward changes what the next one goes by")
-            held = held_by(step)
-            for measure in step.objective.measures.values():
-                own = vars(measure.metric).items()
-                held |= {f"{measure.name}.{name}": each for name, each in own if type(each) is Tensor}
-            reader = Reader(tensors_in(batch), dict(step.module.named_parameters()), held)
+            reader = Reader(tensors_in(batch), dict(step.module.named_parameters()), held_by(step))
             self.found[key] = Program(reader.lines(tape.rows, (), told), added)
             self.glance = before
         except Unknown as error:
@@ -179,62 +146,12 @@ class Measures(Programs):
         """
         step, objective = self.step, self.step.objective
         loss, returned = step._passed(batch, learning=False)
-        with _sums_apart(objective.measures.values()) as sums:
+        with sums_apart(objective.measures.values()) as sums:
             if objective.measures:
                 objective.measure(step._flat(returned), batch, step.masks)
         latest = [head.latest for head in objective.losing if head.keeps_running]
-        added = [each._replace(value=None) if isinstance(each.value, Tensor) else each for each in sums]
-        values = [as_summed(each.value) for each in sums if isinstance(each.value, Tensor)]
+        added, values = split(sums)
         return (None if loss is None else loss.detach(), latest, values), added
-
-
-@contextmanager
-def _sums_apart(measures: Any) -> Iterator[list[Added]]:
-    """Within it metrics add nothing to their sums: it is listed instead.
-
-    Raises:
-        Unknown: a metric looks at its sums, or keeps something else.
-    """
-    sums: list[Added] = []
-    metrics = [each.metric for each in measures]
-    before = [dict(vars(each)) for each in metrics]
-
-    def adding(metric: Metric) -> Callable[[str, Any], None]:
-        return lambda name, value: sums.append(Added(metric, name, value))
-
-    sealed = [_Sealed() for _ in metrics]
-    for metric, seal in zip(metrics, sealed, strict=True):
-        vars(metric).update(add=adding(metric), state=seal)
-    try:
-        yield sums
-    finally:
-        after = [dict(vars(each)) for each in metrics]
-        for metric, own in zip(metrics, before, strict=True):
-            vars(metric).clear()
-            vars(metric).update(own)
-    for metric, own, now, seal in zip(metrics, before, after, sealed, strict=True):
-        same = now.keys() - {"add"} == own.keys() and all(
-            now[name] is own[name] for name in own if name != "state"
-        )
-        if seal.opened or now["state"] is not seal or not same:
-            raise Unknown(f"the metric {metric.name!r} goes by more than the batch")
-
-
-class _Sealed(dict[str, Any]):
-    """Sums that tell whether somebody has looked at them or changed them."""
-
-    opened = False
-
-    def __getattribute__(self, name: str) -> Any:
-        if name not in ("opened", "__class__", "__dict__"):
-            vars(self)["opened"] = True
-        return super().__getattribute__(name)
-
-    def _open(self, *_: Any) -> Any:
-        self.opened = True
-        raise Unknown("a metric looks at what it has summed up")
-
-    __getitem__ = __setitem__ = __contains__ = __iter__ = __len__ = __delitem__ = __bool__ = _open
 
 
 def _constants(added: Sequence[Added]) -> list[Any]:
@@ -254,12 +171,7 @@ def _reasons(step: Step) -> Iterator[str]:
     for head in step.objective.losing:
         for each in foreign(head.loss, 3):
             yield f"the loss of {head.name!r} calls {each}"
-    for measure in step.objective.measures.values():
-        metric = measure.metric
-        if not type(metric).__module__.startswith("torchfunc.metrics.") or type(metric).add is not Metric.add:
-            yield f"{measure.name!r} is a {type(metric).__name__}, whose update it does not know"
-        for each in foreign({name: value for name, value in vars(metric).items() if name != "state"}, 3):
-            yield f"the metric {measure.name!r} calls {each}"
+    yield from of_metrics(step.objective)
     for module in step.module.modules():
         for info in getattr(module, "_weight_infos", {}).values():
             for each in foreign(info.regularizer, 3):

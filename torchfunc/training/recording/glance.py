@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchfunc.training.objective import Objective
 from torchfunc.training.recording.fingerprint import Fingerprint
 from torchfunc.training.step import Step
 
@@ -88,3 +89,29 @@ class Glance(Fingerprint):
             return False
         vars(self).update(vars(now))
         return True
+
+
+class GlanceAtFigures(Glance):
+    """A glance at a step and at what measures its outputs."""
+
+    def _beside(self) -> list[Any]:
+        return [
+            *super()._beside(),
+            *marks_of_metrics(self._step.objective),
+            self._step.objective.widens,
+            self._step.mixed,
+            self._step.ranks,
+            self._step.held,
+            self._step.options,
+        ]
+
+
+def marks_of_metrics(objective: Objective) -> list[Any]:
+    """What the metrics of an objective go by, besides the numbers in their sums."""
+    marks: list[Any] = []
+    for head in objective.heads:
+        for measure in head.measures:
+            own = vars(measure.metric)
+            marks += [type(measure.metric), measure.weighted, measure.metric]
+            marks += [(name, value) for name, value in own.items() if name != "state"]
+    return marks

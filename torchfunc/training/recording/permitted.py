@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from torchfunc import functions
+from torchfunc.metrics.metric import Metric
+from torchfunc.training.objective import Objective
 from torchfunc.training.recording.fingerprint import keeps
 from torchfunc.training.step import Step
 from torchfunc.variables import Variable
@@ -173,3 +175,13 @@ def _foreign_in_penalties(module: nn.Module) -> Iterator[str]:
     for each in module.modules():
         for info in getattr(each, "_weight_infos", {}).values():
             yield from foreign(info.regularizer, 3)
+
+
+def of_metrics(objective: Objective) -> Iterator[str]:
+    """Why it is not known what the metrics of an objective add up."""
+    for measure in objective.measures.values():
+        metric = measure.metric
+        if not type(metric).__module__.startswith("torchfunc.metrics.") or type(metric).add is not Metric.add:
+            yield f"{measure.name!r} is a {type(metric).__name__}, whose update it does not know"
+        for each in foreign({name: value for name, value in vars(metric).items() if name != "state"}, 3):
+            yield f"the metric {measure.name!r} calls {each}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from torchfunc.callbacks import CallbackList
 from torchfunc.training.batches import Arrays, Batch, Data
+from torchfunc.training.measuring.added_sums import Added, split, sums_apart, take
 from torchfunc.training.recording.fingerprint import Fingerprint
 from torchfunc.training.recording.flat_memory import FlatOptimizer, Gradients, flattens, is_shared
-from torchfunc.training.recording.glance import Glance
+from torchfunc.training.recording.glance import Glance, GlanceAtFigures, marks_of_metrics
 from torchfunc.training.recording.kept_memory import in_kept_memory, in_place, with_activations
 from torchfunc.training.recording.lines import Reader, Unknown, Value
-from torchfunc.training.recording.permitted import why_not
+from torchfunc.training.recording.permitted import of_metrics, why_not
 from torchfunc.training.recording.spelling import spelled
 from torchfunc.training.recording.tape import Tape, place_of
 from torchfunc.training.recording.tidying import tidied
@@ -29,7 +30,8 @@ from torchfunc.tree import leaves
 FEWEST = 8  # batches in an epoch, for which a step is recorded
 MOST = 3  # how often it is, in one epoch
 LASTING = 2**24  # bytes of gradients, for which a program outlives a `fit`
-Told = tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor | None]]
+# the loss, outputs, losses of outputs, masks, and what metrics add
+Told = tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor | None], Sequence[Tensor]]
 
 
 @contextmanager
@@ -74,6 +76,8 @@ class Program:
         run: takes the tensors of a batch, leaves gradients in their memory, and returns what there is to tell.
         gradients: that memory.
         generators: those that it draws random numbers from, besides PyTorch's own.
+        added: to which sums of metrics it makes what is added; None where metrics are given outputs instead.
+        metrics: what these go by.
     """
 
     key: Any
@@ -81,6 +85,8 @@ class Program:
     gradients: Gradients
     generators: Sequence[torch.Generator]
     text: str
+    added: Sequence[Added] | None
+    metrics: Sequence[Any]
 
     def __call__(self, *tensors: Tensor) -> Told:
         # as it was recorded: below autograd, of which some kernels want to know that it is on
@@ -105,7 +111,8 @@ class Kept:
         """Whether nothing that it goes by has changed."""
         having = [parameter for parameter, _ in self.program.gradients.of]
         movable = flattens(step.optimization.built, having) and not any(map(is_shared, having))
-        return (self.flat is None or movable) and Fingerprint(step) == self.seen
+        measured = self.program.added is None or self.program.metrics == marks_of_metrics(step.objective)
+        return (self.flat is None or movable) and measured and Fingerprint(step) == self.seen
 
 
 class Recorder:
@@ -147,7 +154,8 @@ class Recorder:
         self.notes.kept, self.program, self.flat = kept, kept.program, kept.flat
         if self.flat is not None:
             self.flat.take()
-        self.seen = None if self.alone else Glance(self.step, learns=True)
+        look = Glance if kept.program.added is None else GlanceAtFigures
+        self.seen = None if self.alone else look(self.step, learns=True)
         self.notes.code, self.notes.why_not = kept.program.text, ""
 
     def refuse(self, reason: str) -> None:
@@ -234,26 +242,34 @@ class Recorder:
             loss, returned = step._passed(batch, learning=True)
             trained = [each for each in parameters if each.requires_grad]
             made = iter(torch.autograd.grad(loss, trained, allow_unused=True))
+            told, added = self._told(loss, returned, batch)
         gradients = [next(made) if each.requires_grad else None for each in parameters]
-        told: Told = (
-            loss,
-            list(step._flat(returned)),
-            [head.latest for head in step.objective.losing if head.latest is not None],
-            list(step.masks.values()),
-        )
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = None if gradient is None else torch.empty_like(parameter).copy_(gradient)
         number = watch.is_number(loss)
-        logs = self._counted(told, batch) if number or step.quiet else step._before()
+        logs = self._counted(told, batch, added) if number or step.quiet else step._before()
         if not self._learned(loss, number=number and watch.passes(loss, parameters)):
             return logs
         now = Fingerprint(step)
         changes = "a forward changes what the next one goes by" if now != before else ""
         if not (changes or tape.refused):
-            self._write(tape, batch, key, gradients, told, now)
+            self._write(tape, batch, key, gradients, told, added, now)
         elif self.recordings > 1:  # a first forward may make what later ones use
             self.refuse(changes or tape.refused)
         return logs
+
+    def _told(self, loss: Tensor, returned: Any, batch: Batch) -> tuple[Told, Sequence[Added] | None]:
+        """What there is to tell of a batch: what metrics add, where that is known, or what they are to be given."""
+        step, objective = self.step, self.step.objective
+        outputs = step._flat(returned)
+        latest = [head.latest for head in objective.losing if head.latest is not None]
+        if next(of_metrics(objective), None) is None:
+            with suppress(Unknown):
+                with sums_apart(objective.measures.values()) as sums:
+                    objective.measure(outputs, batch, step.masks)
+                added, values = split(sums)
+                return (loss, (), latest, (), values), added
+        return (loss, list(outputs), latest, list(step.masks.values()), ()), None
 
     def _write(
         self,
@@ -262,6 +278,7 @@ class Recorder:
         key: Any,
         gradients: Sequence[Tensor | None],
         told: Told,
+        added: Sequence[Added] | None,
         seen: Fingerprint,
     ) -> None:
         """Make the program of what is on a tape."""
@@ -301,7 +318,9 @@ class Recorder:
         code = spelled(in_kept_memory(with_activations(in_place(lines))))
         with torch.no_grad():
             run = code.compile("step")
-        self._take(Kept(Program(key, run, memory, generators, code.source), flat, seen))
+        metrics = marks_of_metrics(step.objective)
+        program = Program(key, run, memory, generators, code.source, added, metrics)
+        self._take(Kept(program, flat, seen))
 
     def repeated(self, batch: Batch) -> Mapping[str, Any] | None:
         """Learn from a batch by the program."""
@@ -317,18 +336,20 @@ class Recorder:
         keeping = [head for head in step.objective.losing if head.keeps_running]
         for head, latest in zip(keeping, told[2], strict=True):
             head.latest = latest
-        logs = self._counted(told, batch) if number or step.quiet else step._before()
+        logs = self._counted(told, batch, program.added) if number or step.quiet else step._before()
         # a sum may be too large for its dtype
         finite = finite or step.watch.passes(loss, step.optimization.parameters)
         self._learned(loss, number=number and finite)
         return logs
 
-    def _counted(self, told: Told, batch: Batch) -> Mapping[str, Any] | None:
+    def _counted(self, told: Told, batch: Batch, added: Sequence[Added] | None) -> Mapping[str, Any] | None:
         """Take a batch into the figures."""
-        (loss, outputs, _, masks), step = told, self.step
+        (loss, outputs, _, masks, values), step = told, self.step
         objective = step.objective
         objective.count(loss, batch.size)
-        if objective.measures:
+        if added is not None:
+            take(added, values)
+        elif objective.measures:
             objective.measure(outputs, batch, dict(zip(step.masked, masks, strict=True)))  # type: ignore[arg-type]
         return None
 
@@ -357,19 +378,21 @@ class Recorder:
         loss, returned = step._passed(_with_tensors(batch, inputs), learning=True)
         having = [parameter for parameter, _ in program.gradients.of]
         gradients = torch.autograd.grad(loss, having, allow_unused=True)
+        with torch.no_grad():
+            (_, outputs, _, _, values), added = self._told(loss, returned, batch)
         for head in step.objective.losing:
             head.latest = None
-        expected = [loss.detach(), *step._flat(returned), *gradients, *(each.clone() for each, _ in buffers)]
+        expected = [loss.detach(), *outputs, *values, *gradients, *(each.clone() for each, _ in buffers)]
         self._back(buffers, states, program)
         try:
             told = program(*(each.clone() for each in tensors_in(batch)))
         except Exception:  # whatever is wrong with it, the step itself can still be made
             self._back(buffers, states, program)
             return False
-        found = [told[0].detach(), *told[1], *(gradient for _, gradient in program.gradients.of)]
+        found = [told[0].detach(), *told[1], *told[4], *(each for _, each in program.gradients.of)]
         found += [each.clone() for each, _ in buffers]
         self._back(buffers, states, program)
-        right = len(found) == len(expected) and all(map(_alike, found, expected))
+        right = added == program.added and len(found) == len(expected) and all(map(_alike, found, expected))
         if right:
             self.notes.checked.add(hash(program.text))
         return right
@@ -433,7 +456,7 @@ def _with_tensors(batch: Batch, tensors: Sequence[Tensor]) -> Batch:
 
 
 def held_by(step: Step) -> dict[str, Tensor]:
-    """Tensors that the module and its losses keep, by names."""
+    """Tensors that the module, its losses and its metrics keep, by names."""
     found: dict[str, Tensor] = dict(step.module.named_buffers())
     for name, module in step.module.named_modules():
         for attribute, value in vars(module).items():
@@ -441,6 +464,9 @@ def held_by(step: Step) -> dict[str, Tensor]:
                 found |= _tensors(f"{name}.{attribute}" if name else attribute, value)
     for head in step.objective.losing:
         found |= _tensors(f"loss_{head.name}", vars(head.loss))
+    for name, measure in step.objective.measures.items():
+        own = vars(measure.metric).items() if measure.metric is not None else ()
+        found |= {f"{name}.{key}": each for key, each in own if type(each) is Tensor}
     return found
 
 
