@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -100,14 +101,26 @@ class Held:
         # a view holds what it is of, and whoever holds a tensor below Python has it hold its Python object
         views = Counter(id(each._base) for each in self.tensors.values() if each._is_view())
         for key, times in self.times.items():
-            tensor = self.tensors[
-                key
-            ]  # besides the rows, this name holds it, `self.tensors`, and the question
-            below = tensor._use_count() - 1  # type: ignore[attr-defined]
-            if below > views[key] or sys.getrefcount(tensor) > times + 3 + (below > 0):
+            below = self.tensors[key]._use_count() - 1  # type: ignore[attr-defined]
+            if below > views[key] or self.references(key) > times + _beside_the_rows() + (below > 0):
                 return False
         self.storage.resize_(0)
         return True
+
+    def references(self, key: int) -> int:
+        """How often Python holds a tensor, and this function among others."""
+        return sys.getrefcount(self.tensors[key])
+
+
+@cache
+def _beside_the_rows() -> int:
+    """How many references there are to a tensor that rows alone hold, besides theirs; Python's versions count them apart."""
+    tensor = torch.empty(1)
+    row, held = (tensor,), Held(tensor.untyped_storage())
+    held.add(tensor)
+    key = id(tensor)
+    del tensor
+    return held.references(key) - len(row)
 
 
 def place_of(tensor: Tensor) -> tuple[Any, ...]:
