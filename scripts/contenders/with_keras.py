@@ -12,7 +12,11 @@ import numpy as np
 from workloads import DEPARTMENTS, TAGS, WORDS, Contender, Work, arrays, main
 
 keras: Any = importlib.import_module(os.environ.get("KERAS_IS", "keras"))
-layers = keras.layers
+layers, models, optimizers = (
+    keras.layers,
+    keras.models,
+    keras.optimizers,
+)  # loaded here: importing is measured apart
 CLASSES = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
 
 
@@ -20,8 +24,8 @@ def mlp() -> Any:
     inputs = keras.Input((784,), name="img")
     x = layers.Dense(64, activation="relu")(inputs)
     x = layers.Dense(64, activation="relu")(x)
-    model = keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
-    model.compile(optimizer=keras.optimizers.RMSprop(1e-3), **CLASSES)
+    model = models.Model(inputs, layers.Dense(10, activation="softmax")(x))
+    model.compile(optimizer=optimizers.RMSprop(1e-3), **CLASSES)
     return model
 
 
@@ -38,8 +42,8 @@ def resnet() -> Any:
     x = layers.Conv2D(64, 3, activation="relu")(layers.add([x, second]))
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(0.5)(layers.Dense(256, activation="relu")(x))
-    model = keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
-    model.compile(optimizer=keras.optimizers.RMSprop(1e-3), **CLASSES)
+    model = models.Model(inputs, layers.Dense(10, activation="softmax")(x))
+    model.compile(optimizer=optimizers.RMSprop(1e-3), **CLASSES)
     return model
 
 
@@ -51,9 +55,9 @@ def tickets() -> Any:
     x = layers.concatenate([title_features, body_features, tags])
     priority = layers.Dense(1, activation="sigmoid", name="priority")(x)
     department = layers.Dense(DEPARTMENTS, activation="softmax", name="department")(x)
-    model = keras.Model([title, body, tags], {"priority": priority, "department": department})
+    model = models.Model([title, body, tags], {"priority": priority, "department": department})
     model.compile(
-        optimizer=keras.optimizers.RMSprop(1e-3),
+        optimizer=optimizers.RMSprop(1e-3),
         loss={"priority": "binary_crossentropy", "department": "categorical_crossentropy"},
         loss_weights={"priority": 1.0, "department": 0.2},
     )
@@ -72,8 +76,8 @@ def autoencoder() -> Any:
     x = layers.Conv2DTranspose(32, 3, activation="relu")(x)
     x = layers.UpSampling2D(3)(x)
     x = layers.Conv2DTranspose(16, 3, activation="relu")(x)
-    model = keras.Model(inputs, layers.Conv2DTranspose(1, 3, activation="relu")(x))
-    model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="mse")
+    model = models.Model(inputs, layers.Conv2DTranspose(1, 3, activation="relu")(x))
+    model.compile(optimizer=optimizers.Adam(1e-3), loss="mse")
     return model
 
 
@@ -106,8 +110,8 @@ def chain(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
     hidden = inputs
     for _ in range(100):
         hidden = layers.Dense(64, activation="relu")(hidden)
-    model = keras.Model(inputs, hidden)
-    model.compile(optimizer=keras.optimizers.RMSprop(1e-3), loss="mse")
+    model = models.Model(inputs, hidden)
+    model.compile(optimizer=optimizers.RMSprop(1e-3), loss="mse")
     return {
         "forward": forward(model, x),
         "predict_on_batch": lambda: model.predict_on_batch(x),
@@ -132,7 +136,7 @@ def build(count: int) -> object:
     x = inputs
     for _ in range(count):
         x = layers.Dense(64)(x)
-    return keras.Model(inputs, x)
+    return models.Model(inputs, x)
 
 
 def rows(name: str, work: Work) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -147,7 +151,7 @@ def rows(name: str, work: Work) -> tuple[Callable[[], object], Callable[[], obje
 def files() -> tuple[Callable[[Path], object], Callable[[Path], object]]:
     inputs = keras.Input((2560,))
     x = layers.Dense(2560)(layers.Dense(2560)(layers.Dense(2560)(layers.Dense(2560)(inputs))))
-    model = keras.Model(inputs, x)
+    model = models.Model(inputs, x)
     suffix = ".safetensors" if keras.__name__ == "torchfunc" else ".keras"
 
     def save(path: Path) -> Path:

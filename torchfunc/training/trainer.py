@@ -34,7 +34,7 @@ from torchfunc.training.measuring.forwards import predicting
 from torchfunc.training.objective import Objective
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.limits import Clock, Limits, Profiled, several
-from torchfunc.training.options.precision import Precision, of_policy
+from torchfunc.training.options.precision import Precision, denormals_flushed, of_policy
 from torchfunc.training.options.recounting import Recount, normalizers
 from torchfunc.training.options.remembered import of_callbacks
 from torchfunc.training.options.termination import heeding
@@ -314,6 +314,7 @@ class Trainer:
             self._training(run, events, train, goes_on=goes_on),
             heeding(self.module, events, run.asked, step.ranks),
             self._session(display),
+            denormals_flushed(),
             limits.looking(self.module),
         ):
             try:
@@ -511,7 +512,7 @@ class Trainer:
         step, fits = self.step, (self.step.watch, self.step.done)
         step.watch = Watch(self.module, step.device, alone=True)
         try:
-            with self._session():
+            with self._session(), denormals_flushed():
                 self.module.train()
                 # where this is in a callback of `fit`, the step is recorded there
                 act = by_batch.act(step) if self._under_way is None else step.act("train")

@@ -7,6 +7,7 @@ from typing import Any
 
 from torchfunc.training.feed import Feed
 from torchfunc.training.finite import Watch
+from torchfunc.training.options.precision import denormals_flushed
 from torchfunc.training.recording.glance import Glance
 from torchfunc.training.recording.replaying import Recorder, key_of
 from torchfunc.training.step import Act, Logs, Step
@@ -59,7 +60,8 @@ class ByBatch:
         self.watch.steady = False
         try:
             step.reset()
-            recorder.repeated(batch)
+            with denormals_flushed():
+                recorder.repeated(batch)
             step.count += 1
             return step.logs(None)
         finally:
