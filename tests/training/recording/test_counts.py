@@ -43,7 +43,7 @@ def of_a_batch(model: tf.Model, *, recorded: bool) -> Counts:
     found = []
     for batches in (FEW, MANY, FEW, MANY):  # the first two warm up
         rows = slice(SIZE * batches)
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiled:
             model.fit(x[rows], y[rows], batch_size=SIZE, verbose=0)
         calls = Counter({each.key: each.count for each in profiled.key_averages()})
         events = profiled.profiler.kineto_results.events()
