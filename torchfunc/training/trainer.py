@@ -520,7 +520,7 @@ class Trainer:
         finally:
             step.watch, step.done = fits
         if self._under_way is None:
-            by_batch.rest(step)
+            by_batch.after_call(step)
         return logs if return_dict else _as_list(logs)
 
     def _trained_again(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchfunc.callbacks import CallbackList
 from torchfunc.training.batches import Arrays, Batch, Data
-from torchfunc.training.measuring.added_sums import Added, split, sums_apart
+from torchfunc.training.figures import Added, split, sums_apart, take
 from torchfunc.training.measuring.programs import Program, Programs, alike
 from torchfunc.training.recording.glance import GlanceAtFigures
 from torchfunc.training.recording.lines import Reader, Unknown
@@ -94,11 +94,7 @@ class Measures(Programs):
                 head.latest = each
         if loss is not None:
             self.step.objective.count(loss, size)
-        following = iter(values)
-        for metric, name, value in added:  # as `Metric.add` does it, for tensors in the dtype of their sums
-            value = next(following) if value is None else value
-            held = metric.state.get(name)
-            metric.state[name] = value if held is None else held + value
+        take(added, values)
 
     def _learn(self, key: Any, batch: Batch) -> Mapping[str, Any] | None:
         """Measure a batch as it is; where it pays, that is written down or compared."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from torchfunc.training.recording.glance import Glance
-from torchfunc.training.recording.kept_memory import in_kept_memory, in_place, with_activations
+from torchfunc.training.recording.kept_memory import given, in_kept_memory, in_place, with_activations
 from torchfunc.training.recording.lines import Lines, Unknown, Value
 from torchfunc.training.recording.spelling import spelled
 from torchfunc.training.recording.tidying import tidied
@@ -124,26 +124,19 @@ def repeatable(lines: Lines) -> Lines:
         Unknown: it draws random numbers, changes what it is given, or hands out what is not its own.
     """
     made = {each.memory for line in lines.lines for each in line.makes()}
-    given = {each.memory for each in (*lines.batch, *_there_before(lines))}
+    there = {each.memory for each in given(lines)}
     for line in lines.lines:
         if torch.Tag.nondeterministic_seeded in line.function.tags:
             raise Unknown("it draws random numbers")
         silent = line.name == "native_batch_norm" and line.args[5] is False
-        if not silent and any(value.memory in given for value in line.changes()):
+        if not silent and any(value.memory in there for value in line.changes()):
             raise Unknown("it changes what it is given or what it keeps")
     for leaf in leaves(lines.returned):
         if leaf is not None and (
-            not isinstance(leaf, Value) or leaf.memory in given or leaf.memory not in made
+            not isinstance(leaf, Value) or leaf.memory in there or leaf.memory not in made
         ):
             raise Unknown("it returns something that it did not make")
     return in_kept_memory(with_activations(in_place(lines)))
-
-
-def _there_before(lines: Lines) -> Iterator[Value]:
-    for line in lines.lines:
-        yield from (value for value in line.takes() if value.kind != "made")
-    for line in lines.before:
-        yield from line.makes()
 
 
 def alike(one: Any, other: Any) -> bool:

@@ -26,20 +26,20 @@ class ByBatch:
         self.recorder = Recorder(step, step.act("train"), alone=False, wait=WAIT)
         self.watch = Watch(step.module, step.device, alone=True)
         self.feed = Feed(step, "train")
-        self.resting: tuple[Any, Glance] | None = None  # a program, and the step between two calls of it
+        self.between: tuple[Any, Glance] | None = None  # a program, and the step between two calls of it
 
-    def rest(self) -> None:
+    def after_call(self) -> None:
         """After a call: see the step as it is between calls, where its modules need not be in training mode."""
-        program, self.resting = self.recorder.program, None
+        program, self.between = self.recorder.program, None
         if program is not None and self.recorder.is_trusted:
-            self.resting = program, Glance(self.step, learns=True)
+            self.between = program, Glance(self.step, learns=True)
 
     def _is_as_recorded(self) -> bool:
         """Whether nothing has changed since the last call, which the program made or was compared with."""
         recorder = self.recorder
-        known = self.resting is not None and self.resting[0] is recorder.program
+        known = self.between is not None and self.between[0] is recorder.program
         steps = recorder.flat is None or recorder.flat.still_steps()
-        return known and steps and self.resting is not None and self.resting[1].holds()
+        return known and steps and self.between is not None and self.between[1].holds()
 
     def leave(self) -> None:
         """Have everything where it lay before."""
@@ -89,7 +89,7 @@ def act(step: Step) -> Act:
     return train
 
 
-def rest(step: Step) -> None:
+def after_call(step: Step) -> None:
     """After such a session: see the step as the next call has to find it."""
     if step.notes.by_batch is not None:
-        step.notes.by_batch.rest()
+        step.notes.by_batch.after_call()

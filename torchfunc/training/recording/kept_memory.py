@@ -109,7 +109,7 @@ def in_kept_memory(lines: Lines) -> Lines:
 
     What is handed out is made anew.
     """
-    last, known = _last_uses(lines), {each.memory for each in _given(lines)}
+    last, known = _last_uses(lines), {each.memory for each in given(lines)}
     free: dict[Any, list[Value]] = {}
     used: dict[int, Value] = {}  # by the memory that a piece stands for
     same: dict[Value, Value] = {}
@@ -174,11 +174,11 @@ def _last_uses(lines: Lines) -> dict[int, float]:
 def _made_by(lines: Lines) -> set[int]:
     """The memory that the lines make."""
     return {value.memory for line in lines.lines for value in line.makes()} - {
-        each.memory for each in _given(lines)
+        each.memory for each in given(lines)
     }
 
 
-def _given(lines: Lines) -> Iterator[Value]:
+def given(lines: Lines) -> Iterator[Value]:
     """What is there before the first batch, and the batch."""
     yield from lines.batch
     for line in lines.before:

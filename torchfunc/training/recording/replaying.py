@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from torchfunc.callbacks import CallbackList
 from torchfunc.training.batches import Arrays, Batch, Data
-from torchfunc.training.measuring.added_sums import Added, split, sums_apart, take
+from torchfunc.training.figures import Added, split, sums_apart, take
 from torchfunc.training.recording.fingerprint import Fingerprint
 from torchfunc.training.recording.flat_memory import FlatOptimizer, Gradients, flattens, is_shared
 from torchfunc.training.recording.glance import Glance, GlanceAtFigures, marks_of_metrics
