@@ -24,7 +24,7 @@ from torchfunc.training.options.limits import Clock, Limits, Profiled
 from torchfunc.training.options.remembered import to_callbacks
 from torchfunc.training.options.termination import Asked, Terminated
 from torchfunc.training.progress import Display
-from torchfunc.training.recording.replaying import recorded
+from torchfunc.training.recording.replaying import recorded, warn_not_captured
 from torchfunc.training.step import Act, Logs, Step
 
 _STOPS = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}
@@ -108,6 +108,8 @@ def over_epochs(
     after = heed if run.heeds else None
     starving = Starving(train.source) if isinstance(train, Stream) else None
     growing = Growing(step.device)
+    if run.profiled is not None and step.options.cuda_graph:
+        warn_not_captured(step, "fit(profile=...) traces it")
     epochs = range(plan.first, plan.epochs)
     if run.remembered is not None:
         to_callbacks(run.remembered, events)

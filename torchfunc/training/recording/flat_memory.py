@@ -32,7 +32,7 @@ class Piece:
         starts = [0]
         for each in like:
             starts.append(starts[-1] + each.numel())
-        self.whole = torch.zeros(starts[-1], dtype=like[0].dtype)
+        self.whole = torch.zeros(starts[-1], dtype=like[0].dtype, device=like[0].device)
         self.parts = [
             self.whole.as_strided(each.shape, each.stride(), start)
             for each, start in zip(like, starts, strict=False)

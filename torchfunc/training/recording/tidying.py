@@ -24,14 +24,15 @@ _WRITING = frozenset("mm addmm bmm sum mul add div sub neg".split())
 _COPY = torch.ops.aten.copy_.default
 
 
-def tidied(lines: Lines, places: Sequence[Value | None]) -> Lines:
+def tidied(lines: Lines, places: Sequence[Value | None], *, on_cpu: bool = True) -> Lines:
     """The lines after all passes.
 
     Args:
         lines: as they were recorded.
         places: where the gradient of each parameter is to be, in the order of `lines.gradients`.
+        on_cpu: whether the CPU computes them: what is quicker by other kernels is measured there alone.
     """
-    for each in (*PASSES, *MOVING):
+    for each in (*PASSES, *FASTER, *MOVING) if on_cpu else PASSES:
         lines = each(lines)
     return gradients_in_place(lines, places)
 
@@ -178,8 +179,9 @@ PASSES: tuple[Callable[[Lines], Lines], ...] = (
     without_copies_of_views,
     views_once,
     without_the_unread,
-    relu_after_pooling,
 )
+# by other kernels, on the CPU
+FASTER: tuple[Callable[[Lines], Lines], ...] = (relu_after_pooling,)
 # what changes the order of a sum, and so the last bits
 MOVING: tuple[Callable[[Lines], Lines], ...] = (
     biases_by_sums,
