@@ -77,11 +77,6 @@ class Watch:
         """Whether a loss is one, as far as that is known at once."""
         return not self.reads or math.isfinite(loss.item())
 
-    def are_numbers(self, gradients: Sequence[Tensor]) -> bool:
-        """Whether the sums of gradients are numbers, where that is quick to know; where not, `passes` has to look."""
-        quick = self.reads and self._unit.device.type == "cpu"
-        return quick and all(math.isfinite(each.sum().item()) for each in gradients)
-
     def passes(self, loss: Tensor, parameters: Sequence[nn.Parameter], whole: Sequence[Tensor] = ()) -> bool:
         """Whether a loss and the gradients of parameters are numbers, as far as that is known at once.
 

@@ -76,7 +76,12 @@ def random(x: Tensor, weight: Tensor) -> Tensor:
     return (x @ weight.t()).square().sum() + torch.rand(())
 
 
-FUNCTIONS = [views, constant, changed_constant, unread]
+def filled(x: Tensor, weight: Tensor) -> Tensor:
+    twos = torch.full_like(x, 2.0)
+    return ((x * twos + torch.ones_like(x.t()).t()) @ weight.t()).square().sum() + torch.zeros_like(x).sum()
+
+
+FUNCTIONS = [views, constant, changed_constant, unread, filled]
 
 
 @pytest.mark.parametrize("tidy", (*tidying.PASSES, *tidying.FASTER))
@@ -107,6 +112,23 @@ def test_views_of_weights_and_constants_are_made_before_the_first_batch() -> Non
     before = [each.name for each in lines.before]
     assert "full" in before and "t" in before and "full" not in names(lines)
     assert not any(each.is_view and each.args[0].kind == "parameter" for each in lines.lines)
+
+
+def test_what_is_filled_by_the_shape_of_another_is_made_before_the_first_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = recorded(filled, weights())
+    like = {each for each in names(before) if each.endswith("_like")}
+    assert like == {"full_like", "ones_like", "zeros_like"}
+    lines = tidying.views_once(tidying.constants_by_shape(before))
+    # one lies with its axes turned, and stays
+    assert [each for each in names(lines) if each.endswith("_like")] == ["ones_like"]
+    assert {"full", "ones", "zeros"} <= {each.name for each in lines.before}
+    monkeypatch.setattr(tidying, "FEW", 1)
+    large = tidying.constants_by_shape(before)
+    assert (
+        names(large).count("ones_like") == names(before).count("ones_like") - 1
+    )  # the gradient of the loss itself
 
 
 def test_a_constant_that_is_changed_is_made_for_each_batch() -> None:

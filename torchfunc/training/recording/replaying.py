@@ -376,17 +376,19 @@ class Recorder:
         step.watch.begin_step()
         told = program(*tensors_in(batch))
         loss = told[0]
-        with torch.no_grad():
-            number = not step.watch.reads or math.isfinite(loss.item())
-            finite = number and step.watch.are_numbers(program.gradients.whole)
+        number = not step.watch.reads or math.isfinite(loss.item())
+        on_cpu = (
+            step.device.type == "cpu"
+        )  # elsewhere one kernel looks at all, and it is read when figures are
+        finite = number and on_cpu and step.watch.reads and program.gradients.are_numbers()
         program.gradients.show()
         keeping = [head for head in step.objective.losing if head.keeps_running]
         for head, latest in zip(keeping, told[2], strict=True):
             head.latest = latest
         logs = self._counted(told, batch, program.added) if number or step.quiet else step._before()
         # a sum may be too large for its dtype
-        whole = () if step.device.type == "cpu" else program.gradients.whole
-        finite = finite or step.watch.passes(loss, step.optimization.parameters, whole)
+        looked = () if on_cpu else program.gradients.looked
+        finite = finite or step.watch.passes(loss, step.optimization.parameters, looked)
         self._learned(loss, number=number and finite)
         return logs
 

@@ -19,6 +19,9 @@ from torchfunc.training.recording.lines import Line, Lines, Value
 from torchfunc.tree import leaves, map_leaves
 
 _MADE_OF_NOTHING = frozenset("arange zeros ones full scalar_tensor eye linspace".split())
+# those that fill one like another, and by what
+_FILLED = {f"{name}_like": getattr(torch.ops.aten, name).default for name in ("ones", "zeros", "full")}
+FEW = 2**12  # numbers
 # kernels that can write what they make where they are told to, to the bit as they would make it
 _WRITING = frozenset("mm addmm bmm sum mul add div sub neg".split())
 _COPY = torch.ops.aten.copy_.default
@@ -57,6 +60,30 @@ def without_copies_of_views(lines: Lines) -> Lines:
             first.setdefault((value.memory, value.place), value)
         kept.append(line)
     return _renamed(replace(lines, lines=kept), same)
+
+
+def constants_by_shape(lines: Lines) -> Lines:
+    """What is filled by the shape of another tensor is made by the shape alone: as the gradient of a loss by itself."""
+    device = next(
+        (str(each.tensor.device) for each in lines.there_before() if each.tensor is not None), "cpu"
+    )
+    kept = []
+    for line in lines.lines:
+        made = line.results
+        if line.name in _FILLED and _is_plain(made) and math.prod(made.shape) <= FEW:
+            given = [list(made.shape), *line.args[1:]]
+            plain = {"dtype": made.place[0], "device": device}
+            line = Line(_FILLED[line.name], tuple(given), plain, made)
+        kept.append(line)
+    return replace(lines, lines=kept)
+
+
+def _is_plain(value: Value) -> bool:
+    """Whether a tensor lies in memory of its own in the usual order."""
+    steps = [math.prod(value.shape[at + 1 :]) for at in range(len(value.shape))]
+    return value.offset == 0 and _steps(value) == [
+        each for each in zip(value.shape, steps, strict=True) if each[0] != 1
+    ]
 
 
 def views_once(lines: Lines) -> Lines:
@@ -177,6 +204,7 @@ def _steps(value: Value) -> list[tuple[int, int]]:
 PASSES: tuple[Callable[[Lines], Lines], ...] = (
     constants_of_their_own,
     without_copies_of_views,
+    constants_by_shape,
     views_once,
     without_the_unread,
 )
