@@ -108,8 +108,6 @@ def over_epochs(
     after = heed if run.heeds else None
     starving = Starving(train.source) if isinstance(train, Stream) else None
     growing = Growing(step.device)
-    if run.profiled is not None and step.options.cuda_graph:
-        warn_not_captured(step, "fit(profile=...) traces it")
     epochs = range(plan.first, plan.epochs)
     if run.remembered is not None:
         to_callbacks(run.remembered, events)
@@ -133,6 +131,8 @@ def over_epochs(
             else nullcontext(step.act("train"))
         ) as act:
             done, logs = over_batches(step, act, batches, "train", events, display, skip, after)
+        if step.options.cuda_graph:
+            warn_not_captured(step, step.notes.why_not if run.profiled is None else "a profile is made of it")
         if step.ranks is not None:
             _agree(step.ranks, run)
         if (run.stopped or run.asked.by is not None) and step.done != step.steps:

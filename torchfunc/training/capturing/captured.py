@@ -45,7 +45,9 @@ class Captured:
         try:
             self.graph = cuda_graphs.Graph(lambda: run(*self.inputs), device, generators)
         except Exception as error:
-            raise NotCaptured(f"it could not be captured: {first_line(error)}") from error
+            # after an error within a capture PyTorch raises another one, that it cannot be ended
+            first = error.__context__ if isinstance(error.__context__, Exception) else error
+            raise NotCaptured(f"it could not be captured: {first_line(first)}") from error
         told = {id(each): each for each in leaves(self.graph.returned) if isinstance(each, Tensor)}
         self._told = list(told.values())
 

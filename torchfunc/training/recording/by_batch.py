@@ -93,5 +93,5 @@ def after_call(step: Step) -> None:
     """After such a session: see the step as the next call has to find it."""
     if step.notes.by_batch is not None:
         step.notes.by_batch.after_call()
-        if step.notes.by_batch.recorder.refused and step.options.cuda_graph:
+        if step.options.cuda_graph:
             warn_not_captured(step, step.notes.why_not)

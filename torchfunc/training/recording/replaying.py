@@ -67,16 +67,14 @@ def recorded(
         yield recorder.train
     finally:
         recorder.leave()
-    if recorder.refused and step.options.cuda_graph:
-        warn_not_captured(step, step.notes.why_not)
-    elif recorder.refused and not step.notes.said:
+    if recorder.refused and not step.notes.said:
         step.notes.said = True
         told(f"The training step runs as it is, not recorded, because {step.notes.why_not}.")
 
 
 def warn_not_captured(step: Step, reason: str) -> None:
-    """Tell once for each reason why a step is not captured, for which somebody has asked."""
-    if step.notes.warned != reason:
+    """Tell once for each reason why a step is not captured, for which somebody has asked; none where it is."""
+    if reason and step.notes.warned != reason:
         step.notes.warned = reason
         text = (
             f"cuda_graph=True does nothing: the training step runs as it is, not captured, because {reason}."

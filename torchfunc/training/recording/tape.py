@@ -139,7 +139,7 @@ def _reason(row: Row, device: torch.device) -> str:
     name = str(row.function)
     if getattr(row.function, "namespace", "") != "aten":
         return f"it calls {name}, which is no kernel of PyTorch's own"
-    if torch.is_autocast_enabled(device.type):
+    if any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
         return "it runs under autocast"
     if _goes_by_value(row, device):
         return f"what it does depends on the numbers in a tensor, which {name} reads"
