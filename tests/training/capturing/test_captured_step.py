@@ -86,6 +86,21 @@ def test_models_drawn_at_random_learn_the_same_captured(
         assert_equal(found, expected)
 
 
+def test_a_step_in_halves_is_captured_with_its_casts(graphs: list[StandIn]) -> None:
+    models = []
+    for captured in (True, False):
+        model = several_layers()
+        model.compile(
+            "adam", "sparse_categorical_crossentropy", metrics=["accuracy"], precision="bf16",
+            cuda_graph=captured, run_eagerly=not captured,
+        )  # fmt: skip
+        torch.manual_seed(1)
+        model.fit(*data(), batch_size=8, epochs=2, verbose=0)
+        models.append(model)
+    assert_equal(*models)
+    assert len(graphs) == 1 and "dtype=torch.bfloat16" in models[0].trainer.step_code
+
+
 def test_generators_of_layers_are_those_of_the_graph_too(graphs: list[StandIn]) -> None:
     found, expected = (
         fitted(network(layers.Dropout(0.5, seed=3)), captured=captured) for captured in (True, False)

@@ -88,10 +88,13 @@ class Options:
 
     @property
     def is_recordable(self) -> bool:
-        """Whether a step with these options is one that can be recorded; for a graph so are those that choose kernels."""
+        """Whether a step with these options is one that can be recorded; for a graph so are those that choose kernels.
+
+        In bfloat16 the tape has the casts of autocast, which are calls like others. Float16 scales its losses.
+        """
         if not self.cuda_graph:
             return self == Options()
-        precision = None if self.precision == "tf32" else self.precision
+        precision = None if self.precision in ("bf16", "tf32") else self.precision
         return replace(self, precision=precision, deterministic=False, cuda_graph=False) == Options()
 
     def check_device(self, device: torch.device) -> None:

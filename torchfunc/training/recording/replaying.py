@@ -270,7 +270,7 @@ class Recorder:
         self.recordings += 1
         if not step.objective.settled:
             step.settle(batch)
-        before, tape = Fingerprint(step), Tape(step.device)
+        before, tape = Fingerprint(step), Tape(step.device, halves=step.mixed is not None)
         self.notes.release()
         parameters = step.optimization.parameters
         self.movable = not any(map(is_shared, parameters))  # what is recorded holds views of them

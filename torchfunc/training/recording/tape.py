@@ -44,6 +44,7 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         device: where all of it has to compute.
+        halves: whether autocast is on because the training asks for it: its casts are on the tape.
 
     Attributes:
         rows: the calls so far. They hold their tensors, so that the identity of none is given to another, but not the
@@ -51,9 +52,9 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         refused: why what is on it cannot be repeated; empty while it can.
     """
 
-    def __init__(self, device: torch.device = CPU) -> None:
+    def __init__(self, device: torch.device = CPU, *, halves: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.device = device
+        self.device, self.halves = device, halves
         self.rows: list[Row] = []
         self.refused = ""
         self._large: dict[int, Held] = {}
@@ -79,7 +80,7 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **kwargs)
         row = Row(func, args, kwargs, out, (before, place_of(out)) if turns else None, constant)
         self.rows.append(row)
-        self.refused = self.refused or _reason(row, self.device)
+        self.refused = self.refused or _reason(row, self.device, halves=self.halves)
         for each in () if self.refused else tensors_of(row):
             storage = each.untyped_storage()
             if storage.nbytes() >= LARGE and storage.resizable():
@@ -134,12 +135,12 @@ def place_of(tensor: Tensor) -> tuple[Any, ...]:
     return (tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset())
 
 
-def _reason(row: Row, device: torch.device) -> str:
+def _reason(row: Row, device: torch.device, *, halves: bool) -> str:
     """Why a call cannot be repeated on other numbers; empty where it can."""
     name = str(row.function)
     if getattr(row.function, "namespace", "") != "aten":
         return f"it calls {name}, which is no kernel of PyTorch's own"
-    if any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
+    if not halves and any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
         return "it runs under autocast"
     if _goes_by_value(row, device):
         return f"what it does depends on the numbers in a tensor, which {name} reads"
