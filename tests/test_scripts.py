@@ -238,13 +238,20 @@ def test_the_check_on_a_gpu_says_whether_a_graph_learns_the_same(name: str) -> N
     assert not fine and line.startswith("FAILED") and "CompileError: cuda_graph: got True" in line
 
 
-def test_the_check_on_a_gpu_says_where_a_graph_learns_something_else() -> None:
+def test_the_check_on_a_gpu_says_where_there_was_no_graph_or_one_that_learned_something_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     check = script("cuda_check")
+    training = check.trainings(320)["drawing"]
     with graphs_on_cpu(graph=Wrong):
-        fine, line = check.right("drawing", check.trainings(320)["drawing"], "cpu")
+        fine, line = check.right("drawing", training, "cpu")
     assert (
-        not fine and line.startswith("WRONG") and "because it did another thing when it was repeated" in line
+        not fine and line.startswith("eager") and "because it did another thing when it was repeated" in line
     )
+    monkeypatch.setattr(check, "apart", lambda one, other: 0.1)
+    with graphs_on_cpu():
+        fine, line = check.right("drawing", training, "cpu")
+    assert not fine and line.startswith("WRONG")
 
 
 def test_the_check_on_a_gpu_tells_times_and_what_it_had_no_time_for(

@@ -437,6 +437,8 @@ class Recorder:
             if self.captures:
                 program = self._captured(program, batch)
                 _set_back(buffers, states)
+                for _, gradient in program.gradients.of:  # which the calls before the capture have left there
+                    gradient.fill_(math.nan)
             told = program(*(each.clone() for each in tensors_in(batch)))
         except NotCaptured:
             _set_back(buffers, states)
