@@ -59,6 +59,11 @@ def fitted(model: tf.Model, optimizer: Any = "adam", *, captured: bool, **option
     return model
 
 
+def assert_state_equal(one: tf.Model, other: tf.Model) -> None:
+    for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_captured_step_does_what_the_step_does(optimizer: Callable[[], Any], graphs: list[StandIn]) -> None:
     found, expected = (fitted(several_layers(), optimizer(), captured=each) for each in (True, False))
@@ -128,10 +133,8 @@ def test_what_changes_in_the_middle_of_training_counts_with_a_graph_too(
         change = when(seen(CHANGES[what]))
         models.append(fitted(several_layers(), "sgd", captured=captured, callbacks=[change], epochs=3))
         undo()
-    one, other = models
     assert graphs and graphs[0].replays > 0
-    for (name, found), expected in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
-        assert torch.equal(found, expected), name
+    assert_state_equal(*models)
 
 
 SETTINGS: dict[str, tuple[Any, str, Any]] = {
@@ -269,6 +272,24 @@ def test_a_capture_that_fails_leaves_random_numbers_and_parameters_alone() -> No
     assert torch.equal(*after)
 
 
+def test_a_capture_that_fails_between_two_calls_of_train_on_batch_leaves_them_alone() -> None:
+    x, y = data()
+    figures = []
+    for captured in (True, False):
+        model = network(layers.Dense(64), layers.Dropout(0.5))
+        model.compile(
+            "adam", "sparse_categorical_crossentropy", cuda_graph=captured, run_eagerly=not captured
+        )
+        places = [each.data_ptr() for each in model.parameters()]
+        torch.manual_seed(1)
+        with graphs_on_cpu(Failing) as made, warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            figures.append([model.train_on_batch(x[at : at + 8], y[at : at + 8]) for at in range(0, 96, 4)])
+        assert [each.data_ptr() for each in model.parameters()] == places
+        assert len(made) == len(told) == captured
+    assert figures[0] == figures[1]
+
+
 def test_a_program_that_cannot_be_written_out_is_told_too(
     graphs: list[StandIn], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,8 +387,14 @@ def test_where_the_device_has_to_be_waited_for_numbers_are_looked_at_when_figure
     assert len(graphs) == 1 and reads[0] == reads[1] < 8  # of 26 batches
     x[60] = np.nan if where == "loss" else 3e38
     words = "got nan at index" if where == "loss" else "a loss or a gradient in this batch or one before"
-    with pytest.raises(DataError, match=words):
-        fitted(several_layers(), captured=True, data=(x, y))
+    left = []
+    for captured in (True, False):
+        model = several_layers()
+        with pytest.raises(DataError, match=words):
+            fitted(model, captured=captured, data=(x, y))
+        left.append(model)
+    assert_state_equal(*left)  # that of the begin of the epoch
+    assert_equal(*(fitted(model, captured=model is left[0]) for model in left))
 
 
 def test_what_is_handed_out_is_not_changed_by_what_comes_after(graphs: list[StandIn]) -> None:
