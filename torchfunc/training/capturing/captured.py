@@ -39,15 +39,13 @@ class Captured:
         generators: Sequence[torch.Generator] = (),
     ) -> None:
         self.run = run
-        self.inputs = [torch.empty_like(each, device=device).copy_(each) for each in like]
-        if any(own.stride() != each.stride() for own, each in zip(self.inputs, like, strict=True)):
+        if any(torch.empty_like(each, device="meta").stride() != each.stride() for each in like):
             raise NotCaptured("a tensor of the batch has gaps in memory")
         try:
+            self.inputs = [torch.empty_like(each, device=device).copy_(each) for each in like]
             self.graph = cuda_graphs.Graph(lambda: run(*self.inputs), device, generators)
         except Exception as error:
-            # after an error within a capture PyTorch raises another one, that it cannot be ended
-            first = error.__context__ if isinstance(error.__context__, Exception) else error
-            raise NotCaptured(f"it could not be captured: {first_line(first)}") from error
+            raise NotCaptured(f"it could not be captured: {first_line(error)}") from error
         told = {id(each): each for each in leaves(self.graph.returned) if isinstance(each, Tensor)}
         self._told = list(told.values())
 

@@ -63,17 +63,21 @@ class Graph:
             self._graph = torch.cuda.CUDAGraph()
             for each in own:
                 self._graph.register_generator_state(each)
-            stream = torch.cuda.current_stream()
+            stream, first = torch.cuda.current_stream(), None
             try:
                 # a thread that pins batches of a DataLoader goes on meanwhile, and calls CUDA
                 with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                     before = torch.cuda.memory_reserved()
-                    self.returned = run()
-            except BaseException:
+                    try:
+                        self.returned = run()
+                    except BaseException as error:
+                        first = error
+                        raise
+            except BaseException as error:
                 torch.cuda.set_stream(stream)  # which PyTorch leaves where ending a capture fails
                 self._graph.reset()
                 _release([*generators(device), *own], device)
-                raise
+                raise first or error from None  # of what failed, not that it cannot be ended then
             self.nbytes = torch.cuda.memory_reserved() - before
 
     def replay(self) -> None:
