@@ -70,7 +70,7 @@ def constants_by_shape(lines: Lines) -> Lines:
     kept = []
     for line in lines.lines:
         made = line.results
-        if line.name in _FILLED and _is_plain(made) and math.prod(made.shape) <= FEW:
+        if line.name in _FILLED and _is_plain(made) and made.offset == 0 and math.prod(made.shape) <= FEW:
             given = [list(made.shape), *line.args[1:]]
             plain = {"dtype": made.place[0], "device": device}
             line = Line(_FILLED[line.name], tuple(given), plain, made)
@@ -79,11 +79,9 @@ def constants_by_shape(lines: Lines) -> Lines:
 
 
 def _is_plain(value: Value) -> bool:
-    """Whether a tensor lies in memory of its own in the usual order."""
-    steps = [math.prod(value.shape[at + 1 :]) for at in range(len(value.shape))]
-    return value.offset == 0 and _steps(value) == [
-        each for each in zip(value.shape, steps, strict=True) if each[0] != 1
-    ]
+    """Whether a tensor lies in the usual order."""
+    usual = zip(value.shape, _usual(value.shape), strict=True)
+    return _steps(value) == [each for each in usual if each[0] != 1]
 
 
 def views_once(lines: Lines) -> Lines:
@@ -161,20 +159,28 @@ def gradients_in_place(lines: Lines, places: Sequence[Value | None]) -> Lines:
     makers = {
         value.memory: at for at, line in reversed(list(enumerate(lines.lines))) for value in line.makes()
     }
-    made, copies = list(lines.lines), []
+    made: list[Line | Sequence[Line]] = list(lines.lines)
+    copies = []
     for gradient, place in zip(lines.gradients, places, strict=True):
         if gradient is None or place is None:
             continue
         at = makers.get(gradient.memory)
-        if at is None or gradient.memory in taken or not _writes(made[at], gradient, place):
+        line = None if at is None or gradient.memory in taken else lines.lines[at]
+        if line is not None and _is_of_rows(line, gradient, place):
+            made[at] = _by_rows(line, place)  # type: ignore[index]
+        elif line is not None and _writes(line, gradient, place):
+            maker = line.results
+            view = place.tensor.as_strided(maker.shape, maker.strides, place.offset)  # type: ignore[union-attr]
+            written = Value(
+                "held", f"{place.name}_made", place.memory, (*maker.place[:3], place.offset), view
+            )
+            made[at] = replace(line, out=place if maker.shape == place.shape else written)  # type: ignore[index]
+        else:
             copies.append(Line(_COPY, (place, gradient), {}, place))
             continue
         taken.add(gradient.memory)
-        maker = made[at].results
-        view = place.tensor.as_strided(maker.shape, maker.strides, place.offset)  # type: ignore[union-attr]
-        written = Value("held", f"{place.name}_made", place.memory, (*maker.place[:3], place.offset), view)
-        made[at] = replace(made[at], out=place if maker.shape == place.shape else written)
-    return without_the_unread(replace(lines, lines=[*made, *copies], gradients=()))
+    flat = [line for each in made for line in ([each] if isinstance(each, Line) else each)]
+    return without_the_unread(replace(lines, lines=[*flat, *copies], gradients=()))
 
 
 def _writes(line: Line, gradient: Value, place: Value) -> bool:
@@ -190,6 +196,46 @@ def _writes(line: Line, gradient: Value, place: Value) -> bool:
         and _size(maker) == _size(gradient) == _size(place)
         and _steps(gradient) == _steps(place)
     )
+
+
+def _is_of_rows(line: Line, gradient: Value, place: Value) -> bool:
+    """Whether a line makes the gradient of a table by adding rows to zeros, all of which count, each as it is."""
+    if line.function is not torch.ops.aten.embedding_dense_backward.default or line.results is not gradient:
+        return False
+    rows, _, _, padding, scaled = line.args
+    plain = rows.place[0] is place.place[0] and place.place[0] in (torch.float32, torch.float64)
+    return plain and 0 not in place.shape and padding < 0 and not scaled and _steps(gradient) == _steps(place)
+
+
+def _by_rows(line: Line, place: Value) -> Sequence[Line]:
+    """Rows that are added in their order where they belong; what makes a table of them does that a number at a time."""
+    lines: list[Line] = []
+    rows, index = (
+        _in_rows(value, sizes, lines)
+        for value, sizes in zip(line.args[:2], (place.shape[1:], ()), strict=True)
+    )
+    lines.append(Line(torch.ops.aten.zero_.default, (place,), {}, place))
+    return [*lines, Line(torch.ops.aten.index_add_.default, (place, 0, index, rows), {}, place)]
+
+
+def _in_rows(value: Value, sizes: Sequence[int], lines: list[Line]) -> Value:
+    """A value with one axis before these sizes, after the lines that make it so."""
+    if not _is_plain(value):
+        place = (*value.place[:2], _usual(value.shape), 0)
+        whole = Value("made", f"{value.name}_whole", -value.memory, place)
+        kwargs = {"memory_format": torch.contiguous_format}
+        lines.append(Line(torch.ops.aten.clone.default, (value,), kwargs, whole))
+        value = whole
+    shape = (math.prod(value.shape) // math.prod(sizes), *sizes)
+    place = (value.place[0], shape, _usual(shape), value.offset)
+    made = Value("made", f"{value.name}_rows", value.memory, place)
+    lines.append(Line(torch.ops.aten.view.default, (value, list(shape)), {}, made))
+    return made
+
+
+def _usual(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a tensor in the usual order."""
+    return tuple(math.prod(shape[at + 1 :]) for at in range(len(shape)))
 
 
 def _size(value: Value) -> int:
