@@ -106,6 +106,31 @@ def test_a_step_in_halves_is_captured_with_its_casts(graphs: list[StandIn]) -> N
     assert len(graphs) == 1 and "dtype=torch.bfloat16" in models[0].trainer.step_code
 
 
+def images() -> tf.Model:
+    """With all that the CPU does by other kernels."""
+    torch.manual_seed(0)
+    inputs = tf.Input((6,), dtype="int64")
+    x = layers.Reshape((8, 12, 8))(layers.Embedding(300, 128)(inputs))
+    x = layers.MaxPooling2D(2)(layers.Conv2D(8, 3, padding="same", activation="relu")(x))
+    x = layers.Conv2D(16, 3, padding="same")(layers.UpSampling2D(4)(x))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2DTranspose(1, 3, padding="same")(x))
+    return tf.Model(inputs, layers.Dense(3, activation="softmax")(x))
+
+
+def test_passes_that_were_measured_on_the_cpu_are_not_used_for_a_graph(graphs: list[StandIn]) -> None:
+    rng = np.random.default_rng(0)
+    given = rng.integers(0, 300, (96, 6)), rng.integers(0, 3, 96)
+    found, expected = (fitted(images(), captured=captured, data=given) for captured in (True, False))
+    assert_equal(found, expected)
+    ours = ("kept1", "index_add_", "avg_pool2d(", "[True, True, False]")
+    code = why_not(found)
+    assert graphs and [each for each in ours if each in code] == []
+    on_the_cpu = images()
+    on_the_cpu.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    on_the_cpu.fit(*given, batch_size=8, verbose=0)
+    assert [each for each in ours if each not in why_not(on_the_cpu)] == []
+
+
 def test_generators_of_layers_are_those_of_the_graph_too(graphs: list[StandIn]) -> None:
     found, expected = (
         fitted(network(layers.Dropout(0.5, seed=3)), captured=captured) for captured in (True, False)

@@ -37,7 +37,7 @@ def tidied(lines: Lines, places: Sequence[Value | None], *, on_cpu: bool = True)
     """
     for each in (*PASSES, *FASTER, *MOVING) if on_cpu else PASSES:
         lines = each(lines)
-    return gradients_in_place(lines, places)
+    return gradients_in_place(lines, places, by_rows=on_cpu)
 
 
 def without_copies_of_views(lines: Lines) -> Lines:
@@ -152,8 +152,11 @@ def without_the_unread(lines: Lines) -> Lines:
     return replace(lines, before=before[::-1], lines=kept[::-1])
 
 
-def gradients_in_place(lines: Lines, places: Sequence[Value | None]) -> Lines:
-    """Gradients are in their places: written there by the kernel that makes them where it can, else copied."""
+def gradients_in_place(lines: Lines, places: Sequence[Value | None], *, by_rows: bool = True) -> Lines:
+    """Gradients are in their places: written there by the kernel that makes them where it can, else copied.
+
+    Those of tables are added row by row, if asked for: in order on the CPU, but as threads come on a GPU.
+    """
     changed = {value.memory for line in lines.lines for value in line.changes()}
     taken = changed | {each.memory for each in leaves(lines.returned) if isinstance(each, Value)}
     makers = {
@@ -166,7 +169,7 @@ def gradients_in_place(lines: Lines, places: Sequence[Value | None]) -> Lines:
             continue
         at = makers.get(gradient.memory)
         line = None if at is None or gradient.memory in taken else lines.lines[at]
-        if line is not None and _is_of_rows(line, gradient, place):
+        if by_rows and line is not None and _is_of_rows(line, gradient, place):
             made[at] = _by_rows(line, place)  # type: ignore[index]
         elif line is not None and _writes(line, gradient, place):
             maker = line.results
