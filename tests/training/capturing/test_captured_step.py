@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import torchfunc as tf
 from tests.training.capturing.stand_in import StandIn, graphs_on_cpu
@@ -33,6 +34,7 @@ from torchfunc.errors import CompileError, DataError
 from torchfunc.training import batches, finite, trainer
 from torchfunc.training.capturing import cuda_graphs
 from torchfunc.training.capturing.captured import Captured, NotCaptured
+from torchfunc.training.feed import Feed
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.recording import replaying
 from torchfunc.training.recording.fingerprint import Fingerprint
@@ -420,6 +422,40 @@ def test_where_the_device_has_to_be_waited_for_numbers_are_looked_at_when_figure
         left.append(model)
     assert_state_equal(*left)  # that of the begin of the epoch
     assert_equal(*(fitted(model, captured=model is left[0]) for model in left))
+
+
+class Counting(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls.append(func.name())
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("depth", [1, 20])
+def test_around_a_graph_there_are_as_few_calls_for_many_layers_as_for_one(
+    depth: int, graphs: list[StandIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finite, "reads_freely", lambda device: False)
+    x = inputs = tf.Input((64,))
+    for _ in range(depth):
+        x = layers.Dense(64, activation="relu")(x)
+    model = tf.Model(inputs, x)
+    model.compile("rmsprop", "mse", metrics=["mae"], cuda_graph=True)
+    rows = np.random.default_rng(0).random((80, 64), dtype=np.float32)
+    model.fit(rows, rows, batch_size=8, verbose=0)
+    assert model.trainer is not None
+    step = model.trainer.step
+    recorder = replaying.Recorder(step, step.act("train"), alone=True)
+    batch = Feed(step, "train").batch(rows[:8], rows[:8], None, None)
+    monkeypatch.setattr(StandIn, "replay", lambda self: None)
+    with Counting() as counting:
+        recorder.train(batch)
+    recorder.leave()
+    copied = ["aten::copy_", "aten::copy_", "aten::empty_like", "aten::empty_like", "aten::_foreach_copy_"]
+    assert counting.calls[:5] == copied and 8 < len(counting.calls) <= 12, counting.calls
 
 
 def test_what_is_handed_out_is_not_changed_by_what_comes_after(graphs: list[StandIn]) -> None:
