@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,12 +15,22 @@ from torchfunc.training.recording.convolving import (
     relu_after_pooling,
 )
 from torchfunc.training.recording.lines import Line, Lines, Value
-from torchfunc.tree import leaves, map_leaves
+from torchfunc.training.recording.passes.constant_lines import (
+    MADE_OF_NOTHING,
+    computed_once,
+    constants_by_shape,
+    constants_of_their_own,
+    without_ones,
+)
+from torchfunc.training.recording.passes.stacking import taken_without_stacking
+from torchfunc.training.recording.passes.tables import (
+    by_rows,
+    is_of_rows,
+    looked_up_in_order,
+    rows_as_they_come,
+)
+from torchfunc.tree import leaves
 
-_MADE_OF_NOTHING = frozenset("arange zeros ones full scalar_tensor eye linspace".split())
-# those that fill one like another, and by what
-_FILLED = {f"{name}_like": getattr(torch.ops.aten, name).default for name in ("ones", "zeros", "full")}
-FEW = 2**12  # numbers
 # kernels that can write what they make where they are told to, to the bit as they would make it
 _WRITING = frozenset("mm addmm bmm sum mul add div sub neg".split())
 _COPY = torch.ops.aten.copy_.default
@@ -37,7 +46,7 @@ def tidied(lines: Lines, places: Sequence[Value | None], *, on_cpu: bool = True)
     """
     for each in (*PASSES, *FASTER, *MOVING) if on_cpu else PASSES:
         lines = each(lines)
-    return gradients_in_place(lines, places, by_rows=on_cpu)
+    return gradients_in_place(lines, places, in_order=on_cpu)
 
 
 def without_copies_of_views(lines: Lines) -> Lines:
@@ -59,41 +68,19 @@ def without_copies_of_views(lines: Lines) -> Lines:
         for value in line.makes():
             first.setdefault((value.memory, value.place), value)
         kept.append(line)
-    return _renamed(replace(lines, lines=kept), same)
-
-
-def constants_by_shape(lines: Lines) -> Lines:
-    """What is filled by the shape of another tensor is made by the shape alone: as the gradient of a loss by itself."""
-    device = next(
-        (str(each.tensor.device) for each in lines.there_before() if each.tensor is not None), "cpu"
-    )
-    kept = []
-    for line in lines.lines:
-        made = line.results
-        if line.name in _FILLED and _is_plain(made) and made.offset == 0 and math.prod(made.shape) <= FEW:
-            given = [list(made.shape), *line.args[1:]]
-            plain = {"dtype": made.place[0], "device": device}
-            line = Line(_FILLED[line.name], tuple(given), plain, made)
-        kept.append(line)
-    return replace(lines, lines=kept)
-
-
-def _is_plain(value: Value) -> bool:
-    """Whether a tensor lies in the usual order."""
-    usual = zip(value.shape, _usual(value.shape), strict=True)
-    return _steps(value) == [each for each in usual if each[0] != 1]
+    return replace(lines, lines=kept).renamed(same)
 
 
 def views_once(lines: Lines) -> Lines:
     """Views of what stays where it is, and constants that nobody changes, are made before the first batch."""
-    changed = {value.memory for line in lines.lines for value in line.changes()}
+    changed = lines.changed()
     told = {value.memory for value in lines.told()}
     fixed: set[Value] = {each for each in lines.there_before() if each.kind != "batch"}
     before, kept = list(lines.before), []
     for line in lines.lines:
         view = line.is_view and line.args[0] in fixed
         constant = (
-            line.name in _MADE_OF_NOTHING
+            line.name in MADE_OF_NOTHING
             and isinstance(line.results, Value)
             and not list(line.takes())
             and line.results.memory not in changed | told
@@ -104,34 +91,6 @@ def views_once(lines: Lines) -> Lines:
         else:
             kept.append(line)
     return replace(lines, before=before, lines=kept)
-
-
-def constants_of_their_own(lines: Lines) -> Lines:
-    """A constant that the step changes is made anew for each batch, in memory of its own."""
-    changed = {value.memory for line in lines.lines for value in line.changes()}
-    own: dict[Value, Value] = {}
-    copied: set[int] = set()
-
-    def renamed(leaf: Any) -> Any:
-        if not isinstance(leaf, Value) or leaf.memory not in copied:
-            return leaf
-        name = f"{leaf.name}_of_batch"
-        return own.setdefault(leaf, replace(leaf, kind="made", name=name, memory=-leaf.memory, tensor=None))
-
-    kept = []
-    for line in lines.lines:
-        if line.function is torch.ops.aten.lift_fresh.default and line.args[0].memory in changed:
-            copied.add(line.args[0].memory)
-            kept.append(Line(torch.ops.aten.clone.default, line.args, {}, renamed(line.results)))
-        else:
-            args, kwargs = map_leaves(renamed, line.args), map_leaves(renamed, dict(line.kwargs))
-            kept.append(replace(line, args=args, kwargs=kwargs, results=map_leaves(renamed, line.results)))
-    return replace(
-        lines,
-        lines=kept,
-        gradients=map_leaves(renamed, list(lines.gradients)),
-        returned=map_leaves(renamed, lines.returned),
-    )
 
 
 def without_the_unread(lines: Lines) -> Lines:
@@ -152,12 +111,12 @@ def without_the_unread(lines: Lines) -> Lines:
     return replace(lines, before=before[::-1], lines=kept[::-1])
 
 
-def gradients_in_place(lines: Lines, places: Sequence[Value | None], *, by_rows: bool = True) -> Lines:
+def gradients_in_place(lines: Lines, places: Sequence[Value | None], *, in_order: bool = True) -> Lines:
     """Gradients are in their places: written there by the kernel that makes them where it can, else copied.
 
-    Those of tables are added row by row, if asked for: in order on the CPU, but as threads come on a GPU.
+    Those of tables are added row by row where rows are added in order: on a GPU they are as threads come.
     """
-    changed = {value.memory for line in lines.lines for value in line.changes()}
+    changed = lines.changed()
     taken = changed | {each.memory for each in leaves(lines.returned) if isinstance(each, Value)}
     makers = {
         value.memory: at for at, line in reversed(list(enumerate(lines.lines))) for value in line.makes()
@@ -169,8 +128,8 @@ def gradients_in_place(lines: Lines, places: Sequence[Value | None], *, by_rows:
             continue
         at = makers.get(gradient.memory)
         line = None if at is None or gradient.memory in taken else lines.lines[at]
-        if by_rows and line is not None and _is_of_rows(line, gradient, place):
-            made[at] = _by_rows(line, place)  # type: ignore[index]
+        if in_order and line is not None and is_of_rows(line, gradient, place):
+            made[at] = by_rows(line, place)  # type: ignore[index]
         elif line is not None and _writes(line, gradient, place):
             maker = line.results
             view = place.tensor.as_strided(maker.shape, maker.strides, place.offset)  # type: ignore[union-attr]
@@ -196,53 +155,9 @@ def _writes(line: Line, gradient: Value, place: Value) -> bool:
         and line.out is None
         and maker.place[0] is place.place[0]
         and maker.offset == gradient.offset
-        and _size(maker) == _size(gradient) == _size(place)
+        and maker.size == gradient.size == place.size
         and _steps(gradient) == _steps(place)
     )
-
-
-def _is_of_rows(line: Line, gradient: Value, place: Value) -> bool:
-    """Whether a line makes the gradient of a table by adding rows to zeros, all of which count, each as it is."""
-    if line.function is not torch.ops.aten.embedding_dense_backward.default or line.results is not gradient:
-        return False
-    rows, _, _, padding, scaled = line.args
-    plain = rows.place[0] is place.place[0] and place.place[0] in (torch.float32, torch.float64)
-    return plain and 0 not in place.shape and padding < 0 and not scaled and _steps(gradient) == _steps(place)
-
-
-def _by_rows(line: Line, place: Value) -> Sequence[Line]:
-    """Rows that are added in their order where they belong; what makes a table of them does that a number at a time."""
-    lines: list[Line] = []
-    rows, index = (
-        _in_rows(value, sizes, lines)
-        for value, sizes in zip(line.args[:2], (place.shape[1:], ()), strict=True)
-    )
-    lines.append(Line(torch.ops.aten.zero_.default, (place,), {}, place))
-    return [*lines, Line(torch.ops.aten.index_add_.default, (place, 0, index, rows), {}, place)]
-
-
-def _in_rows(value: Value, sizes: Sequence[int], lines: list[Line]) -> Value:
-    """A value with one axis before these sizes, after the lines that make it so."""
-    if not _is_plain(value):
-        place = (*value.place[:2], _usual(value.shape), 0)
-        whole = Value("made", f"{value.name}_whole", -value.memory, place)
-        kwargs = {"memory_format": torch.contiguous_format}
-        lines.append(Line(torch.ops.aten.clone.default, (value,), kwargs, whole))
-        value = whole
-    shape = (math.prod(value.shape) // math.prod(sizes), *sizes)
-    place = (value.place[0], shape, _usual(shape), value.offset)
-    made = Value("made", f"{value.name}_rows", value.memory, place)
-    lines.append(Line(torch.ops.aten.view.default, (value, list(shape)), {}, made))
-    return made
-
-
-def _usual(shape: Sequence[int]) -> tuple[int, ...]:
-    """The strides of a tensor in the usual order."""
-    return tuple(math.prod(shape[at + 1 :]) for at in range(len(shape)))
-
-
-def _size(value: Value) -> int:
-    return math.prod(value.shape)
 
 
 def _steps(value: Value) -> list[tuple[int, int]]:
@@ -255,24 +170,18 @@ PASSES: tuple[Callable[[Lines], Lines], ...] = (
     without_copies_of_views,
     constants_by_shape,
     views_once,
+    computed_once,
+    without_ones,
+    taken_without_stacking,
+    looked_up_in_order,
     without_the_unread,
 )
 # by other kernels, on the CPU
 FASTER: tuple[Callable[[Lines], Lines], ...] = (relu_after_pooling,)
 # what changes the order of a sum, and so the last bits
 MOVING: tuple[Callable[[Lines], Lines], ...] = (
+    rows_as_they_come,
     biases_by_sums,
     one_channel_by_products,
     gradients_below_upsampling,
 )
-
-
-def _renamed(lines: Lines, same: Mapping[Value, Value]) -> Lines:
-    def renamed(leaf: Any) -> Any:
-        return same.get(leaf, leaf) if isinstance(leaf, Value) else leaf
-
-    return replace(
-        lines,
-        gradients=map_leaves(renamed, list(lines.gradients)),
-        returned=map_leaves(renamed, lines.returned),
-    )
