@@ -81,6 +81,9 @@ def test_models_drawn_at_random_learn_the_same_captured(
     monkeypatch.setattr(replaying, "FEWEST", 1)
     # kernels round by where their inputs begin: those of a graph begin where memory of their own does
     monkeypatch.setattr(batches, "SMALL", 0)
+    ready = batches.Arrays._ready
+    whole = lambda data, batch: batches._each_of(ready(data, batch), Tensor.clone)  # noqa: E731
+    monkeypatch.setattr(batches.Arrays, "_ready", whole)
     for seed in range(1000 + part * 10, 1010 + part * 10):
         drawing = Drawing(seed)
         expected = drawing.trained(recorded=False)
@@ -344,6 +347,19 @@ def test_who_asks_for_a_graph_is_told_why_there_is_none(words: str, graphs: list
     with pytest.warns(UserWarning, match=f"not captured, because {words}.") as told:
         fitted(make(), captured=True, **options)
     assert len(told) == 1 and not graphs
+
+
+def test_who_asks_for_a_graph_is_told_that_batches_are_not_alike(graphs: list[StandIn]) -> None:
+    x, y = data()
+
+    def growing() -> Iterator[Any]:
+        yield from ((x[:count], y[:count]) for count in range(4, 20))
+
+    model = network()
+    model.compile("sgd", "sparse_categorical_crossentropy", cuda_graph=True)
+    with pytest.warns(UserWarning, match="not captured, because no batch is like the one before it."):
+        model.fit(growing, verbose=0)
+    assert not graphs
 
 
 def test_who_asks_for_a_graph_is_told_that_a_profile_has_none(graphs: list[StandIn], tmp_path: Any) -> None:

@@ -67,6 +67,8 @@ def recorded(
         yield recorder.train
     finally:
         recorder.leave()
+    if step.options.cuda_graph and not (recorder.refused or recorder.used):
+        step.notes.why_not = "no batch is like the one before it"
     if recorder.refused and not step.notes.said:
         step.notes.said = True
         told(f"The training step runs as it is, not recorded, because {step.notes.why_not}.")
@@ -151,7 +153,7 @@ class Recorder:
         self.flat: FlatOptimizer | None = None
         self.seen: Glance | None = None
         self.recordings = 0
-        self.refused = self.movable = False
+        self.refused = self.movable = self.used = False
         self._look()
         self.notes.release()
         kept, self.notes.kept = self.notes.kept, None
@@ -371,6 +373,7 @@ class Recorder:
         """Learn from a batch by the program."""
         step, program = self.step, self.program
         assert program is not None
+        self.used = True
         step.watch.begin_step()
         told = program(*tensors_in(batch))
         loss = told[0]
