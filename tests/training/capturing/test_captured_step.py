@@ -532,6 +532,37 @@ def test_what_has_the_host_wait_is_not_recorded_for_a_graph(
     assert tape.refused == words
 
 
+OUTSIDE = torch.ones(60)
+
+
+@pytest.mark.parametrize(
+    ("words", "below"),
+    [
+        ("", lambda layer: torch.cat([layer.weight.flatten(), layer.bias])),
+        ("", lambda layer: layer.weight),
+        ("a tensor of shape (60,) comes from outside of the step", lambda layer: OUTSIDE),
+    ],
+)
+def test_weights_of_an_lstm_are_found_as_cudnn_looks_for_them(
+    words: str, below: Callable[[Any], Tensor], graphs: list[StandIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = layers.Dense.forward
+
+    def forward(layer: Any, x: Tensor) -> Tensor:
+        laid = torch.empty(0).set_(below(layer).untyped_storage())  # as PyTorch does for `_cudnn_rnn`
+        return original(layer, x) * laid.sum()
+
+    monkeypatch.setattr(layers.Dense, "forward", forward)
+    models = []
+    for captured in (True, False):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            models.append(fitted(network(), captured=captured))
+        assert any(f"because {words}." in str(each.message) for each in told) is (captured and bool(words))
+    assert_equal(*models)
+    assert bool(graphs) is not bool(words)
+
+
 def test_a_copy_of_a_training_has_no_graph(graphs: list[StandIn]) -> None:
     model = fitted(network(), captured=True)
     twin = copy.deepcopy(model)

@@ -33,6 +33,7 @@ class Row(NamedTuple):
 
 # what their results hold, or how large they are, depends on numbers that the tags of PyTorch do not tell of
 _BY_VALUE = frozenset("_pack_padded_sequence _pad_packed_sequence _ctc_loss set_ resize_ resize_as_".split())
+_LAYING = (torch.ops.aten.set_.source_Storage, torch.ops.aten.set_.source_Storage_storage_offset)
 _WRITING_AT = frozenset("index_put index_put_ _index_put_impl_ _unsafe_index_put".split())
 CPU = torch.device("cpu")
 LARGE = 2**16  # bytes of memory that it is worth to look after
@@ -156,12 +157,19 @@ def _reason(row: Row, device: torch.device, *, halves: bool) -> str:
     return ""
 
 
+def is_laid(row: Row) -> bool:
+    """Whether an empty tensor is laid over memory that is there, as PyTorch does to find the weights of a cuDNN LSTM."""
+    return row.function in _LAYING and row.turned is not None and row.turned[0][1] == (0,)
+
+
 def _goes_by_value(row: Row, device: torch.device) -> bool:
     """Whether a call reads numbers to know what to do; an index does where it is a mask.
 
     To write by a mask is the CPU's to do number by number; elsewhere the places are counted first.
     """
     name = row.function._schema.name.removeprefix("aten::")
+    if is_laid(row):
+        return False
     if name == "index" or (name in _WRITING_AT and device.type != "cpu"):
         return any(each is not None and each.dtype in (torch.bool, torch.uint8) for each in row.args[1])
     return name in _BY_VALUE or any(tag in row.function.tags for tag in _BY_VALUE_TAGS)
