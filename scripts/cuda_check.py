@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "contenders"))
+sys.path[:0] = [str(HERE / "contenders"), str(HERE.parent)]  # on a machine where nothing is installed
 os.environ.setdefault("KERAS_IS", "torchfunc")
 
 import with_keras  # noqa: E402
@@ -299,7 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="*", metavar="right|fast", help="both, if neither is named")
-    parser.add_argument("--seconds", type=float, default=200.0, help="after which nothing more is begun")
+    parser.add_argument("--seconds", type=float, default=180.0, help="after which nothing more is begun")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=2080, help="of each training that is checked")
     parser.add_argument("--device", default="cuda")
