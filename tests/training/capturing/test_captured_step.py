@@ -289,6 +289,21 @@ def test_what_cannot_be_captured_is_learned_from_as_it_is(graph: Any) -> None:
         assert len(made) == 2  # it is another step
 
 
+def test_a_graph_of_nothing_is_found_out_where_nothing_is_random_either() -> None:
+    with graphs_on_cpu(Wrong), pytest.warns(UserWarning, match="because it did another thing"):
+        found = fitted(network(), captured=True)
+    assert_equal(found, fitted(network(), captured=False))
+
+
+def test_where_all_gradients_lie_in_a_few_pieces_these_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finite, "reads_freely", lambda device: False)
+    model = network()
+    watch, parameters = finite.Watch(model, torch.device("cpu")), list(model.parameters())
+    assert watch.passes(torch.ones(()), parameters, [torch.ones(70), torch.zeros(3)]) and not watch.found()
+    assert watch.passes(torch.ones(()), parameters, [torch.ones(70), torch.tensor([0.0, torch.inf])])
+    assert watch.found()
+
+
 def test_a_capture_that_fails_leaves_random_numbers_and_parameters_alone() -> None:
     after = []
     for captured in (True, False):
