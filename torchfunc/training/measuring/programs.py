@@ -29,11 +29,15 @@ class Program:
         text: it as Python.
         checked: whether it was seen to do what the step does.
         kept: what else belongs to it.
+        together: how many batches may be done as one.
+        block: the program that does that, if there is one.
     """
 
     def __init__(self, lines: Lines, kept: Any = None) -> None:
         self._code = spelled(repeatable(tidied(lines, ())), aliases=False)
         self.text, self.kept, self.checked = self._code.source, kept, False
+        self.together = 1
+        self.block: Program | None = None
         self._run: Callable[..., Any] | None = None
 
     def __call__(self, *tensors: Tensor) -> Any:
@@ -58,6 +62,8 @@ class Program:
         run, self._run = self._run, None
         if run is not None:
             run.__globals__.clear()
+        if self.block is not None:
+            self.block.release()
 
 
 class Programs:
