@@ -88,7 +88,7 @@ class Measures(Programs):
         rows = program.together * data.batch_size
         if end - at < (rows if program.block else ENOUGH * rows):
             return None
-        if program.block is None:
+        if program.block is None and self.glance is not None:
             first, second = (data.part(start, start + rows) for start in (at, at + rows))
             tape = Tape()
             try:
@@ -99,7 +99,7 @@ class Measures(Programs):
                     self._adds_up(of, found, program, block)
                     for of, block in ((told, first), (found(*tensors_in(second)), second))
                 ):
-                    program.block = found
+                    program.block = self.take(found, self.glance)
             except Unknown:
                 pass
             for head in self.step.objective.losing:
@@ -171,7 +171,7 @@ class Measures(Programs):
         try:
             if not before.holds():
                 raise Unknown(tape.refused or "a forward changes what the next one goes by")
-            self.found[key], self.glance = self._written(batch, tape, told, added), before
+            self.found[key] = self.take(self._written(batch, tape, told, added), before)
         except Unknown as error:
             self.refuse(str(error))
         return None
