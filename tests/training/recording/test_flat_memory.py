@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import torchfunc as tf
 from torchfunc.optimizers.stepper import SMALL, TOGETHER
 from torchfunc.training.recording.flat_memory import Gradients, divided
 
@@ -74,3 +76,19 @@ def test_a_look_sees_every_number_of_any_size(count: int) -> None:
         gradients.of[0][1][at] = math.nan
         assert not gradients.are_numbers()
         gradients.of[0][1][at] = 1.0
+
+
+def test_a_model_of_two_dtypes_learns_what_it_learns_from_the_step_as_it_is() -> None:
+    x = np.random.default_rng(0).random((160, 64), dtype=np.float32)
+    learned = []
+    for eagerly in (False, True):
+        torch.manual_seed(0)
+        inputs = tf.Input((64,))
+        wide = torch.relu(nn.Linear(64, 64)(inputs)).double()
+        model = tf.Model(inputs, nn.Linear(64, 64, dtype=torch.float64)(wide))
+        model.compile("adam", "mse", run_eagerly=eagerly)
+        model.fit(x, x, batch_size=16, epochs=2, shuffle=False, verbose=0)
+        assert model.trainer is not None
+        assert model.trainer.step_code.startswith("# Not recorded") is eagerly
+        learned.append(model.get_weights())
+    assert all(np.array_equal(one, other) for one, other in zip(*learned, strict=True))
