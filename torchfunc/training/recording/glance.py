@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from torchfunc.training.objective import Objective
-from torchfunc.training.recording.fingerprint import Fingerprint
+from torchfunc.training.recording.fingerprint import Fingerprint, keeps
 from torchfunc.training.step import Step
 
 _guards = getattr(getattr(torch._C, "_dynamo", None), "guards", None)
@@ -19,12 +19,8 @@ _version: Callable[[Any], int] | None = getattr(_guards, "dict_version", None)
 _tensor_guards: Any = getattr(_guards, "TensorGuards", None)
 
 
-def _is_heard(parameter: Tensor) -> bool:
-    """Whether something may listen to the gradients of a parameter."""
-    return (
-        parameter._backward_hooks is not None
-        or getattr(parameter, "_post_accumulate_grad_hooks", None) is not None
-    )
+# what may listen to the gradients of a parameter
+_hooks, _hooks_afterwards = attrgetter("_backward_hooks"), attrgetter("_post_accumulate_grad_hooks")
 
 
 class Glance(Fingerprint):
@@ -49,7 +45,7 @@ class Glance(Fingerprint):
         self._dicts = [each for each in self._containers if type(each) is dict]
         self._lists = [each for each in self._containers if type(each) is not dict]
         self._lists_before = [each.copy() for each in self._lists]
-        self._versions = self._counts()
+        self._changes = self._count()
         if _tensor_guards is not None:
             with torch.set_grad_enabled(learns):
                 self._layouts = _tensor_guards(
@@ -66,15 +62,16 @@ class Glance(Fingerprint):
         if isinstance(key, str) and key.endswith("_initializer"):
             return
         settled = getattr(type(value), "__dataclass_params__", None)
-        if depth and settled is not None and settled.frozen:
+        if depth and settled is not None and settled.frozen and keeps(value):
             self._see(value, 0, home, key)
-            for each in fields(value):
-                self._see(getattr(value, each.name), depth - 1)
+            for name, each in vars(value).items():
+                self._see(each, depth - 1, vars(value), name)
         else:
             super()._see(value, depth, home, key)
 
-    def _counts(self) -> list[int]:
-        return [] if _version is None else list(map(_version, self._dicts))
+    def _count(self) -> int:
+        """A number that is another one once a dict was changed: each change makes the count of its dict larger."""
+        return 0 if _version is None else sum(map(_version, self._dicts))
 
     def _lie_alike(self) -> bool:
         """Whether tensors have their shapes, strides and dtypes."""
@@ -87,6 +84,10 @@ class Glance(Fingerprint):
         finally:
             torch._C._set_grad_enabled(grad)
 
+    def _are_heard(self) -> bool:
+        """Whether something may listen to gradients."""
+        return any(map(_hooks, self._parameters)) or any(map(_hooks_afterwards, self._parameters))
+
     def holds(self) -> bool:
         """Whether the step goes by the same as when this was taken."""
         if list(map(Tensor.data_ptr, self.viewed)) != self._places or not self._lie_alike():
@@ -94,16 +95,16 @@ class Glance(Fingerprint):
         try:
             if (
                 _version is not None
-                and self._counts() == self._versions
+                and self._count() == self._changes
                 and not any(self._empty)
                 and list(map(type, self._modules)) == self._classes
                 and self._lists == self._lists_before
                 and self._beside() == self._around
-                and not (self._learns and any(map(_is_heard, self._parameters)))
+                and not (self._learns and self._are_heard())
             ):
                 return True
             if self.still_holds():
-                self._versions = self._counts()
+                self._changes = self._count()
                 return True
             now = type(self)(self._step, learns=self._learns)
             if now.marks != self.marks or now._around != self._around:
