@@ -138,6 +138,7 @@ APART: dict[str, Callable[[], dict[str, Any]]] = {
     "a mean by the weights": lambda: {
         "loss": losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
     },
+    "a kernel that is not known": lambda: {"extra": [layers.Dense(8, activation="log_sigmoid")]},
     "a layer that goes by the batch": lambda: {"extra": [Centered()]},
     "statistics of the batch": lambda: {"extra": [nn.BatchNorm1d(8, track_running_stats=False)]},
 }  # fmt: skip

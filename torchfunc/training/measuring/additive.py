@@ -47,7 +47,7 @@ def together(lines: Lines, size: int) -> int:
         means = all(kind[each] in (MEAN, FIXED) for each in (loss, *latest) if each is not None)
         if not means or any(kind[each] != SUM for each in sums):
             return 0
-    except Mixed:
+    except (Mixed, LookupError, TypeError, ValueError):  # or a kernel is called as it is not known to be
         return 0
     widest = max(
         sum(_bytes(each) for each in {*line.takes(), *line.makes()} if isinstance(kind.get(each), Rows))
@@ -177,16 +177,18 @@ class _Reading(dict[Any, Any]):
             self[made] = self._rows(made, self._moved(line, rows.axis))
             if self[made].each != rows.each:
                 raise Mixed
-        elif self._is_apart(name, rows.axis, len(given.shape), line.args[1]):
+        elif self._is_apart(line, rows.axis, len(given.shape)):
             self[made] = rows
         else:
             raise Mixed
 
-    def _is_apart(self, name: str, axis: int, count: int, shape: Any) -> bool:
+    def _is_apart(self, line: Line, axis: int, count: int) -> bool:
         """Whether a kernel goes by samples, or along other axes than that of the rows."""
-        if name == "constant_pad_nd":
-            return len(shape) // 2 < count - axis
-        return axis < count - len(shape) if name == "native_layer_norm" else name in _BY_SAMPLE and axis == 0
+        if line.name == "constant_pad_nd":
+            return len(line.args[1]) // 2 < count - axis
+        if line.name == "native_layer_norm":
+            return axis < count - len(line.args[1])
+        return line.name in _BY_SAMPLE and axis == 0
 
     def _product(self, made: Value, rows: Value, weights: Value, bias: Value | None = None) -> Rows:
         """A product of rows with what is the same for all of them."""
