@@ -67,6 +67,8 @@ def turn(module: nn.Module, verb: str) -> Iterator[None]:
 
 def _beside(mine: _Turn) -> _Turn | None:
     """The first turn of another thread with a module that has a layer of this one."""
+    if not _under_way:
+        return None
     others = (each for each in _under_way if each.thread != mine.thread)
     return next((each for each in others if not mine.parts().isdisjoint(each.parts())), None)
 

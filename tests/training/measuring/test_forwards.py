@@ -149,6 +149,14 @@ def other_memory(model: tf.Model) -> None:
     model.layers[1].weight.data = torch.ones(8, 6)
 
 
+def other_memory_of_a_bias(model: tf.Model) -> None:
+    model.layers[1].bias.data = torch.ones(8)
+
+
+def another_shape_of_a_bias(model: tf.Model) -> None:
+    model.layers[1].bias.data = torch.ones(1)
+
+
 def turned(model: tf.Model) -> None:
     weight = model.get_layer("square").weight
     weight.data = weight.data.t()
@@ -195,8 +203,9 @@ def trained_by_batch(model: tf.Model) -> None:
 
 
 CHANGES: list[Change] = [
-    swapped, swapped_unseen, another_weight, another_weight_unseen, other_numbers, other_memory, turned, doubled, loaded,
-    other_buffer, other_epsilon, hooked, hooked_before, replaced_layer, trained, trained_by_batch,
+    swapped, swapped_unseen, another_weight, another_weight_unseen, other_numbers, other_memory,
+    other_memory_of_a_bias, another_shape_of_a_bias, turned, doubled, loaded, other_buffer,
+    other_epsilon, hooked, hooked_before, replaced_layer, trained, trained_by_batch,
 ]  # fmt: skip
 
 

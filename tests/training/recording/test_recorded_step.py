@@ -571,8 +571,8 @@ def test_a_program_that_does_another_thing_is_not_used(monkeypatch: pytest.Monke
 
     def wrong(lines: Any) -> Any:
         code = right(lines)
-        changed = code.running.replace("torch._addmm_activation(", "torch.addmm(")
-        assert changed != code.running
+        changed = code.source.replace("torch._addmm_activation(", "torch.addmm(")
+        assert changed != code.source
         return type(code)(changed, changed, code.globals)
 
     monkeypatch.setattr(replaying, "spelled", wrong)

@@ -93,8 +93,8 @@ class Forwards(Programs):
             if any(vars(each)["_losses"] for each in self.step.extras.collecting):
                 raise Unknown("its layers keep what they add to a loss")
             reader = Reader([x], dict(self.step.module.named_parameters()), held_by(self.step))
-            self.found[x.shape, x.dtype] = Program(reader.lines(tape.rows, (), outputs))
-            self.glance = before
+            program = Program(reader.lines(tape.rows, (), outputs))
+            self.found[x.shape, x.dtype] = self.take(program, before)
         except Unknown as error:
             self.refuse(str(error))
         return outputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torchfunc.callbacks import CallbackList
 from torchfunc.training.batches import Arrays, Batch, Data
 from torchfunc.training.figures import Added, split, sums_apart, take
+from torchfunc.training.measuring.additive import adds_up, together
 from torchfunc.training.measuring.programs import Program, Programs, alike
 from torchfunc.training.recording.glance import GlanceAtFigures
 from torchfunc.training.recording.lines import Reader, Unknown
@@ -19,9 +21,12 @@ from torchfunc.training.recording.replaying import held_by, key_of, tensors_in
 from torchfunc.training.recording.tape import Tape
 from torchfunc.training.step import Act, Step
 
+MEASURED = object()  # a batch that was measured together with the one before it
+ENOUGH = 8  # blocks for which it pays to have them
+
 
 class Part(NamedTuple):
-    """A batch of which nothing but the tensors is needed any more, and the program for it."""
+    """A batch, or several together, of which nothing but the tensors is needed any more, and the program for it."""
 
     tensors: tuple[Tensor, ...]
     program: Program
@@ -67,13 +72,52 @@ class Measures(Programs):
         else:
             return
         size, end = data.batch_size, full * data.batch_size
-        parts = [torch.split(each[taken * size : end], size) for each in tensors_in(whole)]
-        for tensors in zip(*parts, strict=True):
-            yield Part(tensors, program, size)
+        columns, at = [each[:end] for each in tensors_in(whole)], taken * size
+        count = program.together
+        block = self._block(data, program, at, end) if count > 1 else None
+        while block is not None and end - at >= count * size:
+            yield Part(tuple(each[at : at + count * size] for each in columns), block, count * size)
+            yield from repeat(MEASURED, count - 1)
+            at += count * size
+        for start in range(at, end, size):
+            yield Part(tuple(each[start : start + size] for each in columns), program, size)
         yield from data.epoch(0, full)
+
+    def _block(self, data: Arrays, program: Program, at: int, end: int) -> Program | None:
+        """What measures several batches as one, where it pays; it is compared on two blocks with what measures each."""
+        rows = program.together * data.batch_size
+        if end - at < (rows if program.block else ENOUGH * rows):
+            return None
+        if program.block is None and self.glance is not None:
+            first, second = (data.part(start, start + rows) for start in (at, at + rows))
+            tape = Tape()
+            try:
+                with tape:
+                    told, added = self._as_it_is(first)
+                found = self._written(first, tape, told, added)
+                if found.together and all(
+                    self._adds_up(of, found, program, block)
+                    for of, block in ((told, first), (found(*tensors_in(second)), second))
+                ):
+                    program.block = self.take(found, self.glance)
+            except Unknown:
+                pass
+            for head in self.step.objective.losing:
+                head.latest = None
+            program.together *= program.block is not None
+        return program.block
+
+    def _adds_up(self, told: Any, block: Program, program: Program, batch: Batch) -> bool:
+        """Whether what a block told is what its batches tell one by one."""
+        columns = [torch.split(each, len(each) // program.together) for each in tensors_in(batch)]
+        parts = [program(*tensors) for tensors in zip(*columns, strict=True)]
+        times = [each._replace(value=each.value and each.value * len(parts)) for each in program.kept]
+        return adds_up(told, parts) and _constants(times) == _constants(block.kept)
 
     def measure(self, batch: Any) -> Mapping[str, Any] | None:
         """Measure a batch as `Step.measure` does."""
+        if batch is MEASURED:
+            return None
         if type(batch) is Part:
             self.repetitions += 1
             self._take(batch.program(*batch.tensors), batch.program.kept, batch.size)
@@ -125,14 +169,26 @@ class Measures(Programs):
             return step.measure(batch)
         self._take(told, added, batch.size)
         try:
-            if tape.refused or not before.holds():
+            if not before.holds():
                 raise Unknown(tape.refused or "a forward changes what the next one goes by")
-            reader = Reader(tensors_in(batch), dict(step.module.named_parameters()), held_by(step))
-            self.found[key] = Program(reader.lines(tape.rows, (), told), added)
-            self.glance = before
+            self.found[key] = self.take(self._written(batch, tape, told, added), before)
         except Unknown as error:
             self.refuse(str(error))
         return None
+
+    def _written(self, batch: Batch, tape: Tape, told: Any, added: Sequence[Added]) -> Program:
+        """The program of what is on a tape.
+
+        Raises:
+            Unknown: it cannot be repeated.
+        """
+        if tape.refused:
+            raise Unknown(tape.refused)
+        reader = Reader(tensors_in(batch), dict(self.step.module.named_parameters()), held_by(self.step))
+        lines = reader.lines(tape.rows, (), told)
+        program = Program(lines, added)
+        program.together = together(lines, batch.size)
+        return program
 
     def _as_it_is(self, batch: Batch) -> tuple[Any, list[Added]]:
         """The loss of a batch and of its outputs, and what its metrics add, none of which is taken yet.

@@ -29,11 +29,19 @@ class Program:
         text: it as Python.
         checked: whether it was seen to do what the step does.
         kept: what else belongs to it.
+        viewed: the tensors that it has views of.
+        together: how many batches may be done as one.
+        block: the program that does that, if there is one.
     """
 
     def __init__(self, lines: Lines, kept: Any = None) -> None:
-        self._code = spelled(repeatable(tidied(lines, ())), aliases=False)
+        lines = repeatable(tidied(lines, ()))
+        taken = {value for line in lines.before for value in line.takes() if value.tensor is not None}
+        self.viewed = [value.tensor for value in taken if value.tensor is not None]
+        self._code = spelled(lines, aliases=False)
         self.text, self.kept, self.checked = self._code.source, kept, False
+        self.together = 1
+        self.block: Program | None = None
         self._run: Callable[..., Any] | None = None
 
     def __call__(self, *tensors: Tensor) -> Any:
@@ -58,6 +66,8 @@ class Program:
         run, self._run = self._run, None
         if run is not None:
             run.__globals__.clear()
+        if self.block is not None:
+            self.block.release()
 
 
 class Programs:
@@ -94,6 +104,15 @@ class Programs:
         if self.changes >= CHANGES:
             self.refuse("it changes from one call to the next")
         return False
+
+    def take(self, program: Program, glance: Glance) -> Program:
+        """Have a program for what the glance sees, which goes by the places of what is viewed alone."""
+        viewed = {id(each): each for each in program.viewed}
+        if self.glance is glance:
+            viewed |= {id(each): each for each in glance.viewed}
+        self.glance = glance
+        glance.watch(list(viewed.values()))
+        return program
 
     def is_due(self, key: Any) -> bool:
         """Whether a call with this key is to be recorded; it is counted."""

@@ -32,6 +32,7 @@ class Plain(NamedTuple):
 
     Attributes:
         dtype: of the array.
+        weights_dtype: of the tensor that it became, and of the first weight.
         shape: of one sample.
         graph: of the module, if it has one.
         holder: the module that has the first weight, by whose dtype and device data are converted.
@@ -41,6 +42,7 @@ class Plain(NamedTuple):
     """
 
     dtype: np.dtype[Any]
+    weights_dtype: torch.dtype
     shape: tuple[int, ...]
     graph: Any
     holder: weakref.ref[nn.Module]
@@ -60,8 +62,8 @@ class Plain(NamedTuple):
             and holder is not None
             and weight is not None
             and holder._parameters.get(self.name) is weight
-            and weight.device.type == "cpu"
-            and torch.from_numpy(x[:0]).dtype is weight.dtype
+            and weight.is_cpu
+            and weight.dtype is self.weights_dtype
             and getattr(module, "graph", None) is self.graph
         )
 
@@ -178,6 +180,7 @@ def remember(step: Step, x: Any, batch: Batch, outputs: Any) -> None:
     if plain and first is not None:
         _served[module] = Plain(
             x.dtype,
+            first.weight.dtype,
             x.shape[1:],
             getattr(module, "graph", None),
             weakref.ref(first.holder),
@@ -205,4 +208,4 @@ def _held(module: nn.Module) -> Iterator[_Held]:
 
 def _lies_plainly(x: Array) -> bool:
     """Whether PyTorch takes an array as it lies, without a copy and without a warning."""
-    return x.flags.c_contiguous and x.flags.writeable
+    return x.flags.carray

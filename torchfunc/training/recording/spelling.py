@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import torch
 
 from torchfunc.graph.emit import Code
 from torchfunc.graph.text import identifier, written_constant
@@ -23,6 +26,7 @@ _FUNCTIONS = frozenset(
     sub sum t tanh tanh_ transpose unbind unsafe_split unsqueeze where zeros
     """.split()
 )
+_CALLED = re.compile(r"\btorch\.(\w+)\(")
 _METHODS = frozenset("add_ copy_ div_ expand index_add_ masked_fill_ mul_ sub_ view zero_".split())
 
 
@@ -49,7 +53,13 @@ class _Speller:
         body = list(self._body())
         body.append(f"return {self._written(self.lines.returned)}")
         text = "\n".join([*before, f"def forward({', '.join(batch)}):", *(f"    {each}" for each in body)])
-        return Code(text, text + "\n", self.globals)
+        return Code(text, self._running(text), self.globals)
+
+    def _running(self, text: str) -> str:
+        """The text as it runs: functions of torch are names of its own, which takes a look-up less."""
+        called = {name: self._new(f"torch_{name}") for name in sorted(set(_CALLED.findall(text)))}
+        self.globals |= {own: getattr(torch, name) for name, own in called.items()}
+        return _CALLED.sub(lambda found: f"{called[found[1]]}(", text) + "\n"
 
     def _body(self) -> Iterator[str]:
         """The lines of the function; each value is let go of after its last use."""
