@@ -30,7 +30,8 @@ from torchfunc.training.feed import Feed, checked_batch_size, divided
 from torchfunc.training.finite import Watch
 from torchfunc.training.loop import Plan, Run, measure, over_batches, over_epochs
 from torchfunc.training.measuring import serving
-from torchfunc.training.measuring.forwards import predicting
+from torchfunc.training.measuring.forwards import predict_code, predicting
+from torchfunc.training.measuring.measures import evaluate_code
 from torchfunc.training.objective import Objective
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.limits import Clock, Limits, Profiled, several
@@ -752,6 +753,30 @@ class Trainer:
         """
         notes = self.step.notes
         return notes.code or f"# Not recorded, because {notes.why_not or 'nothing was trained yet'}.\n"
+
+    @property
+    def evaluate_code(self) -> str:
+        """What `evaluate` repeats of a batch, as Python: forward, loss and what metrics add; or a comment says why not.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> figures = trainer.evaluate(torch.zeros(256, 2), torch.zeros(256, 1), verbose=0)
+            >>> print(trainer.evaluate_code.splitlines()[1])
+            def forward(batch_0, batch_1):
+        """
+        return evaluate_code(self.step)
+
+    @property
+    def predict_code(self) -> str:
+        """What `predict` repeats of a batch, as Python; or a comment says why not.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> outputs = trainer.predict(torch.zeros(256, 2), verbose=0)
+            >>> print(trainer.predict_code.splitlines()[1])
+            def forward(batch_0):
+        """
+        return predict_code(self.step)
 
     @property
     def epoch(self) -> int:
