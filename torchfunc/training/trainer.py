@@ -294,6 +294,9 @@ class Trainer:
             plan = replace(plan, epochs=min(plan.epochs, plan.first + 1))
         self.step.epochs = plan.epochs
         self._position(train, goes_on)
+        batches = 0 if goes_on or train.steps is None else (plan.epochs - plan.first) * train.steps
+        if wrong := limits.never_validates(self.step.count, batches):
+            raise CompileError(wrong)
         self.step.prepare(train)
         history = self.history = History()
         params = {
