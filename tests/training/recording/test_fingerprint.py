@@ -142,7 +142,8 @@ AFTERWARDS: dict[str, tuple[Callable[[tf.Model], Any], Callable[[tf.Model], Any]
     "numbers for a tensor": (kept(lambda: torch.ones(3)), kept(lambda: [1.0, 1.0, 1.0])),
     "a list for a tuple": (kept(lambda: (1, 2)), kept(lambda: [1, 2])),
     "a number in a tuple": (kept(lambda: (1, 2)), kept(lambda: (1, 3))),
-    "how long a list is": (kept(lambda: [[1], [2]]), kept(lambda: [[1, 2], []])),
+    "how long a list is": (kept(lambda: [[1, [2]]]), kept(lambda: [[1], [2]])),
+    "how long a dict is": (kept(lambda: {"a": {}, "b": 1}), kept(lambda: {"a": {"b": 1}})),
     "a list in a list": (kept(lambda: [[1]]), lambda model: first(model).kept[0].append(2)),
     "a value of a dict": (kept(lambda: {"a": 1}), lambda model: first(model).kept.update(a=2)),
     "a key of a dict": (kept(lambda: {"a": 1}), lambda model: renamed(first(model).kept, "a", "b")),
@@ -171,6 +172,10 @@ AFTERWARDS: dict[str, tuple[Callable[[tf.Model], Any], Callable[[tf.Model], Any]
     "another parameter in the same memory": (
         nothing,
         lambda model: setattr(first(model), "weight", nn.Parameter(first(model).weight.data)),
+    ),
+    "another dtype in the same memory": (
+        lambda model: first(model).weight.requires_grad_(False),
+        lambda model: setattr(first(model).weight, "data", first(model).weight.data.view(torch.int32)),
     ),
     "an equal layer": (
         lambda model: model.add_module("more", nn.Identity()),
