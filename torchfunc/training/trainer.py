@@ -27,6 +27,7 @@ from torchfunc.training.batches import Arrays, Batch, Data, Stream, drawn_seed, 
 from torchfunc.training.checks import validation_epochs, whole_number
 from torchfunc.training.convert import Collected
 from torchfunc.training.feed import Feed, checked_batch_size, divided
+from torchfunc.training.figures import as_list
 from torchfunc.training.finite import Watch
 from torchfunc.training.loop import Plan, Run, measure, over_batches, over_epochs
 from torchfunc.training.measuring import serving
@@ -416,7 +417,7 @@ class Trainer:
             display.start(data.steps)
             done, logs = measure(self.step, data, events, display)
             display.finish(done, logs)
-        return logs if return_dict else _as_list(logs)
+        return logs if return_dict else as_list(logs)
 
     @in_turn
     @together
@@ -525,21 +526,12 @@ class Trainer:
             step.watch, step.done = fits
         if self._under_way is None:
             by_batch.after_call(step)
-        return logs if return_dict else _as_list(logs)
+        return logs if return_dict else as_list(logs)
 
-    def _trained_again(
-        self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        class_weight: Mapping[Any, float] | None = None,
-        return_dict: bool = False,
-    ) -> Any:
+    def _trained_again(self, *args: Any, **kwargs: Any) -> Any:
         """What `train_on_batch` returns, where its step is recorded and all is as it was; else nothing is done."""
-        if self._under_way is not None:
-            return None
-        logs = by_batch.repeated(self.step, x, y, sample_weight, class_weight)
-        return logs if logs is None or return_dict else _as_list(logs)
+        again = self._under_way is None and self.step.notes.by_batch is not None
+        return by_batch.repeated(self.step, *args, **kwargs) if again else None
 
     @in_turn
     @together
@@ -567,7 +559,7 @@ class Trainer:
         self.step.build(data)
         with self._session():
             _, logs = measure(self.step, data, CallbackList())
-        return logs if return_dict else _as_list(logs)
+        return logs if return_dict else as_list(logs)
 
     @in_turn
     @together
@@ -1125,9 +1117,3 @@ class Trainer:
             **({"steps_per_execution": several} if several > 1 else {}),
             **self.step.options.get_config(),
         }
-
-
-def _as_list(logs: Mapping[str, Any]) -> Any:
-    """The values of the logs in their order; a single one as it is."""
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values
