@@ -97,6 +97,8 @@ class Trainer:
         use_ema: whether averages of the weights are kept beside any optimizer, which take their place when `fit` ends.
         ema_momentum: how much of an average stays at each step.
         ema_overwrite_frequency: after how many steps the weights are set to their averages; None for never.
+        cuda_graph: whether the recorded step is captured in a CUDA graph, on CUDA alone: not yet measured on a GPU, and
+            off by default until it is.
         distribute: how several processes train together: "ddp" or "fsdp"; None for "ddp" where torchrun has begun them
             or a process group runs; False for each process by itself.
         sync_batchnorm: whether batch normalization is over the batches of all processes, rather than of each.
@@ -144,13 +146,14 @@ class Trainer:
         use_ema: bool = False,
         ema_momentum: float = 0.99,
         ema_overwrite_frequency: int | None = None,
+        cuda_graph: bool = False,
         distribute: Any = None,
         sync_batchnorm: bool = False,
         parallelize: Any = None,
     ) -> None:
         options = Options(
             precision or of_policy(), deterministic, gradient_accumulation_steps, clipnorm, clipvalue,
-            global_clipnorm, lr_scheduler, use_ema, ema_momentum, ema_overwrite_frequency,
+            global_clipnorm, lr_scheduler, use_ema, ema_momentum, ema_overwrite_frequency, cuda_graph,
         )  # fmt: skip
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
