@@ -34,7 +34,7 @@ from torchfunc.training.recording import permitted, replaying
 from torchfunc.training.recording.tape import Tape
 
 HOME = Path(permitted.__file__).parent
-OUTSIDE, SPARSE = torch.ones(()), torch.eye(3).to_sparse()
+OUTSIDE, SPARSE, CPU = torch.ones(()), torch.eye(3).to_sparse(), torch.device("cpu")
 Situation = Callable[[pytest.MonkeyPatch], Sequence[str]]
 
 
@@ -377,7 +377,7 @@ def texts(node: ast.AST | None) -> Iterator[str]:
 def test_what_reads_numbers_or_draws_them_elsewhere_is_not_recorded(make: Callable[[], nn.Module]) -> None:
     module = make()
     said = f"'here' is a {type(module).__name__}, whose forward it does not know"
-    assert said in list(permitted._of_module("here", module))
+    assert said in list(permitted._of_module("here", module, CPU))
 
 
 @pytest.mark.parametrize("name", ["forward", "call", "__call__"])
@@ -385,7 +385,7 @@ def test_a_forward_that_an_object_has_for_itself_is_not_recorded(name: str) -> N
     layer = layers.Dense(2)
     layer(torch.zeros(1, 2))
     vars(layer)[name] = torch.relu
-    assert "'here' has a forward of its own" in list(permitted._of_module("here", layer))
+    assert "'here' has a forward of its own" in list(permitted._of_module("here", layer, CPU))
 
 
 @pytest.mark.parametrize("name", ["train_step", "compute_loss", "compute_metrics"])
@@ -399,4 +399,4 @@ def test_what_a_class_defines_of_a_step_is_a_step_of_your_own(name: str) -> None
 
 def test_weights_of_the_kinds_that_are_known_are_recorded() -> None:
     for tensor in (torch.ones(2), nn.Parameter(torch.ones(2)), nn.Buffer(torch.ones(2)), tf.Variable([1.0])):
-        assert not list(permitted._of_tensor("here", tensor))
+        assert not list(permitted._of_tensor("here", tensor, CPU))
