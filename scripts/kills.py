@@ -3,21 +3,26 @@
     python scripts/kills.py [trainings, 250 by default] [the first number, 0 by default]
 
 Each training is of another kind: optimizers, schedules, dropout, BatchNorm, orders, workers, accumulation, halves.
+One that does not go on for a minute writes where each of its threads and workers stands, and ends the script.
 """
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import os
 import random
+import select
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parent.parent
+LONGEST = 60.0  # seconds from one batch to the next, and from the last one to the end
 
 
 def main() -> int:
@@ -71,35 +76,73 @@ def in_a_child(
     """
     import torch
 
-    from tests.training.options import trainings
-    from torchfunc import callbacks
-
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-
-        class Tell(callbacks.Callback):
-            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-                os.write(writing, b".")
-
-        model = trainings.made(setting)
-        more = [] if backup is None else [callbacks.BackupAndRestore(backup, save_freq=save_freq)]
-        trainings.fitted(model, setting, [*more, Tell()])
-        torch.save(trainings.end_of(model), result)
+        os.setpgid(0, 0)  # a group, to which its workers will belong
+        faulthandler.register(signal.SIGUSR1)
+        trained(result, setting, backup, save_freq, writing)
         os._exit(0)
     os.close(writing)
-    for _ in range(kill_at or 0):
-        os.read(reading, 1)
-    if kill_at is not None:
-        time.sleep(late / 100)
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    os.close(reading)
+    try:
+        for _ in range(kill_at or 0):
+            if not select.select([reading], [], [], LONGEST)[0]:
+                say_where_it_stands(child, setting)
+            os.read(reading, 1)
+        if kill_at is not None:
+            time.sleep(late / 100)
+            os.kill(child, signal.SIGKILL)
+        status = status_of(child, setting)
+    finally:
+        # a worker that was begun a moment before its parent was killed takes another one for it, and waits for ever
+        end_group(child)
+        os.close(reading)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and kill_at is not None:
         return None
     if status:
         sys.exit(f"a training failed: {setting}")
     return torch.load(result)
+
+
+def trained(result: Path, setting: Any, backup: Path | None, save_freq: int, writing: int) -> None:
+    """Train in this process, and write a byte after each batch."""
+    import torch
+
+    from tests.training.options import trainings
+    from torchfunc import callbacks
+
+    class Tell(callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            os.write(writing, b".")
+
+    model = trainings.made(setting)
+    more = [] if backup is None else [callbacks.BackupAndRestore(backup, save_freq=save_freq)]
+    trainings.fitted(model, setting, [*more, Tell()])
+    torch.save(trainings.end_of(model), result)
+
+
+def status_of(child: int, setting: Any) -> int:
+    """How a child ended; its pipe would not say that it did, for its workers hold it too."""
+    latest = time.monotonic() + LONGEST
+    while time.monotonic() < latest:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.001)
+    return say_where_it_stands(child, setting)
+
+
+def say_where_it_stands(child: int, setting: Any) -> NoReturn:
+    """Have a child and its workers write the stacks of their threads, and end."""
+    os.killpg(child, signal.SIGUSR1)
+    time.sleep(1)  # which is for writing
+    sys.exit(f"a training stood still for {LONGEST:.0f} seconds, where the stacks above say: {setting}")
+
+
+def end_group(child: int) -> None:
+    """Kill what is left of a child and its workers."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, TensorDataset, get_worker_info
 
 import torchfunc as tf
 from tests.distributed.equal_to_one import classes, mlp, numbers
@@ -184,6 +184,24 @@ def streams_of_different_lengths() -> Any:
 
     model = compiled()
     model.fit(batches, epochs=2, verbose=0)
+    return model.optimizer.iterations, model.get_weights()
+
+
+class Rows(IterableDataset[Any]):
+    """The first so many groups of four rows; each of the workers yields every other one."""
+
+    def __init__(self, groups: int) -> None:
+        self.groups = groups
+
+    def __iter__(self) -> Iterator[Any]:
+        worker: Any = get_worker_info()
+        for index in range(worker.id, self.groups, worker.num_workers):
+            yield from zip(X[index * 4 : index * 4 + 4], Y[index * 4 : index * 4 + 4], strict=True)
+
+
+def streams_with_workers() -> Any:
+    model = compiled()
+    model.fit(DataLoader(Rows(2 + 2 * rank()), 4, num_workers=2), epochs=2, verbose=0)
     return model.optimizer.iterations, model.get_weights()
 
 
@@ -392,8 +410,9 @@ def a_forward_that_fails_on_one_rank() -> Any:
 ALL = [
     what_is_shown, seeds_of_their_own, nobody_has_seeded,
     callbacks_of_one_rank_alone, the_clock_of_one_rank, early_stopping_and_files, a_sampler_of_the_user,
-    streams_of_different_lengths, metrics_of_others, step_of_the_users_own, a_module_that_the_user_wrapped,
-    as_guest_of_accelerate, each_by_itself, batches_by_hand, a_loss_that_is_no_number, a_write_that_fails,
+    streams_of_different_lengths, streams_with_workers, metrics_of_others, step_of_the_users_own,
+    a_module_that_the_user_wrapped, as_guest_of_accelerate, each_by_itself, batches_by_hand,
+    a_loss_that_is_no_number, a_write_that_fails,
     data_that_fail_on_one_rank, a_forward_that_fails_on_one_rank, sums_of_accumulated_gradients,
     what_is_written_and_posted, histograms_of_shards,
     sums_of_accumulated_gradients_in_shards, accumulation_of_a_module_that_the_user_wrapped,

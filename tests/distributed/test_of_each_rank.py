@@ -106,8 +106,11 @@ def test_a_sampler_of_the_user_hears_of_epochs_and_what_it_repeats_does_not_coun
         np.testing.assert_allclose(predicted, predicted_alone, atol=1e-6)
 
 
-def test_a_stream_that_ends_early_waits_for_the_longer_one(both: Both) -> None:
-    (steps, weights), (others, equal) = both(of_each_rank.streams_of_different_lengths)
+@pytest.mark.parametrize(
+    "streams", [of_each_rank.streams_of_different_lengths, of_each_rank.streams_with_workers]
+)
+def test_a_stream_that_ends_early_waits_for_the_longer_one(both: Both, streams: Any) -> None:
+    (steps, weights), (others, equal) = both(streams)
     assert steps == others == 8
     for one, other in zip(weights, equal, strict=True):
         np.testing.assert_array_equal(one, other)

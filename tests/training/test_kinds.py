@@ -14,6 +14,7 @@ import torch
 import torchfunc as tf
 from tests.training.modules import classification, same_weights
 from torchfunc import layers
+from torchfunc.errors import DataError
 
 
 def model(name: str = "a") -> tf.Model:
@@ -64,6 +65,13 @@ def test_a_kind_of_data_does_what_plain_arrays_do(kind: str) -> None:
     assert one.evaluate(*given, **options) == pytest.approx(twin.evaluate(x, y, **options), abs=1e-6)
     predicted = one.predict(given[0], **options)
     np.testing.assert_allclose(predicted, twin.predict(x, **options), atol=1e-6)
+
+
+@pytest.mark.parametrize("verb", ["fit", "evaluate", "predict"])
+def test_columns_without_rows_are_refused(verb: str) -> None:
+    empty = of_columns(*classification(4)).select([])
+    with pytest.raises(DataError, match="the Dataset has 0 rows. Fix: check how the data were filtered"):
+        getattr(model(), verb)(empty, verbose=0)
 
 
 def test_columns_are_shuffled_by_the_seed_and_validated_on() -> None:

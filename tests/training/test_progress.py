@@ -308,6 +308,31 @@ def test_a_generator_of_unknown_length_ends_in_its_number_of_batches(
     assert capsys.readouterr().out.splitlines()[1].startswith("4/4 - ")
 
 
+def test_what_the_first_epoch_had_is_what_the_second_is_expected_to_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = classification(10)
+    lengths, told = iter([4, 2, 3]), []
+    monkeypatch.setattr(progress.Line, "start", lambda self, steps: told.append(steps))
+    monkeypatch.setattr(progress.Line, "finish", lambda self, step, logs: None)
+
+    Trainer(mlp(), loss=LOGITS).fit(lambda: ((x, y) for _ in range(next(lengths))), epochs=3, verbose=2)
+
+    assert told == [None, 4, 2]
+
+
+def test_an_epoch_that_is_longer_than_expected_is_drawn_as_a_full_bar(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = terminal(monkeypatch, 100)
+    bar = progress.LiveBar()
+
+    bar.start(4)
+    bar.draw(5, lambda: {"loss": 0.25})
+
+    assert screen.getvalue().startswith("5/4 [" + "=" * 30 + "]")
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -7,9 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import torch
 from torch import Tensor, nn
 
-from torchfunc import Input, Model, layers
+from torchfunc import Input, Model, callbacks, layers, optimizers, regularizers
 from torchfunc.training import Trainer
 from torchfunc.training.step import Extras
 
@@ -34,6 +35,62 @@ def twins() -> tuple[Any, Any]:
     ours = Model(inputs, x)
     ours.set_weights(theirs.get_weights())
     return ours, theirs
+
+
+@pytest.mark.parametrize("rows", [32, 512])  # eight batches or more are recorded
+@pytest.mark.parametrize("eagerly", [True, False])
+@pytest.mark.parametrize("at", ["between", "within"])
+def test_an_activity_regularizer_that_is_set_after_building_counts_as_in_keras(
+    rows: int, eagerly: bool, at: str
+) -> None:
+    theirs = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3), keras.layers.Activation("tanh"), keras.layers.Dense(2)]
+    )
+    inputs = Input((4,))
+    x = layers.Dense(3)(inputs)
+    ours = Model(inputs, layers.Dense(2)(layers.Activation("tanh")(x)))
+    ours.set_weights(theirs.get_weights())
+    theirs.compile(keras.optimizers.SGD(0.1), "mse")
+    ours.compile(optimizers.SGD(0.1), "mse", run_eagerly=eagerly)
+    x, y = np.resize(X, (rows, 4)), np.resize(Y, (rows, 2))
+    found = []
+    for model, maker, callback in (
+        (theirs, keras.regularizers, keras.callbacks.LambdaCallback),
+        (ours, regularizers, callbacks.LambdaCallback),
+    ):
+        dense, tanh = model.layers[-3], model.layers[-2]
+
+        def change(dense: Any = dense, tanh: Any = tanh, maker: Any = maker) -> None:
+            dense.activity_regularizer = maker.L2(0.5)
+            tanh.activity_regularizer = maker.L1(0.25)
+
+        def within(batch: int, logs: Any, change: Any = change) -> None:
+            if batch == 3 and at == "within":
+                change()
+
+        def run(model: Any = model, **options: Any) -> list[float]:
+            return model.fit(x, y, batch_size=8, shuffle=False, verbose=0, **options).history["loss"]
+
+        losses = run(epochs=2)
+        change() if at == "between" else losses.extend(run(callbacks=[callback(on_train_batch_end=within)]))
+        losses += run(epochs=2)
+        dense.activity_regularizer = None
+        losses += run(epochs=2)
+        found.append([*losses, model.evaluate(x, y, verbose=0)])
+    np.testing.assert_allclose(found[1], found[0], rtol=2e-6)
+
+
+def test_an_activity_regularizer_may_be_set_before_building_and_by_name() -> None:
+    for layer in (layers.Dense(2), layers.Activation("relu"), layers.Flatten()):
+        layer.activity_regularizer = "l2"
+        for _ in range(2):
+            layer(torch.ones(4, 2))
+            assert len(layer.losses) == 1
+        copied = type(layer).from_config(layer.get_config())
+        assert isinstance(copied.activity_regularizer, regularizers.L2)
+        layer.activity_regularizer = None
+        layer(torch.ones(4, 2))
+        assert not layer.losses
 
 
 def test_regularizers_and_constraints_train_as_those_of_keras_do() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from tests.training.modules import mlp
@@ -96,6 +97,13 @@ def test_a_process_that_is_asked_to_end_takes_its_workers_with_it(tmp_path: Path
             os.kill(left, signal.SIGKILL)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are begun otherwise elsewhere")
+def test_workers_that_are_just_begun_end_where_their_parent_is_killed() -> None:
+    run = [sys.executable, "-m", "tests.training.test_workers"]
+    # the call returns when nobody holds what it reads
+    assert subprocess.run(run, capture_output=True, check=False, timeout=60).returncode == -signal.SIGKILL
+
+
 def of_session(session: int) -> list[int]:
     """The processes of a session that run."""
     found = []
@@ -109,7 +117,12 @@ def of_session(session: int) -> list[int]:
     return found
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and len(sys.argv) == 1:
+    multiprocessing.set_start_method("fork")
+    torch.set_num_threads = lambda number: time.sleep(1)  # the first thing that a worker does
+    began = iter(Batches(workers=2, use_multiprocessing=True).batches())
+    os.kill(os.getpid(), signal.SIGKILL)
+elif __name__ == "__main__":
     told = LambdaCallback(
         on_train_batch_end=lambda batch, logs: batch == 2 and print("under way", flush=True)
     )

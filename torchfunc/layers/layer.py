@@ -101,7 +101,6 @@ class Layer(Weights):
     graph_name: str | None
     dtype: torch.dtype | None
     activation: Any
-    activity_regularizer: Any
     built: bool
     built_for: Any
     _built_on: Sequence[Any]
@@ -213,6 +212,33 @@ class Layer(Weights):
             self.activation = activation
         else:
             self.__dict__["activation"] = activation
+
+    @property
+    def activity_regularizer(self) -> Any:
+        """What the output adds to the loss, or None; another one counts from the next call on.
+
+        Example:
+            >>> layer = tf.layers.Dense(1, kernel_initializer="ones")
+            >>> _ = layer(torch.ones(1, 3))
+            >>> layer.activity_regularizer = "l1"
+            >>> _ = layer(torch.ones(1, 3))
+            >>> layer.losses[0].detach()  # 0.01 * 3
+            tensor(0.0300)
+        """
+        return self.__dict__["activity_regularizer"]
+
+    @activity_regularizer.setter
+    def activity_regularizer(self, regularizer: Any) -> None:
+        own = self.__dict__
+        own["activity_regularizer"] = regularizers.get(regularizer)
+        if "built" in own and (own["built"] or not self._has_build()):
+            self._heed_activity()
+
+    def _heed_activity(self) -> None:
+        """Have a call add to the loss what its output does, if it does."""
+        wanted = self.activity_regularizer is not None
+        if wanted and _regularize_activity not in self._forward_hooks.values():
+            self.register_forward_hook(_regularize_activity)
 
     def _watch_first_call(self) -> None:
         """Have the first call on real tensors build the layer."""
@@ -341,8 +367,7 @@ class Layer(Weights):
         self._name_new_weights()
         self.__dict__["built"] = True
         self._watch_no_more()
-        if self.activity_regularizer is not None:
-            self.register_forward_hook(_regularize_activity)
+        self._heed_activity()
         self._take_waiting_state()
         if self._modules and self._has_losses():
             self._forget_losses()

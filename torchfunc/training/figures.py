@@ -164,3 +164,9 @@ class _Sealed(dict[str, Any]):
         raise Unknown("a metric looks at what it has summed up")
 
     __getitem__ = __setitem__ = __contains__ = __iter__ = __len__ = __delitem__ = __bool__ = _open
+
+
+def as_list(logs: Mapping[str, Any]) -> Any:
+    """The values of the logs in their order; a single one as it is."""
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import signal
 import time
+import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from torchfunc.callbacks import CallbackList
 from torchfunc.callbacks.callback import Mode
 from torchfunc.distributed.pace import Pace
 from torchfunc.distributed.ranks import Ranks
+from torchfunc.graph import blame
 from torchfunc.training.batches import Batch, Data, Stream
 from torchfunc.training.measuring.measures import measuring
 from torchfunc.training.options.guards import Growing, Starving
@@ -70,8 +72,7 @@ class Run:
         """Whether something is to be done after a batch."""
         limits = self.limits
         return any(
-            each is not None
-            for each in (limits.max_steps, limits.max_time, limits.val_check_interval, self.profiled)
+            each is not None for each in (limits.max_steps, limits.max_time, limits.interval, self.profiled)
         )
 
 
@@ -93,13 +94,13 @@ def over_epochs(
         Terminated: the process was asked to end.
     """
     logs: Logs = {}
-    first = step.done
+    first, length, begun = step.done, None, step.count
     events.call("on_train_begin", {})
     measured: Logs = {}
 
     def heed() -> None:
         _after_batch(step, run)
-        interval = run.limits.val_check_interval
+        interval = run.limits.interval
         if interval is not None and step.count % interval == 0:
             with figures_aside(step):
                 measured.update(_validated(step, validations, events))
@@ -122,7 +123,7 @@ def over_epochs(
         display.epoch(epoch, plan.epochs)
         events.call("on_epoch_begin", epoch, {})
         step.module.train()
-        display.start(train.steps)
+        display.start(length if train.steps is None else train.steps)
         batches = train.epoch(epoch, skip)
         batches = batches if starving is None else starving.timed(batches)
         with (
@@ -140,9 +141,10 @@ def over_epochs(
             if run.asked.by is not None:
                 raise Terminated
         else:
+            length = done  # which a stream may not say before
             step.end_batches()
             step.epoch, step.done = epoch + 1, 0
-        if not measured and plan.validates_after(epoch) and run.limits.val_check_interval is None:
+        if not measured and plan.validates_after(epoch) and run.limits.interval is None:
             for prefix, data in validations.items():
                 display.pause(done, logs | measured, data.steps)
                 measured.update(_validated(step, {prefix: data}, events, display))
@@ -160,6 +162,8 @@ def over_epochs(
             break
     step.finish()
     events.call("on_train_end", logs)
+    if train.steps is None and (never := run.limits.never_validates(begun, step.count - begun)):
+        warnings.warn(never, stacklevel=blame.level())
 
 
 def _agree(ranks: Ranks, run: Run) -> None:

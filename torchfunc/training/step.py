@@ -893,25 +893,31 @@ class Extras:
         self.may_have_losses = any(info.regularizer is not None for *_, info in _infos(module)) or any(
             not type(each).__module__.startswith("torchfunc.") for each in self.collecting
         )
-        self._decided = False
+        self._decided, self._listed = False, self.has_losses
+        self._collected = [vars(each) for each in self.collecting]
 
     def begin(self) -> None:
         """Before a forward: forget what the one before it added."""
-        if self.has_losses:
-            for each in self.collecting:
-                vars(each)["_losses"] = []
+        for own in self._collected:
+            if own["_losses"]:
+                own["_losses"] = []
 
     def losses(self) -> Sequence[Tensor]:
         """After a forward: what the module adds to the loss, each as one number: the sum of several.
 
-        If that can be nothing at first, it is nothing at last.
+        Where that can be nothing at first, it is asked for again only when a layer has collected something.
         """
         if not self.has_losses:
-            return ()
+            if not self._listed or not any(own["_losses"] for own in self._collected):
+                return ()
+            self.has_losses = True
         found: Any = self.module.losses
         if not self._decided:
-            listed = isinstance(found, (list, tuple)) and all(isinstance(each, Tensor) for each in found)
-            self._decided, self.has_losses = True, listed and (bool(found) or self.may_have_losses)
+            self._decided = True
+            self._listed = isinstance(found, (list, tuple)) and all(
+                isinstance(each, Tensor) for each in found
+            )
+            self.has_losses = self._listed and (bool(found) or self.may_have_losses)
         return [each.sum() if each.ndim else each for each in found] if self.has_losses else ()
 
     @torch.no_grad()

@@ -27,10 +27,12 @@ from torchfunc.training.batches import Arrays, Batch, Data, Stream, drawn_seed, 
 from torchfunc.training.checks import validation_epochs, whole_number
 from torchfunc.training.convert import Collected
 from torchfunc.training.feed import Feed, checked_batch_size, divided
+from torchfunc.training.figures import as_list
 from torchfunc.training.finite import Watch
 from torchfunc.training.loop import Plan, Run, measure, over_batches, over_epochs
 from torchfunc.training.measuring import serving
-from torchfunc.training.measuring.forwards import predicting
+from torchfunc.training.measuring.forwards import predict_code, predicting
+from torchfunc.training.measuring.measures import evaluate_code
 from torchfunc.training.objective import Objective
 from torchfunc.training.options.compiled import Options
 from torchfunc.training.options.limits import Clock, Limits, Profiled, several
@@ -296,6 +298,9 @@ class Trainer:
             plan = replace(plan, epochs=min(plan.epochs, plan.first + 1))
         self.step.epochs = plan.epochs
         self._position(train, goes_on)
+        batches = 0 if goes_on or train.steps is None else (plan.epochs - plan.first) * train.steps
+        if wrong := limits.never_validates(self.step.count, batches):
+            raise CompileError(wrong)
         self.step.prepare(train)
         history = self.history = History()
         params = {
@@ -415,7 +420,7 @@ class Trainer:
             display.start(data.steps)
             done, logs = measure(self.step, data, events, display)
             display.finish(done, logs)
-        return logs if return_dict else _as_list(logs)
+        return logs if return_dict else as_list(logs)
 
     @in_turn
     @together
@@ -524,21 +529,12 @@ class Trainer:
             step.watch, step.done = fits
         if self._under_way is None:
             by_batch.after_call(step)
-        return logs if return_dict else _as_list(logs)
+        return logs if return_dict else as_list(logs)
 
-    def _trained_again(
-        self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        class_weight: Mapping[Any, float] | None = None,
-        return_dict: bool = False,
-    ) -> Any:
+    def _trained_again(self, *args: Any, **kwargs: Any) -> Any:
         """What `train_on_batch` returns, where its step is recorded and all is as it was; else nothing is done."""
-        if self._under_way is not None:
-            return None
-        logs = by_batch.repeated(self.step, x, y, sample_weight, class_weight)
-        return logs if logs is None or return_dict else _as_list(logs)
+        again = self._under_way is None and self.step.notes.by_batch is not None
+        return by_batch.repeated(self.step, *args, **kwargs) if again else None
 
     @in_turn
     @together
@@ -566,7 +562,7 @@ class Trainer:
         self.step.build(data)
         with self._session():
             _, logs = measure(self.step, data, CallbackList())
-        return logs if return_dict else _as_list(logs)
+        return logs if return_dict else as_list(logs)
 
     @in_turn
     @together
@@ -755,6 +751,30 @@ class Trainer:
         """
         notes = self.step.notes
         return notes.code or f"# Not recorded, because {notes.why_not or 'nothing was trained yet'}.\n"
+
+    @property
+    def evaluate_code(self) -> str:
+        """What `evaluate` repeats of a batch, as Python: forward, loss and what metrics add; or a comment says why not.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> figures = trainer.evaluate(torch.zeros(256, 2), torch.zeros(256, 1), verbose=0)
+            >>> "def forward(batch_0, batch_1):" in trainer.evaluate_code
+            True
+        """
+        return evaluate_code(self.step)
+
+    @property
+    def predict_code(self) -> str:
+        """What `predict` repeats of a batch, as Python; or a comment says why not.
+
+        Example:
+            >>> trainer = Trainer(nn.Linear(2, 1), loss="mse")
+            >>> outputs = trainer.predict(torch.zeros(256, 2), verbose=0)
+            >>> "def forward(batch_0):" in trainer.predict_code
+            True
+        """
+        return predict_code(self.step)
 
     @property
     def epoch(self) -> int:
@@ -1100,9 +1120,3 @@ class Trainer:
             **({"steps_per_execution": several} if several > 1 else {}),
             **self.step.options.get_config(),
         }
-
-
-def _as_list(logs: Mapping[str, Any]) -> Any:
-    """The values of the logs in their order; a single one as it is."""
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -75,6 +78,10 @@ class PyDataset:
         if self.use_multiprocessing and self.workers and count is not None:
             ahead, source = math.ceil(self.max_queue_size / self.workers), cast("Dataset[Any]", self)
             options: Any = {"num_workers": self.workers, "prefetch_factor": max(ahead, 1)}
+            if (
+                multiprocessing.get_start_method() != "forkserver"
+            ):  # the server is the parent, and ends with ours
+                options["worker_init_fn"] = partial(_end_without, os.getpid())
             return iter(DataLoader(source, None, sampler=order if shuffled else None, **options))
         indices = itertools.count() if count is None else order if shuffled else range(count)
         if self.workers > 1:
@@ -86,6 +93,12 @@ class PyDataset:
 
     def on_epoch_end(self) -> None:
         """Called after the last batch of an epoch."""
+
+
+def _end_without(parent: int, worker: int) -> None:
+    """End this worker if its parent was killed before it began: it would take another for that, and wait for ever."""
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _ahead(make: Callable[[int], Any], indices: Iterable[int], workers: int, most: int) -> Iterator[Any]:

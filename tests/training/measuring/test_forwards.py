@@ -381,3 +381,59 @@ def test_arrays_that_lie_otherwise_are_predicted_too() -> None:
         for _ in range(6):
             found = model.predict(rows, batch_size=8, verbose=0)
             np.testing.assert_array_equal(found, twin.predict(rows, batch_size=8, verbose=0))
+
+
+TOO_FEW = "# Not recorded, because it takes 4 batches of one shape to gain by it.\n"
+
+
+def codes(model: tf.Model) -> tuple[str, str]:
+    return model.trainer.evaluate_code, model.trainer.predict_code
+
+
+def test_what_is_repeated_can_be_looked_at() -> None:
+    model = made()
+    x, y = np.zeros((160, 6), "float32"), np.zeros((160, 3), "float32")
+    assert codes(model) == (TOO_FEW, TOO_FEW)
+    predicted(model, times=5)
+    assert "def forward(batch_0):\n    torch._addmm_activation(first_bias, batch_0" in codes(model)[1]
+    assert codes(model)[0] == TOO_FEW
+    model.evaluate(x, y, verbose=0)
+    assert "def forward(batch_0, batch_1):" in codes(model)[0] and "mse_loss" in codes(model)[0]
+
+
+def test_a_view_of_batches_that_predict_repeats_is_one_too() -> None:
+    model = made()
+    model.predict(np.zeros((160, 6), "float32"), verbose=0)
+    assert "def forward(batch_0):" in codes(model)[1]
+
+
+def test_where_nothing_is_repeated_the_view_says_why() -> None:
+    x, y = np.zeros((160, 6), "float32"), np.zeros((160, 3), "float32")
+
+    def said(model: Any, x: Any) -> set[str]:
+        model.evaluate(x, y, verbose=0)
+        model.predict(x, verbose=0)
+        return {each.removeprefix("# Not recorded, because ").rstrip() for each in codes(model)}
+
+    eager, halves = made(), made()
+    eager.compile("sgd", "mse", run_eagerly=True)
+    assert said(eager, x) == {"run_eagerly=True asks for that."}
+    halves.compile("sgd", "mse", precision="bf16")
+    assert said(halves, x) == {"it was compiled with options that it does not know."}
+
+    class Mine(tf.Model):
+        def test_step(self, data: Any) -> dict[str, Any]:
+            return {"loss": torch.zeros(())}
+
+        def predict_step(self, data: Any) -> Any:
+            return torch.zeros(len(data), 3)
+
+    inputs = tf.Input((6,))
+    mine = Mine(inputs, layers.Dense(3)(inputs))
+    mine.compile("sgd", "mse")
+    assert said(mine, x) == {"it is a step of your own."}
+    one, other = tf.Input((6,)), tf.Input((6,))
+    two = tf.Model([one, other], layers.Dense(3)(one + other))
+    two.compile("sgd", "mse")
+    two.predict([x, x], verbose=0)
+    assert codes(two)[1] == "# Not recorded, because it does not take one input.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 import torchfunc as tf
 from torchfunc import callbacks, layers
+from torchfunc.training.options.precision import denormals_flushed
 
 SMALL = torch.full((4,), 1e-39)
 
@@ -48,6 +50,33 @@ def test_fit_flushes_them_and_leaves_the_mode_as_it_was() -> None:
     torch.set_flush_denormal(True)
     model().fit(X, Y, batch_size=4, verbose=0)
     assert flushes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pools of threads differ elsewhere")
+@pytest.mark.parametrize("began", ["before", "within"])
+def test_the_threads_that_pytorch_computes_with_keep_the_mode_in_which_they_were_begun(began: str) -> None:
+    small, found = torch.full((400_000,), 1e-38), []
+
+    def zeros() -> tuple[bool, bool]:
+        """Whether denormals are 0 in the half that this thread computes, and in the other's."""
+        first, second = (small * 0.25 == 0).chunk(2)
+        return bool(first.all()), bool(second.all())
+
+    def in_a_thread_that_has_a_pool_of_its_own() -> None:
+        torch.set_num_threads(2)
+        if began == "before":
+            found.append(zeros())
+        with denormals_flushed():
+            found.append(zeros())
+        found.append(zeros())
+
+    threads = torch.get_num_threads()
+    thread = threading.Thread(target=in_a_thread_that_has_a_pool_of_its_own)
+    thread.start()
+    thread.join()
+    torch.set_num_threads(threads)
+    always = [(False, False), (True, False), (False, False)]
+    assert found == (always if began == "before" else [(True, True), (False, True)])
 
 
 def test_a_fit_that_fails_leaves_the_mode_as_it_was() -> None:

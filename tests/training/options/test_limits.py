@@ -113,6 +113,28 @@ def test_validation_between_batches_changes_nothing_but_its_own_figures() -> Non
     assert len(history.history["val_loss"]) == 2
 
 
+def test_an_interval_that_no_training_comes_to_the_end_of_is_told_of() -> None:
+    words = "val_check_interval: got 11. There are 10 batches in all, so that no validation comes. Fix: a smaller number"
+    with pytest.raises(CompileError, match=words):
+        fit(trainer(), epochs=2, validation_data=OTHER, val_check_interval=11)
+    for interval, options in ((10, {"epochs": 2}), (11, {"epochs": 2, "fast_dev_run": True})):
+        history = fit(trainer(), validation_data=OTHER, val_check_interval=interval, **options).history
+        assert len(history["val_loss"]) == 1
+    unknown = trainer()
+
+    def batches() -> Any:
+        for start in range(0, 70, 16):
+            yield X[start : start + 16], Y[start : start + 16]
+
+    def of_generator(**options: Any) -> Any:
+        given = {"validation_data": OTHER, "val_check_interval": 11, "verbose": 0, **options}
+        return unknown.fit(batches, **given).history
+
+    with pytest.warns(UserWarning, match=words):
+        assert "val_loss" not in of_generator(epochs=2)
+    assert len(of_generator()["val_loss"]) == 1  # batches are counted on
+
+
 def test_a_dev_run_tries_all_with_one_batch_and_writes_nothing(tmp_path: Path) -> None:
     seen: list[str] = []
     heard = callbacks.LambdaCallback(

@@ -84,6 +84,40 @@ def test_processes_that_are_killed_at_random_go_on_to_the_bit() -> None:
     )
 
 
+SLOW_WORKERS = """
+import sys, time
+from scripts import kills
+from tests.training.options import trainings
+
+def slow(worker):
+    time.sleep({seconds})
+
+trainings.SOURCES["slow"] = lambda: ((trainings._loader(num_workers=2, worker_init_fn=slow),), {{}})
+kills.LONGEST = 5.0
+found = kills.in_a_child(kills.Path(sys.argv[1]), trainings.Setting(source="slow"), kill_at={kill_at}, late=30)
+print(found)
+"""
+
+
+def of_slow_workers(tmp_path: Path, seconds: int, kill_at: int) -> Any:
+    """What came of a training whose workers take so long to begin; its pipes close when no process is left."""
+    program = SLOW_WORKERS.format(seconds=seconds, kill_at=kill_at)
+    command = [sys.executable, "-c", program, str(tmp_path / "end.pt")]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_a_worker_that_was_just_begun_does_not_outlive_a_training_that_is_killed(tmp_path: Path) -> None:
+    done = of_slow_workers(tmp_path, 1, STEPS)
+    assert done.stdout == "None\n", done.stderr
+
+
+def test_a_training_that_stands_still_says_where_and_leaves_no_process(tmp_path: Path) -> None:
+    done = of_slow_workers(tmp_path, 1000, 1)
+    assert done.returncode == 1
+    assert "in slow" in done.stderr and "_worker_loop" in done.stderr and "in trained" in done.stderr
+    assert "a training stood still for 5 seconds, where the stacks above say: adam, none, slow" in done.stderr
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_callbacks_that_come_after_the_one_that_saves_hear_of_the_epoch_later(
     first: bool, tmp_path: Path

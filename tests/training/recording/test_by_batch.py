@@ -436,3 +436,15 @@ def test_a_model_in_inference_mode_is_repeated_too_and_stays_so(
     monkeypatch.setattr(Step, "prepare", lambda self, data: prepared.append(data) or prepare(self, data))
     model.train_on_batch(*next(batches()))
     assert not prepared and modes == [each.training for each in model.modules()]
+
+
+@pytest.mark.parametrize("calls", [0, 1, ENOUGH])
+def test_arguments_that_do_not_exist_are_told_of_by_the_name_of_the_method(calls: int) -> None:
+    model = compiled(network(), recorded=True)
+    x, y = next(batches())
+    for _ in range(calls):
+        model.train_on_batch(x, y)
+    for arguments, named in (((x, y), {"mask": 1}), ((), {}), ((x, y, None, None, False, 1), {})):
+        for trained in (model.train_on_batch, model.trainer.train_on_batch):
+            with pytest.raises(TypeError, match=r"^Trainer.train_on_batch\(\) "):
+                trained(*arguments, **named)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import torchfunc as tf
 from tests.training.recording.test_recorded_step import (
@@ -21,6 +22,7 @@ from tests.training.recording.test_recorded_step import (
     network,
 )
 from torchfunc import layers
+from torchfunc.errors import CompileError
 from torchfunc.training.recording.fingerprint import Fingerprint
 
 Change = Callable[[tf.Model], Any]
@@ -101,6 +103,13 @@ def entered(context: Callable[[], Any]) -> Change:
     return change
 
 
+class Passing(TorchDispatchMode):
+    """A mode that hears of each call and does nothing to it."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return function(*args, **(kwargs or {}))
+
+
 CHANGES: dict[str, Change] = {
     "the class of a layer": other_class,
     "a layer": other_layer,
@@ -125,6 +134,7 @@ CHANGES: dict[str, Change] = {
     "a hook on all": on_all("forward_hook", halving),
     "a hook before all": on_all("forward_pre_hook", halving),
     "a hook behind all": on_all("full_backward_hook", lambda module, given, made: None),
+    "a hook before behind all": on_all("full_backward_pre_hook", lambda module, made: None),
     "a loss": other_loss,
     "whether a loss is of logits": lambda model: setattr(head(model), "logits", None),
     "a number of a loss": lambda model: setattr(head(model).logits.loss, "reduction", "sum"),
@@ -138,6 +148,7 @@ CHANGES: dict[str, Change] = {
     "autocast": entered(lambda: torch.autocast("cpu", torch.bfloat16)),
     "anomaly mode": entered(lambda: torch.autograd.set_detect_anomaly(True, check_nan=False)),
     "a function mode": entered(lambda: torch.device("cpu")),
+    "a dispatch mode": entered(Passing),
 }  # fmt: skip
 
 
@@ -151,7 +162,9 @@ WITHOUT_EFFECT = {
         "oneDNN",
         "anomaly mode",
         "a function mode",
+        "a dispatch mode",
         "a hook behind all",
+        "a hook before behind all",
     ),
     "a mode",  # `fit` sets it at the next epoch
 }
@@ -216,6 +229,25 @@ def test_what_changes_in_the_middle_of_training_counts_at_once(
     unchanged = fitted(several_layers(), "sgd", recorded=False, epochs=3).state_dict()
     if what not in WITHOUT_EFFECT:
         assert not all(torch.equal(unchanged[name], each) for name, each in one.state_dict().items())
+
+
+@pytest.mark.parametrize("when", [At, Between])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_inference_mode_in_the_middle_of_training_is_refused_at_once(recorded: bool, when: Any) -> None:
+    models: list[tf.Model] = []
+
+    def change(model: tf.Model) -> None:
+        models.append(model)
+        assert ("def forward(" in model.trainer.step_code) == recorded
+        seen(entered(torch.inference_mode))(model)
+
+    with pytest.raises(CompileError, match="The loss does not depend on any parameter in training"):
+        fitted(several_layers(), "sgd", recorded=recorded, callbacks=[when(change)], epochs=3)
+    undo()
+    (model,), left = models, [each.clone() for each in models[0].parameters()]
+    assert model.trainer.step.count == (4 if when is At else 13)
+    model.train_on_batch(*data(8))
+    assert not any(map(torch.equal, left, model.parameters()))
 
 
 def odd_rows(x: Any, y: Any, at: int) -> Any:

@@ -34,7 +34,7 @@ from torchfunc.training.recording import permitted, replaying
 from torchfunc.training.recording.tape import Tape
 
 HOME = Path(permitted.__file__).parent
-OUTSIDE, SPARSE = torch.ones(()), torch.eye(3).to_sparse()
+OUTSIDE, SPARSE, CPU = torch.ones(()), torch.eye(3).to_sparse(), torch.device("cpu")
 Situation = Callable[[pytest.MonkeyPatch], Sequence[str]]
 
 
@@ -360,3 +360,43 @@ def texts(node: ast.AST | None) -> Iterator[str]:
         yield str(node.value)
     elif isinstance(node, ast.JoinedStr):
         yield "".join(each.value if isinstance(each, ast.Constant) else "{}" for each in node.values)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.EmbeddingBag(3, 2),
+        lambda: nn.SyncBatchNorm(3),
+        lambda: nn.Transformer(4, 2, 1, 1, 8, batch_first=True),
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, batch_first=True), 1),
+        lambda: nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 2), 1),
+        lambda: layers.Normalization(mean=0.0, variance=1.0),
+        lambda: layers.RandomFlip(),
+    ],
+)
+def test_what_reads_numbers_or_draws_them_elsewhere_is_not_recorded(make: Callable[[], nn.Module]) -> None:
+    module = make()
+    said = f"'here' is a {type(module).__name__}, whose forward it does not know"
+    assert said in list(permitted._of_module("here", module, CPU))
+
+
+@pytest.mark.parametrize("name", ["forward", "call", "__call__"])
+def test_a_forward_that_an_object_has_for_itself_is_not_recorded(name: str) -> None:
+    layer = layers.Dense(2)
+    layer(torch.zeros(1, 2))
+    vars(layer)[name] = torch.relu
+    assert "'here' has a forward of its own" in list(permitted._of_module("here", layer, CPU))
+
+
+@pytest.mark.parametrize("name", ["train_step", "compute_loss", "compute_metrics"])
+def test_what_a_class_defines_of_a_step_is_a_step_of_your_own(name: str) -> None:
+    model = network()
+    kind = type("Mine", (tf.Model,), {name: lambda self, *args, **kwargs: getattr(tf.Model, name)(self)})
+    mine = kind(model.inputs, model.outputs)
+    mine.compile("sgd", "sparse_categorical_crossentropy")
+    assert next(permitted._reasons(mine.trainer.step)) == "it is a step of your own"
+
+
+def test_weights_of_the_kinds_that_are_known_are_recorded() -> None:
+    for tensor in (torch.ones(2), nn.Parameter(torch.ones(2)), nn.Buffer(torch.ones(2)), tf.Variable([1.0])):
+        assert not list(permitted._of_tensor("here", tensor, CPU))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchfunc.training.batches import Batch
-from torchfunc.training.measuring.programs import Program, Programs, alike
+from torchfunc.training.measuring.programs import Program, Programs, alike, code_of
 from torchfunc.training.recording.lines import Reader, Unknown
 from torchfunc.training.recording.permitted import why_not_called
 from torchfunc.training.recording.replaying import held_by
@@ -28,8 +28,7 @@ def forwards_of(step: Step) -> Forwards:
 def predicting(step: Step) -> Act:
     """What is done with a batch that is predicted: recorded where that is known to be right."""
     act = step.act("predict")
-    own = getattr(step.own, "predict", None) is not None
-    if own or step.mixed is not None or step.ranks is not None or step.options.deterministic:
+    if why_not_predicted(step):
         return act
     if step.notes.predictions is None:
         step.notes.predictions = Forwards(step)
@@ -51,6 +50,22 @@ def predicting(step: Step) -> Act:
         return forwards.learn(lambda _: act(batch), batch.inputs[0]) if outputs is None else outputs
 
     return predict
+
+
+def why_not_predicted(step: Step) -> str:
+    """Why batches of `predict` are not recorded, besides what a forward does; empty where they are."""
+    if getattr(step.own, "predict", None) is not None:
+        return "it is a step of your own"
+    if step.mixed is not None or step.options.deterministic:
+        return "it was compiled with options that it does not know"
+    if step.ports.inputs is not None and len(step.ports.inputs.ports) != 1:
+        return "it does not take one input"
+    return "" if step.ranks is None else "other processes predict too"
+
+
+def predict_code(step: Step) -> str:
+    """What `predict` repeats, as Python, or a comment that says why it does not."""
+    return code_of(why_not_predicted(step), step.notes.forwards, step.notes.predictions)
 
 
 class Forwards(Programs):

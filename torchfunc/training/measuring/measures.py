@@ -13,7 +13,7 @@ from torchfunc.callbacks import CallbackList
 from torchfunc.training.batches import Arrays, Batch, Data
 from torchfunc.training.figures import Added, split, sums_apart, take
 from torchfunc.training.measuring.additive import adds_up, together
-from torchfunc.training.measuring.programs import Program, Programs, alike
+from torchfunc.training.measuring.programs import Program, Programs, alike, code_of
 from torchfunc.training.recording.glance import GlanceAtFigures
 from torchfunc.training.recording.lines import Reader, Unknown
 from torchfunc.training.recording.permitted import foreign, of_metrics, why_not_called
@@ -46,6 +46,12 @@ def measuring(step: Step, data: Data, events: CallbackList) -> tuple[Act, Iterab
         return measures.measure, measures.batches(data)
     measures.alone = False
     return measures.measure, data.epoch(0)
+
+
+def evaluate_code(step: Step) -> str:
+    """What `evaluate` repeats, as Python, or a comment that says why it does not."""
+    own = getattr(step.own, "measure", None) is not None
+    return code_of("it is a step of your own" if own else "", step.notes.measures)
 
 
 class Measures(Programs):

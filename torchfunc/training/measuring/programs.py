@@ -136,6 +136,21 @@ class Programs:
                 each.release()
 
 
+def code_of(why_not: str, *recorded: Programs | None) -> str:
+    """The program that was recorded last, as Python; where there is none, a comment says why.
+
+    Args:
+        why_not: why nothing can be recorded now; empty where it can.
+        recorded: where it may be.
+    """
+    there = [each for each in recorded if each is not None]
+    texts = [program.text for each in there for program in each.found.values() if type(program) is Program]
+    why = why_not or next((each.why_not for each in there if each.why_not), "")
+    if texts and not why_not:
+        return texts[-1]
+    return f"# Not recorded, because {why or f'it takes {FEWEST} batches of one shape to gain by it'}.\n"
+
+
 def repeatable(lines: Lines) -> Lines:
     """The lines of a step that does not learn, with what they need kept from one call to the next.
 

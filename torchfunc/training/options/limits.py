@@ -86,6 +86,27 @@ class Limits:
             count = max(1, round(count * data.steps))
         return Held(list(itertools.islice(data.epoch(0), count)))
 
+    @property
+    def interval(self) -> int | None:
+        """After how many batches it is validated; None where it is after epochs, as in a `fast_dev_run`."""
+        return None if self.fast_dev_run else self.val_check_interval
+
+    def never_validates(self, count: int, total: int) -> str:
+        """What is wrong with an interval at whose end a training never comes; empty where it does.
+
+        Args:
+            count: how many batches were done before.
+            total: how many there are.
+        """
+        if self.interval is None or total < 1 or count // self.interval < (count + total) // self.interval:
+            return ""
+        return explain(
+            "val_check_interval",
+            got=str(self.interval),
+            why=f"there are {total} batches in all, so that no validation comes",
+            fix="a smaller number, or leave it out, to validate after each epoch",
+        )
+
     def data(self, train: Data, validations: Mapping[str, Data]) -> tuple[Data, dict[str, Data]]:
         """The training and the validation data that are taken of all.
 

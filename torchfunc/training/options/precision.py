@@ -90,6 +90,9 @@ def denormals_flushed() -> Iterator[None]:
     """Within it numbers too small to be normal, below 1e-38 in float32, count as 0 in this thread; then as before.
 
     Processors take a hundred times as long for them, and squares of gradients come there where a gradient stays away.
+    A thread keeps for its life what the one that began it had, and PyTorch cannot change it in the threads that it
+    computes with: they flush, then and afterwards, where the first large call of a process was made within this, and
+    do not where it was made before.
     """
     flushed = _SMALL / 2 == 0.0
     if not flushed:

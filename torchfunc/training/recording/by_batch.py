@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torchfunc.training.feed import Feed
+from torchfunc.training.figures import as_list
 from torchfunc.training.finite import Watch
 from torchfunc.training.options.precision import denormals_flushed
 from torchfunc.training.recording.glance import Glance
@@ -69,16 +70,25 @@ class ByBatch:
 
 
 def repeated(
-    step: Step, x: Any, y: Any, sample_weight: Any, class_weight: Mapping[Any, float] | None
-) -> Logs | None:
-    """The figures of a batch, where the step is recorded and as it was; nothing is done where it is not.
+    step: Step,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    class_weight: Mapping[Any, float] | None = None,
+    return_dict: bool = False,
+) -> Any:
+    """What `train_on_batch` returns, where the step is recorded and as it was; None, and nothing is done, where not.
 
     Args:
         step: what is trained.
         x: as `train_on_batch` is given it, and the others.
     """
     by_batch: ByBatch | None = step.notes.by_batch
-    return None if by_batch is None else by_batch.logs(x, y, sample_weight, class_weight)
+    logs = None if by_batch is None else by_batch.logs(x, y, sample_weight, class_weight)
+    return logs if logs is None or return_dict else as_list(logs)
+
+
+repeated.__qualname__ = "Trainer.train_on_batch"  # which an argument that does not exist is told of
 
 
 def act(step: Step) -> Act:

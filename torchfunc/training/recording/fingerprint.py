@@ -45,7 +45,8 @@ class Fingerprint:
         self._step = step
         self._containers: list[Any] = []
         self._parameters: list[Tensor] = []
-        self._tensors: list[tuple[Any, Any, Any]] = []  # where each is kept, and by which key
+        # what may say of another that it is equal, such as a tensor of one number: where it is kept, and by which key
+        self._kept: list[tuple[Any, Any, Any]] = []
         self._modules = list(step.module.modules())
         self._classes = list(map(type, self._modules))
         for each in self._modules:
@@ -76,7 +77,7 @@ class Fingerprint:
             return (
                 not any(self._empty)
                 and list(map(type, self._modules)) == self._classes
-                and all(home[key] is tensor for home, key, tensor in self._tensors)
+                and all(home[key] is value for home, key, value in self._kept)
                 and self._containers == self._copies
                 and _of_parameters(self._parameters) == self._of_parameters
                 and self._beside() == self._around
@@ -95,7 +96,7 @@ class Fingerprint:
     def _module(self, module: nn.Module) -> None:
         own = vars(module)
         self._see(module, 0)
-        self.marks += [type(module), module.training]
+        self.marks.append(type(module))
         self._containers += [own, own["_parameters"], own["_buffers"], own["_modules"]]
         for name in _HOOKS:
             self._containers.append(own[name])
@@ -104,7 +105,7 @@ class Fingerprint:
         for name, parameter in own["_parameters"].items():
             self.marks.append(name)
             if parameter is not None:
-                self._tensors.append((own["_parameters"], name, parameter))
+                self._kept.append((own["_parameters"], name, parameter))
                 self._parameters.append(parameter)
                 self._see(parameter, 0)
                 self.marks += [parameter.requires_grad, parameter.dtype, parameter.data_ptr()]
@@ -115,7 +116,7 @@ class Fingerprint:
                         self._containers.append(hooks)
         for name, buffer in own["_buffers"].items():
             self._see(buffer, 0)
-            self._tensors.append((own["_buffers"], name, buffer))
+            self._kept.append((own["_buffers"], name, buffer))
             self.marks.append(name)
         self._attributes(own, _DEPTH)
 
@@ -132,9 +133,13 @@ class Fingerprint:
 
     def _see(self, value: Any, depth: int, home: Any = None, key: Any = None) -> None:
         """Plain data by what they are; an object by itself, and to some depth by what it keeps."""
-        if type(value) in _PLAIN:
+        kind: Any = type(value)
+        if kind in _PLAIN:
             self.marks.append(value)
-        elif isinstance(value, (list, tuple)) and depth:
+            return
+        if home is not None and kind.__eq__ is not object.__eq__:
+            self._kept.append((home, key, value))
+        if isinstance(value, (list, tuple)) and depth:
             self.marks += [type(value), len(value)]
             self._containers += [value] if isinstance(value, list) else []
             for at, each in enumerate(value):
@@ -148,8 +153,6 @@ class Fingerprint:
         else:
             self.marks.append(id(value))
             self._held.append(value)
-            if home is not None and isinstance(value, _ARRAYS):
-                self._tensors.append((home, key, value))
             if depth and keeps(value):
                 self._containers.append(vars(value))
                 for name, each in vars(value).items():
@@ -157,7 +160,6 @@ class Fingerprint:
                     self._see(each, depth - 1, vars(value), name)
 
 
-_ARRAYS = (Tensor, np.ndarray)
 _flags = attrgetter("requires_grad", "_backward_hooks", "_post_accumulate_grad_hooks")
 
 

@@ -40,7 +40,7 @@ class Glance(Fingerprint):
     def __init__(self, step: Step, *, learns: bool = False) -> None:
         super().__init__(step)
         self._learns = learns
-        self._known = [each for *_, each in self._tensors if isinstance(each, Tensor)]
+        self._known = [each for *_, each in self._kept if isinstance(each, Tensor)]
         self.watch(self._known)
         self._dicts = [each for each in self._containers if type(each) is dict]
         self._lists = [each for each in self._containers if type(each) is not dict]
