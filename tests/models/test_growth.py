@@ -53,7 +53,8 @@ def tracked(make: Callable[[], Any]) -> int:
     gc.collect()
     before = len(gc.get_objects())
     made = make()
-    gc.collect()
+    for _ in range(3):  # a tuple of tuples of numbers is let go a level at a time
+        gc.collect()
     after = len(gc.get_objects())
     del made
     return after - before
@@ -85,9 +86,14 @@ def test_a_dense_layer_is_built_called_and_drawn_in_few_calls() -> None:
     assert (calls(partial(built, MANY)) - calls(partial(built, FEW))) / (MANY - FEW) < 440
 
 
-def test_a_dense_layer_gives_the_collector_about_twice_what_a_linear_one_does() -> None:
+def test_a_dense_layer_gives_the_collector_half_as_much_again_as_a_linear_one() -> None:
     ours, theirs = tracked(partial(built, FEW)), tracked(partial(by_hand, FEW))
-    assert ours < 2.1 * theirs
+    assert ours < 1.5 * theirs
+
+
+def test_a_layer_gives_the_collector_as_much_among_many_as_among_few() -> None:
+    few, many = (tracked(partial(built, count)) for count in (FEW, MANY))
+    assert many / MANY <= few / FEW
 
 
 def test_symbols_of_a_graph_are_made_once_and_when_somebody_asks() -> None:

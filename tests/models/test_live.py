@@ -159,8 +159,8 @@ def test_discarded_models_leave_nothing_behind():
     del x
     gc.collect()
 
-    assert list(dense._nodes) == list(dense._models) == list(around._nodes) == []
-    assert len(dense._nodes._references) < 10 and len(dense._models._references) < 10
+    assert dense._nodes == dense._models == around._nodes == []
+    assert len(vars(dense)["_nodes"]) < 10 and len(vars(dense)["_models"]) < 10
     assert not [each for each in gc.get_objects() if type(each) is Node and each.target in (dense, around)]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, wraps
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -51,6 +51,7 @@ from torchfunc.variables import in_words_of_keras
 Shape = tuple[int | None, ...]
 # the key of a hook: PyTorch counts its own up from 0
 _BUILD_FIRST = -1
+_NO_INFOS: Mapping[str, WeightInfo] = {}
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
@@ -106,14 +107,12 @@ class Layer(Weights):
     built_for: Any
     _built_on: Sequence[Any]
     _trainable: bool
-    _weight_infos: dict[str, WeightInfo]
+    _weight_infos: Mapping[str, WeightInfo]
     _new_weights: Sequence[tuple[Tensor, str | None, WeightInfo]]
-    _losses: list[Tensor]
+    _losses: Sequence[Tensor]
     _hook_key: int | None
     _is_building: bool
     _waiting_state: dict[str, Tensor]
-    _nodes: _Weakly
-    _models: _Weakly
     # whether `compute_mask` is asked for a mask of the output; Keras asks a class that defines it, too
     supports_masking: bool = False
     # whether it may give a mask where its input has none
@@ -192,16 +191,16 @@ class Layer(Weights):
             built_for=None,
             _built_on=(),
             _trainable=trainable,
-            _weight_infos={},
+            _weight_infos=_NO_INFOS,
             _new_weights=(),
-            _losses=[],
+            _losses=(),
             _inside=0,
             _told=(),
             _hook_key=None,
             _is_building=False,
             _waiting_state={},
-            _nodes=_Weakly(),
-            _models=_Weakly(),
+            _nodes=None,
+            _models=None,
         )
         if self._has_build() or self.activity_regularizer is not None:
             self._watch_first_call()
@@ -568,7 +567,7 @@ class Layer(Weights):
                     fix="return the result at the end of `call` or `forward`",
                 )
             )
-        self._nodes.add(symbol.node)
+        self._keep_weakly("_nodes", symbol.node)
         return outputs
 
     def _states_output(self, args: tuple[Any, ...]) -> bool:
@@ -895,7 +894,21 @@ class Layer(Weights):
             if calls := model._calls_of(self):
                 found: list[Any] = calls
                 return found
-        return list(self._nodes)
+        return self._nodes
+
+    @property
+    def _nodes(self) -> list[Any]:
+        """Its calls that somebody keeps, in their order."""
+        return _living(self.__dict__["_nodes"])
+
+    @property
+    def _models(self) -> list[Any]:
+        """The models that have it and that somebody keeps, in the order in which they were made."""
+        return _living(self.__dict__["_models"])
+
+    def _keep_weakly(self, where: Literal["_nodes", "_models"], thing: Any) -> None:
+        """Know a call or a model as long as somebody else keeps it."""
+        self.__dict__[where] = _weakly(self.__dict__[where], weakref.ref(thing))
 
     def _call_at(self, index: int) -> Any:
         nodes = self._calls()
@@ -1047,43 +1060,25 @@ def _input_of(node: Any) -> Any:
     return node.args[0] if len(node.args) == 1 else node.args
 
 
-class _Weakly:
-    """Things in the order in which they came, as long as somebody else keeps them: neither copied nor pickled."""
+# none, one, or a list: most layers are called once, for one model, and the collector goes through all that there is
+Weakly = weakref.ref[Any] | list[weakref.ref[Any]] | None
 
-    __slots__ = ("_references",)
 
-    def __init__(self) -> None:
-        # none, one, or a list: one thing less for the collector, in most layers
-        self._references: weakref.ref[Any] | list[weakref.ref[Any]] | None = None
+def _weakly(kept: Weakly, new: weakref.ref[Any]) -> Weakly:
+    """What is kept of things that somebody else keeps, with a new one."""
+    if kept is None:
+        return new
+    known = kept if isinstance(kept, list) else [kept]
+    if len(known) & (len(known) - 1) == 0:  # now and then, so that many cost no more each
+        known = [each for each in known if each() is not None]
+    known.append(new)
+    return known
 
-    def add(self, thing: Any) -> None:
-        if self._references is None:
-            self._references = weakref.ref(thing)
-            return
-        kept = self._list()
-        if len(kept) & (len(kept) - 1) == 0:  # now and then, so that many cost no more each
-            kept = [each for each in kept if each() is not None]
-        kept.append(weakref.ref(thing))
-        self._references = kept
 
-    def _list(self) -> list[weakref.ref[Any]]:
-        kept = self._references
-        return kept if isinstance(kept, list) else [] if kept is None else [kept]
-
-    def clear(self) -> None:
-        self._references = None
-
-    def __contains__(self, thing: Any) -> bool:
-        return any(each() is thing for each in self._list())
-
-    def __iter__(self) -> Iterator[Any]:
-        return (thing for each in self._list() if (thing := each()) is not None)
-
-    def __deepcopy__(self, memo: Any) -> _Weakly:
-        return _Weakly()
-
-    def __reduce__(self) -> Any:
-        return _Weakly, ()
+def _living(kept: Weakly) -> list[Any]:
+    """Those of the things that are still there, in the order in which they came."""
+    known = kept if isinstance(kept, list) else [] if kept is None else [kept]
+    return [thing for each in known if (thing := each()) is not None]
 
 
 def _build_first(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
@@ -19,10 +19,11 @@ from typing_extensions import Unpack
 from torchfunc import constraints, initializers, regularizers
 from torchfunc.errors import DTypeError, GraphError, ShapeError, TorchfuncError, explain
 from torchfunc.graph.symbolic import SYMBOLS, dtype_of
+from torchfunc.initializers.initializer import is_shared
 from torchfunc.variables import in_words_of_keras
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class WeightInfo:
     """What a layer knows of one of its weights besides its numbers.
 
@@ -40,6 +41,33 @@ class WeightInfo:
     constraint: Any = None
     blocks: tuple[int, ...] | None = None
     initializer: Any = None
+
+
+def _info(
+    layout: tuple[int, ...] | None,
+    regularizer: Any,
+    constraint: Any,
+    blocks: tuple[int, ...] | None,
+    make: Any,
+) -> WeightInfo:
+    """What is known of a weight: one object for all of which the same is known, as a rule."""
+    info = WeightInfo(layout, regularizer, constraint, blocks, make)
+    return _alike(info) if _is_shared(info) else info
+
+
+def _is_shared(info: WeightInfo) -> bool:
+    return info.regularizer is None and info.constraint is None and is_shared(info.initializer)
+
+
+@cache
+def _alike(info: WeightInfo) -> WeightInfo:
+    return info
+
+
+@lru_cache(maxsize=1024)
+def _together(infos: tuple[tuple[str, WeightInfo], ...]) -> Mapping[str, WeightInfo]:
+    """What is known of all weights of a layer, by attribute."""
+    return dict(infos)
 
 
 def _in_blocks(weight: Tensor, order: tuple[int, ...]) -> Tensor:
@@ -130,9 +158,9 @@ class Weights(nn.Module):
     dtype: torch.dtype | None
     built: bool
     _trainable: bool
-    _weight_infos: dict[str, WeightInfo]
+    _weight_infos: Mapping[str, WeightInfo]
     _new_weights: Sequence[tuple[Tensor, str | None, WeightInfo]]
-    _losses: list[Tensor]
+    _losses: Sequence[Tensor]
     _inside: int
     _told: Sequence[Weights]
     activity_regularizer: Any
@@ -201,7 +229,7 @@ class Weights(nn.Module):
                 )
             )
         make: Any = initializers.get(chosen)
-        info = WeightInfo(layout, regularizers.get(regularizer), constraints.get(constraint), blocks, make)
+        info = _info(layout, regularizers.get(regularizer), constraints.get(constraint), blocks, make)
         if _skip_initializers.get():
             placed = (
                 sizes if layout is None else tuple(sizes[layout.index(axis)] for axis in range(len(sizes)))
@@ -304,26 +332,23 @@ class Weights(nn.Module):
 
     def _name_new_weights(self) -> None:
         """Register the weights of `add_weight` that are no attributes, and remember each by its attribute."""
+        if not self._new_weights:
+            return
+        infos = dict(self._weight_infos)
         for weight, name, info in self._new_weights:
             attribute = _called(weight, self._parameters) or _called(weight, self._buffers)
-            if attribute is not None:
-                self._weight_infos[attribute] = info
-                continue
-            held = {**self._parameters, **self._buffers}
-            attribute = next((k for k, v in held.items() if self._is_moved(weight, k, v)), None)
+            if attribute is None:
+                held = {**self._parameters, **self._buffers}
+                attribute = next(
+                    (k for k, v in held.items() if _is_moved(weight, v) and k not in infos), None
+                )
             if attribute is None:
                 attribute = name if name and name not in held else f"{name or 'weight'}_{len(held)}"
                 setattr(self, attribute, weight)
-            self._weight_infos[attribute] = info
+            infos[attribute] = info
+        shared = all(map(_is_shared, infos.values()))
+        self.__dict__["_weight_infos"] = _together(tuple(infos.items())) if shared else infos
         self.__dict__["_new_weights"] = ()
-
-    def _is_moved(self, weight: Tensor, attribute: str, held: Tensor | None) -> bool:
-        """Whether a tool that replaces `register_parameter` put a weight on the meta device as it was registered."""
-        if held is None or not held.is_meta or weight.is_meta or attribute in self._weight_infos:
-            return False
-        return held.shape == weight.shape and isinstance(held, nn.Parameter) is isinstance(
-            weight, nn.Parameter
-        )
 
     @property
     def trainable(self) -> bool:
@@ -558,7 +583,7 @@ class Weights(nn.Module):
     def _keep_loss(self, loss: Tensor) -> None:
         if not self._inside:
             _tell_callers()
-        self._losses.append(loss)
+        self._losses = [*self._losses, loss]
 
     def _forget_losses(self) -> None:
         """Have every call from outside begin without the losses of the one before."""
@@ -580,7 +605,8 @@ class Weights(nn.Module):
             name: info if _has_a_name(info.initializer) else replace(info, initializer=None)
             for name, info in self._weight_infos.items()
         }
-        return {**self.__dict__, "_losses": [], "_inside": 0, "_told": (), "_weight_infos": infos}
+        of_here = {"_losses": (), "_inside": 0, "_told": (), "_nodes": None, "_models": None}
+        return {**self.__dict__, **of_here, "_weight_infos": infos}
 
     @property
     def losses(self) -> list[Tensor]:
@@ -610,6 +636,13 @@ class Weights(nn.Module):
         return name not in self._buffers if parameter is None else parameter.requires_grad
 
 
+def _is_moved(weight: Tensor, held: Tensor | None) -> bool:
+    """Whether a tool that replaces `register_parameter` put a weight on the meta device as it was registered."""
+    if held is None or not held.is_meta or weight.is_meta:
+        return False
+    return held.shape == weight.shape and isinstance(held, nn.Parameter) is isinstance(weight, nn.Parameter)
+
+
 def _called(weight: Tensor, held: Mapping[str, Tensor | None]) -> str | None:
     """The name under which a dict has a weight."""
     for name, each in held.items():
@@ -636,7 +669,7 @@ def _begin_call(module: Weights, args: Any) -> None:
     inside = [each for each in module.modules() if isinstance(each, Weights)]
     for each in inside:
         if not module._inside:
-            each._losses = []  # a new list: who compiles the call need not look at the old one
+            each._losses = ()
     for each in inside:
         each._inside += 1
     module._told = inside

@@ -150,7 +150,7 @@ class Model(MaskedCalls, OnHub, Training):
                 if not module.graph_name:
                     module.__dict__["graph_name"] = name
                 if self not in module._models:
-                    module._models.add(self)
+                    module._keep_weakly("_models", self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -425,7 +425,7 @@ class Model(MaskedCalls, OnHub, Training):
                 # the inputs are what the graph was drawn for, so the outputs are too
                 node = Node(self, args, kwargs)
                 outputs = node.returns(map_leaves(graph.spec, graph.outputs))
-                self._nodes.add(node)
+                self._keep_weakly("_nodes", node)
                 return outputs
         return super()._record(args, kwargs)
 

@@ -168,7 +168,7 @@ class Sequential(Model):
         for layer in dict.fromkeys(self._chain):
             self._modules[names.new(symbolic.name_of(layer))] = layer
             if isinstance(layer, Layer) and self not in layer._models:
-                layer._models.add(self)
+                layer._keep_weakly("_models", self)
 
     def build(self, input_shape: Any) -> None:
         """Draw the graph for inputs of this shape, with the batch.
