@@ -225,6 +225,8 @@ class Layer(Weights):
         if self._hook_key is not None:
             self._forward_pre_hooks.pop(self._hook_key, None)
             self._forward_pre_hooks_with_kwargs.pop(self._hook_key, None)
+            if not self._forward_pre_hooks_with_kwargs:
+                del self.__dict__["_forward_pre_hooks_with_kwargs"]
             self.__dict__["_hook_key"] = None
 
     def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
@@ -280,6 +282,8 @@ class Layer(Weights):
 
     def _name_in_waiting(self) -> str | None:
         """The name in a model that holds the layer and has drawn no graph yet."""
+        if self.__dict__["_models"] is None:
+            return None
         held = (item for model in self._models for item in model._modules.items())
         return next((name for name, module in held if module is self), None)
 
@@ -323,7 +327,9 @@ class Layer(Weights):
         """Build once, for the shapes of these arguments."""
         self._watch_no_more()
         if not self.built:
-            self.__dict__["built_for"] = map_leaves(_spec_of, args[0] if len(args) == 1 else args)
+            first: Any = args[0] if len(args) == 1 else args
+            is_one = type(first) is SymbolicTensor
+            self.__dict__["built_for"] = first.spec if is_one else map_leaves(_spec_of, first)
             self._build_on(*_shapes_for(type(self), args, kwargs))
 
     def _build_on(self, *shapes: Any) -> None:
@@ -1337,7 +1343,8 @@ def _shapes_for(kind: type[Layer], args: tuple[Any, ...], kwargs: dict[str, Any]
     names = _parameters(kind.build)[1:]
     if len(names) <= 1:
         first = args[0] if args else next(iter(kwargs.values()), None)
-        return [map_leaves(_shape_of, first)] * len(names)
+        shape = first.spec.shape if type(first) is SymbolicTensor else map_leaves(_shape_of, first)
+        return [shape] * len(names)
     given = {**dict(zip(_parameters(kind.forward), (None, *args), strict=False)), **kwargs}
     return [map_leaves(_shape_of, given.get(name.removesuffix("_shape"))) for name in names]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -151,6 +152,21 @@ def _keras_words(kind: Any) -> dict[str, str]:
     return {value.attribute: key for key, value in held.items() if isinstance(value, _UnderKerasName)}
 
 
+class _WhenAsked:
+    """A dict of hooks that most modules never have: made when it is first asked for, and then the instance's own.
+
+    PyTorch gives each module one at once, and the collector has to look at every one of a thousand layers.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, module: nn.Module | None, kind: Any = None) -> Any:
+        return self if module is None else vars(module).setdefault(self._name, OrderedDict())
+
+
 class Weights(nn.Module):
     """A module that makes its weights by `add_weight`, and reads and writes them in Keras's order and layouts."""
 
@@ -170,6 +186,11 @@ class Weights(nn.Module):
     _autocast: bool = True
     # what becomes of integers and bools: "tried" is what the function that is called makes of them
     _integers: Literal["kept", "tried", "cast", "refused"] = "kept"
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in _HOOKS_WHEN_ASKED:
+            del self.__dict__[name]
 
     def add_weight(
         self,
@@ -260,8 +281,12 @@ class Weights(nn.Module):
 
     def _computes_in(self) -> torch.dtype | None:
         """The one floating dtype that its weights have now; None where they have none, or several."""
-        kinds = {each.dtype for each in self._floats()}
-        return kinds.pop() if len(kinds) == 1 else None
+        found: torch.dtype | None = None
+        for each in self._floats():
+            if found is not None and each.dtype is not found:
+                return None
+            found = each.dtype
+        return found
 
     def _floats(self) -> Iterator[Tensor]:
         """The weights and buffers of a floating dtype, here and inside."""
@@ -641,6 +666,15 @@ def _is_moved(weight: Tensor, held: Tensor | None) -> bool:
     if held is None or not held.is_meta or weight.is_meta:
         return False
     return held.shape == weight.shape and isinstance(held, nn.Parameter) is isinstance(weight, nn.Parameter)
+
+
+# those that a call, or the registration of another hook, does not go by
+_HOOKS_WHEN_ASKED = (
+    "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs", "_state_dict_hooks",
+    "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
+)  # fmt: skip
+for _name in _HOOKS_WHEN_ASKED:
+    setattr(Weights, _name, _WhenAsked(_name))
 
 
 def _called(weight: Tensor, held: Mapping[str, Tensor | None]) -> str | None:
