@@ -24,7 +24,7 @@ from torchfunc.initializers.initializer import is_shared
 from torchfunc.variables import in_words_of_keras
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WeightInfo:
     """What a layer knows of one of its weights besides its numbers.
 
@@ -52,17 +52,18 @@ def _info(
     make: Any,
 ) -> WeightInfo:
     """What is known of a weight: one object for all of which the same is known, as a rule."""
-    info = WeightInfo(layout, regularizer, constraint, blocks, make)
-    return _alike(info) if _is_shared(info) else info
-
-
-def _is_shared(info: WeightInfo) -> bool:
-    return info.regularizer is None and info.constraint is None and is_shared(info.initializer)
+    if regularizer is None and constraint is None and is_shared(make):
+        return _plain_info(layout, blocks, make)
+    return WeightInfo(layout, regularizer, constraint, blocks, make)
 
 
 @cache
-def _alike(info: WeightInfo) -> WeightInfo:
-    return info
+def _plain_info(layout: tuple[int, ...] | None, blocks: tuple[int, ...] | None, make: Any) -> WeightInfo:
+    return WeightInfo(layout, None, None, blocks, make)
+
+
+def _is_plain(info: WeightInfo) -> bool:
+    return info.regularizer is None and info.constraint is None and is_shared(info.initializer)
 
 
 @lru_cache(maxsize=1024)
@@ -371,8 +372,8 @@ class Weights(nn.Module):
                 attribute = name if name and name not in held else f"{name or 'weight'}_{len(held)}"
                 setattr(self, attribute, weight)
             infos[attribute] = info
-        shared = all(map(_is_shared, infos.values()))
-        self.__dict__["_weight_infos"] = _together(tuple(infos.items())) if shared else infos
+        is_plain = all(map(_is_plain, infos.values()))
+        self.__dict__["_weight_infos"] = _together(tuple(infos.items())) if is_plain else infos
         self.__dict__["_new_weights"] = ()
 
     @property
