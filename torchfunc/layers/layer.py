@@ -573,7 +573,7 @@ class Layer(Weights):
                     fix="return the result at the end of `call` or `forward`",
                 )
             )
-        self._keep_weakly("_nodes", symbol.node)
+        self._know("_nodes", Weak(symbol.node))
         return outputs
 
     def _states_output(self, args: tuple[Any, ...]) -> bool:
@@ -912,9 +912,9 @@ class Layer(Weights):
         """The models that have it and that somebody keeps, in the order in which they were made."""
         return _living(self.__dict__["_models"])
 
-    def _keep_weakly(self, where: Literal["_nodes", "_models"], thing: Any) -> None:
+    def _know(self, where: Literal["_nodes", "_models"], thing: Weak) -> None:
         """Know a call or a model as long as somebody else keeps it."""
-        self.__dict__[where] = _weakly(self.__dict__[where], weakref.ref(thing))
+        self.__dict__[where] = _with(thing, self.__dict__[where])
 
     def _call_at(self, index: int) -> Any:
         nodes = self._calls()
@@ -1066,25 +1066,37 @@ def _input_of(node: Any) -> Any:
     return node.args[0] if len(node.args) == 1 else node.args
 
 
+class Weak(weakref.ref[Any]):
+    """A reference to what somebody else keeps, of which a copy or a pickle takes nothing over."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: Any) -> None:
+        return None
+
+    def __reduce__(self) -> Any:
+        return type(None), ()
+
+
 # none, one, or a list: most layers are called once, for one model, and the collector goes through all that there is
-Weakly = weakref.ref[Any] | list[weakref.ref[Any]] | None
+_Weakly = Weak | list[Weak] | None
 
 
-def _weakly(kept: Weakly, new: weakref.ref[Any]) -> Weakly:
+def _with(new: Weak, kept: _Weakly) -> _Weakly:
     """What is kept of things that somebody else keeps, with a new one."""
     if kept is None:
         return new
     known = kept if isinstance(kept, list) else [kept]
     if len(known) & (len(known) - 1) == 0:  # now and then, so that many cost no more each
-        known = [each for each in known if each() is not None]
+        known = [each for each in known if each is not None and each() is not None]
     known.append(new)
     return known
 
 
-def _living(kept: Weakly) -> list[Any]:
+def _living(kept: _Weakly) -> list[Any]:
     """Those of the things that are still there, in the order in which they came."""
-    known = kept if isinstance(kept, list) else [] if kept is None else [kept]
-    return [thing for each in known if (thing := each()) is not None]
+    known = kept if isinstance(kept, list) else [kept]
+    return [thing for each in known if each is not None and (thing := each()) is not None]
 
 
 def _build_first(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -631,8 +631,7 @@ class Weights(nn.Module):
             name: info if _has_a_name(info.initializer) else replace(info, initializer=None)
             for name, info in self._weight_infos.items()
         }
-        of_here = {"_losses": (), "_inside": 0, "_told": (), "_nodes": None, "_models": None}
-        return {**self.__dict__, **of_here, "_weight_infos": infos}
+        return {**self.__dict__, "_losses": (), "_inside": 0, "_told": (), "_weight_infos": infos}
 
     @property
     def losses(self) -> list[Tensor]:
