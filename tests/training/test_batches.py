@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from tests.training.modules import TwoHeads, classification, mlp, same_weights, two_heads_data
+from torchfunc import optimizers
 from torchfunc.errors import DataError
 from torchfunc.training import Trainer
+from torchfunc.training import batches as feeding
+from torchfunc.training.batches import Arrays, Batch
 from torchfunc.training.ports import Port, Ports
 
 LOGITS = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
@@ -290,6 +293,67 @@ def test_a_module_that_works_in_place_leaves_the_users_arrays_alone() -> None:
     predicted += 1
 
     assert np.array_equal(x, before)
+
+
+class AddsInPlace(nn.Module):
+    """Changes its inputs by a weight, which autograd keeps in mind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.add_(self.weight)
+
+
+def test_batches_that_were_fetched_together_know_nothing_of_each_other() -> None:
+    x, y = np.zeros((40, 2), dtype="float32"), np.arange(40.0, dtype="float32")
+    trainer = Trainer(
+        AddsInPlace(), optimizer=optimizers.SGD(0.001), loss=lambda wanted, made: (made.sum(-1) - wanted) ** 2
+    )
+    history = trainer.fit(x, y, batch_size=4, epochs=2, verbose=0)
+    assert np.isfinite(history.history["loss"]).all() and not x.any()
+
+
+def in_fours(*columns: Any, weights: Any = None) -> Arrays:
+    inputs, targets = list(columns[:1]), list(columns[1:])
+    return Arrays(Batch(inputs, targets, weights, len(columns[0])), 4, seed=3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("skip", [0, 2])
+def test_small_batches_are_fetched_several_at_a_time_in_the_order_of_the_seed(
+    weighted: bool, skip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y, w = torch.rand(27, 3), torch.arange(27), torch.rand(27)
+    data = in_fours(x, y, None, weights=[w, None] if weighted else None)
+    monkeypatch.setattr(feeding, "FETCHED", 2 * (4 * (3 * 4 + 8 + 4 * weighted)))  # two batches
+    taken: list[int] = []
+    fetch = feeding.rows_at
+
+    def counted(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        taken.append(len(index))
+        return fetch(tensor, index)
+
+    monkeypatch.setattr(feeding, "rows_at", counted)
+    found = list(data.epoch(0, skip))
+    order = torch.randperm(27, generator=torch.Generator().manual_seed(3)).split(4)[skip:]
+    assert [each.size for each in found] == [len(rows) for rows in order]
+    assert max(taken) == 8 and len(taken) == (2 + weighted) * -(-len(order) // 2)
+    for batch, rows in zip(found, order, strict=True):
+        assert torch.equal(batch.inputs[0], x[rows]) and batch.targets[1] is None
+        assert torch.equal(batch.targets[0], y[rows])  # type: ignore[arg-type]
+        assert (batch.weights is None) is not weighted
+        if batch.weights is not None:
+            assert torch.equal(batch.weights[0], w[rows]) and batch.weights[1] is None  # type: ignore[arg-type]
+
+
+def test_large_batches_are_fetched_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = in_fours(torch.rand(27, 3), torch.arange(27))
+    monkeypatch.setattr(feeding, "SMALL", 4 * (3 * 4 + 8) - 1)
+    memory = {each.inputs[0].untyped_storage().data_ptr() for each in [*data.epoch(0)]}
+    assert len(memory) == 7
+    assert all(each.inputs[0].untyped_storage().nbytes() <= 4 * 3 * 4 for each in data.epoch(1))
 
 
 def test_inputs_are_cast_to_what_the_model_says_and_fitted_by_one_axis() -> None:

@@ -100,7 +100,7 @@ def _decay(tensors: list[Tensor], rho: float, epsilon: float) -> None:
     """`s = rho * s + epsilon`."""
     if len(tensors) == 1:
         # The same as a step towards the fixed point, in one kernel.
-        tensors[0].lerp_(tensors[0].new_tensor(epsilon / (1 - rho)), 1 - rho)
+        tensors[0].lerp_(tensors[0].new_full((), epsilon / (1 - rho)), 1 - rho)
         return
     torch._foreach_mul_(tensors, rho)
     torch._foreach_add_(tensors, epsilon)

@@ -25,6 +25,10 @@ from torchfunc.training.ports import Form
 from torchfunc.training.sources.columns import column_loader, holds_columns
 from torchfunc.training.sources.sparse_rows import cut, dense, rows_at
 
+SMALL = 2**18  # bytes of a batch, up to which fetching it costs as much by its calls as by its numbers
+FETCHED = 2**21  # bytes of such batches that are fetched together
+MOST = 32  # of them
+
 
 class Batch(NamedTuple):
     """What one step is given.
@@ -136,10 +140,22 @@ class Arrays:
         """Batches in an order that depends on the seed alone."""
         home = self.whole.inputs[0].device
         order = torch.randperm(self.whole.size, generator=torch.Generator().manual_seed(seed)).to(home)
+        if self.ranks is None and self.device is None:
+            yield from self._fetched(order[skip * self.batch_size :])
+            return
         for index in torch.split(order, self._joined)[skip:]:
             start, stop, counts = self._own(index.shape[0])
             index = index[start:stop]
             yield self._ready(self._taken(partial(rows_at, index=index), index.shape[0] * counts))
+
+    def _fetched(self, order: Tensor) -> Iterator[Batch]:
+        """Batches of samples in this order; of small ones several are fetched by one call, and share its memory."""
+        tensors = [each for part in self.whole[:3] for each in part or () if each is not None]
+        size = self.batch_size * sum(each.itemsize * math.prod(each.shape[1:]) for each in tensors)
+        several = min(MOST, FETCHED // max(1, size)) if size <= SMALL else 1
+        for index in torch.split(order, self.batch_size * several):
+            fetched = self._taken(partial(rows_at, index=index), len(index))
+            yield from map(Batch.ready, parts_of(fetched, self.batch_size))
 
     def _in_order(self, skip: int) -> Iterator[Batch]:
         """Views of the data as long as the module leaves its inputs alone; copies otherwise."""
@@ -313,6 +329,17 @@ def first_of(batch: Batch, count: int | None) -> Batch:
     if not count:
         return batch if count is None else batch._replace(size=0)
     return _each_of(batch, lambda tensor: tensor[:count])._replace(size=count)
+
+
+def parts_of(batch: Batch, size: int) -> Iterator[Batch]:
+    """A batch in batches of so many samples, the last of which may have fewer."""
+    # as tensors of their own, not as views: a module may change its inputs in place, which autograd would see in all
+    tensors = [each for part in batch[:3] for each in part or () if each is not None]
+    parts = zip(*(torch.split(each, size) for each in tensors), strict=True)
+    for start, part in zip(range(0, batch.size, size), parts, strict=True):
+        following = iter(part)
+        own = _each_of(batch, lambda _, following=following: next(following).data)  # type: ignore[misc]
+        yield own._replace(size=min(size, batch.size - start))
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:

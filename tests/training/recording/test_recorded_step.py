@@ -183,14 +183,13 @@ def test_the_step_is_plain_python() -> None:
 
 GOLDEN = """v1 = torch.t(first_weight)
 v4 = torch.t(last_weight)
+v7 = torch.ones([], dtype=torch.float32, device="cpu")
 v20 = torch.t(kept3)
 def forward(batch_0, batch_1):
     torch._addmm_activation(first_bias, batch_0, v1, out=kept1)
     torch.addmm(last_bias, kept1, v4, out=kept2)
     v6 = aten_mse_loss(kept2, batch_1)
-    v7 = aten_ones_like(v6, pin_memory=False, memory_format=torch.preserve_format)
     v9 = aten_mse_loss_backward(v7, kept2, batch_1, 1)
-    del v7
     torch.mm(v9, last_weight, out=kept3)
     v12 = torch.t(v9)
     torch.mm(v12, kept1, out=last_weight_grad)

@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from tests.training.recording.recorded_functions import (
+    Function,
+    batch,
+    check,
+    expected,
+    names,
+    recorded,
+    results,
+    weights,
+)
 from torchfunc.training.recording import tidying
-from torchfunc.training.recording.lines import Lines, Reader, Value
+from torchfunc.training.recording.lines import Lines, Value
+from torchfunc.training.recording.passes.constant_lines import constants_of_their_own
 from torchfunc.training.recording.replaying import _place
-from torchfunc.training.recording.spelling import spelled
-from torchfunc.training.recording.tape import Tape
-
-Function = Callable[[Tensor, Tensor], Tensor]
-
-
-def weights() -> nn.Parameter:
-    return nn.Parameter(torch.rand(3, 4, generator=torch.Generator().manual_seed(0)))
-
-
-def batch(seed: int) -> Tensor:
-    return torch.rand(5, 4, generator=torch.Generator().manual_seed(seed)) - 0.5
-
-
-def recorded(function: Function, weight: nn.Parameter, *, told: bool = True) -> Lines:
-    """The lines of a function and of its gradient, which is told too unless it is left for its place."""
-    x, tape = batch(1), Tape()
-    with tape:
-        loss = function(x, weight)
-        (gradient,) = torch.autograd.grad(loss, [weight])
-    rest: Sequence[Any] = () if told else [gradient]
-    return Reader([x], {"weight": weight}, {}).lines(tape.rows, rest, [loss, gradient] if told else [loss])
-
-
-def results(lines: Lines, x: Tensor) -> list[Tensor]:
-    with torch.no_grad():
-        run = spelled(lines).compile("step")
-    with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd():
-        return [each.clone() for each in run(x)]
-
-
-def expected(function: Function, weight: nn.Parameter, x: Tensor) -> list[Tensor]:
-    loss = function(x, weight)
-    return [loss.detach(), *torch.autograd.grad(loss, [weight])]
-
-
-def names(lines: Lines) -> list[str]:
-    return [each.name for each in lines.lines]
 
 
 def views(x: Tensor, weight: Tensor) -> Tensor:
@@ -82,17 +54,8 @@ FUNCTIONS = [views, constant, changed_constant, unread]
 @pytest.mark.parametrize("tidy", tidying.PASSES)
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_each_pass_leaves_what_is_told_to_the_bit(tidy: Callable[[Lines], Lines], function: Function) -> None:
-    weight = weights()
-    before = recorded(function, weight)
-    # whatever else it does, a constant that is changed has to be new each time
-    lines = tidy(tidying.constants_of_their_own(before))
-    assert len(lines.lines) <= len(before.lines)
-    run = spelled(lines).compile("step")
-    for seed in (1, 2, 2, 3):
-        with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd():
-            found = [each.clone() for each in run(batch(seed))]
-        for one, other in zip(found, expected(function, weight, batch(seed)), strict=True):
-            assert torch.equal(one, other)
+    before = constants_of_their_own(recorded(function, weights()))
+    assert len(check(tidy, function).lines) <= len(before.lines)
 
 
 def test_views_of_the_same_numbers_are_one() -> None:
@@ -107,13 +70,6 @@ def test_views_of_weights_and_constants_are_made_before_the_first_batch() -> Non
     before = [each.name for each in lines.before]
     assert "full" in before and "t" in before and "full" not in names(lines)
     assert not any(each.is_view and each.args[0].kind == "parameter" for each in lines.lines)
-
-
-def test_a_constant_that_is_changed_is_made_for_each_batch() -> None:
-    before = recorded(changed_constant, weights())
-    lines = tidying.constants_of_their_own(before)
-    assert "lift_fresh" in names(before) and "lift_fresh" not in names(lines)
-    assert names(lines) == ["clone" if each == "lift_fresh" else each for each in names(before)]
 
 
 def test_what_nobody_reads_goes_unless_it_draws() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import is_
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from torchfunc import optimizers
-from torchfunc.optimizers.stepper import SMALL, Stepper, Update, is_small
+from torchfunc.optimizers.stepper import SMALL, TOGETHER, Stepper, Update, is_small
 
 # rules that do with each number of a parameter what they do with every other
 _BY_NUMBER = tuple(
@@ -26,15 +27,21 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 class Piece:
-    """Memory for small tensors like these: `whole`, and `parts` of it, laid out as the tensors are."""
+    """Memory for small tensors like these: `whole`, and `parts` of it, laid out as the tensors are.
 
-    def __init__(self, like: Sequence[Tensor]) -> None:
+    Args:
+        like: the tensors.
+        whole: that memory, where it is there already.
+    """
+
+    def __init__(self, like: Sequence[Tensor], whole: Tensor | None = None) -> None:
         starts = [0]
         for each in like:
             starts.append(starts[-1] + each.numel())
-        self.whole = torch.zeros(starts[-1], dtype=like[0].dtype)
+        self.whole = torch.zeros(starts[-1], dtype=like[0].dtype) if whole is None else whole
+        first = self.whole.storage_offset()
         self.parts = [
-            self.whole.as_strided(each.shape, each.stride(), start)
+            self.whole.as_strided(each.shape, each.stride(), first + start)
             for each, start in zip(like, starts, strict=False)
         ]
 
@@ -49,16 +56,17 @@ class Gradients:
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         groups, others = divided(parameters)
-        pieces = list(map(Piece, groups))
-        found = {
-            id(each): part
-            for group, piece in zip(groups, pieces, strict=True)
-            for each, part in zip(group, piece.parts, strict=True)
-        }
-        found |= {id(each): torch.empty_like(each, requires_grad=False) for each in others}
+        blocks = [Block(having) for having in _by_dtype([*groups, *([each] for each in others)])]
+        found = {id(each): part for block in blocks for each, part in block.parts}
         self.of = [(each, found[id(each)]) for each in parameters]
-        self.whole = [*(piece.whole for piece in pieces), *(found[id(each)] for each in others)]
+        wholes = {id(group[0]): whole for block in blocks for group, whole in block.wholes}
+        self.whole = [wholes[id(group[0])] for group in groups] + [found[id(each)] for each in others]
+        self._looked = [each for block in blocks for each in block.looked()]
         self._own = Holders()
+
+    def are_numbers(self) -> bool:
+        """Whether their sums are finite, and so each of them is."""
+        return all(math.isfinite(each.sum().item()) for each in self._looked)
 
     def settle(self) -> None:
         """Whoever has these tensors now is one of ours; their parameters have them too, while they are shown."""
@@ -85,6 +93,39 @@ class Gradients:
                 parameter.grad = gradient.clone()
 
 
+class Block:
+    """One piece of memory for groups of tensors of one dtype, so that one look is one at all of them.
+
+    Attributes:
+        wholes: each group and its memory, which begins as memory of its own would.
+        parts: each tensor and its memory, laid out as it is.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[nn.Parameter]]) -> None:
+        starts = [0]
+        for group in groups:
+            size = sum(each.numel() for each in group)
+            starts.append(starts[-1] + -(-size // TOGETHER) * TOGETHER)
+        self._all = torch.zeros(starts[-1], dtype=groups[0][0].dtype)
+        self.wholes: list[tuple[Sequence[nn.Parameter], Tensor]] = []
+        self.parts: list[tuple[nn.Parameter, Tensor]] = []
+        for group, start in zip(groups, starts, strict=False):
+            like = [torch.empty_like(each, device="meta", requires_grad=False) for each in group]
+            piece = Piece(like, self._all[start : start + sum(each.numel() for each in group)])
+            self.wholes.append((group, piece.whole))
+            self.parts += zip(group, piece.parts, strict=True)
+
+    def looked(self) -> Sequence[Tensor]:
+        """All of it: in parts that one thread looks at, as long as two have to wait for each other longer than that."""
+        return torch.split(self._all, SMALL - TOGETHER) if self._all.numel() <= 4 * SMALL else [self._all]
+
+
+def _by_dtype(groups: Sequence[Sequence[nn.Parameter]]) -> Iterator[list[Sequence[nn.Parameter]]]:
+    """The groups of each dtype."""
+    for dtype in dict.fromkeys(group[0].dtype for group in groups):
+        yield [group for group in groups if group[0].dtype is dtype]
+
+
 class Holders:
     """How many have these tensors, or memory in which they lie."""
 
@@ -104,11 +145,11 @@ class Holders:
 
 
 def divided(parameters: Sequence[nn.Parameter]) -> tuple[list[list[nn.Parameter]], list[nn.Parameter]]:
-    """The small ones in groups that are small too, in their order, and the others."""
+    """The small ones in groups that are small too, each of one dtype, in their order, and the others."""
     groups: list[list[nn.Parameter]] = []
-    size = SMALL
+    size = 0
     for each in filter(is_small, parameters):
-        if size + each.numel() >= SMALL:
+        if not groups or size + each.numel() >= SMALL or groups[-1][0].dtype is not each.dtype:
             groups.append([])
             size = 0
         groups[-1].append(each)

@@ -15,7 +15,9 @@ from torchfunc.tree import leaves, map_leaves
 
 MOST = 2**22  # bytes: beyond that a call costs much more than making its result
 # kernels that write where they are told to what they would make, to the bit
-_WRITING = frozenset("mm addmm bmm add sub mul div _softmax _log_softmax sigmoid tanh".split())
+_WRITING = frozenset(
+    "mm addmm bmm add sub mul div _softmax _log_softmax _log_softmax_backward_data sigmoid tanh".split()
+)
 _IN_PLACE = {
     getattr(torch.ops.aten, name).default: getattr(torch.ops.aten, f"{name}_").default
     for name in ("relu", "sigmoid", "tanh", "silu", "gelu", "neg")

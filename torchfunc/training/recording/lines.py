@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,6 +43,22 @@ class Value:
     @property
     def offset(self) -> int:
         return self.place[3]  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it lies in the usual order, without gaps."""
+        usual = zip(self.shape, self.strides, usual_strides(self.shape), strict=True)
+        return all(stride == expected for size, stride, expected in usual if size != 1)
+
+
+def usual_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a tensor in the usual order."""
+    return tuple(math.prod(shape[at + 1 :]) for at in range(len(shape)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +140,22 @@ class Lines:
         """The values that are there before the first batch, and the batch."""
         found = {value for line in self.lines for value in line.takes() if value.kind != "made"}
         return [*self.batch, *sorted(found - set(self.batch), key=lambda each: each.name)]
+
+    def changed(self) -> set[int]:
+        """The memory that lines write into, besides that of what they return."""
+        return {value.memory for line in self.lines for value in line.changes()}
+
+    def renamed(self, same: Mapping[Value, Value]) -> Lines:
+        """The same step, which is told of some values by others."""
+
+        def other(leaf: Any) -> Any:
+            return same.get(leaf, leaf) if isinstance(leaf, Value) else leaf
+
+        return replace(
+            self,
+            gradients=map_leaves(other, list(self.gradients)),
+            returned=map_leaves(other, self.returned),
+        )
 
     def told(self) -> Sequence[Value]:
         """What comes of the step."""

@@ -329,9 +329,8 @@ class Recorder:
         step.watch.begin_step()
         told = program(*tensors_in(batch))
         loss = told[0]
-        with torch.no_grad():
-            number = not step.watch.reads or math.isfinite(loss.item())
-            finite = number and all(math.isfinite(each.sum().item()) for each in program.gradients.whole)
+        number = not step.watch.reads or math.isfinite(loss.item())
+        finite = number and program.gradients.are_numbers()
         program.gradients.show()
         keeping = [head for head in step.objective.losing if head.keeps_running]
         for head, latest in zip(keeping, told[2], strict=True):

@@ -23,7 +23,7 @@ _FUNCTIONS = frozenset(
     sub sum t tanh tanh_ transpose unbind unsafe_split unsqueeze where zeros
     """.split()
 )
-_METHODS = frozenset("add_ copy_ div_ expand masked_fill_ mul_ sub_ view zero_".split())
+_METHODS = frozenset("add_ copy_ div_ expand index_add_ masked_fill_ mul_ sub_ view zero_".split())
 
 
 def spelled(lines: Lines, *, aliases: bool = True) -> Code:

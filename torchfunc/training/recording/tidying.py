@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +15,22 @@ from torchfunc.training.recording.convolving import (
     relu_after_pooling,
 )
 from torchfunc.training.recording.lines import Line, Lines, Value
-from torchfunc.tree import leaves, map_leaves
+from torchfunc.training.recording.passes.constant_lines import (
+    MADE_OF_NOTHING,
+    computed_once,
+    constants_by_shape,
+    constants_of_their_own,
+    without_ones,
+)
+from torchfunc.training.recording.passes.stacking import taken_without_stacking
+from torchfunc.training.recording.passes.tables import (
+    by_rows,
+    is_of_rows,
+    looked_up_in_order,
+    rows_as_they_come,
+)
+from torchfunc.tree import leaves
 
-_MADE_OF_NOTHING = frozenset("arange zeros ones full scalar_tensor eye linspace".split())
 # kernels that can write what they make where they are told to, to the bit as they would make it
 _WRITING = frozenset("mm addmm bmm sum mul add div sub neg".split())
 _COPY = torch.ops.aten.copy_.default
@@ -55,19 +67,19 @@ def without_copies_of_views(lines: Lines) -> Lines:
         for value in line.makes():
             first.setdefault((value.memory, value.place), value)
         kept.append(line)
-    return _renamed(replace(lines, lines=kept), same)
+    return replace(lines, lines=kept).renamed(same)
 
 
 def views_once(lines: Lines) -> Lines:
     """Views of what stays where it is, and constants that nobody changes, are made before the first batch."""
-    changed = {value.memory for line in lines.lines for value in line.changes()}
+    changed = lines.changed()
     told = {value.memory for value in lines.told()}
     fixed: set[Value] = {each for each in lines.there_before() if each.kind != "batch"}
     before, kept = list(lines.before), []
     for line in lines.lines:
         view = line.is_view and line.args[0] in fixed
         constant = (
-            line.name in _MADE_OF_NOTHING
+            line.name in MADE_OF_NOTHING
             and isinstance(line.results, Value)
             and not list(line.takes())
             and line.results.memory not in changed | told
@@ -78,34 +90,6 @@ def views_once(lines: Lines) -> Lines:
         else:
             kept.append(line)
     return replace(lines, before=before, lines=kept)
-
-
-def constants_of_their_own(lines: Lines) -> Lines:
-    """A constant that the step changes is made anew for each batch, in memory of its own."""
-    changed = {value.memory for line in lines.lines for value in line.changes()}
-    own: dict[Value, Value] = {}
-    copied: set[int] = set()
-
-    def renamed(leaf: Any) -> Any:
-        if not isinstance(leaf, Value) or leaf.memory not in copied:
-            return leaf
-        name = f"{leaf.name}_of_batch"
-        return own.setdefault(leaf, replace(leaf, kind="made", name=name, memory=-leaf.memory, tensor=None))
-
-    kept = []
-    for line in lines.lines:
-        if line.function is torch.ops.aten.lift_fresh.default and line.args[0].memory in changed:
-            copied.add(line.args[0].memory)
-            kept.append(Line(torch.ops.aten.clone.default, line.args, {}, renamed(line.results)))
-        else:
-            args, kwargs = map_leaves(renamed, line.args), map_leaves(renamed, dict(line.kwargs))
-            kept.append(replace(line, args=args, kwargs=kwargs, results=map_leaves(renamed, line.results)))
-    return replace(
-        lines,
-        lines=kept,
-        gradients=map_leaves(renamed, list(lines.gradients)),
-        returned=map_leaves(renamed, lines.returned),
-    )
 
 
 def without_the_unread(lines: Lines) -> Lines:
@@ -128,25 +112,33 @@ def without_the_unread(lines: Lines) -> Lines:
 
 def gradients_in_place(lines: Lines, places: Sequence[Value | None]) -> Lines:
     """Gradients are in their places: written there by the kernel that makes them where it can, else copied."""
-    changed = {value.memory for line in lines.lines for value in line.changes()}
+    changed = lines.changed()
     taken = changed | {each.memory for each in leaves(lines.returned) if isinstance(each, Value)}
     makers = {
         value.memory: at for at, line in reversed(list(enumerate(lines.lines))) for value in line.makes()
     }
-    made, copies = list(lines.lines), []
+    made: list[Line | Sequence[Line]] = list(lines.lines)
+    copies = []
     for gradient, place in zip(lines.gradients, places, strict=True):
         if gradient is None or place is None:
             continue
         at = makers.get(gradient.memory)
-        if at is None or gradient.memory in taken or not _writes(made[at], gradient, place):
+        line = None if at is None or gradient.memory in taken else lines.lines[at]
+        if line is not None and is_of_rows(line, gradient, place):
+            made[at] = by_rows(line, place)  # type: ignore[index]
+        elif line is not None and _writes(line, gradient, place):
+            maker = line.results
+            view = place.tensor.as_strided(maker.shape, maker.strides, place.offset)  # type: ignore[union-attr]
+            written = Value(
+                "held", f"{place.name}_made", place.memory, (*maker.place[:3], place.offset), view
+            )
+            made[at] = replace(line, out=place if maker.shape == place.shape else written)  # type: ignore[index]
+        else:
             copies.append(Line(_COPY, (place, gradient), {}, place))
             continue
         taken.add(gradient.memory)
-        maker = made[at].results
-        view = place.tensor.as_strided(maker.shape, maker.strides, place.offset)  # type: ignore[union-attr]
-        written = Value("held", f"{place.name}_made", place.memory, (*maker.place[:3], place.offset), view)
-        made[at] = replace(made[at], out=place if maker.shape == place.shape else written)
-    return without_the_unread(replace(lines, lines=[*made, *copies], gradients=()))
+    flat = [line for each in made for line in ([each] if isinstance(each, Line) else each)]
+    return without_the_unread(replace(lines, lines=[*flat, *copies], gradients=()))
 
 
 def _writes(line: Line, gradient: Value, place: Value) -> bool:
@@ -159,13 +151,9 @@ def _writes(line: Line, gradient: Value, place: Value) -> bool:
         and line.out is None
         and maker.place[0] is place.place[0]
         and maker.offset == gradient.offset
-        and _size(maker) == _size(gradient) == _size(place)
+        and maker.size == gradient.size == place.size
         and _steps(gradient) == _steps(place)
     )
-
-
-def _size(value: Value) -> int:
-    return math.prod(value.shape)
 
 
 def _steps(value: Value) -> list[tuple[int, int]]:
@@ -176,24 +164,19 @@ def _steps(value: Value) -> list[tuple[int, int]]:
 PASSES: tuple[Callable[[Lines], Lines], ...] = (
     constants_of_their_own,
     without_copies_of_views,
+    constants_by_shape,
     views_once,
+    computed_once,
+    without_ones,
+    taken_without_stacking,
+    looked_up_in_order,
     without_the_unread,
     relu_after_pooling,
 )
 # what changes the order of a sum, and so the last bits
 MOVING: tuple[Callable[[Lines], Lines], ...] = (
+    rows_as_they_come,
     biases_by_sums,
     one_channel_by_products,
     gradients_below_upsampling,
 )
-
-
-def _renamed(lines: Lines, same: Mapping[Value, Value]) -> Lines:
-    def renamed(leaf: Any) -> Any:
-        return same.get(leaf, leaf) if isinstance(leaf, Value) else leaf
-
-    return replace(
-        lines,
-        gradients=map_leaves(renamed, list(lines.gradients)),
-        returned=map_leaves(renamed, lines.returned),
-    )
