@@ -33,11 +33,12 @@ class Spec:
     shape: tuple[int | None, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        shape: tuple[int | None, ...] = tuple(self.worlds[0])
         if self.worlds.count(self.worlds[0]) == len(self.worlds):
             object.__setattr__(self, "worlds", self.worlds[:1])
-        shape = tuple(
-            [sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*self.worlds, strict=True)]
-        )
+        else:
+            sizes = zip(*self.worlds, strict=True)
+            shape = tuple([each[0] if len(set(each)) == 1 else None for each in sizes])
         object.__setattr__(self, "shape", shape)
 
     @classmethod
