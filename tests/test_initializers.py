@@ -9,7 +9,8 @@ import keras
 import pytest
 import torch
 
-from torchfunc import initializers
+import torchfunc as tf
+from torchfunc import initializers, layers
 from torchfunc.errors import ShapeError, TorchfuncError, UnknownNameError
 
 SCALED = ["GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal"]
@@ -164,3 +165,27 @@ def test_wrong_arguments_are_named():
         ShapeError, match=r"Identity: expected a shape of 2 dimensions, got shape \(3, 3, 3\)"
     ):
         initializers.Identity()((3, 3, 3))
+
+
+def test_a_name_stands_for_one_initializer_that_nobody_changes() -> None:
+    first, second = layers.Dense(2), layers.Dense(3)
+    assert first.kernel_initializer is second.kernel_initializer
+    with pytest.raises(TorchfuncError, match=r"Fix: give the layer tf.initializers.GlorotUniform\(...\)"):
+        first.kernel_initializer.seed = 3
+    own = initializers.GlorotUniform()
+    own.seed = 3
+    assert second.kernel_initializer.seed is None and torch.equal(own((2, 2)), own((2, 2)))
+
+
+def test_two_weights_of_one_name_begin_with_other_numbers() -> None:
+    first, second = layers.Dense(8), layers.Dense(8)
+    first.build((None, 8))
+    second.build((None, 8))
+    assert not torch.equal(first.weight, second.weight)
+
+
+def test_a_name_of_a_scope_is_no_name_outside_of_it() -> None:
+    with tf.custom_object_scope({"mine": initializers.Zeros}):
+        assert isinstance(initializers.get("mine"), initializers.Zeros)
+    with pytest.raises(UnknownNameError):
+        initializers.get("mine")

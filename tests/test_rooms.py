@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import torchfunc as tf
-from torchfunc import rooms
+from torchfunc import layers, rooms
 
 FACE = "import torchfunc as tf"
 
@@ -91,3 +94,44 @@ def test_the_face_names_what_stands_in_its_text() -> None:
     rooms.everything()
     for _, home, _, name, *_ in lines[:-1]:
         assert getattr(tf, name) is getattr(sys.modules[home], name)
+
+
+KINDS: dict[str, Callable[[Any], Any]] = {
+    "layers": lambda x: layers.Dense(1, "softplus")(layers.LSTM(3, kernel_regularizer="l2")(x)),
+    "a native module": lambda x: torch.nn.Linear(4, 2)(x),
+    "functions and methods": lambda x: torch.pow(x.mean(1), 2) + torch.nn.functional.silu(x[:, 0]),
+    "functions of ours": lambda x: tf.ops.logsumexp(x, axis=1),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_nothing_is_imported_while_a_model_is_read(kind: str, compiled: bool, tmp_path: Path) -> None:
+    x = tf.Input((5, 4))
+    model = tf.Model(x, KINDS[kind](x))
+    if compiled:
+        model.compile("adam", "mse", metrics=["mae", tf.metrics.AUC()])
+    model.save(tmp_path / "model.safetensors")
+    script = f"""
+import sys
+import torchfunc as tf
+x = tf.Input((2,))
+before = set(sys.modules)
+model = tf.load_model({str(tmp_path / "model.safetensors")!r})
+print(sorted(set(sys.modules) - before), type(model).__mro__[1].__name__)
+"""
+    assert printed(script) == "[] Model"
+
+
+def test_a_name_that_a_later_room_adds_stands_in_one_table_alone() -> None:
+    script = f"""
+{FACE}
+from torchfunc import registry
+tf.Input
+before = {{each: set(each._objects) for each in registry.registries()}}
+names = {{each: set(each.names()) for each in registry.registries()}}
+later = [(name, each) for each in before for name in names[each] - before[each]]
+print(len(later) > 3, [name for name, home in later if any(name in names[each] for each in names if each is not home)])
+print([name for name, home in later if not home.lookup(name).__module__.startswith("torchfunc.")])
+"""
+    assert printed(script).splitlines() == ["True []", "[]"]

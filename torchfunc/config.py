@@ -371,7 +371,11 @@ def revived(value: Any, place: str) -> Any:
 
 def _kinds(name: str, kind: Any = None) -> list[Registry]:
     """The registries that have a name, among those of a kind if one is said."""
-    return [each for each in registry.registries() if name in each.names() and kind in (None, each.kind)]
+    asked = [each for each in registry.registries() if kind in (None, each.kind)]
+    rooms.enter(
+        "torchfunc.models"
+    )  # and with it all that fill the tables, but for names that one of them has alone
+    return [each for each in asked if each.holds(name)] or [each for each in asked if name in each.names()]
 
 
 _WRITTEN = {"class_name", "config"}
@@ -379,7 +383,7 @@ _WRITTEN = {"class_name", "config"}
 
 def _function(name: Any) -> Any:
     """What a name means where `described` marked it as that of a function: for a class of yours, any that is listed."""
-    return functions.by_name().get(str(name)) or _named(str(name), registry.activations)
+    return functions.named(str(name)) or _named(str(name), registry.activations)
 
 
 def _module(module: nn.Module, name: str) -> dict[str, Any]:
@@ -648,10 +652,10 @@ def _named(name: str, known: Registry) -> Any:
     """What a registry, or the list of PyTorch's functions, calls by that name: `F.mse_loss`."""
     if name in known:
         return known.lookup(name)
-    torchs = functions.by_name()
-    if name in torchs:
+    listed = functions.named(name)
+    if listed is not None:
         if known.kind in _TAKES_FUNCTIONS and (name in _MAKERS) is (known is registry.initializers):
-            return torchs[name]
+            return listed
         raise UnknownNameError(known.kind, name, known.names(), "It is a function for other places.")
     return _lookup(name, known, _custom_way(name))
 

@@ -171,6 +171,7 @@ _SPACES = {
 }
 
 _OURS: dict[str, Callable[..., Any]] = {}
+_HOMES = ("ops.", "random.")  # where they are at home
 
 
 def register(function: Callable[..., Any]) -> None:
@@ -179,6 +180,7 @@ def register(function: Callable[..., Any]) -> None:
     Those of `torchfunc/ops/numpy/` are `ops.<name>`, as people write them.
     """
     home = function.__module__.removeprefix("torchfunc.").rpartition(".")[0].removesuffix(".numpy")
+    assert f"{home}.".startswith(_HOMES), home
     _SPACES.setdefault(home, sys.modules[f"torchfunc.{home}"])
     _OURS[f"{home}.{function.__name__}"] = function
     for each in (_listed, _spelled, _spellings):
@@ -194,6 +196,14 @@ def by_name() -> dict[str, Callable[..., Any]]:
     """Every function that a file may mention, by its qualified name: `torch.cat`, `operator.add`."""
     rooms.everything()
     return _listed()
+
+
+def named(name: Any) -> Callable[..., Any] | None:
+    """The function that a file may mention by this name, or None; rooms are entered for names that they may hold alone."""
+    found = _listed().get(name) if isinstance(name, str) else None
+    if found is None and isinstance(name, str) and name.startswith(_HOMES):
+        return by_name().get(name)
+    return found
 
 
 @cache

@@ -71,10 +71,14 @@ class Registry:
             return _functions[name]
         raise UnknownNameError(self.kind, name, [*self._objects, *custom], fix)
 
+    def holds(self, name: str) -> bool:
+        """Whether a name stands for something here by now, as which it stays."""
+        return name in self._objects
+
     def name_of(self, target: Any) -> str | None:
         """The first name under which `target` was registered, or None."""
         if id(target) not in self._names:
-            rooms.everything()
+            rooms.enter("torchfunc.models")  # no later room gives a name to what another one made
         return self._names.get(id(target))
 
     def names(self) -> Mapping[str, Any]:

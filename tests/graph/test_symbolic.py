@@ -584,7 +584,7 @@ def test_fifty_calls_of_one_layer_in_discarded_graphs_leave_no_node_behind() -> 
     assert not [
         each for each in gc.get_objects() if type(each) is symbolic.Node and each.target in (layer, own)
     ]
-    assert list(own._nodes) == list(own._models) == []
+    assert own._nodes == own._models == []
 
 
 class Half(tf.layers.Layer):

@@ -611,3 +611,59 @@ def test_importing_interop_loads_neither_torchvision_nor_onnx() -> None:
     code = f"import sys, torchfunc.applications; print([m for m in ({heavy}) if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("size", [None, 7, 12])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"kernel_size": 3},
+        {"kernel_size": (1, 4), "stride": (2, 1), "padding": (0, 2)},
+        {"kernel_size": 3, "dilation": 2, "padding": 1, "groups": 2},
+        {"kernel_size": 3, "padding": "same"},
+        {"kernel_size": 2, "padding": 1, "padding_mode": "reflect"},
+    ],
+    ids=str,
+)
+def test_a_traced_convolution_has_the_shape_that_it_returns(arguments: dict[str, Any], size: int | None):
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(4, 6, **arguments)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x)
+
+    module = Outer()
+    model = from_module(module, torchfunc.Input((4, size, 8)))
+    for height in (7, 12) if size is None else (size,):
+        x = torch.rand(2, 4, height, 8)
+        assert torch.equal(model(x), module(x))
+        known = [
+            each for each in zip(model.output_shape, module(x).shape, strict=True) if each[0] is not None
+        ]
+        assert all(stated == real for stated, real in known) and len(known) == (3 if size else 2)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (4, 2, 8), (4, 8)])
+def test_a_traced_convolution_says_what_it_cannot_take(shape: tuple[int, ...]):
+    with pytest.raises((GraphError, ShapeError), match=r"Conv2d 'layer_0'.*got shape"):
+        from_module(nn.Sequential(nn.Conv2d(4, 6, 3)), torchfunc.Input(shape))
+
+
+def test_values_are_not_compared_while_a_module_is_traced(monkeypatch: pytest.MonkeyPatch):
+    class Dense(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([x + number for number in range(8)], 1)
+
+    compared = list[Any]()
+    record = torchfunc.graph.symbolic.record
+
+    def recorded(target: Any, *rest: Any, **named: Any) -> Any:
+        if getattr(target, "__name__", "") == "eq":
+            compared.append(target)
+        return record(target, *rest, **named)
+
+    monkeypatch.setattr(torchfunc.graph.symbolic, "record", recorded)
+    assert from_module(Dense(), torchfunc.Input((4,))).output_shape == (None, 32)
+    assert not compared

@@ -251,7 +251,7 @@ def check_batches(case: Case, layer: Any, inputs: Any, output: Tensor) -> None:
 def check_compiled(case: Case, layer: Any, inputs: Any, output: Tensor) -> None:
     """One whole graph under torch.compile, with the same output."""
     torch._dynamo.reset()
-    layer._losses.clear()  # what a training step has read, it forgets
+    layer._losses = ()  # what a training step has read, it forgets
     compiled = torch.compile(layer, fullgraph=True, backend="eager", dynamic=False)
     torch.testing.assert_close(called(case, compiled, inputs), output, rtol=0, atol=1e-6)
     if case.random:

@@ -18,7 +18,7 @@ from torchfunc.graph.graph import Names as Names
 from torchfunc.graph.graph import Ref as Ref
 from torchfunc.graph.graph import StateRef as StateRef
 from torchfunc.graph.spec import Number, Spec
-from torchfunc.graph.symbolic import SYMBOLS, Attribute, Method, Node
+from torchfunc.graph.symbolic import SYMBOLS, Attribute, Method, Node, SymbolicTensor
 from torchfunc.tree import leaves_with_path, map_leaves
 
 
@@ -191,7 +191,11 @@ class _Table:
 
     def _row(self, node: Node) -> Call:
         kind, target, name = self._target(node)
-        args = map_leaves(self._argument, node.args)
+        args = node.args
+        if len(args) == 1 and type(args[0]) is SymbolicTensor:  # most calls
+            args = (self._argument(args[0]),)
+        else:
+            args = map_leaves(self._argument, args)
         kwargs = map_leaves(self._argument, node.kwargs) if node.kwargs else {}
         return Call(name, kind, target, args, kwargs, node.specs)
 

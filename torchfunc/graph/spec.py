@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from torchfunc.errors import DTypeError, GraphError, explain
 WORLDS = (96, 192, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Spec:
     """The type of a tensor: its dtype, and its shape in each world.
 
@@ -31,19 +30,21 @@ class Spec:
     worlds: tuple[tuple[int, ...], ...]
     by_values: bool = field(default=False, compare=False)
     optional: bool = field(default=False, compare=False)
+    shape: tuple[int | None, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        shape: tuple[int | None, ...] = tuple(self.worlds[0])
         if self.worlds.count(self.worlds[0]) == len(self.worlds):
             object.__setattr__(self, "worlds", self.worlds[:1])
+        else:
+            sizes = zip(*self.worlds, strict=True)
+            shape = tuple([each[0] if len(set(each)) == 1 else None for each in sizes])
+        object.__setattr__(self, "shape", shape)
 
     @classmethod
     def of(cls, shape: Sequence[int | None], dtype: torch.dtype = torch.float32) -> Spec:
         """The spec of a tensor with this shape, None where unknown."""
         return cls(dtype, tuple(tuple(world if each is None else each for each in shape) for world in WORLDS))
-
-    @cached_property
-    def shape(self) -> tuple[int | None, ...]:
-        return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*self.worlds, strict=True))
 
     def __repr__(self) -> str:
         return f"{self.shape} {str(self.dtype).removeprefix('torch.')}"

@@ -7,6 +7,7 @@ import operator
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,13 @@ def record_stated(
     first: Spec = args[0].spec if type(args[0]) is SymbolicTensor else next(node.inputs()).spec
     shapes = [tuple(shape_of(shape)) for shape in first.worlds[:2]]
     shapes += [shape for shape in _stated(shape_of, first.worlds[2:]) if len(shape) == len(shapes[0])]
-    return node.returns(Spec(dtype or first.dtype, tuple(shapes)))
+    return node.returns(_alike(dtype or first.dtype, tuple(shapes)))
+
+
+@lru_cache(maxsize=1024)
+def _alike(dtype: torch.dtype, worlds: tuple[tuple[int, ...], ...]) -> Spec:
+    """A spec: one object for all calls that return the same."""
+    return Spec(dtype, worlds)
 
 
 def _stated(shape_of: Callable[..., Any], last_world: tuple[Any, ...]) -> list[tuple[int, ...]]:

@@ -40,6 +40,19 @@ class Initializer(Configurable):
     _registry = registry.initializers
     seed: int | None = None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if is_shared(self):
+            raise TorchfuncError(
+                explain(
+                    f"{type(self).__name__}.{name}",
+                    got=f"{shorten(value)} to set",
+                    expected="an initializer of your own",
+                    why="all weights whose initializer was given by this name have this one",
+                    fix=f"give the layer tf.initializers.{type(self).__name__}(...)",
+                )
+            )
+        super().__setattr__(name, value)
+
     def __call__(
         self,
         shape: Shape,
@@ -603,8 +616,18 @@ def get(identifier: Any) -> Initializer | None:
     """
     if identifier is None or isinstance(identifier, Initializer):
         return identifier
+    if type(identifier) is str and identifier in _named:
+        return _named[identifier]
     found = config.find(identifier, registry.initializers)
-    return found if isinstance(found, Initializer) else FunctionInitializer(found)
+    if not isinstance(found, Initializer):
+        return FunctionInitializer(found)
+    if (
+        type(identifier) is str
+        and type(found).__module__ == __name__
+        and registry.initializers.holds(identifier)
+    ):
+        _shared[id(found)] = _named[identifier] = found
+    return found
 
 
 def serialize(initializer: Any) -> Any:
@@ -640,3 +663,13 @@ def deserialize(config: str | Mapping[str, Any]) -> Initializer | None:
         tensor([0.5000, 0.5000])
     """
     return get(config)
+
+
+def is_shared(initializer: Any) -> bool:
+    """Whether it was made for a name, and stands for that name wherever it is given."""
+    return id(initializer) in _shared
+
+
+# one for each name that needs no arguments: a thousand layers have the same two
+_shared: dict[int, Initializer] = {}
+_named: dict[str, Initializer] = {}

@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torchfunc.errors import GraphError, TorchfuncError, explain
 from torchfunc.graph import symbolic
 from torchfunc.graph.interception import symbolic_call
+from torchfunc.graph.spec import Spec
 from torchfunc.graph.symbolic import SYMBOLS, Attribute, Dimension, Method, SymbolicTensor
 from torchfunc.graph.targets import stated_keywords
 from torchfunc.interop.in_place import Storages, is_in_place, out_of_place, twin
@@ -185,7 +186,7 @@ class Walk:
             return False, None
         if function is getattr:
             return False, _attribute(*args)
-        if LIVE in found or (function in _COMPARISONS and _is_open(found)):
+        if any(each is LIVE for each in found) or (function in _COMPARISONS and _is_open(found)):
             return False, LIVE
         if _is_on_container(function, args):
             return False, function(*args)
@@ -247,8 +248,8 @@ def _called(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], na
     """A call of a module on symbols, under the name that its path makes, or the one that it was given."""
     if hasattr(type(module), "symbolic_call"):
         made = symbolic_call(module, args, kwargs)
-    elif _is_elementwise(module, args, kwargs):
-        made = symbolic.record_stated(module, args, kwargs, lambda shape: shape, None)
+    elif (shape_of := _stated_shape(module, args, kwargs)) is not None:
+        made = symbolic.record_stated(module, args, kwargs, shape_of, None)
     else:
         return symbolic.record(module, args, kwargs, name=name)
     first = next(leaf for leaf in leaves(made) if isinstance(leaf, SYMBOLS))
@@ -256,13 +257,48 @@ def _called(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], na
     return made
 
 
-def _is_elementwise(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether the output is like the input; a batch norm costs most to try, and networks are full of them."""
+def _stated_shape(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Callable[[tuple[int, ...]], tuple[int, ...]] | None:
+    """How the shape of the output follows from that of the input, where it is known without a try; else None.
+
+    Batch norms and convolutions cost most to try, and networks are full of them.
+    """
     if len(args) != 1 or kwargs or not isinstance(args[0], SymbolicTensor):
-        return False
+        return None
     spec = args[0].spec
+    if spec.dtype is not torch.float32:
+        return None
+    if type(module) is nn.Conv2d:
+        shape_of = partial(_convolved, module)
+        return shape_of if _takes(module, spec) and all(map(shape_of, spec.worlds[:2])) else None
     fits = _RANKS.get(type(module)) == len(spec.shape) and spec.shape[1] == module.num_features
-    return spec.dtype is torch.float32 and (fits or type(module) in _ELEMENTWISE)
+    return (lambda shape: shape) if fits or type(module) in _ELEMENTWISE else None
+
+
+def _takes(module: nn.Conv2d, spec: Spec) -> bool:
+    """Whether a convolution is the plain one, and takes such a tensor."""
+    plain = module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    plain = plain and not module._forward_hooks and not module._forward_pre_hooks
+    return (
+        plain
+        and module.weight.dtype is spec.dtype
+        and spec.shape[1:2] == (module.in_channels,)
+        and len(spec.shape) == 4
+    )
+
+
+def _convolved(module: nn.Conv2d, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of what a convolution returns, by PyTorch's formula; () where the kernel does not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html
+    """
+    padding: Any = module.padding
+    ways = zip(shape[2:], module.kernel_size, module.stride, padding, module.dilation, strict=True)
+    sizes = [
+        (size + 2 * pad - apart * (kernel - 1) - 1) // step + 1 for size, kernel, step, pad, apart in ways
+    ]
+    return (shape[0], module.out_channels, *sizes) if min(sizes) > 0 else ()
 
 
 def _plain(tree: Any, value: Callable[[Any], Any]) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, wraps
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -51,6 +51,7 @@ from torchfunc.variables import in_words_of_keras
 Shape = tuple[int | None, ...]
 # the key of a hook: PyTorch counts its own up from 0
 _BUILD_FIRST = -1
+_NO_INFOS: Mapping[str, WeightInfo] = {}
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
@@ -105,14 +106,12 @@ class Layer(Weights):
     built_for: Any
     _built_on: Sequence[Any]
     _trainable: bool
-    _weight_infos: dict[str, WeightInfo]
+    _weight_infos: Mapping[str, WeightInfo]
     _new_weights: Sequence[tuple[Tensor, str | None, WeightInfo]]
-    _losses: list[Tensor]
+    _losses: Sequence[Tensor]
     _hook_key: int | None
     _is_building: bool
     _waiting_state: dict[str, Tensor]
-    _nodes: _Weakly
-    _models: _Weakly
     # whether `compute_mask` is asked for a mask of the output; Keras asks a class that defines it, too
     supports_masking: bool = False
     # whether it may give a mask where its input has none
@@ -191,16 +190,16 @@ class Layer(Weights):
             built_for=None,
             _built_on=(),
             _trainable=trainable,
-            _weight_infos={},
+            _weight_infos=_NO_INFOS,
             _new_weights=(),
-            _losses=[],
+            _losses=(),
             _inside=0,
             _told=(),
             _hook_key=None,
             _is_building=False,
             _waiting_state={},
-            _nodes=_Weakly(),
-            _models=_Weakly(),
+            _nodes=None,
+            _models=None,
         )
         if self._has_build() or self.activity_regularizer is not None:
             self._watch_first_call()
@@ -252,6 +251,8 @@ class Layer(Weights):
         if self._hook_key is not None:
             self._forward_pre_hooks.pop(self._hook_key, None)
             self._forward_pre_hooks_with_kwargs.pop(self._hook_key, None)
+            if not self._forward_pre_hooks_with_kwargs:
+                del self.__dict__["_forward_pre_hooks_with_kwargs"]
             self.__dict__["_hook_key"] = None
 
     def with_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
@@ -307,6 +308,8 @@ class Layer(Weights):
 
     def _name_in_waiting(self) -> str | None:
         """The name in a model that holds the layer and has drawn no graph yet."""
+        if self.__dict__["_models"] is None:
+            return None
         held = (item for model in self._models for item in model._modules.items())
         return next((name for name, module in held if module is self), None)
 
@@ -350,7 +353,9 @@ class Layer(Weights):
         """Build once, for the shapes of these arguments."""
         self._watch_no_more()
         if not self.built:
-            self.__dict__["built_for"] = map_leaves(_spec_of, args[0] if len(args) == 1 else args)
+            first: Any = args[0] if len(args) == 1 else args
+            is_one = type(first) is SymbolicTensor
+            self.__dict__["built_for"] = first.spec if is_one else map_leaves(_spec_of, first)
             self._build_on(*_shapes_for(type(self), args, kwargs))
 
     def _build_on(self, *shapes: Any) -> None:
@@ -593,7 +598,7 @@ class Layer(Weights):
                     fix="return the result at the end of `call` or `forward`",
                 )
             )
-        self._nodes.add(symbol.node)
+        self._know("_nodes", Weak(symbol.node))
         return outputs
 
     def _states_output(self, args: tuple[Any, ...]) -> bool:
@@ -920,7 +925,21 @@ class Layer(Weights):
             if calls := model._calls_of(self):
                 found: list[Any] = calls
                 return found
-        return list(self._nodes)
+        return self._nodes
+
+    @property
+    def _nodes(self) -> list[Any]:
+        """Its calls that somebody keeps, in their order."""
+        return _living(self.__dict__["_nodes"])
+
+    @property
+    def _models(self) -> list[Any]:
+        """The models that have it and that somebody keeps, in the order in which they were made."""
+        return _living(self.__dict__["_models"])
+
+    def _know(self, where: Literal["_nodes", "_models"], thing: Weak) -> None:
+        """Know a call or a model as long as somebody else keeps it."""
+        self.__dict__[where] = _with(thing, self.__dict__[where])
 
     def _call_at(self, index: int) -> Any:
         nodes = self._calls()
@@ -1072,43 +1091,37 @@ def _input_of(node: Any) -> Any:
     return node.args[0] if len(node.args) == 1 else node.args
 
 
-class _Weakly:
-    """Things in the order in which they came, as long as somebody else keeps them: neither copied nor pickled."""
+class Weak(weakref.ref[Any]):
+    """A reference to what somebody else keeps, of which a copy or a pickle takes nothing over."""
 
-    __slots__ = ("_references",)
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        # none, one, or a list: one thing less for the collector, in most layers
-        self._references: weakref.ref[Any] | list[weakref.ref[Any]] | None = None
-
-    def add(self, thing: Any) -> None:
-        if self._references is None:
-            self._references = weakref.ref(thing)
-            return
-        kept = self._list()
-        if len(kept) & (len(kept) - 1) == 0:  # now and then, so that many cost no more each
-            kept = [each for each in kept if each() is not None]
-        kept.append(weakref.ref(thing))
-        self._references = kept
-
-    def _list(self) -> list[weakref.ref[Any]]:
-        kept = self._references
-        return kept if isinstance(kept, list) else [] if kept is None else [kept]
-
-    def clear(self) -> None:
-        self._references = None
-
-    def __contains__(self, thing: Any) -> bool:
-        return any(each() is thing for each in self._list())
-
-    def __iter__(self) -> Iterator[Any]:
-        return (thing for each in self._list() if (thing := each()) is not None)
-
-    def __deepcopy__(self, memo: Any) -> _Weakly:
-        return _Weakly()
+    def __deepcopy__(self, memo: Any) -> None:
+        return None
 
     def __reduce__(self) -> Any:
-        return _Weakly, ()
+        return type(None), ()
+
+
+# none, one, or a list: most layers are called once, for one model, and the collector goes through all that there is
+_Weakly = Weak | list[Weak] | None
+
+
+def _with(new: Weak, kept: _Weakly) -> _Weakly:
+    """What is kept of things that somebody else keeps, with a new one."""
+    if kept is None:
+        return new
+    known = kept if isinstance(kept, list) else [kept]
+    if len(known) & (len(known) - 1) == 0:  # now and then, so that many cost no more each
+        known = [each for each in known if each is not None and each() is not None]
+    known.append(new)
+    return known
+
+
+def _living(kept: _Weakly) -> list[Any]:
+    """Those of the things that are still there, in the order in which they came."""
+    known = kept if isinstance(kept, list) else [kept]
+    return [thing for each in known if each is not None and (thing := each()) is not None]
 
 
 def _build_first(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -1367,7 +1380,8 @@ def _shapes_for(kind: type[Layer], args: tuple[Any, ...], kwargs: dict[str, Any]
     names = _parameters(kind.build)[1:]
     if len(names) <= 1:
         first = args[0] if args else next(iter(kwargs.values()), None)
-        return [map_leaves(_shape_of, first)] * len(names)
+        shape = first.spec.shape if type(first) is SymbolicTensor else map_leaves(_shape_of, first)
+        return [shape] * len(names)
     given = {**dict(zip(_parameters(kind.forward), (None, *args), strict=False)), **kwargs}
     return [map_leaves(_shape_of, given.get(name.removesuffix("_shape"))) for name in names]
 

@@ -15,8 +15,8 @@ from torch import nn
 
 # what every module and layer keeps for itself
 UNTRACKED = frozenset(vars(nn.Module())) | set(
-    "built_for input_shape_argument _weight_infos _new_weights _losses _told _nodes _config_arguments _waiting_state "
-    "_chain _entry".split()
+    "built_for input_shape_argument _weight_infos _new_weights _losses _told _nodes _models _config_arguments "
+    "_waiting_state _chain _entry".split()
 )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
@@ -19,10 +20,11 @@ from typing_extensions import Unpack
 from torchfunc import constraints, initializers, regularizers
 from torchfunc.errors import DTypeError, GraphError, ShapeError, TorchfuncError, explain
 from torchfunc.graph.symbolic import SYMBOLS, dtype_of
+from torchfunc.initializers.initializer import is_shared
 from torchfunc.variables import in_words_of_keras
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WeightInfo:
     """What a layer knows of one of its weights besides its numbers.
 
@@ -40,6 +42,34 @@ class WeightInfo:
     constraint: Any = None
     blocks: tuple[int, ...] | None = None
     initializer: Any = None
+
+
+def _info(
+    layout: tuple[int, ...] | None,
+    regularizer: Any,
+    constraint: Any,
+    blocks: tuple[int, ...] | None,
+    make: Any,
+) -> WeightInfo:
+    """What is known of a weight: one object for all of which the same is known, as a rule."""
+    if regularizer is None and constraint is None and is_shared(make):
+        return _plain_info(layout, blocks, make)
+    return WeightInfo(layout, regularizer, constraint, blocks, make)
+
+
+@cache
+def _plain_info(layout: tuple[int, ...] | None, blocks: tuple[int, ...] | None, make: Any) -> WeightInfo:
+    return WeightInfo(layout, None, None, blocks, make)
+
+
+def _is_plain(info: WeightInfo) -> bool:
+    return info.regularizer is None and info.constraint is None and is_shared(info.initializer)
+
+
+@lru_cache(maxsize=1024)
+def _together(infos: tuple[tuple[str, WeightInfo], ...]) -> Mapping[str, WeightInfo]:
+    """What is known of all weights of a layer, by attribute."""
+    return dict(infos)
 
 
 def _in_blocks(weight: Tensor, order: tuple[int, ...]) -> Tensor:
@@ -123,6 +153,21 @@ def _keras_words(kind: Any) -> dict[str, str]:
     return {value.attribute: key for key, value in held.items() if isinstance(value, _UnderKerasName)}
 
 
+class _WhenAsked:
+    """A dict of hooks that most modules never have: made when it is first asked for, and then the instance's own.
+
+    PyTorch gives each module one at once, and the collector has to look at every one of a thousand layers.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, module: nn.Module | None, kind: Any = None) -> Any:
+        return self if module is None else vars(module).setdefault(self._name, OrderedDict())
+
+
 class Weights(nn.Module):
     """A module that makes its weights by `add_weight`, and reads and writes them in Keras's order and layouts."""
 
@@ -130,9 +175,9 @@ class Weights(nn.Module):
     dtype: torch.dtype | None
     built: bool
     _trainable: bool
-    _weight_infos: dict[str, WeightInfo]
+    _weight_infos: Mapping[str, WeightInfo]
     _new_weights: Sequence[tuple[Tensor, str | None, WeightInfo]]
-    _losses: list[Tensor]
+    _losses: Sequence[Tensor]
     _inside: int
     _told: Sequence[Weights]
     activity_regularizer: Any
@@ -142,6 +187,11 @@ class Weights(nn.Module):
     _autocast: bool = True
     # what becomes of integers and bools: "tried" is what the function that is called makes of them
     _integers: Literal["kept", "tried", "cast", "refused"] = "kept"
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in _HOOKS_WHEN_ASKED:
+            del self.__dict__[name]
 
     def add_weight(
         self,
@@ -201,7 +251,7 @@ class Weights(nn.Module):
                 )
             )
         make: Any = initializers.get(chosen)
-        info = WeightInfo(layout, regularizers.get(regularizer), constraints.get(constraint), blocks, make)
+        info = _info(layout, regularizers.get(regularizer), constraints.get(constraint), blocks, make)
         if _skip_initializers.get():
             placed = (
                 sizes if layout is None else tuple(sizes[layout.index(axis)] for axis in range(len(sizes)))
@@ -232,8 +282,12 @@ class Weights(nn.Module):
 
     def _computes_in(self) -> torch.dtype | None:
         """The one floating dtype that its weights have now; None where they have none, or several."""
-        kinds = {each.dtype for each in self._floats()}
-        return kinds.pop() if len(kinds) == 1 else None
+        found: torch.dtype | None = None
+        for each in self._floats():
+            if found is not None and each.dtype is not found:
+                return None
+            found = each.dtype
+        return found
 
     def _floats(self) -> Iterator[Tensor]:
         """The weights and buffers of a floating dtype, here and inside."""
@@ -304,26 +358,23 @@ class Weights(nn.Module):
 
     def _name_new_weights(self) -> None:
         """Register the weights of `add_weight` that are no attributes, and remember each by its attribute."""
+        if not self._new_weights:
+            return
+        infos = dict(self._weight_infos)
         for weight, name, info in self._new_weights:
             attribute = _called(weight, self._parameters) or _called(weight, self._buffers)
-            if attribute is not None:
-                self._weight_infos[attribute] = info
-                continue
-            held = {**self._parameters, **self._buffers}
-            attribute = next((k for k, v in held.items() if self._is_moved(weight, k, v)), None)
+            if attribute is None:
+                held = {**self._parameters, **self._buffers}
+                attribute = next(
+                    (k for k, v in held.items() if _is_moved(weight, v) and k not in infos), None
+                )
             if attribute is None:
                 attribute = name if name and name not in held else f"{name or 'weight'}_{len(held)}"
                 setattr(self, attribute, weight)
-            self._weight_infos[attribute] = info
+            infos[attribute] = info
+        is_plain = all(map(_is_plain, infos.values()))
+        self.__dict__["_weight_infos"] = _together(tuple(infos.items())) if is_plain else infos
         self.__dict__["_new_weights"] = ()
-
-    def _is_moved(self, weight: Tensor, attribute: str, held: Tensor | None) -> bool:
-        """Whether a tool that replaces `register_parameter` put a weight on the meta device as it was registered."""
-        if held is None or not held.is_meta or weight.is_meta or attribute in self._weight_infos:
-            return False
-        return held.shape == weight.shape and isinstance(held, nn.Parameter) is isinstance(
-            weight, nn.Parameter
-        )
 
     @property
     def trainable(self) -> bool:
@@ -558,7 +609,7 @@ class Weights(nn.Module):
     def _keep_loss(self, loss: Tensor) -> None:
         if not self._inside:
             _tell_callers()
-        self._losses.append(loss)
+        self._losses = [*self._losses, loss]
 
     def _forget_losses(self) -> None:
         """Have every call from outside begin without the losses of the one before."""
@@ -580,7 +631,7 @@ class Weights(nn.Module):
             name: info if _has_a_name(info.initializer) else replace(info, initializer=None)
             for name, info in self._weight_infos.items()
         }
-        return {**self.__dict__, "_losses": [], "_inside": 0, "_told": (), "_weight_infos": infos}
+        return {**self.__dict__, "_losses": (), "_inside": 0, "_told": (), "_weight_infos": infos}
 
     @property
     def losses(self) -> list[Tensor]:
@@ -610,6 +661,22 @@ class Weights(nn.Module):
         return name not in self._buffers if parameter is None else parameter.requires_grad
 
 
+def _is_moved(weight: Tensor, held: Tensor | None) -> bool:
+    """Whether a tool that replaces `register_parameter` put a weight on the meta device as it was registered."""
+    if held is None or not held.is_meta or weight.is_meta:
+        return False
+    return held.shape == weight.shape and isinstance(held, nn.Parameter) is isinstance(weight, nn.Parameter)
+
+
+# those that a call, or the registration of another hook, does not go by
+_HOOKS_WHEN_ASKED = (
+    "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs", "_state_dict_hooks",
+    "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
+)  # fmt: skip
+for _name in _HOOKS_WHEN_ASKED:
+    setattr(Weights, _name, _WhenAsked(_name))
+
+
 def _called(weight: Tensor, held: Mapping[str, Tensor | None]) -> str | None:
     """The name under which a dict has a weight."""
     for name, each in held.items():
@@ -636,7 +703,7 @@ def _begin_call(module: Weights, args: Any) -> None:
     inside = [each for each in module.modules() if isinstance(each, Weights)]
     for each in inside:
         if not module._inside:
-            each._losses = []  # a new list: who compiles the call need not look at the old one
+            each._losses = ()
     for each in inside:
         each._inside += 1
     module._told = inside

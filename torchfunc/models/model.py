@@ -38,7 +38,7 @@ from torchfunc.graph.probing.building import building
 from torchfunc.graph.refusals import NoAttributeError
 from torchfunc.graph.run import inputs_like, picked, recorded, results
 from torchfunc.graph.symbolic import SYMBOLS, Node, SymbolicTensor
-from torchfunc.layers.layer import Common, Layer, in_mode, map_shapes
+from torchfunc.layers.layer import Common, Layer, Weak, in_mode, map_shapes
 from torchfunc.layers.tracking import children_of
 from torchfunc.models import loading
 from torchfunc.models.hub import OnHub
@@ -145,12 +145,13 @@ class Model(MaskedCalls, OnHub, Training):
 
     def _adopt(self) -> None:
         """Name the layers that have no name yet, and have each ask this model for its calls."""
+        own = Weak(self)
         for name, module in self._modules.items():
             if isinstance(module, Layer):
                 if not module.graph_name:
                     module.__dict__["graph_name"] = name
                 if self not in module._models:
-                    module._models.add(self)
+                    module._know("_models", own)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -425,7 +426,7 @@ class Model(MaskedCalls, OnHub, Training):
                 # the inputs are what the graph was drawn for, so the outputs are too
                 node = Node(self, args, kwargs)
                 outputs = node.returns(map_leaves(graph.spec, graph.outputs))
-                self._nodes.add(node)
+                self._know("_nodes", Weak(node))
                 return outputs
         return super()._record(args, kwargs)
 

@@ -20,7 +20,7 @@ from torchfunc.graph.graph import Drawn, Names
 from torchfunc.graph.interception import symbolic_call
 from torchfunc.graph.symbolic import Input, SymbolicTensor
 from torchfunc.layers.inputs.input_layer import InputLayer as GivenInput
-from torchfunc.layers.layer import Common, Layer
+from torchfunc.layers.layer import Common, Layer, Weak
 from torchfunc.layers.preprocessing.adapting import is_text
 from torchfunc.models.model import Model, keeping_trained
 from torchfunc.models.operations import InputLayer
@@ -168,7 +168,7 @@ class Sequential(Model):
         for layer in dict.fromkeys(self._chain):
             self._modules[names.new(symbolic.name_of(layer))] = layer
             if isinstance(layer, Layer) and self not in layer._models:
-                layer._models.add(self)
+                layer._know("_models", Weak(self))
 
     def build(self, input_shape: Any) -> None:
         """Draw the graph for inputs of this shape, with the batch.

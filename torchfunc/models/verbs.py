@@ -474,7 +474,7 @@ class Training(Layer):
             return
         symbols = map_leaves(lambda each: Input(tuple(each.shape[1:]), dtype=_input_dtype(each)), x)
         self.symbolic_call(symbols)
-        self._nodes.clear()
+        self.__dict__["_nodes"] = None
         self.built = True
 
     @property

@@ -187,7 +187,9 @@ def _takes_tensor(signature: Signature) -> bool:
 def signatures(kind: str, name: str) -> tuple[Signature, ...]:
     """The forms of a listed function or method, as a file may call it; none for what is not listed."""
     is_listed = (
-        name in functions.METHODS if kind == "method" else kind == "function" and name in functions.by_name()
+        name in functions.METHODS
+        if kind == "method"
+        else kind == "function" and functions.named(name) is not None
     )
     return _signatures(kind, name) if is_listed else ()
 
@@ -198,7 +200,7 @@ def _signatures(kind: str, name: str) -> tuple[Signature, ...]:
         stated, function, schemas = _METHODS.get(name), getattr(torch.Tensor, name), name
     else:
         home, _, word = name.rpartition(".")
-        stated, function = _FUNCTIONS.get(name), functions.by_name()[name]
+        stated, function = _FUNCTIONS.get(name), functions.named(name)
         schemas = _RENAMED.get(name, _PREFIXES.get(home, "") + word)
     if stated:
         # parse_schema wants a type before each name

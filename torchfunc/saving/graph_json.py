@@ -596,13 +596,14 @@ def _module_target(reader: _Reader, name: Any, place: str) -> Any:
 
 
 def _function_target(reader: _Reader, name: Any, place: str) -> Any:
-    known, name = functions.by_name(), _instead(name)
-    if isinstance(name, str) and name in known:
-        return known[name]
+    name = _instead(name)
+    known = functions.named(name)
+    if known is not None:
+        return known
     custom = registry.custom_object(name) if isinstance(name, str) else None
     if custom is None:
         _check_not_withheld(name, name, place)
-        raise UnknownNameError("function", name, known)
+        raise UnknownNameError("function", name, functions.by_name())
     return custom
 
 

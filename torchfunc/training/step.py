@@ -886,7 +886,9 @@ class Extras:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.collecting = [each for each in module.modules() if isinstance(vars(each).get("_losses"), list)]
+        self.collecting = [
+            each for each in module.modules() if isinstance(vars(each).get("_losses"), (list, tuple))
+        ]
         self.constraints = list(_constraints(module))
         self.has_losses = hasattr(type(module), "losses") or "losses" in vars(module)
         # a layer of yours may begin to add losses at any batch, and a frozen weight may be trained again

@@ -322,7 +322,7 @@ class IndexLookup(Adapted):
             self.register_buffer("_idf", weights, persistent=False)
 
     def _check_unused(self, number: int) -> None:
-        if any(True for _ in self._nodes):
+        if self._nodes:
             raise GraphError(
                 explain(
                     self._named,
