@@ -373,12 +373,13 @@ class Recorder:
         buffers = [(each, each.clone()) for each in step.module.buffers()]
         states = [torch.get_rng_state(), *(each.get_state() for each in program.generators)]
         inputs = [each.clone() for each in tensors_in(batch)]
-        # the step first, for the program can do with the memory that it leaves
-        loss, returned = step._passed(_with_tensors(batch, inputs), learning=True)
-        having = [parameter for parameter, _ in program.gradients.of]
-        gradients = torch.autograd.grad(loss, having, allow_unused=True)
-        with torch.no_grad():
-            (_, outputs, _, _, values), added = self._told(loss, returned, batch)
+        # the step first, for the program can do with the memory that it leaves, and on a tape, which gives it back at once
+        with Tape():
+            loss, returned = step._passed(_with_tensors(batch, inputs), learning=True)
+            having = [parameter for parameter, _ in program.gradients.of]
+            gradients = torch.autograd.grad(loss, having, allow_unused=True)
+            with torch.no_grad():
+                (_, outputs, _, _, values), added = self._told(loss, returned, batch)
         for head in step.objective.losing:
             head.latest = None
         expected = [loss.detach(), *outputs, *values, *gradients, *(each.clone() for each, _ in buffers)]
