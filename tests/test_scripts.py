@@ -14,6 +14,8 @@ from types import ModuleType
 import pytest
 import torch
 
+from tests.training.capturing.stand_in import graphs_on_cpu
+from tests.training.capturing.test_captured_step import Wrong
 from torchfunc import functions
 
 ROOT = Path(__file__).parent.parent
@@ -224,6 +226,46 @@ def test_what_is_raced_is_told_with_its_unit(workload: str, amount: float, text:
 
 
 @pytest.mark.skipif(not torch.__version__.startswith("2.13"), reason="the page is made with torch 2.13")
+@pytest.mark.parametrize("name", ["mlp", "drawing", "changing"])
+def test_the_check_on_a_gpu_says_whether_a_graph_learns_the_same(name: str) -> None:
+    check = script("cuda_check")
+    training = check.trainings(320)[name]
+    with graphs_on_cpu() as graphs:
+        fine, line = check.right(name, training, "cpu", deterministic=True)
+        assert fine and line.startswith(f"right  {name}") and "apart 0.0e+00, from run to run 0.0e+00" in line
+        assert graphs
+    fine, line = check.right(name, training, "cpu")
+    assert not fine and line.startswith("FAILED") and "CompileError: cuda_graph: got True" in line
+
+
+def test_the_check_on_a_gpu_says_where_there_was_no_graph_or_one_that_learned_something_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check = script("cuda_check")
+    training = check.trainings(320)["drawing"]
+    with graphs_on_cpu(graph=Wrong):
+        fine, line = check.right("drawing", training, "cpu")
+    assert (
+        not fine and line.startswith("eager") and "because it did another thing when it was repeated" in line
+    )
+    monkeypatch.setattr(check, "apart", lambda one, other: 0.1)
+    with graphs_on_cpu():
+        fine, line = check.right("drawing", training, "cpu")
+    assert not fine and line.startswith("WRONG")
+
+
+def test_the_check_on_a_gpu_tells_times_and_what_it_had_no_time_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    check = script("cuda_check")
+    lines = list(check.race(check.trainings(256)["mlp"], "cpu", 64, None, 1))
+    assert [each.split()[0] for each in lines] == ["torchfunc,", "by"]
+    assert all(re.search(r" us   \d+\.\d{3}x of it$", each) for each in lines)
+    assert check.main(["--seconds", "-1", "--device", "cpu"]) == 0
+    told = capsys.readouterr().out
+    assert "not done: right mlp {'deterministic': True}," in told and "fast tickets 32 None" in told
+
+
 def test_the_page_of_names_is_what_its_script_prints_and_security_tells_their_number() -> None:
     done = run("scripts/names.py", "--print")
     assert done.returncode == 0, done.stderr

@@ -176,7 +176,7 @@ def test_compile_takes_the_arguments_of_keras_in_their_order():
         ours[len(theirs) :]
         == (
             "device precision deterministic gradient_accumulation_steps clipnorm clipvalue global_clipnorm lr_scheduler "
-            "use_ema ema_momentum ema_overwrite_frequency distribute sync_batchnorm parallelize torch_options"
+            "use_ema ema_momentum ema_overwrite_frequency cuda_graph distribute sync_batchnorm parallelize torch_options"
         ).split()
     )
 

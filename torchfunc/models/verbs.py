@@ -120,6 +120,7 @@ class Training(Layer):
         use_ema: bool = False,
         ema_momentum: float = 0.99,
         ema_overwrite_frequency: int | None = None,
+        cuda_graph: bool = False,
         distribute: Any = None,
         sync_batchnorm: bool | None = None,
         parallelize: Any = None,
@@ -157,6 +158,8 @@ class Training(Layer):
             use_ema: whether averages of the weights are kept beside any optimizer, which take their place when `fit` ends.
             ema_momentum: how much of an average stays at each step.
             ema_overwrite_frequency: after how many steps the weights are set to their averages; None for never.
+            cuda_graph: whether the recorded step is captured in a CUDA graph, on CUDA alone: not yet measured on a GPU, and
+                off by default until it is.
             distribute: how several processes train together: "ddp" or "fsdp"; None for "ddp" where torchrun has begun
                 them; False for each process by itself.
             sync_batchnorm: whether batch normalization is over the batches of all processes, rather than of each.
@@ -196,6 +199,7 @@ class Training(Layer):
             "use_ema": use_ema,
             "ema_momentum": ema_momentum,
             "ema_overwrite_frequency": ema_overwrite_frequency,
+            "cuda_graph": cuda_graph,
         }
         said = Options(**options) != Options() or any(each is not None for each in (*ours, *not_needed))
         alone = torch_options.keys() <= _TORCH and not said

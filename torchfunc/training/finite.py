@@ -77,11 +77,12 @@ class Watch:
         """Whether a loss is one, as far as that is known at once."""
         return not self.reads or math.isfinite(loss.item())
 
-    def passes(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> bool:
+    def passes(self, loss: Tensor, parameters: Sequence[nn.Parameter], whole: Sequence[Tensor] = ()) -> bool:
         """Whether a loss and the gradients of parameters are numbers, as far as that is known at once.
 
         One kernel looks at all: that of PyTorch which divides gradients, here by 1. On the CPU it looks at the
-        sums of large ones, which are no numbers if one of their values is none.
+        sums of large ones, which are no numbers if one of their values is none. Elsewhere it looks at `whole`, where
+        that is given: the memory in which all gradients lie.
         """
         if parameters is not self._parameters:
             self._parameters, sums = parameters, self._unit.device.type == "cpu"
@@ -92,7 +93,7 @@ class Watch:
             ]
             summed = set(map(id, self._large))
             self._small = [each for each in parameters if id(each) not in summed]
-        looked = [local_of(each.grad) for each in self._small if each.grad is not None]
+        looked = [*whole] or [local_of(each.grad) for each in self._small if each.grad is not None]
         looked += [each.grad.sum() for each in self._large if each.grad is not None]
         looked.append(loss.detach())
         try:

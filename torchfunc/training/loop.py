@@ -24,7 +24,7 @@ from torchfunc.training.options.limits import Clock, Limits, Profiled
 from torchfunc.training.options.remembered import to_callbacks
 from torchfunc.training.options.termination import Asked, Terminated
 from torchfunc.training.progress import Display
-from torchfunc.training.recording.replaying import recorded
+from torchfunc.training.recording.replaying import recorded, warn_not_captured
 from torchfunc.training.step import Act, Logs, Step
 
 _STOPS = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}
@@ -131,6 +131,8 @@ def over_epochs(
             else nullcontext(step.act("train"))
         ) as act:
             done, logs = over_batches(step, act, batches, "train", events, display, skip, after)
+        if step.options.cuda_graph:
+            warn_not_captured(step, step.notes.why_not if run.profiled is None else "a profile is made of it")
         if step.ranks is not None:
             _agree(step.ranks, run)
         if (run.stopped or run.asked.by is not None) and step.done != step.steps:

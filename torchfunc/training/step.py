@@ -711,8 +711,9 @@ class Step:
         """Everything that a training needs besides data.
 
         Raises:
-            CompileError: no loss, or no parameters to train.
+            CompileError: no loss, or no parameters to train, or a CUDA graph asked for elsewhere.
         """
+        self.options.check_device(self.device)
         self.build(data, "train")
         if isinstance(self.replicas, Shards) and self.masked and not is_ours(self.module):
             with torch.no_grad(), modes_kept(self.module):  # how masks pass is found on whole layers alone

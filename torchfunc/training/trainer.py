@@ -95,6 +95,8 @@ class Trainer:
         use_ema: whether averages of the weights are kept beside any optimizer, which take their place when `fit` ends.
         ema_momentum: how much of an average stays at each step.
         ema_overwrite_frequency: after how many steps the weights are set to their averages; None for never.
+        cuda_graph: whether the recorded step is captured in a CUDA graph, on CUDA alone: not yet measured on a GPU, and
+            off by default until it is.
         distribute: how several processes train together: "ddp" or "fsdp"; None for "ddp" where torchrun has begun them
             or a process group runs; False for each process by itself.
         sync_batchnorm: whether batch normalization is over the batches of all processes, rather than of each.
@@ -142,13 +144,14 @@ class Trainer:
         use_ema: bool = False,
         ema_momentum: float = 0.99,
         ema_overwrite_frequency: int | None = None,
+        cuda_graph: bool = False,
         distribute: Any = None,
         sync_batchnorm: bool = False,
         parallelize: Any = None,
     ) -> None:
         options = Options(
             precision or of_policy(), deterministic, gradient_accumulation_steps, clipnorm, clipvalue,
-            global_clipnorm, lr_scheduler, use_ema, ema_momentum, ema_overwrite_frequency,
+            global_clipnorm, lr_scheduler, use_ema, ema_momentum, ema_overwrite_frequency, cuda_graph,
         )  # fmt: skip
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics, self.weighted_metrics = metrics, weighted_metrics
@@ -747,8 +750,8 @@ class Trainer:
             >>> print(trainer.step_code, end="")
             # Not recorded, because nothing was trained yet.
             >>> history = trainer.fit(torch.zeros(256, 2), torch.zeros(256, 1), epochs=2, verbose=0)
-            >>> print(trainer.step_code.splitlines()[1])
-            def forward(batch_0, batch_1):
+            >>> "def forward(batch_0, batch_1):" in trainer.step_code
+            True
         """
         notes = self.step.notes
         return notes.code or f"# Not recorded, because {notes.why_not or 'nothing was trained yet'}.\n"

@@ -342,7 +342,11 @@ def reasons(tree: ast.AST, file: str) -> Iterator[str]:
                 yield from texts(node.value)
             if isinstance(node, ast.Return) and function.name == "_reason":
                 yield from texts(node.value)
-            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("refuse", "Unknown"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
+                "refuse",
+                "_failed",
+                "Unknown",
+            ):
                 yield from texts(node.args[0])
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "changes":
                 yield from texts(node.value)

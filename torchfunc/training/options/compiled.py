@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import torch
+
 from torchfunc.errors import CompileError, explain, shorten
+from torchfunc.training.capturing import cuda_graphs
 from torchfunc.training.options.precision import PRECISIONS
 from torchfunc.training.options.rates import Rates
 
@@ -29,6 +32,7 @@ class Options:
         use_ema: whether averages of the parameters are kept, which take their place at the end of `fit`.
         ema_momentum: how much of an average stays at each step.
         ema_overwrite_frequency: after how many steps the parameters are set to their averages; None for never.
+        cuda_graph: whether the recorded step is captured in a CUDA graph.
 
     Raises:
         CompileError: an option that is of another kind or out of range.
@@ -44,11 +48,12 @@ class Options:
     use_ema: bool = False
     ema_momentum: float = 0.99
     ema_overwrite_frequency: int | None = None
+    cuda_graph: bool = False
 
     def __post_init__(self) -> None:
         if self.precision is not None and self.precision not in PRECISIONS:
             raise _refused("precision", self.precision, f"one of {', '.join(map(repr, PRECISIONS))} or None")
-        for name in ("deterministic", "use_ema"):
+        for name in ("deterministic", "use_ema", "cuda_graph"):
             if not isinstance(getattr(self, name), bool):
                 raise _refused(name, getattr(self, name), "True or False")
         for name in ("gradient_accumulation_steps", "ema_overwrite_frequency"):
@@ -80,6 +85,29 @@ class Options:
     def accumulates(self) -> int:
         """Of how many batches a step is made."""
         return self.gradient_accumulation_steps or 1
+
+    @property
+    def is_recordable(self) -> bool:
+        """Whether a step with these options is one that can be recorded; for a graph so are those that choose kernels.
+
+        In bfloat16 the tape has the casts of autocast, which are calls like others. Float16 scales its losses.
+        """
+        if not self.cuda_graph:
+            return self == Options()
+        precision = None if self.precision in ("bf16", "tf32") else self.precision
+        return replace(self, precision=precision, deterministic=False, cuda_graph=False) == Options()
+
+    def check_device(self, device: torch.device) -> None:
+        """Refuse a CUDA graph elsewhere than on CUDA.
+
+        Raises:
+            CompileError: it was asked for.
+        """
+        if self.cuda_graph and not cuda_graphs.takes(device):
+            why = "graphs are captured on NVIDIA's GPUs alone"
+            fix = "device='cuda', or leave it out: on the CPU the step is recorded anyway"
+            got = f"True on the device {device}"
+            raise CompileError(explain("cuda_graph", got=got, why=why, fix=fix))
 
     def check_beside(self, optimizer: Any) -> None:
         """Refuse what the optimizer does itself.

@@ -9,7 +9,7 @@ from torchfunc.training.feed import Feed
 from torchfunc.training.finite import Watch
 from torchfunc.training.options.precision import denormals_flushed
 from torchfunc.training.recording.glance import Glance
-from torchfunc.training.recording.replaying import Recorder, key_of
+from torchfunc.training.recording.replaying import Recorder, key_of, warn_not_captured
 from torchfunc.training.step import Act, Logs, Step
 
 WAIT = 8  # batches that are alike, before one is recorded
@@ -93,3 +93,5 @@ def after_call(step: Step) -> None:
     """After such a session: see the step as the next call has to find it."""
     if step.notes.by_batch is not None:
         step.notes.by_batch.after_call()
+        if step.options.cuda_graph:
+            warn_not_captured(step, step.notes.why_not)

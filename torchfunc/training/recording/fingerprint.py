@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from torchfunc import settings
+from torchfunc.training.capturing import cuda_graphs
 from torchfunc.training.step import Step
 
 # what modules keep for themselves, which changes and does not change what they compute
@@ -57,7 +58,7 @@ class Fingerprint:
             self.marks += [head.index, head.weight, head.keeps_running]
         for held in (step.own, step.optimization.built):
             self._see(held, 0)
-        self.marks += [*step.masked, *surroundings()]
+        self.marks += [*step.masked, *_around(step)]
         self._copies = [each.copy() for each in self._containers if each]
         self._empty = [each for each in self._containers if not each]
         self._containers = [each for each in self._containers if each]
@@ -89,7 +90,7 @@ class Fingerprint:
         marks: list[Any] = [step.module, step.own, step.optimization.built, *step.masked]
         for head in step.objective.losing:
             marks += [head.loss, head.logits, head.index, head.weight, head.keeps_running]
-        return [*marks, *surroundings()]
+        return [*marks, *_around(step)]
 
     def _module(self, module: nn.Module) -> None:
         own = vars(module)
@@ -181,6 +182,13 @@ def keeps(value: Any) -> bool:
 def _tells(kind: type) -> bool:
     known = (nn.Module, Tensor, type, types.FunctionType, types.ModuleType, np.ndarray)
     return not issubclass(kind, known)
+
+
+def _around(step: Step) -> Iterator[Any]:
+    """The settings that a step goes by: a graph has the kernels that were chosen when it was captured."""
+    yield from surroundings()
+    if step.options.cuda_graph:
+        yield from cuda_graphs.settings()
 
 
 def surroundings() -> Iterator[Any]:

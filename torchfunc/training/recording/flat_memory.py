@@ -38,7 +38,9 @@ class Piece:
         starts = [0]
         for each in like:
             starts.append(starts[-1] + each.numel())
-        self.whole = torch.zeros(starts[-1], dtype=like[0].dtype) if whole is None else whole
+        if whole is None:
+            whole = torch.zeros(starts[-1], dtype=like[0].dtype, device=like[0].device)
+        self.whole = whole
         first = self.whole.storage_offset()
         self.parts = [
             self.whole.as_strided(each.shape, each.stride(), first + start)
@@ -52,6 +54,7 @@ class Gradients:
     Attributes:
         of: each parameter and its gradient, in the order in which they were given.
         whole: all that memory.
+        looked: the same in the tensors that it takes least to look at.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -61,12 +64,12 @@ class Gradients:
         self.of = [(each, found[id(each)]) for each in parameters]
         wholes = {id(group[0]): whole for block in blocks for group, whole in block.wholes}
         self.whole = [wholes[id(group[0])] for group in groups] + [found[id(each)] for each in others]
-        self._looked = [each for block in blocks for each in block.looked()]
+        self.looked = [each for block in blocks for each in block.looked()]
         self._own = Holders()
 
     def are_numbers(self) -> bool:
         """Whether their sums are finite, and so each of them is."""
-        return all(math.isfinite(each.sum().item()) for each in self._looked)
+        return all(math.isfinite(each.sum().item()) for each in self.looked)
 
     def settle(self) -> None:
         """Whoever has these tensors now is one of ours; their parameters have them too, while they are shown."""
@@ -106,7 +109,8 @@ class Block:
         for group in groups:
             size = sum(each.numel() for each in group)
             starts.append(starts[-1] + -(-size // TOGETHER) * TOGETHER)
-        self._all = torch.zeros(starts[-1], dtype=groups[0][0].dtype)
+        first = groups[0][0]
+        self._all = torch.zeros(starts[-1], dtype=first.dtype, device=first.device)
         self.wholes: list[tuple[Sequence[nn.Parameter], Tensor]] = []
         self.parts: list[tuple[nn.Parameter, Tensor]] = []
         for group, start in zip(groups, starts, strict=False):
@@ -117,7 +121,8 @@ class Block:
 
     def looked(self) -> Sequence[Tensor]:
         """All of it: in parts that one thread looks at, as long as two have to wait for each other longer than that."""
-        return torch.split(self._all, SMALL - TOGETHER) if self._all.numel() <= 4 * SMALL else [self._all]
+        small = self._all.device.type == "cpu" and self._all.numel() <= 4 * SMALL
+        return torch.split(self._all, SMALL - TOGETHER) if small else [self._all]
 
 
 def _by_dtype(groups: Sequence[Sequence[nn.Parameter]]) -> Iterator[list[Sequence[nn.Parameter]]]:

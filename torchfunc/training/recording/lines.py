@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchfunc.training.recording.tape import Row, place_of
+from torchfunc.training.recording.tape import Row, is_laid, place_of
 from torchfunc.tree import leaves, map_leaves
 
 
@@ -216,6 +216,9 @@ class Reader:
             name = self._name("constant")
             self.values[id(row.args[0])] = _value("held", name, row.args[0], row.constant)
 
+        if is_laid(row):
+            return self._laid(row)
+
         def known(leaf: Any) -> Any:
             return self._known(leaf) if isinstance(leaf, Tensor) else leaf
 
@@ -231,8 +234,19 @@ class Reader:
         self.values[id(row.args[0])] = turned
         return Line(torch.ops.aten.as_strided.default, (args[0], *map(_listed, after[1:])), {}, turned)
 
+    def _laid(self, row: Row) -> Line:
+        """A tensor that is laid over the memory of another is a view of that."""
+        tensor, (_, after) = row.args[0], row.turned  # type: ignore[misc]
+        memory = tensor.untyped_storage()._cdata
+        below = (each for key, each in self.values.items() if key != id(tensor) and each.memory == memory)
+        base = self._there(next((each for each in below if each.place[0] is after[0]), None), tensor)
+        view = self.values[id(tensor)] = Value("made", self._name("v"), memory, after)
+        return Line(torch.ops.aten.as_strided.default, (base, *map(_listed, after[1:])), {}, view)
+
     def _known(self, tensor: Tensor) -> Value:
-        value = self.values.get(id(tensor))
+        return self._there(self.values.get(id(tensor)), tensor)
+
+    def _there(self, value: Value | None, tensor: Tensor) -> Value:
         if value is None:
             raise Unknown(f"a tensor of shape {tuple(tensor.shape)} comes from outside of the step")
         return value

@@ -15,6 +15,8 @@ class Notes:
         why_not: why it is not, in words that go on after "because"; empty where it is.
         checked: the texts that were seen to do what the step does.
         said: whether somebody was told.
+        warned: the reason why a step was not captured, of which somebody was warned.
+        failed: a step that could not be captured, as it was then, and why: it is not tried again.
         kept: what was repeated last, for the next epoch, `fit` or batch.
         by_batch: what repeats it from one `train_on_batch` to the next, if anything does.
         forwards: what is repeated of predictions.
@@ -26,6 +28,8 @@ class Notes:
     why_not: str = ""
     checked: set[int] = field(default_factory=set)
     said: bool = False
+    warned: str = ""
+    failed: Any = None
     kept: Any = None
     by_batch: Any = None
     forwards: Any = None
@@ -34,7 +38,7 @@ class Notes:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or what is pickled, is of no training that is under way."""
-        nothing = dict.fromkeys(("kept", "by_batch", "forwards", "predictions", "measures"))
+        nothing = dict.fromkeys(("kept", "failed", "by_batch", "forwards", "predictions", "measures"))
         return {**vars(self), **nothing}
 
     def rest(self) -> None:

@@ -14,6 +14,7 @@ from torch.nn.modules import module as torch_module
 
 from torchfunc import functions
 from torchfunc.metrics.metric import Metric
+from torchfunc.training.capturing import cuda_graphs
 from torchfunc.training.objective import Objective
 from torchfunc.training.recording.fingerprint import keeps
 from torchfunc.training.step import Step
@@ -37,20 +38,20 @@ def why_not(step: Step) -> str:
 
 def why_not_called(step: Step) -> str:
     """Why the forward of a step's module is not recorded, in the same words."""
-    return next(_of_forward(step), "")
+    return next(_of_forward(step, graphed=False), "")
 
 
 def _reasons(step: Step) -> Iterator[str]:
     if any(hasattr(step.own, name) for name in ("train", "compute_loss", "compute_metrics")):
         yield "it is a step of your own"
-    options = getattr(step, "options", None)
-    if options is not None and options != type(options)():
+    graphed = step.options.cuda_graph and cuda_graphs.takes(step.device)
+    if not step.options.is_recordable:
         yield "it was compiled with options that it does not know"
     if not step.optimization.parameters:
         yield "nothing in it is trained"
-    if step.device.type == "cpu" and not step.watch.reads:
+    if step.device.type == "cpu" and not (step.watch.reads or graphed):
         yield "reading its device has to wait"
-    yield from _of_forward(step)
+    yield from _of_forward(step, graphed=graphed)
     for head in step.objective.losing:
         for each in foreign(head.loss, 3):
             yield f"the loss of {head.name!r} calls {each}"
@@ -58,20 +59,21 @@ def _reasons(step: Step) -> Iterator[str]:
         yield f"the loss holds {each}"
 
 
-def _of_forward(step: Step) -> Iterator[str]:
+def _of_forward(step: Step, *, graphed: bool) -> Iterator[str]:
+    device = step.device
     if getattr(step.module, "run_eagerly", False):
         yield "run_eagerly=True asks for that"
-    if step.device.type != "cpu":
-        yield f"it is on {step.device}"
+    if device.type != "cpu" and not graphed:
+        yield f"it is on {device}"
     yield from _of_surroundings()
     for name, module in step.module.named_modules():
-        yield from _of_module(name or type(module).__name__, module)
+        yield from _of_module(name or type(module).__name__, module, device)
 
 
 def _of_surroundings() -> Iterator[str]:
     if torch.is_anomaly_enabled():
         yield "anomaly mode is on"
-    if torch.is_autocast_enabled("cpu"):
+    if any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
         yield "autocast is on"
     if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
         yield "a mode of torch_dispatch or torch_function is on"
@@ -87,7 +89,7 @@ def _of_surroundings() -> Iterator[str]:
         yield "there is a hook on all modules"
 
 
-def _of_module(name: str, module: nn.Module) -> Iterator[str]:
+def _of_module(name: str, module: nn.Module, device: torch.device) -> Iterator[str]:
     kind, home = type(module), type(module).__module__
     ours = home.startswith(_OURS) and not home.startswith(_NOT_OURS)
     if not ours and not (home.startswith(_TORCH) and kind not in _NOT_TORCH):
@@ -105,7 +107,7 @@ def _of_module(name: str, module: nn.Module) -> Iterator[str]:
             yield f"{name!r} has a hook"
     for own, tensor in (*module._parameters.items(), *module._buffers.items()):
         if tensor is not None:
-            yield from _of_tensor(f"{name}.{own}", tensor)
+            yield from _of_tensor(f"{name}.{own}", tensor, device)
     if home.startswith("torchfunc.models."):
         yield from _of_graph(name, module)
     else:
@@ -122,14 +124,14 @@ _UNUSED = frozenset(
 ) | {name for name in vars(nn.Module()) if "hooks" in name}
 
 
-def _of_tensor(name: str, tensor: Tensor) -> Iterator[str]:
+def _of_tensor(name: str, tensor: Tensor, device: torch.device) -> Iterator[str]:
     if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer, Variable):
         yield f"{name!r} is a {type(tensor).__name__}"
     elif tensor.layout is not torch.strided or tensor.is_complex():
         yield f"{name!r} is sparse or complex"
     elif tensor._backward_hooks or getattr(tensor, "_post_accumulate_grad_hooks", None):
         yield f"{name!r} has a hook"
-    elif tensor.device.type != "cpu":
+    elif tensor.device != device:
         yield f"{name!r} is on {tensor.device}"
 
 

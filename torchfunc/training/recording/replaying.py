@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from torchfunc.callbacks import CallbackList
+from torchfunc.graph import blame
 from torchfunc.training.batches import Arrays, Batch, Data
+from torchfunc.training.capturing import cuda_graphs
+from torchfunc.training.capturing.captured import Captured, NotCaptured, first_line
 from torchfunc.training.figures import Added, split, sums_apart, take
 from torchfunc.training.recording.fingerprint import Fingerprint
 from torchfunc.training.recording.flat_memory import FlatOptimizer, Gradients, flattens, is_shared
@@ -29,6 +33,7 @@ from torchfunc.tree import leaves
 
 FEWEST = 8  # batches in an epoch, for which a step is recorded
 MOST = 3  # how often it is, in one epoch
+NEAR = 1e-5  # of the largest number, by which a graph may differ where kernels are not deterministic
 LASTING = 2**24  # bytes of gradients, for which a program outlives a `fit`
 # the loss, outputs, losses of outputs, masks, and what metrics add
 Told = tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor | None], Sequence[Tensor]]
@@ -62,9 +67,21 @@ def recorded(
         yield recorder.train
     finally:
         recorder.leave()
+    if step.options.cuda_graph and not (recorder.refused or recorder.used):
+        step.notes.why_not = "no batch is like the one before it"
     if recorder.refused and not step.notes.said:
         step.notes.said = True
         told(f"The training step runs as it is, not recorded, because {step.notes.why_not}.")
+
+
+def warn_not_captured(step: Step, reason: str) -> None:
+    """Tell once for each reason why a step is not captured, for which somebody has asked; none where it is."""
+    if reason and step.notes.warned != reason:
+        step.notes.warned = reason
+        text = (
+            f"cuda_graph=True does nothing: the training step runs as it is, not captured, because {reason}."
+        )
+        warnings.warn(text, stacklevel=blame.level())
 
 
 @dataclass(frozen=True)
@@ -105,7 +122,8 @@ class Kept:
     @property
     def is_small(self) -> bool:
         """Whether it is kept from one `fit` to the next, though it has memory for gradients and more."""
-        return sum(each.nbytes for each in self.program.gradients.whole) <= LASTING
+        run, gradients = self.program.run, self.program.gradients.whole
+        return sum(each.nbytes for each in gradients) + getattr(run, "nbytes", 0) <= LASTING
 
     def fits(self, step: Step) -> bool:
         """Whether nothing that it goes by has changed."""
@@ -135,7 +153,7 @@ class Recorder:
         self.flat: FlatOptimizer | None = None
         self.seen: Glance | None = None
         self.recordings = 0
-        self.refused = self.movable = False
+        self.refused = self.movable = self.used = False
         self._look()
         self.notes.release()
         kept, self.notes.kept = self.notes.kept, None
@@ -145,7 +163,9 @@ class Recorder:
 
     def _look(self) -> None:
         """See whether the step, as it is now, is one that is recorded."""
-        reason = why_not(self.step)
+        reason, failed = why_not(self.step), self.notes.failed
+        if not reason and failed is not None and failed[0] == Fingerprint(self.step):
+            reason = failed[1]
         if reason:
             self.refuse(reason)
 
@@ -191,15 +211,34 @@ class Recorder:
         self.passed.clear()
         if not self.alone and self.program.gradients.are_held():
             return self.eager(batch)
-        if not self.is_trusted and not self._is_right(self.program, batch):
-            self.refuse("it did another thing when it was repeated")
-            return self.eager(batch)
+        if not self.is_trusted:
+            try:
+                right = self._is_right(self.program, batch)
+            except NotCaptured as error:
+                return self._failed(str(error), batch)
+            if not right:
+                return self._failed("it did another thing when it was repeated", batch)
         return self.repeated(batch)
+
+    def _failed(self, reason: str, batch: Batch) -> Any:
+        """Learn from a batch as it is, after a program was found to be of no use; a graph is not captured once more."""
+        if self.captures and self.notes.kept is not None:
+            self.notes.failed = self.notes.kept.seen, reason
+        self.refuse(reason)
+        return self.eager(batch)
+
+    @property
+    def captures(self) -> bool:
+        """Whether what is recorded is captured in a graph."""
+        return self.step.options.cuda_graph
 
     @property
     def is_trusted(self) -> bool:
-        """Whether the program was seen to do what the step does."""
-        return self.program is not None and hash(self.program.text) in self.notes.checked
+        """Whether the program was seen to do what the step does; a graph each by itself."""
+        program = self.program
+        if program is None or self.captures > isinstance(program.run, Captured):
+            return False
+        return hash(program.text) in self.notes.checked
 
     def _first(self, batch: Batch, key: tuple[Any, ...]) -> Any:
         """Learn from a batch that no program is for; it is recorded where enough of them have come."""
@@ -233,7 +272,7 @@ class Recorder:
         self.recordings += 1
         if not step.objective.settled:
             step.settle(batch)
-        before, tape = Fingerprint(step), Tape()
+        before, tape = Fingerprint(step), Tape(step.device, halves=step.mixed is not None)
         self.notes.release()
         parameters = step.optimization.parameters
         self.movable = not any(map(is_shared, parameters))  # what is recorded holds views of them
@@ -253,7 +292,13 @@ class Recorder:
         now = Fingerprint(step)
         changes = "a forward changes what the next one goes by" if now != before else ""
         if not (changes or tape.refused):
-            self._write(tape, batch, key, gradients, told, added, now)
+            try:
+                self._write(tape, batch, key, gradients, told, added, now)
+            except Exception as error:
+                if not self.captures:
+                    raise
+                self.notes.failed = now, f"it could not be written out: {first_line(error)}"
+                self.refuse(self.notes.failed[1])
         elif self.recordings > 1:  # a first forward may make what later ones use
             self.refuse(changes or tape.refused)
         return logs
@@ -314,8 +359,10 @@ class Recorder:
                 None if gradient is None else _place(called[id(parameter)], places[id(parameter)])
                 for parameter, gradient in zip(parameters, gradients, strict=True)
             ],
+            on_cpu=not self.captures,
         )
-        code = spelled(in_kept_memory(with_activations(in_place(lines))))
+        # a graph has memory of its own, and other kernels need not round alike
+        code = spelled(lines if self.captures else in_kept_memory(with_activations(in_place(lines))))
         with torch.no_grad():
             run = code.compile("step")
         metrics = marks_of_metrics(step.objective)
@@ -326,18 +373,23 @@ class Recorder:
         """Learn from a batch by the program."""
         step, program = self.step, self.program
         assert program is not None
+        self.used = True
         step.watch.begin_step()
         told = program(*tensors_in(batch))
         loss = told[0]
         number = not step.watch.reads or math.isfinite(loss.item())
-        finite = number and program.gradients.are_numbers()
+        on_cpu = (
+            step.device.type == "cpu"
+        )  # elsewhere one kernel looks at all, and it is read when figures are
+        finite = number and on_cpu and step.watch.reads and program.gradients.are_numbers()
         program.gradients.show()
         keeping = [head for head in step.objective.losing if head.keeps_running]
         for head, latest in zip(keeping, told[2], strict=True):
             head.latest = latest
         logs = self._counted(told, batch, program.added) if number or step.quiet else step._before()
         # a sum may be too large for its dtype
-        finite = finite or step.watch.passes(loss, step.optimization.parameters)
+        looked = () if on_cpu else program.gradients.looked
+        finite = finite or step.watch.passes(loss, step.optimization.parameters, looked)
         self._learned(loss, number=number and finite)
         return logs
 
@@ -371,7 +423,8 @@ class Recorder:
         """Whether the program does with another batch than its first what the step does; nothing is changed by that."""
         step = self.step
         buffers = [(each, each.clone()) for each in step.module.buffers()]
-        states = [torch.get_rng_state(), *(each.get_state() for each in program.generators)]
+        drawn = [torch.default_generator, *cuda_graphs.generators(step.device), *program.generators]
+        states = [(each, each.get_state()) for each in drawn]
         inputs = [each.clone() for each in tensors_in(batch)]
         # the step first, for the program can do with the memory that it leaves, and on a tape, which gives it back at once
         with Tape():
@@ -383,29 +436,69 @@ class Recorder:
         for head in step.objective.losing:
             head.latest = None
         expected = [loss.detach(), *outputs, *values, *gradients, *(each.clone() for each, _ in buffers)]
-        self._back(buffers, states, program)
+        _set_back(buffers, states)
         try:
+            if self.captures:
+                program = self._captured(program, batch)
+                _set_back(buffers, states)
+                for _, gradient in program.gradients.of:  # which the calls before the capture have left there
+                    gradient.fill_(math.nan)
             told = program(*(each.clone() for each in tensors_in(batch)))
+        except NotCaptured:
+            _set_back(buffers, states)
+            raise
         except Exception:  # whatever is wrong with it, the step itself can still be made
-            self._back(buffers, states, program)
+            _set_back(buffers, states)
             return False
         found = [told[0].detach(), *told[1], *told[4], *(each for _, each in program.gradients.of)]
         found += [each.clone() for each, _ in buffers]
-        self._back(buffers, states, program)
-        right = added == program.added and len(found) == len(expected) and all(map(_alike, found, expected))
+        _set_back(buffers, states)
+        alike = _is_near if self.captures else _alike
+        right = added == program.added and len(found) == len(expected) and all(map(alike, found, expected))
         if right:
             self.notes.checked.add(hash(program.text))
         return right
 
-    def _back(
-        self, buffers: Sequence[tuple[Tensor, Tensor]], states: Sequence[Tensor], program: Program
-    ) -> None:
+    def _captured(self, program: Program, batch: Batch) -> Program:
+        """The program as a graph, which is used from now on; statistics and random numbers have gone on.
+
+        Raises:
+            NotCaptured: it cannot be.
+        """
+        assert self.notes.kept is not None
+        like = tensors_in(batch)
         with torch.no_grad():
-            for buffer, copy in buffers:
-                buffer.copy_(copy)
-        torch.set_rng_state(states[0])
-        for generator, state in zip(program.generators, states[1:], strict=True):
-            generator.set_state(state)
+            run = Captured(program, like, self.step.device, program.generators)
+        self.program = replace(program, run=run)
+        self.notes.kept = replace(self.notes.kept, program=self.program)
+        return self.program
+
+
+def _set_back(
+    buffers: Sequence[tuple[Tensor, Tensor]], states: Sequence[tuple[torch.Generator, Tensor]]
+) -> None:
+    """Have buffers and generators be as they were."""
+    with torch.no_grad():
+        for buffer, copy in buffers:
+            buffer.copy_(copy)
+    for generator, state in states:
+        generator.set_state(state)
+
+
+def _is_near(one: Tensor, other: Tensor | None) -> bool:
+    """Whether a graph's result is that of the step: to the bit where PyTorch takes deterministic algorithms alone, else
+    to 1e-5 of the largest number, or one rounding of halves, for some kernels add in the order in which threads come."""
+    if other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    other = other.detach()
+    if not other.is_floating_point():
+        return torch.equal(one, other)
+    if torch.are_deterministic_algorithms_enabled():
+        return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+    size = float(other.abs().amax()) if other.numel() else 0.0
+    relative = max(NEAR, torch.finfo(other.dtype).eps) if other.dtype.itemsize < 4 else NEAR
+    tolerance = relative * size if math.isfinite(size) else 0.0
+    return torch.allclose(one, other, rtol=0, atol=tolerance, equal_nan=True)
 
 
 def _alike(one: Tensor, other: Tensor | None) -> bool:

@@ -33,6 +33,9 @@ class Row(NamedTuple):
 
 # what their results hold, or how large they are, depends on numbers that the tags of PyTorch do not tell of
 _BY_VALUE = frozenset("_pack_padded_sequence _pad_packed_sequence _ctc_loss set_ resize_ resize_as_".split())
+_LAYING = (torch.ops.aten.set_.source_Storage, torch.ops.aten.set_.source_Storage_storage_offset)
+_WRITING_AT = frozenset("index_put index_put_ _index_put_impl_ _unsafe_index_put".split())
+CPU = torch.device("cpu")
 LARGE = 2**16  # bytes of memory that it is worth to look after
 _BY_VALUE_TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
@@ -40,14 +43,19 @@ _BY_VALUE_TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shap
 class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down what passes through it.
 
+    Args:
+        device: where all of it has to compute.
+        halves: whether autocast is on because the training asks for it: its casts are on the tape.
+
     Attributes:
         rows: the calls so far. They hold their tensors, so that the identity of none is given to another, but not the
             memory of those that nobody else holds any more.
         refused: why what is on it cannot be repeated; empty while it can.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device = CPU, *, halves: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.device, self.halves = device, halves
         self.rows: list[Row] = []
         self.refused = ""
         self._large: dict[int, Held] = {}
@@ -73,7 +81,7 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **kwargs)
         row = Row(func, args, kwargs, out, (before, place_of(out)) if turns else None, constant)
         self.rows.append(row)
-        self.refused = self.refused or _reason(row)
+        self.refused = self.refused or _reason(row, self.device, halves=self.halves)
         for each in () if self.refused else tensors_of(row):
             storage = each.untyped_storage()
             if storage.nbytes() >= LARGE and storage.resizable():
@@ -128,19 +136,19 @@ def place_of(tensor: Tensor) -> tuple[Any, ...]:
     return (tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset())
 
 
-def _reason(row: Row) -> str:
+def _reason(row: Row, device: torch.device, *, halves: bool) -> str:
     """Why a call cannot be repeated on other numbers; empty where it can."""
     name = str(row.function)
     if getattr(row.function, "namespace", "") != "aten":
         return f"it calls {name}, which is no kernel of PyTorch's own"
-    if torch.is_autocast_enabled("cpu"):
+    if not halves and any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
         return "it runs under autocast"
-    if _goes_by_value(row):
+    if _goes_by_value(row, device):
         return f"what it does depends on the numbers in a tensor, which {name} reads"
     if any(not isinstance(each, Tensor | None) for each in leaves(row.out)):
         return f"{name} returns something else than tensors"
     for each in tensors_of(row):
-        if each.device.type != "cpu":
+        if each.device != device:
             return f"it computes on {each.device}"
         if type(each) not in (Tensor, torch.nn.Parameter, Variable):
             return f"it computes with a {type(each).__name__}"
@@ -149,10 +157,20 @@ def _reason(row: Row) -> str:
     return ""
 
 
-def _goes_by_value(row: Row) -> bool:
-    """Whether a call reads numbers to know what to do; an index does where it is a mask."""
+def is_laid(row: Row) -> bool:
+    """Whether an empty tensor is laid over memory that is there, as PyTorch does to find the weights of a cuDNN LSTM."""
+    return row.function in _LAYING and row.turned is not None and row.turned[0][1] == (0,)
+
+
+def _goes_by_value(row: Row, device: torch.device) -> bool:
+    """Whether a call reads numbers to know what to do; an index does where it is a mask.
+
+    To write by a mask is the CPU's to do number by number; elsewhere the places are counted first.
+    """
     name = row.function._schema.name.removeprefix("aten::")
-    if name == "index":
+    if is_laid(row):
+        return False
+    if name == "index" or (name in _WRITING_AT and device.type != "cpu"):
         return any(each is not None and each.dtype in (torch.bool, torch.uint8) for each in row.args[1])
     return name in _BY_VALUE or any(tag in row.function.tags for tag in _BY_VALUE_TAGS)
 

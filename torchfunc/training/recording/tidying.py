@@ -36,16 +36,17 @@ _WRITING = frozenset("mm addmm bmm sum mul add div sub neg".split())
 _COPY = torch.ops.aten.copy_.default
 
 
-def tidied(lines: Lines, places: Sequence[Value | None]) -> Lines:
+def tidied(lines: Lines, places: Sequence[Value | None], *, on_cpu: bool = True) -> Lines:
     """The lines after all passes.
 
     Args:
         lines: as they were recorded.
         places: where the gradient of each parameter is to be, in the order of `lines.gradients`.
+        on_cpu: whether the CPU computes them: what is quicker by other kernels is measured there alone.
     """
-    for each in (*PASSES, *MOVING):
+    for each in (*PASSES, *FASTER, *MOVING) if on_cpu else PASSES:
         lines = each(lines)
-    return gradients_in_place(lines, places)
+    return gradients_in_place(lines, places, in_order=on_cpu)
 
 
 def without_copies_of_views(lines: Lines) -> Lines:
@@ -110,8 +111,11 @@ def without_the_unread(lines: Lines) -> Lines:
     return replace(lines, before=before[::-1], lines=kept[::-1])
 
 
-def gradients_in_place(lines: Lines, places: Sequence[Value | None]) -> Lines:
-    """Gradients are in their places: written there by the kernel that makes them where it can, else copied."""
+def gradients_in_place(lines: Lines, places: Sequence[Value | None], *, in_order: bool = True) -> Lines:
+    """Gradients are in their places: written there by the kernel that makes them where it can, else copied.
+
+    Those of tables are added row by row where rows are added in order: on a GPU they are as threads come.
+    """
     changed = lines.changed()
     taken = changed | {each.memory for each in leaves(lines.returned) if isinstance(each, Value)}
     makers = {
@@ -124,7 +128,7 @@ def gradients_in_place(lines: Lines, places: Sequence[Value | None]) -> Lines:
             continue
         at = makers.get(gradient.memory)
         line = None if at is None or gradient.memory in taken else lines.lines[at]
-        if line is not None and is_of_rows(line, gradient, place):
+        if in_order and line is not None and is_of_rows(line, gradient, place):
             made[at] = by_rows(line, place)  # type: ignore[index]
         elif line is not None and _writes(line, gradient, place):
             maker = line.results
@@ -171,8 +175,9 @@ PASSES: tuple[Callable[[Lines], Lines], ...] = (
     taken_without_stacking,
     looked_up_in_order,
     without_the_unread,
-    relu_after_pooling,
 )
+# by other kernels, on the CPU
+FASTER: tuple[Callable[[Lines], Lines], ...] = (relu_after_pooling,)
 # what changes the order of a sum, and so the last bits
 MOVING: tuple[Callable[[Lines], Lines], ...] = (
     rows_as_they_come,
