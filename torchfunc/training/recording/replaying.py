@@ -426,7 +426,8 @@ class Recorder:
         drawn = [torch.default_generator, *cuda_graphs.generators(step.device), *program.generators]
         states = [(each, each.get_state()) for each in drawn]
         inputs = [each.clone() for each in tensors_in(batch)]
-        # the step first, for the program can do with the memory that it leaves, and on a tape, which gives it back at once
+        # the step first, for the program can do with the memory that it leaves; on a tape it takes and leaves memory in the
+        # order in which it did when it was recorded, and so fits into the pieces that are free since then
         with Tape():
             loss, returned = step._passed(_with_tensors(batch, inputs), learning=True)
             having = [parameter for parameter, _ in program.gradients.of]
