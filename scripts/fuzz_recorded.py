@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 def compared(seed: int, drawn: Callable[[int], Callable[..., Any] | None]) -> str:
     """What came of one random model."""
     from tests.training.recording import test_recorded_step as law
-    from torchfunc.training.recording import replaying, tidying
+    from torchfunc.training.recording import replaying
+    from torchfunc.training.recording.passes import tidying
 
     replaying.FEWEST, tidying.MOVING = 1, ()
     trained = drawn(seed)

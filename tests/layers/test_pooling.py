@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
 from torchfunc.errors import GraphError, ShapeError
 from torchfunc.layers import (
     AveragePooling2D,
+    AveragePooling3D,
     Embedding,
     GlobalAveragePooling1D,
     GlobalAveragePooling2D,
@@ -30,6 +33,25 @@ def test_padding_counts_in_no_average() -> None:
             AveragePooling2D(3, strides, "same")(x),
             torch.full((1, -(-5 // strides), -(-4 // strides), 2), 3.0),
         )
+
+
+@pytest.mark.parametrize("strides", [1, 2, None])
+@pytest.mark.parametrize(("window", "lengths"), [(2, (1, 1, 1)), (3, (2, 4, 1)), ((5, 2, 3), (3, 4, 3))])
+def test_a_volume_may_be_smaller_than_the_window_of_its_average(
+    window: int | tuple[int, ...], lengths: tuple[int, ...], strides: int | None
+) -> None:
+    x = torch.randn(2, *lengths, 3, dtype=torch.float64, requires_grad=True)
+    layer = AveragePooling3D(window, strides, "same")
+    pooled = layer(x)
+    expected = torch.empty_like(pooled)
+    for place in itertools.product(*map(range, pooled.shape[1:4])):
+        seen = [slice(None)]
+        for at, size, step, length in zip(place, layer.pool_size, layer.strides, lengths, strict=True):
+            start = at * step - max((-(-length // step) - 1) * step + size - length, 0) // 2
+            seen.append(slice(max(start, 0), start + size))
+        expected[(slice(None), *place)] = x.detach()[tuple(seen)].mean((1, 2, 3))
+    torch.testing.assert_close(pooled, expected)
+    assert torch.autograd.gradcheck(layer, x)
 
 
 def test_a_window_larger_than_the_image_is_refused() -> None:

@@ -288,6 +288,28 @@ class AveragePooling3D(_Average):
     rank = 3
     kernel = staticmethod(_averaged_3d)
 
+    def _pooled_same(self, x: Tensor) -> Tensor:
+        """Sums over counts where a volume is smaller than the window, which PyTorch's kernel refuses."""
+        if not self._is_smaller_than_its_window(x.shape[2:]):
+            return super()._pooled_same(x)
+        places = zip(x.shape[:1:-1], self.pool_size[::-1], self.strides[::-1], strict=True)
+        totals = [same_total(*each) for each in places]
+        sides = [side for total in totals for side in (total // 2, total - total // 2)]
+        sums, counts = (
+            _averaged_3d(F.pad(each, sides), self.pool_size, self.strides, divisor_override=1)
+            for each in (x, torch.ones_like(x[:1, :1]))
+        )
+        return sums / counts
+
+    def _native_padding(self, into: Any, lengths: Any) -> tuple[int, ...]:
+        if self._is_smaller_than_its_window(lengths):
+            raise into.refusal(self, 'padding="same" on a volume smaller than the window', "a smaller window")
+        return super()._native_padding(into, lengths)
+
+    def _is_smaller_than_its_window(self, lengths: Any) -> bool:
+        sizes = zip(lengths, self.pool_size, strict=True)
+        return any(isinstance(length, int) and length < size for length, size in sizes)
+
 
 class _GlobalPooling(Spatial):
     """What pooling over all of space has in common, with `rank` dimensions of it."""

@@ -16,7 +16,8 @@ import torchfunc as tf
 from tests.training.recording.drawn_models import Drawing
 from tests.training.recording.test_recorded_step import assert_equal, fitted, is_recorded, why_not
 from torchfunc import layers
-from torchfunc.training.recording import replaying, tidying
+from torchfunc.training.recording import replaying
+from torchfunc.training.recording.passes import tidying
 
 COUNT, A_PART = 500, 10
 # what is drawn and runs as it is, and why

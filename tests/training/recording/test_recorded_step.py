@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 import torchfunc as tf
 from torchfunc import callbacks, layers, optimizers
-from torchfunc.training.recording import replaying, tidying
+from torchfunc.training.recording import replaying
 from torchfunc.training.recording.flat_memory import FlatOptimizer
+from torchfunc.training.recording.passes import tidying
 from torchfunc.training.recording.tape import Tape
 from torchfunc.training.step import Step as TrainingStep
 

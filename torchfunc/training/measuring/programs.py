@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from torchfunc.training.recording.glance import Glance
-from torchfunc.training.recording.kept_memory import given, in_kept_memory, in_place, with_activations
 from torchfunc.training.recording.lines import Lines, Unknown, Value
+from torchfunc.training.recording.passes.kept_memory import given, in_kept_memory, in_place, with_activations
+from torchfunc.training.recording.passes.tidying import tidied
 from torchfunc.training.recording.spelling import spelled
-from torchfunc.training.recording.tidying import tidied
 from torchfunc.training.step import Step
 from torchfunc.tree import leaves
 

@@ -22,12 +22,12 @@ from torchfunc.training.figures import Added, split, sums_apart, take
 from torchfunc.training.recording.fingerprint import Fingerprint
 from torchfunc.training.recording.flat_memory import FlatOptimizer, Gradients, flattens, is_shared
 from torchfunc.training.recording.glance import Glance, GlanceAtFigures, marks_of_metrics
-from torchfunc.training.recording.kept_memory import in_kept_memory, in_place, with_activations
 from torchfunc.training.recording.lines import Reader, Unknown, Value
+from torchfunc.training.recording.passes.kept_memory import in_kept_memory, in_place, with_activations
+from torchfunc.training.recording.passes.tidying import tidied
 from torchfunc.training.recording.permitted import of_metrics, why_not
 from torchfunc.training.recording.spelling import spelled
 from torchfunc.training.recording.tape import Tape, place_of
-from torchfunc.training.recording.tidying import tidied
 from torchfunc.training.step import Act, Step
 from torchfunc.tree import leaves
 

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from tests.training.recording.recorded_functions import Function, check, names, recorded, weights
-from torchfunc.training.recording import tidying
 from torchfunc.training.recording.lines import Lines
-from torchfunc.training.recording.passes import constant_lines
+from torchfunc.training.recording.passes import constant_lines, tidying
 
 
 def changed_constant(x: Tensor, weight: Tensor) -> Tensor:

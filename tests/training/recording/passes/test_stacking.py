@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests.training.recording.recorded_functions import Function, check, names, recorded, weights
 from torchfunc.training.recording.passes.stacking import taken_without_stacking
-from torchfunc.training.recording.tidying import without_the_unread
+from torchfunc.training.recording.passes.tidying import without_the_unread
 
 
 def states(x: Tensor, weight: Tensor) -> Tensor:

@@ -19,8 +19,7 @@ from tests.training.recording.recorded_functions import (
     results,
     weights,
 )
-from torchfunc.training.recording import tidying
-from torchfunc.training.recording.passes import tables
+from torchfunc.training.recording.passes import tables, tidying
 from torchfunc.training.recording.replaying import _place
 
 

@@ -8,12 +8,6 @@ from typing import Any
 
 import torch
 
-from torchfunc.training.recording.convolving import (
-    biases_by_sums,
-    gradients_below_upsampling,
-    one_channel_by_products,
-    relu_after_pooling,
-)
 from torchfunc.training.recording.lines import Line, Lines, Value
 from torchfunc.training.recording.passes.constant_lines import (
     MADE_OF_NOTHING,
@@ -21,6 +15,12 @@ from torchfunc.training.recording.passes.constant_lines import (
     constants_by_shape,
     constants_of_their_own,
     without_ones,
+)
+from torchfunc.training.recording.passes.convolving import (
+    biases_by_sums,
+    gradients_below_upsampling,
+    one_channel_by_products,
+    relu_after_pooling,
 )
 from torchfunc.training.recording.passes.stacking import taken_without_stacking
 from torchfunc.training.recording.passes.tables import (

@@ -12,9 +12,9 @@ from torch import Tensor
 
 import torchfunc as tf
 from torchfunc import layers
-from torchfunc.training.recording import convolving, tidying
-from torchfunc.training.recording.kept_memory import in_place
 from torchfunc.training.recording.lines import Line, Lines, Reader
+from torchfunc.training.recording.passes import convolving, tidying
+from torchfunc.training.recording.passes.kept_memory import in_place
 from torchfunc.training.recording.spelling import spelled
 from torchfunc.training.recording.tape import Tape
 

@@ -18,8 +18,8 @@ from tests.training.recording.recorded_functions import (
     results,
     weights,
 )
-from torchfunc.training.recording import tidying
 from torchfunc.training.recording.lines import Lines, Value
+from torchfunc.training.recording.passes import tidying
 from torchfunc.training.recording.passes.constant_lines import constants_of_their_own
 from torchfunc.training.recording.replaying import _place
 

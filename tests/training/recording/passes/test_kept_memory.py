@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchfunc.training.recording import kept_memory, tidying
 from torchfunc.training.recording.lines import Lines, Reader
+from torchfunc.training.recording.passes import kept_memory, tidying
 from torchfunc.training.recording.spelling import spelled
 from torchfunc.training.recording.tape import Tape
 

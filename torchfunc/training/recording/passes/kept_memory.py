@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from torchfunc.training.recording.lines import Line, Lines, Value
-from torchfunc.training.recording.tidying import views_once, without_copies_of_views
+from torchfunc.training.recording.passes.tidying import views_once, without_copies_of_views
 from torchfunc.tree import leaves, map_leaves
 
 MOST = 2**22  # bytes: beyond that a call costs much more than making its result
