@@ -378,9 +378,8 @@ class Recorder:
         told = program(*tensors_in(batch))
         loss = told[0]
         number = not step.watch.reads or math.isfinite(loss.item())
-        on_cpu = (
-            step.device.type == "cpu"
-        )  # elsewhere one kernel looks at all, and it is read when figures are
+        # elsewhere one kernel looks at all, and what it found is read when figures are
+        on_cpu = step.device.type == "cpu"
         finite = number and on_cpu and step.watch.reads and program.gradients.are_numbers()
         program.gradients.show()
         keeping = [head for head in step.objective.losing if head.keeps_running]
