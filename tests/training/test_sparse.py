@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 import torchfunc as tf
 from tests.training.modules import same_weights
 from torchfunc import layers
+from torchfunc.callbacks import LambdaCallback
 from torchfunc.training import convert
 from torchfunc.training.feed import Feed
 from torchfunc.training.sources import sparse_rows
@@ -51,7 +52,12 @@ def test_a_large_sparse_matrix_trains_to_the_bit_as_the_dense_one(kind: str, opt
     torch.manual_seed(1)
     assert logs == twin.fit(SPARSE.toarray(), Y, epochs=2, **options).history
     assert same_weights(one, twin)
-    assert one.evaluate(given, Y, verbose=0) == twin.evaluate(SPARSE.toarray(), Y, verbose=0)
+    dense = SPARSE.toarray()
+    heard = {"verbose": 0, "callbacks": [LambdaCallback(on_test_batch_end=lambda batch, logs: None)]}
+    assert one.evaluate(given, Y, **heard) == twin.evaluate(dense, Y, **heard)
+    # batches that nobody hears of are measured together where they are dense
+    together = twin.evaluate(dense, Y, verbose=0)
+    assert one.evaluate(given, Y, verbose=0) == pytest.approx(together, rel=1e-6)
     assert np.array_equal(one.predict({"words": given}, verbose=0), twin.predict(SPARSE.toarray(), verbose=0))
 
 
