@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from torchfunc import native, registry
+from torchfunc import native, registry, rooms
 from torchfunc.config import described, in_either_order, made, plain
 from torchfunc.errors import (
     ConfigError,
@@ -47,6 +47,7 @@ def save_model(
     if (other := format_of(filepath)) is not None:
         other.save_model(model, filepath, overwrite)
         return
+    rooms.everything()  # so that a name means here what it means to who reads it, and no reader has to import a room
     with in_a_file():
         config: dict[str, Any] = {"model": described(model, model.name), "build": _build_config(model)}
     if config["build"] is not None:
