@@ -243,7 +243,7 @@ def test_products_are_of_many_batches_and_the_bar_counts_each(capsys: pytest.Cap
     model = network()
     model.compile("sgd", "sparse_categorical_crossentropy")
     evaluated(model, *data())
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(acc_events=True) as profile:
         model.evaluate(*data(), batch_size=8, verbose=1)
     products = sum(each.count for each in profile.key_averages() if each.key == "aten::addmm")
     assert products < 30  # of 151 batches and two layers

@@ -79,7 +79,8 @@ def _bytes(value: Value) -> int:
 
 # of the shape of what they are given, and each number by the one in its place
 _COPIES = frozenset("_to_copy clone detach alias".split())
-_ALIKE = _COPIES | {"ones_like", "zeros_like", "hardswish"}
+# the last two have that tag from PyTorch 2.12 on
+_ALIKE = _COPIES | {"ones_like", "zeros_like", "hardswish", "leaky_relu", "rsub"}
 _LOOKING_UP = {"searchsorted": 1, "embedding": 2}  # and the axes of what they look in
 _EMPTY = frozenset("new_zeros new_ones new_full".split())  # which go by a shape alone
 _ALONG = frozenset("_softmax _log_softmax cumsum sort topk gather slice select unbind split".split())
@@ -130,7 +131,7 @@ class _Reading(dict[Any, Any]):
             raise Mixed
         elif any(line.changes()) and line.name != "native_batch_norm":
             # rows that are changed by their own numbers are rows
-            if torch.Tag.pointwise not in line.function.tags or self._pointwise(line, made) != given[0]:
+            if not _is_pointwise(line) or self._pointwise(line, made) != given[0]:
                 raise Mixed
         elif line.name in _EMPTY:
             self[made] = FIXED
@@ -139,7 +140,7 @@ class _Reading(dict[Any, Any]):
             self.update(dict.fromkeys(line.makes(), FIXED))
         elif SUM in given or MEAN in given:
             self[made] = self._of_sums(line)
-        elif torch.Tag.pointwise in line.function.tags or line.name in _ALIKE:
+        elif _is_pointwise(line):
             self[made] = self._pointwise(line, made)
         elif line.name in _LOSSES:
             self[made] = _REDUCTIONS[_argument(line, "reduction")] or self._pointwise(line, made)
@@ -293,6 +294,11 @@ class _Reading(dict[Any, Any]):
         if line.name in ("add", "sub") and not others and (first == MEAN or kinds == [SUM, SUM]):
             return first
         raise Mixed
+
+
+def _is_pointwise(line: Line) -> bool:
+    """Whether a line makes each number by those in its place."""
+    return torch.Tag.pointwise in line.function.tags or line.name.removesuffix("_") in _ALIKE
 
 
 def _listed(axes: Any) -> Sequence[int]:
