@@ -77,10 +77,8 @@ def _made(face: ModuleType, homes: dict[str, str], name: str) -> Any:
     """
     place = face.__name__
     inside = f"{place}.{name}"
-    if name == "Input":
-        enter(
-            "torchfunc.models"
-        )  # who makes an Input makes a model: so that nothing is imported while a file is read
+    if name == "Input":  # who makes one makes a model
+        enter("torchfunc.models")
     if homes.get(name, place) != place:
         found = getattr(importlib.import_module(homes[name]), name)
     elif "__path__" in vars(face) and not name.startswith("__") and find_spec(inside) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +33,7 @@ def constants_of_their_own(lines: Lines) -> Lines:
 
     kept = []
     for line in lines.lines:
-        if line.function is torch.ops.aten.lift_fresh.default and line.args[0].memory in changed:
+        if line.function is _LIFT and line.args[0].memory in changed:
             copied.add(line.args[0].memory)
             kept.append(Line(torch.ops.aten.clone.default, line.args, {}, renamed(line.results)))
         else:
@@ -67,7 +66,7 @@ def constants_by_shape(lines: Lines) -> Lines:
 
 def computed_once(lines: Lines) -> Lines:
     """What is computed of constants alone, as how much a loss counts, is one too."""
-    constants, untouched = set(_constants(lines)), lines.changed() | {each.memory for each in lines.told()}
+    constants, untouched = _constants(lines), lines.changed() | {each.memory for each in lines.told()}
     before, kept = list(lines.before), []
     for line in lines.lines:
         takes = list(line.takes())
@@ -88,13 +87,13 @@ def computed_once(lines: Lines) -> Lines:
     return replace(lines, before=before, lines=kept)
 
 
-def _constants(lines: Lines) -> Iterator[Value]:
+def _constants(lines: Lines) -> set[Value]:
     """What is made before the first batch of nothing, or of numbers that Python wrote."""
     found: set[Value] = set()
     for line in lines.before:
         if line.name in MADE_OF_NOTHING or line.function is _LIFT or (line.is_view and line.args[0] in found):
             found.update(line.makes())
-    yield from found
+    return found
 
 
 def without_ones(lines: Lines) -> Lines:

@@ -52,5 +52,6 @@ def _part(line: Line, makers: Mapping[Value, Line]) -> Value | None:
         return parts[at] if along % axes == axis % axes else None
     if maker.function is _BACK:
         value, _, along, index = maker.args
-        return value if (along % axes, index) == (axis % axes, at) else None
+        same = along % axes == axis % axes and index % whole.shape[axis] == at % whole.shape[axis]
+        return value if same else None
     return None
